@@ -1,0 +1,1 @@
+"""Supermasks for Keras 3: subnetworks of networks whose weights are never trained."""

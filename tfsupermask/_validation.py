@@ -1,0 +1,63 @@
+"""Argument checks: the one voice in which the package's errors speak.
+
+Every message is a sentence that says what was expected, followed by
+``Received: name=value``. They raise `InputError`, which programs print as one line
+and which is an ordinary `ValueError` to everyone else.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """What the caller gave cannot be used; the message says why and with what value."""
+
+
+def fail(expected: str, **received: object) -> InputError:
+    """Returns an `InputError`: the sentence `expected`, then the values received."""
+    values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+    return InputError(f"{expected} Received: {values}" if values else expected)
+
+
+def check_integer(name: str, value: object, minimum: int = 0) -> int:
+    """Returns `value` as an int, which must be at least `minimum`."""
+    integral = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not integral or value < minimum:
+        raise fail(f"`{name}` must be an integer of at least {minimum}.", **{name: value})
+    return int(value)
+
+
+def check_number(
+    name: str, value: object, minimum: float = 0.0, *, above: bool = False
+) -> float:
+    """Returns `value` as a finite float ≥ `minimum` (> `minimum` when `above`)."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if (
+        not real
+        or not math.isfinite(value)
+        or value < minimum
+        or (above and value == minimum)
+    ):
+        bound = f"greater than {minimum}" if above else f"at least {minimum}"
+        raise fail(f"`{name}` must be a finite number {bound}.", **{name: value})
+    return float(value)
+
+
+def check_fraction(name: str, value: object) -> float:
+    """Returns `value` as a float in [0, 1), the range of every sparsity."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not 0 <= value < 1:
+        raise fail(f"`{name}` must be a number in [0, 1).", **{name: value})
+    return float(value)
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Returns `value`, which must be one of `choices`."""
+    choices = list(choices)
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise fail(f"`{name}` must be one of {listed}.", **{name: value})
+    return value

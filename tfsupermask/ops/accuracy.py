@@ -1,0 +1,32 @@
+"""Counting correct predictions without flattering a dead network."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
+    """Returns whether each label is among the `k` largest logits of its row.
+
+    Ties go to the lower class index, so that a network whose logits are all equal is
+    right for one class, not for all of them (`tf.math.in_top_k` counts every tie as
+    correct). A row with a NaN at or beside the label is wrong.
+
+    Args:
+        logits: float tensor (batch, classes).
+        labels: integer tensor (batch,), in [0, classes).
+        k: At least 1; with k ≥ classes every finite row is correct.
+
+    Returns:
+        float32 tensor (batch,) of zeros and ones.
+
+    Example:
+
+    >>> in_top_k(tf.zeros((3, 10)), tf.constant([0, 1, 9]), k=1).numpy()
+    array([1., 0., 0.], dtype=float32)
+    """
+    labels = tf.cast(labels, tf.int32)[:, None]
+    own = tf.gather(logits, labels, batch_dims=1)
+    earlier = tf.range(tf.shape(logits)[1]) < labels
+    better = ~(logits <= own) | ((logits == own) & earlier)
+    return tf.cast(tf.math.count_nonzero(better, axis=1) < k, tf.float32)

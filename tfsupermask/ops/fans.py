@@ -1,0 +1,27 @@
+"""n_{l-1} and n_{l+1} of eq. 3.1 and 4.2, receptive field included."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def compute_fans(kernel_shape: Sequence[int]) -> tuple[int, int]:
+    """Returns `(fan_in, fan_out)` of a kernel.
+
+    Args:
+        kernel_shape: Shape of a kernel in Keras' layout: (in, out) of a dense layer, or
+            (spatial..., in per group, out) of a convolution.
+
+    Returns:
+        The number of inputs of one output unit, and the number of outputs that one
+        input unit reaches: channels times receptive field.
+
+    Example:
+
+    >>> compute_fans((3, 3, 64, 128))
+    (576, 1152)
+    """
+    *receptive_field, inputs, outputs = kernel_shape
+    field = math.prod(receptive_field)
+    return inputs * field, outputs * field

@@ -1,0 +1,196 @@
+"""Top-k masks and the straight-through gradient of edge-popup (thesis §3.2)."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfsupermask._validation import check_choice, check_fraction, check_integer, fail
+
+RANKINGS = ("magnitude", "score")
+
+_ALL_BUT_SIGN = 0x7FFFFFFF
+_INFINITY_BITS = 0x7F800000
+_BELOW_ALL = -(2**31)
+
+
+def num_kept(size: int, sparsity: float) -> int:
+    """Returns how many of a layer's weights survive: `size - round(sparsity * size)`.
+
+    Args:
+        size: Number of weights in the layer, at least 1.
+        sparsity: Fraction of weights removed, in [0, 1).
+
+    Returns:
+        An integer in [1, `size`]. Halves are rounded to even; a sparsity of 0 keeps
+        every weight and no sparsity below 1 removes the last one.
+
+    Raises:
+        InputError: An argument is out of range.
+
+    Example:
+
+    >>> num_kept(1000, 0.7)
+    300
+    """
+    size = check_integer("size", size, minimum=1)
+    return max(1, size - round(check_fraction("sparsity", sparsity) * size))
+
+
+def top_k_mask(score: tf.Tensor, k: int, ranking: str = "magnitude") -> tf.Tensor:
+    """Returns a mask that is 1 at the `k` highest ranked scores and 0 elsewhere.
+
+    Exactly `k` entries are 1 whatever the ties: among equal scores the lowest flat
+    index wins. NaN ranks below every number. The result is bit-identical to a stable
+    descending sort, in eager code, in `tf.function` and under XLA.
+
+    Args:
+        score: float32 tensor of any static shape, at least one entry.
+        k: Number of entries kept, in [1, number of scores].
+        ranking: `"magnitude"` ranks by |score|, `"score"` by the signed value.
+
+    Returns:
+        float32 tensor of zeros and ones with the shape of `score`.
+
+    Raises:
+        InputError: `k`, `ranking` or the dtype of `score` is not as above.
+
+    Example:
+
+    >>> top_k_mask(tf.constant([0.1, -3.0, 2.0, 0.0]), k=2).numpy()
+    array([0., 1., 1., 0.], dtype=float32)
+
+    Reference:
+        - Thesis §3.2, h of eq. 3.4; Ramanujan et al., 2020, "What's hidden in a
+          randomly weighted neural network?".
+    """
+    score = tf.convert_to_tensor(score)
+    if score.dtype != tf.float32:
+        raise fail("`score` must be float32.", dtype=score.dtype.name)
+    size = score.shape.num_elements()
+    if size is None:
+        raise fail("`score` must have a static shape.", shape=score.shape)
+    if check_integer("k", k, minimum=1) > size:
+        raise fail("`k` must be at most the number of scores.", k=k, size=size)
+    check_choice("ranking", ranking, RANKINGS)
+    if k == size:
+        return tf.ones_like(score)
+    key = tf.reshape(_sortable_key(score, ranking), [-1])
+    return tf.reshape(_keep_largest(key, k), score.shape)
+
+
+def masked_kernel(
+    kernel: tf.Tensor, score: tf.Tensor, k: int, ranking: str = "magnitude"
+) -> tf.Tensor:
+    """Returns `kernel · mask`, differentiable in the scores by a straight-through step.
+
+    The forward pass keeps the `k` highest ranked weights. The backward pass treats the
+    mask as the identity, so that a masked weight's score goes on learning:
+    d/dscore = (d/d(kernel · mask)) · kernel, times sign(score) when ranking by
+    magnitude.
+
+    Args:
+        kernel: Weights, any floating dtype.
+        score: float32 scores of the same shape.
+        k: Number of weights kept, in [1, number of weights].
+        ranking: `"magnitude"` or `"score"`, see `top_k_mask`.
+
+    Returns:
+        Tensor with the shape and dtype of `kernel`.
+
+    Raises:
+        InputError: The shapes differ, or `top_k_mask` refuses its arguments.
+
+    Example:
+
+    >>> kernel, score = tf.constant([1.0, 2.0, 3.0]), tf.constant([0.3, -0.9, 0.1])
+    >>> masked_kernel(kernel, score, k=1).numpy()
+    array([0., 2., 0.], dtype=float32)
+
+    Reference:
+        - Thesis §3.2; Bengio, Léonard & Courville, 2013, "Estimating or propagating
+          gradients through stochastic neurons for conditional computation".
+    """
+    kernel, score = tf.convert_to_tensor(kernel), tf.convert_to_tensor(score)
+    if kernel.shape != score.shape:
+        raise fail(
+            "`kernel` and `score` must have the same shape.",
+            kernel=tuple(kernel.shape),
+            score=tuple(score.shape),
+        )
+
+    @tf.custom_gradient
+    def apply_mask(kernel, score):
+        mask = tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
+
+        def straight_through(upstream):
+            score_gradient = tf.cast(upstream * kernel, score.dtype)
+            if ranking == "magnitude":
+                score_gradient *= tf.sign(score)
+            return upstream * mask, score_gradient
+
+        return kernel * mask, straight_through
+
+    return apply_mask(kernel, score)
+
+
+def _sortable_key(score: tf.Tensor, ranking: str) -> tf.Tensor:
+    """Maps scores to int32 keys with the same order; NaN gets the smallest key.
+
+    In integers throughout: TensorFlow's float arithmetic takes denormals for zero.
+    """
+    bits = tf.bitcast(score, tf.int32)
+    magnitude = tf.bitwise.bitwise_and(bits, _ALL_BUT_SIGN)
+    signed = ranking == "score"
+    key = tf.where(bits < 0, -magnitude, magnitude) if signed else magnitude
+    return tf.where(magnitude > _INFINITY_BITS, _BELOW_ALL, key)
+
+
+def _keep_largest(key: tf.Tensor, k: int) -> tf.Tensor:
+    """Returns 1.0 at the `k` largest keys of a vector, the first ones among equals."""
+    threshold, num_above_or_equal = _kth_largest(key, k)
+
+    def without_ties():
+        return tf.cast(key >= threshold, tf.float32)
+
+    def with_ties():
+        above = key > threshold
+        tied = tf.cast(key == threshold, tf.int32)
+        places_left = k - tf.reduce_sum(tf.cast(above, tf.int32))
+        first_tied = (tied == 1) & (tf.cumsum(tied) <= places_left)
+        return tf.cast(above | first_tied, tf.float32)
+
+    return tf.cond(num_above_or_equal == k, without_ties, with_ties)
+
+
+def _kth_largest(key: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Bisects the int32 range for a threshold that at least `k` keys reach.
+
+    Stops as soon as exactly `k` keys reach it; otherwise it is the k-th largest key.
+    At most 32 counting passes, several times faster than a sort or `tf.math.top_k`.
+
+    Returns:
+        The threshold and the number of keys that reach it.
+    """
+
+    def count_reaching(threshold):
+        return tf.reduce_sum(tf.cast(key >= threshold, tf.int32))
+
+    def unfinished(low, high, count):
+        return (low < high) & (count != k)
+
+    def halve(low, high, count):
+        # The mean of both rounded up, without overflow.
+        middle = (low | high) - tf.bitwise.right_shift(low ^ high, 1)
+        middle_count = count_reaching(middle)
+        enough = middle_count >= k
+        return (
+            tf.where(enough, middle, low),
+            tf.where(enough, high, middle - 1),
+            tf.where(enough, middle_count, count),
+        )
+
+    low, high = tf.reduce_min(key), tf.reduce_max(key)
+    low, _, count = tf.while_loop(
+        unfinished, halve, (low, high, tf.size(key)), parallel_iterations=1
+    )
+    return low, count
