@@ -1,0 +1,84 @@
+"""Models by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import keras
+
+from tfsupermask._validation import check_fraction, check_integer, fail
+
+_BUILDERS: dict[str, Callable[..., keras.Model]] = {}
+
+
+def register(name: str) -> Callable:
+    """Makes a builder available to `build` under `name`."""
+
+    def add(builder):
+        _BUILDERS[name] = builder
+        return builder
+
+    return add
+
+
+def names() -> list[str]:
+    """Returns the names that `build` knows, in alphabetical order."""
+    return sorted(_BUILDERS)
+
+
+def build(
+    name: str,
+    input_shape: Sequence[int] = (32, 32, 3),
+    num_classes: int = 10,
+    sparsity: float = 0.5,
+    ranking: str = "magnitude",
+    seed: int = 0,
+) -> keras.Model:
+    """Builds a supermask model of the thesis: image in, logits out.
+
+    Its kernels start as the thesis's baseline, Xavier normal, and its scores as
+    Kaiming-uniform (a = √5), both a pure function of `seed`.
+
+    Args:
+        name: One of `names()`, for example `"conv6"`.
+        input_shape: (height, width, channels) of the images, in pixels.
+        num_classes: Number of logits, at least 2.
+        sparsity: Fraction of each layer's weights removed, in [0, 1).
+        ranking: `"magnitude"` or `"score"`, see `tfsupermask.ops.top_k_mask`.
+        seed: Any non-negative integer.
+
+    Returns:
+        A functional Keras model from (batch, *input_shape) normalised images to
+        (batch, num_classes) logits.
+
+    Raises:
+        InputError: An argument is unknown, out of range or too small for the model.
+
+    Example:
+
+    >>> model = build("conv6", num_classes=100, sparsity=0.5)
+    >>> model.output_shape
+    (None, 100)
+
+    Reference:
+        - Thesis Table 5.1.
+    """
+    if name not in _BUILDERS:
+        close = difflib.get_close_matches(str(name), names(), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise fail(f"`model` must be one of {', '.join(names())}.{hint}", model=name)
+    check_fraction("sparsity", sparsity)
+    check_integer("num_classes", num_classes, minimum=2)
+    check_integer("seed", seed)
+    if len(input_shape) != 3:
+        raise fail(
+            "`input_shape` must be (height, width, channels).", input_shape=input_shape
+        )
+    return _BUILDERS[name](
+        input_shape=tuple(input_shape),
+        num_classes=num_classes,
+        sparsity=sparsity,
+        ranking=ranking,
+        seed=seed,
+    )
