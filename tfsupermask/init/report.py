@@ -1,0 +1,86 @@
+"""What PatchesInit did, layer by layer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerReport:
+    """One layer's initialisation.
+
+    Attributes:
+        layer: Name of the layer.
+        discriminative: Whether clusters of low entropy were preferred.
+        num_patches: P, patches sampled.
+        num_clusters: Clusters that k-means left with at least one patch.
+        clusters_kept: Those of at least 5 patches.
+        sizes: int array, sizes of the selected clusters.
+        entropies: float array, label entropy of the selected clusters, in bits.
+        added_patches: Filters made of single patches because clusters ran out.
+        image: int64 array (filters,), index of the image each pattern comes from.
+        row: int32 array (filters,), the pattern's top row in the layer's input map.
+        column: int32 array (filters,), its left column.
+        seconds: Wall-clock seconds of each stage, by name.
+    """
+
+    layer: str
+    discriminative: bool
+    num_patches: int
+    num_clusters: int
+    clusters_kept: int
+    sizes: np.ndarray
+    entropies: np.ndarray
+    added_patches: int
+    image: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    seconds: dict[str, float]
+
+    @property
+    def mean_entropy(self) -> float:
+        """Mean entropy of the selected clusters, in bits (thesis Table 5.4)."""
+        return float(np.mean(self.entropies)) if len(self.entropies) else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchesInitReport:
+    """The whole initialisation: `layers` in the order in which they were set.
+
+    `skipped` names the convolutions left as they were, with the reason.
+    """
+
+    layers: tuple[LayerReport, ...]
+    skipped: dict[str, str]
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of all stages of all layers."""
+        return sum(sum(layer.seconds.values()) for layer in self.layers)
+
+    def as_dict(self) -> dict:
+        """Returns the report as plain numbers and strings, for JSON."""
+        layers = [
+            {
+                **{
+                    name: value.tolist() if isinstance(value, np.ndarray) else value
+                    for name, value in dataclasses.asdict(layer).items()
+                },
+                "mean_entropy": layer.mean_entropy,
+            }
+            for layer in self.layers
+        ]
+        return {"layers": layers, "skipped": self.skipped, "seconds": self.seconds}
+
+    def __str__(self) -> str:
+        lines = ["layer         clusters  kept  filters  mean entropy  smallest  seconds"]
+        lines += [
+            f"{r.layer:12}  {r.num_clusters:8}  {r.clusters_kept:4}  {len(r.image):7}  "
+            f"{r.mean_entropy:9.2f} bit  {min(r.sizes, default=0):8}  "
+            f"{sum(r.seconds.values()):7.1f}"
+            for r in self.layers
+        ]
+        lines += [f"{name:12}  left as it was: {why}" for name, why in self.skipped.items()]
+        return "\n".join(lines)

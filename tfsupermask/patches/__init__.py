@@ -1,0 +1,40 @@
+"""Patches, clusters and patterns: the NumPy half of PatchesInit."""
+
+from tfsupermask.patches.clustering import Clusters, cluster, reduce_dimensionality
+from tfsupermask.patches.patterns import nearest_patches, not_flat, scale_patterns
+from tfsupermask.patches.proposals import propose_boxes, propose_filtered_boxes
+from tfsupermask.patches.sampling import (
+    Patches,
+    Window,
+    box_positions,
+    class_balanced_order,
+    grid_positions,
+    sample_patches,
+)
+from tfsupermask.patches.selection import (
+    MIN_CLUSTER_SIZE,
+    cluster_entropy,
+    cluster_sizes,
+    select_clusters,
+)
+
+__all__ = [
+    "MIN_CLUSTER_SIZE",
+    "Clusters",
+    "Patches",
+    "Window",
+    "box_positions",
+    "class_balanced_order",
+    "cluster",
+    "cluster_entropy",
+    "cluster_sizes",
+    "grid_positions",
+    "nearest_patches",
+    "not_flat",
+    "propose_boxes",
+    "propose_filtered_boxes",
+    "reduce_dimensionality",
+    "sample_patches",
+    "scale_patterns",
+    "select_clusters",
+]

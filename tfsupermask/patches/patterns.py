@@ -1,0 +1,63 @@
+"""From clusters to filters: the patch nearest each centroid (thesis §4.2.2, §4.2.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfsupermask.patches.clustering import Clusters
+
+# Relative to the largest deviation; below it is rounding error.
+_FLAT = 1e-5
+
+
+def not_flat(values: np.ndarray) -> np.ndarray:
+    """Returns which patches vary at all: bool array (P,). Eq. 4.2 divides by σ."""
+    deviation = values.reshape(len(values), -1).std(axis=1)
+    return deviation > _FLAT * deviation.max()
+
+
+def nearest_patches(clusters: Clusters, usable: np.ndarray) -> np.ndarray:
+    """Returns for each cluster the usable patch nearest its centroid.
+
+    Args:
+        clusters: The partition of P patches.
+        usable: bool array (P,), which patches may be chosen.
+
+    Returns:
+        int64 array (C,) of patch indices; -1 for a cluster without a usable patch.
+        Among equally near patches the first is taken.
+    """
+    nearest = np.full(len(clusters.centroids), -1, np.int64)
+    candidates = np.flatnonzero(usable)
+    order = np.argsort(clusters.distance[candidates], kind="stable")
+    farthest_first = candidates[order[::-1]]
+    nearest[clusters.assignment[farthest_first]] = farthest_first
+    return nearest
+
+
+def scale_patterns(patterns: np.ndarray, fan_in: int, fan_out: int) -> np.ndarray:
+    """Normalises each pattern and scales it as Xavier initialisation does (eq. 4.2).
+
+    filter = (pattern - μ) / σ · √2 / √(fan_in + fan_out), with μ and σ the mean and the
+    (population) standard deviation of that pattern.
+
+    Args:
+        patterns: float array (n, height, width, channels), none of them constant.
+        fan_in: n_{l-1}, receptive field included, at least 1.
+        fan_out: n_{l+1}, receptive field included, at least 1.
+
+    Returns:
+        float32 kernel (height, width, channels, n).
+
+    Example:
+
+    >>> kernel = scale_patterns(np.random.rand(64, 3, 3, 3), fan_in=27, fan_out=576)
+    >>> kernel.shape, round(float(kernel.std()), 4)
+    ((3, 3, 3, 64), 0.0576)
+    """
+    flat = patterns.reshape(len(patterns), -1).astype(np.float64)
+    normalised = (flat - flat.mean(axis=1, keepdims=True)) / flat.std(
+        axis=1, keepdims=True
+    )
+    filters = normalised * np.sqrt(2.0 / (fan_in + fan_out))
+    return np.moveaxis(filters.reshape(patterns.shape), 0, -1).astype(np.float32)

@@ -1,0 +1,90 @@
+"""Objectness: boxes that may hold an object (thesis §4.2.1)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+from tfsupermask import _core
+from tfsupermask._validation import fail
+
+MAX_AREA_FRACTION = 0.5  # thesis §5.2
+
+
+def propose_boxes(image: np.ndarray) -> np.ndarray:
+    """Runs OpenCV's selective search (mode fast) over one image.
+
+    Args:
+        image: uint8 array (height, width, 3), RGB.
+
+    Returns:
+        int32 array (n, 4) of (top, left, height, width) in pixels. Empty where selective
+        search finds nothing or cannot work on the image's shape.
+
+    Raises:
+        InputError: `image` is not as above.
+
+    Example:
+
+    >>> propose_boxes(np.zeros((32, 32, 3), np.uint8)).shape[1]
+    4
+
+    Reference:
+        - Uijlings et al., 2013, "Selective search for object recognition".
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise fail(
+            "`image` must be a uint8 array (height, width, 3).",
+            dtype=image.dtype.name,
+            shape=image.shape,
+        )
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    try:
+        search.setBaseImage(np.ascontiguousarray(image[..., ::-1]))
+        search.switchToSelectiveSearchFast()
+        found = search.process()
+    except cv2.error:
+        # Selective search asserts on some tiny or uniform images.
+        found = ()
+    left_top_width_height = np.asarray(found, np.int32).reshape(-1, 4)
+    return left_top_width_height[:, [1, 0, 3, 2]]
+
+
+def propose_filtered_boxes(
+    images: np.ndarray, min_height: int, min_width: int
+) -> list[np.ndarray]:
+    """Returns for each image the boxes that patches may be sampled from.
+
+    Boxes are clipped to the image; those that cover more than half of it, those smaller
+    than a patch and duplicates are dropped.
+
+    Args:
+        images: uint8 array (n, height, width, 3), RGB.
+        min_height: Height of a patch in pixels.
+        min_width: Width of a patch in pixels.
+
+    Returns:
+        A list of n int32 arrays (boxes, 4) of (top, left, height, width).
+    """
+    height, width = images.shape[1:3]
+
+    def boxes_of(image):
+        return _core.filter_boxes(
+            propose_boxes(image),
+            height,
+            width,
+            max_area_fraction=MAX_AREA_FRACTION,
+            min_height=min_height,
+            min_width=min_width,
+        )
+
+    opencv_threads = cv2.getNumThreads()
+    # One image a thread is faster than OpenCV's threads inside one small image.
+    cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(_core.hardware_threads()) as pool:
+            return list(pool.map(boxes_of, images))
+    finally:
+        cv2.setNumThreads(opencv_threads)

@@ -1,0 +1,226 @@
+"""Which patches to take: images, positions and their contents (thesis §4.2.1)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tfsupermask import _core
+from tfsupermask._validation import fail
+from tfsupermask.patches.proposals import propose_filtered_boxes
+
+SAMPLES_PER_IMAGE = 50  # thesis §5.2
+_IMAGES_PER_CHUNK = 250
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """How a convolution slides over its input map: sizes in map pixels.
+
+    `padding` is `"same"` or `"valid"`; each pair is (vertical, horizontal).
+    """
+
+    size: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "valid"
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width that one patch covers, gaps of the dilation included."""
+        return tuple(
+            (size - 1) * rate + 1
+            for size, rate in zip(self.size, self.dilation, strict=True)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Patches:
+    """Patches and where they come from.
+
+    Attributes:
+        values: float32 array (P, height, width, channels).
+        labels: int64 array (P,), the class of each patch's image.
+        image: int64 array (P,), index into the images that were sampled.
+        row: int32 array (P,), top row of the patch in the map; negative in the padding.
+        column: int32 array (P,), left column likewise.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    image: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def class_balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Returns all image indices, shuffled, the classes taking turns.
+
+    Every prefix holds the classes in equal numbers, as long as they last.
+
+    Args:
+        labels: Integer array (n,).
+        seed: Non-negative integer.
+
+    Returns:
+        int64 permutation (n,).
+
+    Example:
+
+    >>> labels = np.array([0, 0, 0, 1, 1, 1])
+    >>> labels[class_balanced_order(labels, seed=0)].reshape(3, 2).sum(axis=1)
+    array([1, 1, 1])
+    """
+    generator = np.random.Generator(np.random.Philox(seed))
+    shuffled = generator.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.unique(labels, return_counts=True)[1]
+    turn = np.concatenate([np.arange(count) for count in counts])
+    class_rank = np.repeat(generator.permutation(len(counts)), counts)
+    return by_class[np.lexsort((class_rank, turn))]
+
+
+def grid_positions(height: int, width: int, window: Window) -> np.ndarray:
+    """Returns the (row, column) of the window's upper left corner for every output.
+
+    These are the positions of the layer's own padding and strides: with `"same"` some
+    lie outside the map, where it reads as zero.
+
+    Args:
+        height: Height of the map in pixels.
+        width: Width of the map in pixels.
+        window: The convolution's window.
+
+    Returns:
+        int32 array (positions, 2) in row-major order.
+
+    Example:
+
+    >>> len(grid_positions(8, 8, Window((3, 3), padding="same")))
+    64
+    """
+
+    def starts(length, extent, stride):
+        if window.padding == "same":
+            outputs = -(-length // stride)
+            padding = max(0, (outputs - 1) * stride + extent - length)
+            return np.arange(outputs) * stride - padding // 2
+        return np.arange(0, length - extent + 1, stride)
+
+    axes = zip((height, width), window.extent, window.strides, strict=True)
+    rows, columns = (starts(*axis) for axis in axes)
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2).astype(
+        np.int32
+    )
+
+
+def box_positions(boxes: Sequence[np.ndarray], height: int, width: int, window: Window):
+    """Returns the positions inside at least one box of each image.
+
+    Args:
+        boxes: For each image an int32 array (n, 4) of (top, left, height, width).
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+        window: The convolution's window.
+
+    Returns:
+        int32 positions (k, 2) of all images one after another, and int64 offsets
+        (images + 1,) at which each image's begin. An image without boxes has all of
+        its positions.
+    """
+    offsets = np.concatenate([[0], np.cumsum([len(b) for b in boxes])]).astype(np.int64)
+    return _core.candidate_positions(
+        np.concatenate(boxes), offsets, height, width, *window.extent
+    )
+
+
+def sample_patches(
+    images: np.ndarray,
+    labels: np.ndarray,
+    order: np.ndarray,
+    window: Window,
+    num_patches: int,
+    seed: int,
+    *,
+    from_boxes: bool,
+    activations: Callable[[np.ndarray], np.ndarray],
+) -> Patches:
+    """Samples patches without replacement, at most 50 from each image.
+
+    Images are taken in the given order until there are enough patches.
+
+    Args:
+        images: uint8 array (n, height, width, 3), RGB.
+        labels: int64 array (n,).
+        order: Permutation of the images, see `class_balanced_order`.
+        window: The window of the convolution that the patches are for.
+        num_patches: P, at least 1.
+        seed: Non-negative integer below 2⁶⁴.
+        from_boxes: Whether positions come from selective search over the image (first
+            layer) or from the whole map (later layers).
+        activations: Function from a batch of images to the float32 maps
+            (batch, height, width, channels) that the convolution receives.
+
+    Returns:
+        `num_patches` patches, grouped by image.
+
+    Raises:
+        InputError: There are fewer positions than `num_patches`.
+    """
+    parts: list[Patches] = []
+    found = 0
+    for first in range(0, len(order), _IMAGES_PER_CHUNK):
+        chosen = order[first : first + _IMAGES_PER_CHUNK]
+        maps = activations(images[chosen])
+        positions, offsets = _positions(images[chosen], maps, window, from_boxes)
+        indices, local = _core.sample_positions(
+            offsets, SAMPLES_PER_IMAGE, seed, first_image=first
+        )
+        indices, local = indices[: num_patches - found], local[: num_patches - found]
+        row, column = np.ascontiguousarray(positions[indices].T)
+        values = _core.gather_patches(
+            maps,
+            local,
+            row,
+            column,
+            *window.size,
+            row_dilation=window.dilation[0],
+            column_dilation=window.dilation[1],
+        )
+        image = chosen[local]
+        parts.append(Patches(values, labels[image], image, row, column))
+        found += len(values)
+        if found == num_patches:
+            return Patches(
+                *(
+                    np.concatenate([getattr(part, field.name) for part in parts])
+                    for field in dataclasses.fields(Patches)
+                )
+            )
+    raise fail(
+        f"`num_patches` must be at most the {found} patches that {len(order)} images of "
+        f"this layer offer, {SAMPLES_PER_IMAGE} from each.",
+        num_patches=num_patches,
+    )
+
+
+def _positions(images, maps, window, from_boxes):
+    """Returns the candidate positions of a chunk of maps, and each map's offset."""
+    height, width = maps.shape[1:3]
+    if window.padding == "valid" and (window.extent[0] > height or window.extent[1] > width):
+        raise fail(
+            "A map must be at least as large as the filter.",
+            map=(height, width),
+            filter=window.extent,
+        )
+    if from_boxes:
+        boxes = propose_filtered_boxes(images, *window.extent)
+        return box_positions(boxes, height, width, window)
+    grid = grid_positions(height, width, window)
+    offsets = np.arange(len(maps) + 1, dtype=np.int64) * len(grid)
+    return np.tile(grid, (len(maps), 1)), offsets

@@ -1,0 +1,76 @@
+"""Which clusters become filters: label entropy (thesis §3.3 and §4.2.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MIN_CLUSTER_SIZE = 5  # thesis §5.2
+
+
+def cluster_sizes(assignment: np.ndarray, num_clusters: int) -> np.ndarray:
+    """Returns the number of patches in each cluster: int64 array (C,)."""
+    return np.bincount(assignment, minlength=num_clusters)
+
+
+def cluster_entropy(
+    assignment: np.ndarray, labels: np.ndarray, num_clusters: int
+) -> np.ndarray:
+    """Returns the entropy of the labels in each cluster, in bits (eq. 4.1).
+
+    Args:
+        assignment: int array (P,), the cluster of each patch, in [0, C).
+        labels: int array (P,), the class of each patch, at least 0.
+        num_clusters: C, at least 1.
+
+    Returns:
+        float64 array (C,), between 0 (one class) and log2(number of classes); 0 for an
+        empty cluster.
+
+    Example:
+
+    >>> cluster_entropy(np.array([0, 0, 1, 1]), np.array([3, 3, 0, 1]), 2)
+    array([0., 1.])
+    """
+    num_classes = int(labels.max()) + 1
+    counts = np.bincount(
+        assignment.astype(np.int64) * num_classes + labels,
+        minlength=num_clusters * num_classes,
+    ).reshape(num_clusters, num_classes)
+    probability = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    log = np.log2(probability, where=probability > 0, out=np.zeros_like(probability))
+    return np.abs((probability * log).sum(axis=1))
+
+
+def select_clusters(
+    entropy: np.ndarray,
+    sizes: np.ndarray,
+    num_selected: int,
+    *,
+    discriminative: bool,
+) -> np.ndarray:
+    """Ranks clusters and returns the best.
+
+    Clusters of at least 5 patches come first, by entropy: high first for patterns
+    common to all classes, low first for discriminative ones. Ties go to the larger
+    cluster, then to the lower index. Smaller clusters follow by the same rule, the
+    empty ones never.
+
+    Args:
+        entropy: float array (C,), in bits.
+        sizes: int array (C,); clusters of size 0 are not eligible.
+        num_selected: Number of clusters wanted, at least 1.
+        discriminative: Whether low entropy is better.
+
+    Returns:
+        int64 array of cluster indices, best first: `num_selected` of them or as many as
+        are eligible.
+
+    Example:
+
+    >>> entropy, sizes = np.array([1.0, 3.0, 2.0]), np.array([9, 4, 9])
+    >>> select_clusters(entropy, sizes, 3, discriminative=False)
+    array([2, 0, 1])
+    """
+    preference = entropy if discriminative else -entropy
+    order = np.lexsort((-sizes, preference, sizes < MIN_CLUSTER_SIZE))
+    return order[sizes[order] > 0][:num_selected]
