@@ -1,0 +1,157 @@
+import cv2
+import numpy as np
+import pytest
+
+from tfsupermask import data
+from tfsupermask._validation import InputError
+
+
+def smooth_image(height, width, seed=0, channels=3, dtype=np.uint8):
+    rng = np.random.default_rng(seed)
+    top = np.iinfo(dtype).max
+    small = rng.integers(0, top, (4, 4, channels), dtype=dtype, endpoint=True)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def write(path, rgb_or_grey):
+    image = rgb_or_grey
+    if image.ndim == 3 and image.shape[2] == 3:
+        image = image[..., ::-1]
+    cv2.imencode(path.suffix, image)[1].tofile(path)
+    return path
+
+
+def test_keeps_an_image_of_the_right_size(tmp_path):
+    image = smooth_image(16, 16)
+    decoded = data.decode_image(write(tmp_path / "a.png", image), 16)
+    np.testing.assert_array_equal(decoded, image)
+    assert decoded.dtype == np.uint8
+
+
+def test_returns_rgb(tmp_path):
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 255
+    decoded = data.decode_image(write(tmp_path / "red.png", red), 8)
+    assert decoded[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "rows", "columns"),
+    [
+        (16, 40, slice(None), slice(12, 28)),
+        (41, 16, slice(12, 28), slice(None)),
+    ],
+)
+def test_keeps_the_centre_of_the_longer_side(tmp_path, height, width, rows, columns):
+    image = smooth_image(height, width)
+    decoded = data.decode_image(write(tmp_path / "a.png", image), 16)
+    np.testing.assert_array_equal(decoded, image[rows, columns])
+
+
+def test_shrinks_by_averaging_areas(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    decoded = data.decode_image(write(tmp_path / "a.png", image), 8)
+    means = image.reshape(8, 4, 16, 4, 3).mean((1, 3))[:, 4:12]
+    np.testing.assert_allclose(decoded, means, atol=0.51)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 11), (13, 8), (3, 400)])
+def test_enlarges_by_cubic_interpolation(tmp_path, height, width):
+    image = smooth_image(height, width)
+    decoded = data.decode_image(write(tmp_path / "a.png", image), 24)
+    scale = 24 / min(height, width)
+    large = cv2.resize(
+        image,
+        (round(width * scale), round(height * scale)),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    top, left = (large.shape[0] - 24) // 2, (large.shape[1] - 24) // 2
+    expected = large[top : top + 24, left : left + 24]
+    np.testing.assert_array_equal(decoded, expected)
+
+
+@pytest.mark.parametrize("height", range(5, 60, 7))
+@pytest.mark.parametrize("width", range(5, 60, 9))
+def test_any_shape_becomes_square(tmp_path, height, width):
+    path = write(tmp_path / "a.png", smooth_image(height, width))
+    assert data.decode_image(path, 17).shape == (17, 17, 3)
+
+
+def test_turns_as_exif_says(tmp_path):
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[:8] = 255  # White above black.
+    path = write(tmp_path / "a.jpg", image)
+    encoded = path.read_bytes()
+    # An APP1 segment with one entry: orientation (0x0112) = 3, upside down.
+    tiff = (
+        b"MM\0*\0\0\0\x08"
+        + b"\0\x01"
+        + b"\x01\x12\0\x03\0\0\0\x01\0\x03\0\0"
+        + bytes(4)
+    )
+    body = b"Exif\0\0" + tiff
+    segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+    path.write_bytes(encoded[:2] + segment + encoded[2:])
+    decoded = data.decode_image(path, 16)
+    assert decoded[:7].max() < 20
+    assert decoded[9:].min() > 235
+
+
+def test_reads_paths_outside_ascii(tmp_path):
+    path = write(tmp_path / "été 花.png", smooth_image(8, 8))
+    assert data.decode_image(str(path), 8).shape == (8, 8, 3)
+
+
+def test_refuses_float_images(tmp_path):
+    path = write(tmp_path / "f.tiff", smooth_image(8, 8).astype(np.float32))
+    with pytest.raises(InputError, match="is 32-bit float RGB"):
+        data.decode_image(path, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "found"),
+    [
+        ("g.png", smooth_image(8, 8)[..., 0], "8-bit grayscale"),
+        ("g.jpg", smooth_image(8, 8)[..., 0], "8-bit grayscale"),
+        ("a.png", smooth_image(8, 8, channels=4), "8-bit RGBA"),
+        ("d.png", smooth_image(8, 8, dtype=np.uint16), "16-bit RGB"),
+        ("dg.png", smooth_image(8, 8, dtype=np.uint16)[..., 0], "16-bit grayscale"),
+    ],
+)
+def test_refuses_other_formats_and_says_how_to_convert(tmp_path, name, image, found):
+    path = write(tmp_path / name, image)
+    with pytest.raises(InputError, match=f"{name}' is {found}: expected 8-bit RGB"):
+        data.decode_image(path, 8)
+    # What the message recommends works.
+    cv2.imwrite(str(path), cv2.imread(str(path)))
+    assert data.decode_image(path, 8).shape == (8, 8, 3)
+
+
+def broken_files(folder):
+    whole = write(folder / "whole.png", smooth_image(32, 32)).read_bytes()
+    for name, content in [
+        ("empty.png", b""),
+        ("text.png", b"not an image"),
+        ("cut.png", whole[: len(whole) // 2]),
+    ]:
+        (folder / name).write_bytes(content)
+        yield folder / name
+    yield folder / "missing.png"
+    (folder / "folder.png").mkdir()
+    yield folder / "folder.png"
+
+
+def test_refuses_broken_files_quietly(tmp_path, capfd):
+    level = cv2.utils.logging.getLogLevel()
+    for path in broken_files(tmp_path):
+        with pytest.raises(InputError, match=f"{path.name}' cannot be read: "):
+            data.decode_image(path, 8)
+    assert capfd.readouterr().err == ""
+    assert cv2.utils.logging.getLogLevel() == level
+
+
+@pytest.mark.parametrize("image_size", [0, -1, 2.5, None])
+def test_refuses_sizes(tmp_path, image_size):
+    path = write(tmp_path / "a.png", smooth_image(8, 8))
+    with pytest.raises(InputError, match=f"image_size={image_size}"):
+        data.decode_image(path, image_size)

@@ -1,0 +1,75 @@
+"""Datasets in memory, and batches of them."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from tfsupermask._validation import check_choice
+from tfsupermask.data import digits, folder, tfds
+from tfsupermask.data.batches import (
+    Augmentation,
+    TrainBatches,
+    epoch_order,
+    eval_chunks,
+)
+from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
+from tfsupermask.data.images import decode_image
+
+_LOADERS = {
+    "digits": digits.load,
+    "cifar10": functools.partial(tfds.load, "cifar10"),
+    "cifar100": functools.partial(tfds.load, "cifar100"),
+    "folder": folder.load,
+}
+
+NAMES = tuple(_LOADERS)
+
+
+def load(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | None = None,
+) -> Dataset:
+    """Returns a dataset by name.
+
+    Args:
+        name: one of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`.
+        data_dir: where its files are; a leading `~` is the user's home. What `None`
+            means, and whether it is needed, depends on the dataset: see the `load` of
+            its module.
+        image_size: integer, the side of the images in pixels. Only `"folder"` has a
+            choice, by default 64; the others come in 32 and accept no other number.
+
+    Returns:
+        The `Dataset`.
+
+    Raises:
+        DataNotFoundError: if the files are not there and cannot be downloaded.
+        InputError: if `name` is unknown, the files cannot be used, or `image_size` is
+            not what the dataset comes in.
+
+    Example:
+    ```python
+    dataset = tfsupermask.data.load("cifar10", data_dir="~/tensorflow_datasets")
+    images, labels = dataset.train.images, dataset.train.labels
+    ```
+    """
+    loader = _LOADERS[check_choice("name", name, NAMES)]
+    if data_dir is not None:
+        data_dir = os.path.expanduser(data_dir)
+    return loader(data_dir=data_dir, image_size=image_size)
+
+
+__all__ = [
+    "NAMES",
+    "Augmentation",
+    "DataNotFoundError",
+    "Dataset",
+    "Split",
+    "TrainBatches",
+    "decode_image",
+    "epoch_order",
+    "eval_chunks",
+    "load",
+]

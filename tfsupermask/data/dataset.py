@@ -1,0 +1,165 @@
+"""What every dataset is once loaded: arrays, class names and their statistics."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from tfsupermask._validation import InputError, check_integer, fail
+
+_IMAGES_PER_HISTOGRAM = 1024
+
+
+class DataNotFoundError(InputError):
+    """The dataset is neither on this machine nor could it be downloaded."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their labels.
+
+    Args:
+        images: uint8 array of shape `[n, height, width, 3]`, RGB.
+        labels: int64 array of shape `[n]`, the index of each image's class.
+
+    Raises:
+        InputError: if a shape or a dtype is another.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self):
+        images, labels = self.images, self.labels
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise fail(
+                "`images` must be a uint8 array of shape [n, height, width, 3].",
+                dtype=str(images.dtype),
+                shape=images.shape,
+            )
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise fail(
+                "`labels` must be an int64 array with one label an image, "
+                f"here of shape [{len(images)}].",
+                dtype=str(labels.dtype),
+                shape=labels.shape,
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A classification dataset in memory.
+
+    Args:
+        name: the name by which `tfsupermask.data.load` knows it.
+        train: the split to train on; the statistics are computed over it.
+        test: the split to evaluate on, its images as large as those of `train`.
+        class_names: one name a class, in the order of the labels.
+        horizontal_flip: whether a mirrored image still belongs to its class, hence
+            whether training may mirror it. False for digits.
+
+    Raises:
+        InputError: if the splits are empty or of two image shapes, or a label has
+            no class name.
+
+    Example:
+    ```python
+    dataset = tfsupermask.data.load("digits")
+    normalized = (dataset.test.images / 255 - dataset.mean) / dataset.std
+    ```
+    """
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    horizontal_flip: bool
+
+    def __post_init__(self):
+        if not len(self.train) or not len(self.test):
+            raise fail(
+                f"{self.name} must have images to train on and to test on.",
+                train_images=len(self.train),
+                test_images=len(self.test),
+            )
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise fail(
+                f"{self.name} must have training and test images of one shape.",
+                train_shape=self.train.images.shape[1:],
+                test_shape=self.test.images.shape[1:],
+            )
+        labels = np.concatenate([self.train.labels, self.test.labels])
+        if labels.min() < 0 or labels.max() >= self.num_classes:
+            raise fail(
+                f"{self.name} has {self.num_classes} classes, so its labels must be "
+                f"in [0, {self.num_classes}).",
+                smallest=int(labels.min()),
+                largest=int(labels.max()),
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Shape of one image: `(height, width, 3)`."""
+        return self.train.images.shape[1:]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, whether or not all have images."""
+        return len(self.class_names)
+
+    @property
+    def crop_padding(self) -> int:
+        """Pixels of padding for random crops: an eighth of the side, 4 at 32."""
+        return min(self.image_shape[:2]) // 8
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of the training images, float32 `[3]`, in units of 0..1 intensity."""
+        return self._statistics[0]
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation, float32 `[3]`, in units of 0..1 intensity.
+
+        It is 1 for a channel that is constant, so that dividing by it is safe.
+        """
+        return self._statistics[1]
+
+    @functools.cached_property
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        # Sums of Python integers are exact: the same on every machine and however
+        # many images there are.
+        means, deviations = [], []
+        for counts in _channel_histograms(self.train.images):
+            number = sum(counts)
+            total = sum(value * count for value, count in enumerate(counts))
+            squares = sum(value**2 * count for value, count in enumerate(counts))
+            spread = number * squares - total**2
+            means.append(total / (255 * number))
+            deviations.append(spread**0.5 / (255 * number) if spread else 1.0)
+        return np.array(means, np.float32), np.array(deviations, np.float32)
+
+
+def check_fixed_size(name: str, image_size: int | None, fixed: int) -> None:
+    """Refuses an `image_size` other than the one that the dataset `name` comes in."""
+    if image_size is not None and check_integer("image_size", image_size) != fixed:
+        raise fail(
+            f"The images of {name} are {fixed}×{fixed}; leave `image_size` out.",
+            image_size=image_size,
+        )
+
+
+def _channel_histograms(images: np.ndarray) -> list[list[int]]:
+    """Returns how often each of the 256 values occurs, for each channel."""
+    counts = np.zeros((3, 256), np.int64)
+    # In slices: bincount makes int64 copies, eight times the images it is given.
+    for start in range(0, len(images), _IMAGES_PER_HISTOGRAM):
+        part = images[start : start + _IMAGES_PER_HISTOGRAM]
+        for channel in range(3):
+            counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
+    return counts.tolist()

@@ -1,0 +1,65 @@
+"""scikit-learn's handwritten digits: real images that need no download."""
+
+from __future__ import annotations
+
+import os
+
+import cv2
+import numpy as np
+
+from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
+
+_IMAGE_SIZE = 32
+_LARGEST_VALUE = 16
+_TEST_EVERY = 5
+
+
+def load(
+    data_dir: str | os.PathLike | None = None, image_size: int | None = None
+) -> Dataset:
+    """Returns 1,797 handwritten digits of ten classes, as 32×32 RGB images.
+
+    The 8×8 grey images that scikit-learn carries are stretched from 0..16 to 0..255,
+    enlarged and repeated in the three channels. Every fifth image of a class, in the
+    order of the release, is a test image: 80 % train, 20 % test, always the same.
+
+    Args:
+        data_dir: ignored, as there is nothing to read; accepted so that a program's
+            `--data_dir` may stay when only the dataset changes.
+        image_size: integer, `None` or 32.
+
+    Returns:
+        The `Dataset`; digits are not mirrored in training.
+
+    Raises:
+        InputError: if `image_size` is another number than 32.
+
+    Example:
+    ```python
+    dataset = tfsupermask.data.load("digits")
+    dataset.train.images.shape  # (1433, 32, 32, 3)
+    ```
+    """
+    del data_dir
+    check_fixed_size("digits", image_size, _IMAGE_SIZE)
+    from sklearn.datasets import load_digits  # Slow to import.
+
+    digits = load_digits()
+    labels = digits.target.astype(np.int64)
+    images = np.stack([_enlarge(image) for image in digits.images])
+    is_test = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        is_test[np.flatnonzero(labels == label)[::_TEST_EVERY]] = True
+    return Dataset(
+        name="digits",
+        train=Split(images[~is_test], labels[~is_test]),
+        test=Split(images[is_test], labels[is_test]),
+        class_names=tuple(str(name) for name in digits.target_names),
+        horizontal_flip=False,
+    )
+
+
+def _enlarge(image: np.ndarray) -> np.ndarray:
+    grey = np.rint(image * (255 / _LARGEST_VALUE)).astype(np.uint8)
+    large = cv2.resize(grey, (_IMAGE_SIZE, _IMAGE_SIZE), interpolation=cv2.INTER_CUBIC)
+    return np.repeat(large[..., None], 3, axis=2)

@@ -1,0 +1,229 @@
+"""A folder of one's own images, one sub-folder a class."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import logging
+import os
+import pathlib
+
+import numpy as np
+
+from tfsupermask._validation import InputError, check_integer, fail
+from tfsupermask.data import images as images_lib
+from tfsupermask.data.dataset import Dataset, Split
+
+_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_TEST_NAMES = ("test", "val", "validation")
+_TEST_FRACTION = 0.2
+_DEFAULT_IMAGE_SIZE = 64
+_MAX_LISTED = 3
+
+_logger = logging.getLogger(__name__)
+
+_Files = dict[str, list[pathlib.Path]]  # The image files of each class.
+
+
+def load(
+    data_dir: str | os.PathLike | None = None, image_size: int | None = None
+) -> Dataset:
+    """Returns the images of a folder as a dataset.
+
+    `data_dir` holds either `train/<class>/*` and `test/<class>/*` (or `val`, or
+    `validation`; the first of the three that exists is the test split), or
+    `<class>/*` alone. In the second case a fifth of each class, at least one image,
+    is held out as the test split; which ones depends on the files' names only.
+    Classes are in the order of their names. Every image is made square by
+    `tfsupermask.data.decode_image`.
+
+    Args:
+        data_dir: the folder. Image files are those ending in .bmp, .jpeg, .jpg, .png,
+            .tif, .tiff or .webp, in any case; hidden and other files are ignored.
+        image_size: integer of at least 1, the side of the images in pixels. Defaults
+            to 64.
+
+    Returns:
+        The `Dataset`; its images may be mirrored in training.
+
+    Raises:
+        InputError: if the folder is not laid out so, has fewer than two classes, or
+            any image file is unreadable or is not 8-bit RGB.
+
+    Example:
+    ```python
+    dataset = tfsupermask.data.load("folder", data_dir="flowers", image_size=96)
+    dataset.class_names  # ("daisy", "rose", "tulip")
+    ```
+    """
+    if image_size is None:
+        image_size = _DEFAULT_IMAGE_SIZE
+    image_size = check_integer("image_size", image_size, 1)
+    train, test = _find_splits(_check_folder(data_dir))
+    train_split, test_split = _read_splits([train, test], image_size)
+    return Dataset(
+        name="folder",
+        train=train_split,
+        test=test_split,
+        class_names=tuple(train),
+        horizontal_flip=True,
+    )
+
+
+def _check_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
+    if data_dir is None:
+        raise fail(
+            "The dataset 'folder' needs `data_dir`, the folder of the images.",
+            data_dir=data_dir,
+        )
+    root = pathlib.Path(data_dir)
+    if not root.is_dir():
+        state = "is not a folder" if root.exists() else "does not exist"
+        raise fail(f"The folder of images {state}.", data_dir=str(data_dir))
+    return root
+
+
+def _find_splits(root: pathlib.Path) -> tuple[_Files, _Files]:
+    """Returns the files of the train and the test split, whatever the layout."""
+    has_train = (root / "train").is_dir()
+    test_names = [name for name in _TEST_NAMES if (root / name).is_dir()]
+    if not has_train and not test_names:
+        return _hold_out(_find_classes(root))
+    if not has_train or not test_names:
+        there, missing = (
+            ("train", "'test', 'val' or 'validation'")
+            if has_train
+            else (test_names[0], "'train'")
+        )
+        raise fail(
+            f"A folder that holds {there!r} must also hold {missing}.",
+            data_dir=str(root),
+        )
+    train, test = _find_classes(root / "train"), _find_classes(root / test_names[0])
+    if train.keys() != test.keys():
+        raise fail(
+            f"'train' and {test_names[0]!r} must hold the same classes.",
+            data_dir=str(root),
+            only_in_train=sorted(train.keys() - test.keys()),
+            only_in_test=sorted(test.keys() - train.keys()),
+        )
+    return train, test
+
+
+def _find_classes(folder: pathlib.Path) -> _Files:
+    """Returns the image files of each class folder in `folder`, sorted by name."""
+    classes = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    )
+    if len(classes) < 2:
+        raise fail(
+            f"{str(folder)!r} must hold one sub-folder of images a class, and at least "
+            "two classes.",
+            classes=classes,
+        )
+    entries = {name: sorted((folder / name).iterdir()) for name in classes}
+    files = {name: [p for p in entries[name] if _is_image(p)] for name in classes}
+    empty = [name for name in classes if not files[name]]
+    if empty:
+        raise fail(
+            f"Every class folder in {str(folder)!r} must hold an image file (one of "
+            f"{', '.join(_EXTENSIONS)}).",
+            classes_without_images=empty,
+        )
+    ignored = sum(len(entries[name]) - len(files[name]) for name in classes)
+    if ignored:
+        _logger.info("Ignored %d hidden or non-image files in %s.", ignored, folder)
+    return files
+
+
+def _is_image(path: pathlib.Path) -> bool:
+    return (
+        path.suffix.lower() in _EXTENSIONS
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+
+
+def _hold_out(files: _Files) -> tuple[_Files, _Files]:
+    """Divides each class into train and test by the hashes of its files' names."""
+    single = [name for name, paths in files.items() if len(paths) < 2]
+    if single:
+        raise fail(
+            "Every class needs at least 2 images, one to train on and one to test on.",
+            classes_with_one_image=single,
+        )
+    train, test = {}, {}
+    for name, paths in files.items():
+        num_test = max(1, round(_TEST_FRACTION * len(paths)))
+        held_out = set(sorted(paths, key=_hash_name)[:num_test])
+        train[name] = [path for path in paths if path not in held_out]
+        test[name] = [path for path in paths if path in held_out]
+    return train, test
+
+
+def _hash_name(path: pathlib.Path) -> bytes:
+    relative = f"{path.parent.name}/{path.name}"
+    return hashlib.sha256(os.fsencode(relative)).digest()
+
+
+def _read_splits(splits: list[_Files], image_size: int) -> list[Split]:
+    """Decodes all the files of all splits, or raises for all the bad ones at once."""
+    paths = [path for files in splits for group in files.values() for path in group]
+    images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
+
+    def decode(index: int) -> InputError | None:
+        try:
+            images[index] = images_lib.decode_checked_image(paths[index], image_size)
+        except InputError as error:
+            return error
+        return None
+
+    with images_lib.quiet_opencv(), concurrent.futures.ThreadPoolExecutor() as pool:
+        errors = list(pool.map(decode, range(len(paths))))
+    _raise_for_bad_files(paths, errors)
+
+    labels = [_labels(files) for files in splits]
+    ends = np.cumsum([len(part) for part in labels])[:-1]
+    return [Split(*pair) for pair in zip(np.split(images, ends), labels, strict=True)]
+
+
+def _labels(files: _Files) -> np.ndarray:
+    return np.repeat(np.arange(len(files)), [len(paths) for paths in files.values()])
+
+
+def _raise_for_bad_files(
+    paths: list[pathlib.Path], errors: list[InputError | None]
+) -> None:
+    failed = list(zip(paths, errors, strict=True))
+    unreadable = [
+        str(path)
+        for path, error in failed
+        if isinstance(error, images_lib.UnreadableImageError)
+    ]
+    other_format = [
+        f"{path} ({error.found})"
+        for path, error in failed
+        if isinstance(error, images_lib.ImageFormatError)
+    ]
+    sentences = []
+    if unreadable:
+        sentences.append(
+            f"{len(unreadable)} of {len(paths)} image files are empty or cannot be "
+            f"decoded: {_list(unreadable)}."
+        )
+    if other_format:
+        sentences.append(
+            f"{len(other_format)} of {len(paths)} images are not 8-bit RGB: "
+            f"{_list(other_format)}; {images_lib.EXPECTED_FORMAT}."
+        )
+    if sentences:
+        raise InputError(" ".join(sentences))
+
+
+def _list(items: list[str]) -> str:
+    more = len(items) - _MAX_LISTED
+    return ", ".join(sorted(items)[:_MAX_LISTED]) + (
+        f" and {more} more" if more > 0 else ""
+    )

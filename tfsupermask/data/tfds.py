@@ -1,0 +1,188 @@
+"""CIFAR-10 and CIFAR-100, read (and fetched once) by TensorFlow Datasets."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfsupermask._validation import InputError
+from tfsupermask.data.dataset import (
+    DataNotFoundError,
+    Dataset,
+    Split,
+    check_fixed_size,
+)
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+_IMAGE_SIZE = 32
+_IMAGES_PER_READ = 1000
+_PROBE_SECONDS = 5
+
+
+def load(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | None = None,
+) -> Dataset:
+    """Returns a CIFAR dataset that TensorFlow Datasets prepared.
+
+    Reading starts TensorFlow's runtime: a program that trains on several workers
+    makes its `tf.distribute` strategy first.
+
+    Images come in the order of the files. Prepared data is read without network;
+    what is missing is downloaded and prepared first. A failed download leaves
+    `data_dir` as it was.
+
+    Args:
+        name: `"cifar10"` or `"cifar100"` (its 100 fine labels).
+        data_dir: the folder that holds, or is to hold, `cifar10/3.0.2`. Defaults to
+            that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+        image_size: integer, `None` or 32.
+
+    Returns:
+        The `Dataset`.
+
+    Raises:
+        DataNotFoundError: if the data is not there and cannot be downloaded.
+        InputError: if the prepared data is damaged, or `image_size` is not 32.
+
+    Example:
+    ```python
+    dataset = tfsupermask.data.load("cifar10", data_dir="/data/tensorflow_datasets")
+    dataset.class_names[:2]  # ("airplane", "automobile")
+    ```
+    """
+    check_fixed_size(name, image_size, _IMAGE_SIZE)
+    with _without_info_logs():
+        builder = _open(name, data_dir)
+        if not builder.data_path.exists():
+            _download(name, builder, data_dir)
+            builder = _open(name, data_dir)
+        with _explaining_damage(name, builder.data_dir):
+            return Dataset(
+                name=name,
+                train=_read(builder, "train"),
+                test=_read(builder, "test"),
+                class_names=tuple(builder.info.features["label"].names),
+                horizontal_flip=True,
+            )
+
+
+def _open(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
+    import tensorflow_datasets as tfds
+
+    root = tfds.core.constants.DATA_DIR if data_dir is None else data_dir
+    with _explaining_damage(name, os.path.join(root, name)):
+        return tfds.builder(name, data_dir=data_dir)
+
+
+def _read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
+    import tensorflow_datasets as tfds
+
+    in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    examples = builder.as_dataset(
+        split=split, shuffle_files=False, read_config=in_order
+    )
+    batches = list(examples.batch(_IMAGES_PER_READ).as_numpy_iterator())
+    return Split(
+        images=np.concatenate([batch["image"] for batch in batches]),
+        labels=np.concatenate([batch["label"] for batch in batches]),
+    )
+
+
+def _download(
+    name: str,
+    builder: tfds.core.DatasetBuilder,
+    data_dir: str | os.PathLike | None,
+) -> None:
+    """Prepares the dataset in a folder beside its place, then moves it there."""
+    import tensorflow_datasets as tfds
+
+    target = pathlib.Path(os.path.abspath(builder.data_dir))
+    try:
+        _check_reachable(builder.info.homepage)
+        with _scratch_folder(target.parent) as scratch:
+            made = tfds.builder(name, data_dir=scratch)
+            made.download_and_prepare(download_dir=scratch / "downloads")
+            # Another process may have prepared the same data meanwhile.
+            if not target.exists():
+                os.rename(made.data_dir, target)
+    except Exception as error:  # Network, disk, checksum: no common base class.
+        needed = f"{name}/{builder.version}"
+        raise DataNotFoundError(
+            f"{name} was not found in {str(target)!r} and could not be downloaded "
+            f"({_summary(error)}). Give --data_dir a folder that holds {needed!r}, run "
+            "once with network, or use --dataset=digits, which needs no download. "
+            f"Received: data_dir={None if data_dir is None else str(data_dir)!r}"
+        ) from error
+
+
+def _check_reachable(url: str) -> None:
+    # Without network, TensorFlow Datasets would retry for over three minutes.
+    import requests
+
+    try:
+        requests.head(url, timeout=_PROBE_SECONDS).raise_for_status()
+    except requests.RequestException as error:
+        raise ConnectionError(f"{url} cannot be reached") from error
+
+
+@contextlib.contextmanager
+def _scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A temporary folder in `parent`; leaves no folder behind that it made empty."""
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    scratch = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.mkdtemp(prefix="incomplete.", dir=parent)
+        yield pathlib.Path(scratch)
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _explaining_damage(name: str, folder: str | os.PathLike | None) -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:  # TensorFlow, protobuf, KeyError: no common base class.
+        raise InputError(
+            f"The prepared {name} in {str(folder)!r} cannot be read; it may be "
+            f"incomplete or damaged ({_summary(error)}). Remove it and prepare it anew."
+        ) from error
+
+
+def _summary(error: Exception) -> str:
+    """Returns the error's first line, without TensorFlow's names of graph nodes."""
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else repr(error)
+
+
+@contextlib.contextmanager
+def _without_info_logs() -> Iterator[None]:
+    """Mutes the lines in which TensorFlow Datasets tells what it calls internally."""
+    import tensorflow_datasets  # noqa: F401 - it replaces the logger named "absl".
+
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
