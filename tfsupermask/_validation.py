@@ -26,7 +26,9 @@ def check_integer(name: str, value: object, minimum: int = 0) -> int:
     """Returns `value` as an int, which must be at least `minimum`."""
     integral = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not integral or value < minimum:
-        raise fail(f"`{name}` must be an integer of at least {minimum}.", **{name: value})
+        raise fail(
+            f"`{name}` must be an integer of at least {minimum}.", **{name: value}
+        )
     return int(value)
 
 

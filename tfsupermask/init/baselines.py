@@ -30,7 +30,6 @@ class SignedConstant(keras.initializers.Initializer):
         seed: Integer or `None`.
 
     Example:
-
     >>> np.unique(np.abs(SignedConstant(seed=0)((3, 3, 2, 8)))).size
     1
 
@@ -73,7 +72,6 @@ def kernel_initializer(
         InputError: `name` is unknown.
 
     Example:
-
     >>> kernel_initializer("kaiming_normal", seed=0)((3, 3, 64, 64)).shape
     TensorShape([3, 3, 64, 64])
 
@@ -108,7 +106,6 @@ def initialize(
         InputError: `name` or `seed` is not as above.
 
     Example:
-
     >>> initialize(models.build("conv2"), "kaiming_normal", seed=1)
     """
     check_integer("seed", seed)

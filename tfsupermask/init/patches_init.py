@@ -42,7 +42,6 @@ class PatchesInit:
         InputError: An argument is out of range.
 
     Example:
-
     >>> model = tfsupermask.models.build("conv6", num_classes=10)
     >>> report = PatchesInit(num_patches=10_000, seed=0).apply(
     ...     model, images, labels, preprocess=lambda x: (x / 255 - mean) / std)
@@ -115,7 +114,9 @@ class PatchesInit:
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         reports = []
         with _forward_mode(model, self.forward):
-            bar = tqdm(convolutions, "PatchesInit", disable=not self.verbose, leave=False)
+            bar = tqdm(
+                convolutions, "PatchesInit", disable=not self.verbose, leave=False
+            )
             for index, layer in enumerate(bar, start=1):
                 bar.set_postfix_str(layer.name)
                 stage = Stopwatch()
@@ -200,12 +201,12 @@ class PatchesInit:
         return found, skipped
 
     def _form_patterns(self, patches, clusters, layer, index, discriminative):
-        """Returns the index of the patch that becomes each filter, and the statistics."""
+        """Returns which patch becomes each filter, and the statistics of the choice."""
         usable = p.not_flat(patches.values)
         if usable.sum() < layer.filters:
             raise fail(
-                f"The {len(patches)} patches of layer '{layer.name}' must hold at least "
-                f"one that is not flat for each of its {layer.filters} filters.",
+                f"The {len(patches)} patches of layer '{layer.name}' must include "
+                f"{layer.filters} that are not flat, one for each filter.",
                 not_flat=int(usable.sum()),
             )
         num_clusters = len(clusters.centroids)
@@ -253,7 +254,6 @@ class SimpleInit(PatchesInit):
         verbose: Whether to show a progress bar.
 
     Example:
-
     >>> SimpleInit(seed=0).apply(model, images, labels)
 
     Reference:

@@ -75,12 +75,16 @@ class PatchesInitReport:
         return {"layers": layers, "skipped": self.skipped, "seconds": self.seconds}
 
     def __str__(self) -> str:
-        lines = ["layer         clusters  kept  filters  mean entropy  smallest  seconds"]
+        lines = [
+            "layer         clusters  kept  filters  mean entropy  smallest  seconds"
+        ]
         lines += [
             f"{r.layer:12}  {r.num_clusters:8}  {r.clusters_kept:4}  {len(r.image):7}  "
             f"{r.mean_entropy:9.2f} bit  {min(r.sizes, default=0):8}  "
             f"{sum(r.seconds.values()):7.1f}"
             for r in self.layers
         ]
-        lines += [f"{name:12}  left as it was: {why}" for name, why in self.skipped.items()]
+        lines += [
+            f"{name:12}  left as it was: {why}" for name, why in self.skipped.items()
+        ]
         return "\n".join(lines)

@@ -37,7 +37,6 @@ class SupermaskConv2D(SupermaskMixin, keras.layers.Conv2D):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-
     >>> layer = SupermaskConv2D(64, 3, sparsity=0.7, padding="same", activation="relu")
     >>> layer(np.zeros((8, 32, 32, 3))).shape
     TensorShape([8, 32, 32, 64])

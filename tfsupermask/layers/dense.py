@@ -37,7 +37,6 @@ class SupermaskDense(SupermaskMixin, keras.layers.Dense):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-
     >>> layer = SupermaskDense(10, sparsity=0.5)
     >>> layer(np.zeros((8, 256))).shape
     TensorShape([8, 10])

@@ -14,7 +14,9 @@ from tfsupermask.ops import masking
 
 def default_score_initializer() -> keras.initializers.Initializer:
     """Returns Kaiming-uniform with a = √5: U(-1/√fan_in, 1/√fan_in)."""
-    return keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
+    return keras.initializers.VarianceScaling(
+        1 / 3, mode="fan_in", distribution="uniform"
+    )
 
 
 class SupermaskMixin:
@@ -98,7 +100,7 @@ class SupermaskMixin:
 
     @property
     def mask(self):
-        """The current mask: float32 tensor of zeros and ones, shaped like the kernel."""
+        """The current mask: float32 zeros and ones, shaped like the kernel."""
         return masking.top_k_mask(self.score.value, self.num_kept, self.ranking)
 
     def masked_kernel(self):
@@ -145,7 +147,6 @@ def supermask_layers(model: keras.Model) -> list[SupermaskMixin]:
     """Returns the supermask layers of a model in its layer order, nested ones included.
 
     Example:
-
     >>> [layer.name for layer in supermask_layers(models.build("conv2"))]
     ['conv1', 'conv2', 'dense1', 'dense2', 'dense3']
     """
@@ -160,7 +161,7 @@ def supermask_layers(model: keras.Model) -> list[SupermaskMixin]:
 
 @contextlib.contextmanager
 def dense_forward(model: keras.Model) -> Iterator[None]:
-    """Runs the body with every mask of `model` keeping all weights (eager code only)."""
+    """Runs the body with every mask of `model` keeping all weights. For eager code."""
     layers = supermask_layers(model)
     sparsities = [layer.sparsity for layer in layers]
     try:

@@ -56,7 +56,6 @@ def build(
         InputError: An argument is unknown, out of range or too small for the model.
 
     Example:
-
     >>> model = build("conv6", num_classes=100, sparsity=0.5)
     >>> model.output_shape
     (None, 100)

@@ -21,7 +21,6 @@ def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
         float32 tensor (batch,) of zeros and ones.
 
     Example:
-
     >>> in_top_k(tf.zeros((3, 10)), tf.constant([0, 1, 9]), k=1).numpy()
     array([1., 0., 0.], dtype=float32)
     """

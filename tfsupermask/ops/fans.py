@@ -18,7 +18,6 @@ def compute_fans(kernel_shape: Sequence[int]) -> tuple[int, int]:
         input unit reaches: channels times receptive field.
 
     Example:
-
     >>> compute_fans((3, 3, 64, 128))
     (576, 1152)
     """

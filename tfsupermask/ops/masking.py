@@ -28,7 +28,6 @@ def num_kept(size: int, sparsity: float) -> int:
         InputError: An argument is out of range.
 
     Example:
-
     >>> num_kept(1000, 0.7)
     300
     """
@@ -55,7 +54,6 @@ def top_k_mask(score: tf.Tensor, k: int, ranking: str = "magnitude") -> tf.Tenso
         InputError: `k`, `ranking` or the dtype of `score` is not as above.
 
     Example:
-
     >>> top_k_mask(tf.constant([0.1, -3.0, 2.0, 0.0]), k=2).numpy()
     array([0., 1., 1., 0.], dtype=float32)
 
@@ -101,7 +99,6 @@ def masked_kernel(
         InputError: The shapes differ, or `top_k_mask` refuses its arguments.
 
     Example:
-
     >>> kernel, score = tf.constant([1.0, 2.0, 3.0]), tf.constant([0.3, -0.9, 0.1])
     >>> masked_kernel(kernel, score, k=1).numpy()
     array([0., 2., 0.], dtype=float32)

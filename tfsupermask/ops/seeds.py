@@ -19,7 +19,6 @@ def derive_seed(seed: int, *purpose: object) -> int:
         An integer in [0, 2³¹), which NumPy, TensorFlow, Keras and scikit-learn accept.
 
     Example:
-
     >>> derive_seed(0, "score", 3) == derive_seed(0, "score", 3)
     True
     """

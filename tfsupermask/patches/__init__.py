@@ -4,6 +4,7 @@ from tfsupermask.patches.clustering import Clusters, cluster, reduce_dimensional
 from tfsupermask.patches.patterns import nearest_patches, not_flat, scale_patterns
 from tfsupermask.patches.proposals import propose_boxes, propose_filtered_boxes
 from tfsupermask.patches.sampling import (
+    SAMPLES_PER_IMAGE,
     Patches,
     Window,
     box_positions,
@@ -20,6 +21,7 @@ from tfsupermask.patches.selection import (
 
 __all__ = [
     "MIN_CLUSTER_SIZE",
+    "SAMPLES_PER_IMAGE",
     "Clusters",
     "Patches",
     "Window",

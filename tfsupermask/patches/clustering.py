@@ -46,7 +46,6 @@ def reduce_dimensionality(
         float32 array (P, components).
 
     Example:
-
     >>> reduce_dimensionality(np.random.rand(100, 3, 3, 8).astype("float32"), 0).shape
     (100, 27)
     """
@@ -72,7 +71,6 @@ def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
         InputError: There are fewer patches than clusters.
 
     Example:
-
     >>> cluster(np.array([[0.0], [0.1], [9.0]], "float32"), 2, seed=0).assignment[:2]
     array([1, 1], dtype=int32)
     """

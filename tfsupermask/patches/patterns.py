@@ -50,7 +50,6 @@ def scale_patterns(patterns: np.ndarray, fan_in: int, fan_out: int) -> np.ndarra
         float32 kernel (height, width, channels, n).
 
     Example:
-
     >>> kernel = scale_patterns(np.random.rand(64, 3, 3, 3), fan_in=27, fan_out=576)
     >>> kernel.shape, round(float(kernel.std()), 4)
     ((3, 3, 3, 64), 0.0576)

@@ -20,14 +20,13 @@ def propose_boxes(image: np.ndarray) -> np.ndarray:
         image: uint8 array (height, width, 3), RGB.
 
     Returns:
-        int32 array (n, 4) of (top, left, height, width) in pixels. Empty where selective
-        search finds nothing or cannot work on the image's shape.
+        int32 array (n, 4) of (top, left, height, width) in pixels. Empty where
+        selective search finds nothing or cannot work on the image's shape.
 
     Raises:
         InputError: `image` is not as above.
 
     Example:
-
     >>> propose_boxes(np.zeros((32, 32, 3), np.uint8)).shape[1]
     4
 

@@ -71,7 +71,6 @@ def class_balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
         int64 permutation (n,).
 
     Example:
-
     >>> labels = np.array([0, 0, 0, 1, 1, 1])
     >>> labels[class_balanced_order(labels, seed=0)].reshape(3, 2).sum(axis=1)
     array([1, 1, 1])
@@ -100,7 +99,6 @@ def grid_positions(height: int, width: int, window: Window) -> np.ndarray:
         int32 array (positions, 2) in row-major order.
 
     Example:
-
     >>> len(grid_positions(8, 8, Window((3, 3), padding="same")))
     64
     """
@@ -114,8 +112,10 @@ def grid_positions(height: int, width: int, window: Window) -> np.ndarray:
 
     axes = zip((height, width), window.extent, window.strides, strict=True)
     rows, columns = (starts(*axis) for axis in axes)
-    return np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2).astype(
-        np.int32
+    return (
+        np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)
+        .reshape(-1, 2)
+        .astype(np.int32)
     )
 
 
@@ -203,8 +203,8 @@ def sample_patches(
                 )
             )
     raise fail(
-        f"`num_patches` must be at most the {found} patches that {len(order)} images of "
-        f"this layer offer, {SAMPLES_PER_IMAGE} from each.",
+        f"`num_patches` must be at most {found}: a layer can take {SAMPLES_PER_IMAGE} "
+        f"patches at most from each of {len(order)} images.",
         num_patches=num_patches,
     )
 
@@ -212,7 +212,9 @@ def sample_patches(
 def _positions(images, maps, window, from_boxes):
     """Returns the candidate positions of a chunk of maps, and each map's offset."""
     height, width = maps.shape[1:3]
-    if window.padding == "valid" and (window.extent[0] > height or window.extent[1] > width):
+    if window.padding == "valid" and (
+        window.extent[0] > height or window.extent[1] > width
+    ):
         raise fail(
             "A map must be at least as large as the filter.",
             map=(height, width),

@@ -27,7 +27,6 @@ def cluster_entropy(
         empty cluster.
 
     Example:
-
     >>> cluster_entropy(np.array([0, 0, 1, 1]), np.array([3, 3, 0, 1]), 2)
     array([0., 1.])
     """
@@ -66,7 +65,6 @@ def select_clusters(
         are eligible.
 
     Example:
-
     >>> entropy, sizes = np.array([1.0, 3.0, 2.0]), np.array([9, 4, 9])
     >>> select_clusters(entropy, sizes, 3, discriminative=False)
     array([2, 0, 1])

@@ -1,0 +1,1 @@
+"""Programs: thin absl front ends of the library."""

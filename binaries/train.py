@@ -1,0 +1,34 @@
+"""Finds a supermask: initialises a network, trains its scores, evaluates, exports.
+
+Without flags it runs conv2 on handwritten digits, which needs no download:
+
+    python -m binaries.train
+
+The experiment of the thesis:
+
+    python -m binaries.train --model=conv6 --dataset=cifar100 --prune=0.5
+
+Your own images, one sub-folder a class:
+
+    python -m binaries.train --model=conv4 --dataset=folder --data_dir=my_images
+
+Everything is written to a folder under runs/; the same command again goes on where the
+last one stopped.
+"""
+
+from __future__ import annotations
+
+from binaries import _program
+from tfsupermask import train
+
+_program.define_flags(train.Config)
+
+
+def main(argv):
+    """Runs the configuration that the flags describe."""
+    _program.refuse_arguments(argv)
+    train.run(_program.from_flags(train.Config))
+
+
+if __name__ == "__main__":
+    _program.start(main)

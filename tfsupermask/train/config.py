@@ -1,0 +1,186 @@
+"""Everything that defines a run: its fields become the flags of the programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tfsupermask import data, init, models
+from tfsupermask._validation import (
+    check_choice,
+    check_fraction,
+    check_integer,
+    check_number,
+    fail,
+)
+from tfsupermask.ops import RANKINGS
+
+PATCH_INITS = ("patches", "simple_patches")
+INITS = (*PATCH_INITS, *init.NAMES)
+STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
+
+
+def _field(default: Any, help: str, check: Callable | None = None) -> Any:
+    return dataclasses.field(default=default, metadata={"help": help, "check": check})
+
+
+def _at_least(minimum):
+    return lambda name, value: check_integer(name, value, minimum)
+
+
+def _one_of(choices):
+    return lambda name, value: check_choice(name, value, choices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run. `None` stands for the recipe's value, see `tfsupermask.train.recipes`.
+
+    Example:
+    >>> Config(model="conv6", dataset="cifar100", prune=0.5).validate()
+    """
+
+    model: str = _field(
+        "conv2", f"Network: {', '.join(models.names())}.", _one_of(models.names())
+    )
+    dataset: str = _field(
+        "digits",
+        "Images: digits (comes with the program), cifar10, cifar100, or folder (your "
+        "own, one sub-folder a class).",
+        _one_of(data.NAMES),
+    )
+    data_dir: str | None = _field(
+        None,
+        "Folder of the images: of the prepared TensorFlow Datasets (default "
+        "~/tensorflow_datasets), or of your class folders.",
+    )
+    image_size: int | None = _field(
+        None,
+        "Side in pixels to which the images of --dataset=folder are scaled and "
+        "cropped (default 64).",
+        _at_least(8),
+    )
+    prune: float = _field(
+        0.5, "Sparsity: fraction of each layer's weights removed.", check_fraction
+    )
+    ranking: str = _field(
+        "magnitude",
+        "Keep the weights with the largest |score| (magnitude) or score.",
+        _one_of(RANKINGS),
+    )
+    init: str = _field(
+        "patches",
+        f"How the frozen weights are initialised: {', '.join(INITS)}.",
+        _one_of(INITS),
+    )
+    fan_correction: bool = _field(
+        False,
+        "Divide the standard deviation of a random --init by √(1 - prune).",
+    )
+    num_patches: int | None = _field(
+        None, "P, patches sampled for each layer (--init=patches).", _at_least(1)
+    )
+    num_clusters: int | None = _field(
+        None, "C, clusters of patches in each layer (--init=patches).", _at_least(1)
+    )
+    discriminative_from: int | None = _field(
+        None,
+        "D, first convolution, counted from 1, that prefers clusters of few classes "
+        "(--init=patches; default: the last).",
+        _at_least(1),
+    )
+    epochs: int | None = _field(None, "Length of the schedule in epochs.", _at_least(1))
+    stop_after_epoch: int | None = _field(
+        None,
+        "End early, after this epoch of the schedule; a later call goes on from there.",
+        _at_least(1),
+    )
+    batch_size: int | None = _field(
+        None, "Images per step, over all replicas.", _at_least(1)
+    )
+    learning_rate: float | None = _field(
+        None, "Initial learning rate of the cosine schedule.", check_number
+    )
+    momentum: float | None = _field(None, "Momentum of SGD.", check_fraction)
+    weight_decay: float | None = _field(
+        None, "L2 penalty's factor, added to the score gradient.", check_number
+    )
+    seed: int = _field(0, "Seed of everything random.", _at_least(0))
+    strategy: str = _field(
+        "auto",
+        "Devices: single; mirrored (all GPUs of this machine, or two halves of its CPU "
+        "where it has none); multi_worker (reads TF_CONFIG); auto picks by what is "
+        "there.",
+        _one_of(STRATEGIES),
+    )
+    mixed_precision: bool = _field(False, "Compute in bfloat16; scores stay float32.")
+    workdir: str | None = _field(
+        None, "Folder of the run (default: runs/, named after the configuration)."
+    )
+    resume: bool = _field(
+        True,
+        "Go on where an earlier call of the same run stopped; --noresume refuses to "
+        "touch a folder that holds a run.",
+    )
+
+    def validate(self) -> Config:
+        """Checks every field and their combinations; returns the config itself.
+
+        Raises:
+            InputError: A value is out of range, or two contradict each other.
+        """
+        for field in dataclasses.fields(self):
+            value, check = getattr(self, field.name), field.metadata["check"]
+            if check is not None and value is not None:
+                check(field.name, value)
+        self._check_applies("init", PATCH_INITS, "num_patches")
+        self._check_applies("init", ("patches",), "num_clusters", "discriminative_from")
+        self._check_applies("init", init.NAMES, "fan_correction")
+        self._check_applies("dataset", ("folder",), "image_size")
+        if self.dataset == "folder" and self.data_dir is None:
+            raise fail(
+                "`dataset` 'folder' needs `data_dir`, a folder with one sub-folder of "
+                "images for each class.",
+                data_dir=None,
+            )
+        if None not in (self.epochs, self.stop_after_epoch) and (
+            self.stop_after_epoch > self.epochs
+        ):
+            raise fail(
+                "`stop_after_epoch` must be at most `epochs`.",
+                stop_after_epoch=self.stop_after_epoch,
+                epochs=self.epochs,
+            )
+        return self
+
+    def _check_applies(self, field, values, *options):
+        for option in options:
+            given = getattr(self, option)
+            if given not in (None, False) and getattr(self, field) not in values:
+                raise fail(
+                    f"`{option}` applies to `{field}` {' and '.join(values)} only.",
+                    **{field: getattr(self, field), option: given},
+                )
+
+    def identity(self) -> dict[str, Any]:
+        """Returns the fields that determine the result, as plain values.
+
+        Where it runs and where it writes are left out: a run may be moved, resumed on
+        other devices, and stopped and continued.
+        """
+        fields = dataclasses.asdict(self)
+        for name in ("data_dir", "stop_after_epoch", "strategy", "workdir", "resume"):
+            del fields[name]
+        return fields
+
+    def run_name(self, data_fingerprint: str) -> str:
+        """Returns a readable name, unique to this configuration and these images."""
+        text = json.dumps([self.identity(), data_fingerprint], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return (
+            f"{self.model}-{self.dataset}-prune{self.prune:g}-{self.init}"
+            f"-seed{self.seed}-{digest}"
+        )

@@ -1,0 +1,74 @@
+"""Reading a run back from its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfsupermask._validation import fail
+from tfsupermask.train import checkpoint as checkpoints
+from tfsupermask.train.build import build_model, restore
+from tfsupermask.train.config import Config
+from tfsupermask.train.folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun:
+    """A finished or unfinished run, read from its folder.
+
+    Attributes:
+        config: Its resolved configuration.
+        model: Its Keras model with the newest checkpoint's values.
+        epoch: Number of epochs behind those values.
+        image_shape: (height, width, channels).
+        class_names: Tuple of strings.
+        mean: float32 (channels,), intensity 0..1.
+        std: float32 (channels,), intensity 0..1.
+    """
+
+    config: Config
+    model: keras.Model
+    epoch: int
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def load_run(workdir: str | Path) -> LoadedRun:
+    """Reads a run folder, without its dataset.
+
+    Args:
+        workdir: The run folder.
+
+    Raises:
+        InputError: It holds no run, or no intact checkpoint.
+
+    Example:
+    >>> load_run("runs/my_run").model.summary()
+    """
+    folder = RunFolder(Path(workdir))
+    if not folder.config.is_file():
+        raise fail("`workdir` must be the folder of a run.", workdir=str(workdir))
+    description = json.loads(folder.config.read_text())
+    saved = checkpoints.restore_latest(folder.checkpoints)
+    if saved is None:
+        raise fail("The run must have an intact checkpoint.", workdir=str(workdir))
+    config, images = Config(**description["config"]), description["data"]
+    model = build_model(
+        config, tuple(images["image_shape"]), len(images["class_names"])
+    )
+    restore(saved, model)
+    return LoadedRun(
+        config,
+        model,
+        saved.epoch,
+        tuple(images["image_shape"]),
+        tuple(images["class_names"]),
+        np.float32(images["mean"]),
+        np.float32(images["std"]),
+    )

@@ -1,0 +1,185 @@
+"""The training step and the evaluation, the same on one device and on many."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfsupermask._validation import fail
+from tfsupermask.data import Dataset, Split, TrainBatches, eval_chunks
+from tfsupermask.ops import in_top_k
+
+STEPS_PER_CALL = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """Sums over images, from which the means come.
+
+    Attributes:
+        loss: Sum of the cross-entropies, in nats.
+        top1: Number of images whose class has the largest logit.
+        top5: Number of images whose class is among the five largest.
+        images: Number of images.
+    """
+
+    loss: float = 0.0
+    top1: float = 0.0
+    top5: float = 0.0
+    images: float = 0.0
+
+    def __add__(self, other: Totals) -> Totals:
+        mine, theirs = dataclasses.astuple(self), dataclasses.astuple(other)
+        return Totals(*(a + b for a, b in zip(mine, theirs, strict=True)))
+
+    def means(self, prefix: str) -> dict[str, float]:
+        """Returns mean loss and the accuracies as fractions, named with a prefix."""
+        return {
+            f"{prefix}{name}": getattr(self, name) / self.images
+            for name in ("loss", "top1", "top5")
+        }
+
+
+class Loop:
+    """Runs a model over batches under a distribution strategy.
+
+    A batch is global: replica r of R takes rows r·B/R to (r+1)·B/R, whatever process it
+    lives in, so that the result does not depend on how replicas are spread.
+
+    Args:
+        model: Keras model from normalised images to logits.
+        optimizer: Built Keras optimizer of the model's trainable variables.
+        strategy: The strategy under whose scope both were made.
+        dataset: Gives the normalisation.
+        batch_size: B, images per step over all replicas, divisible by R.
+
+    Raises:
+        InputError: `batch_size` is not divisible by the number of replicas.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        strategy: tf.distribute.Strategy,
+        dataset: Dataset,
+        batch_size: int,
+    ):
+        if batch_size % strategy.num_replicas_in_sync:
+            raise fail(
+                "`batch_size` must be divisible by the number of replicas.",
+                batch_size=batch_size,
+                replicas=strategy.num_replicas_in_sync,
+            )
+        self.model = model
+        self.optimizer = optimizer
+        self.strategy = strategy
+        self.batch_size = batch_size
+        self._mean, self._std = dataset.mean, dataset.std
+        self._share = batch_size // strategy.num_replicas_in_sync
+        self._train_call = tf.function(self._train_steps, reduce_retracing=True)
+        self._evaluate_call = tf.function(self._evaluate_batch, reduce_retracing=True)
+
+    def train_epoch(self, batches: TrainBatches, epoch: int) -> Iterator[Totals]:
+        """Trains one epoch, yielding the totals of every few steps as they are done.
+
+        Args:
+            batches: The training images; their order in an epoch depends on its number.
+            epoch: Counted from 0.
+
+        Raises:
+            InputError: The loss is not finite. The model is not usable afterwards.
+        """
+        steps = batches.steps_per_epoch
+        for first in range(0, steps, STEPS_PER_CALL):
+            count = min(STEPS_PER_CALL, steps - first)
+            images, labels = self._shares(
+                lambda position, first=first, count=count: batches.chunk(
+                    epoch, first, count, position, self._share
+                )
+            )
+            losses, top1, top5 = self._train_call(images, labels)
+            losses = losses.numpy()
+            if not np.isfinite(losses).all():
+                step = first + int(np.argmin(np.isfinite(losses)))
+                raise fail(
+                    f"The loss must stay finite; at step {step + 1} of epoch "
+                    f"{epoch + 1} it did not. Try a smaller learning rate or another "
+                    "initialisation.",
+                    loss=float(losses[step - first]),
+                    learning_rate=float(self.optimizer.learning_rate),
+                )
+            yield Totals(
+                float(losses.sum(dtype=np.float64)) * self.batch_size,
+                float(top1),
+                float(top5),
+                count * self.batch_size,
+            )
+
+    def evaluate(self, split: Split) -> Totals:
+        """Returns the totals over a split; every image counts exactly once."""
+        total = Totals()
+        for batch in eval_chunks(split, self.batch_size):
+            shares = self._shares(
+                lambda position, batch=batch: [
+                    part[position : position + self._share] for part in batch
+                ]
+            )
+            sums = self._evaluate_call(*shares)
+            total += Totals(*(float(value) for value in sums))
+        return total
+
+    def _shares(self, rows_from):
+        """Gives each replica of this process its rows of a batch."""
+
+        def share(context):
+            first = context.replica_id_in_sync_group * self._share
+            return tuple(tf.convert_to_tensor(part) for part in rows_from(first))
+
+        return self.strategy.experimental_distribute_values_from_function(share)
+
+    def normalise(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns what the model takes: float32 (images / 255 - mean) / std."""
+        return (tf.cast(images, tf.float32) / 255.0 - self._mean) / self._std
+
+    def _train_steps(self, images, labels):
+        """Returns the losses of the steps, and how many images were right."""
+        num_steps = tf.shape(self.strategy.experimental_local_results(labels)[0])[0]
+        losses = tf.TensorArray(tf.float32, num_steps)
+        top1 = top5 = 0.0
+        for step in tf.range(num_steps):
+            per_replica = self.strategy.run(self._train_step, (images, labels, step))
+            loss, hits1, hits5 = (self._sum(value) for value in per_replica)
+            losses = losses.write(step, loss)
+            top1, top5 = top1 + hits1, top5 + hits5
+        return losses.stack(), top1, top5
+
+    def _train_step(self, images, labels, step):
+        images, labels = self.normalise(images[step]), labels[step]
+        with tf.GradientTape() as tape:
+            logits = self.model(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_sum(losses) / self.batch_size
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        self.optimizer.apply(gradients, variables)
+        hits = [tf.reduce_sum(in_top_k(logits, labels, k)) for k in (1, 5)]
+        return loss, *hits
+
+    def _evaluate_batch(self, images, labels, weights):
+        per_replica = self.strategy.run(self._evaluate_step, (images, labels, weights))
+        return [self._sum(value) for value in per_replica]
+
+    def _evaluate_step(self, images, labels, weights):
+        logits = self.model(self.normalise(images), training=False)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        hits = [in_top_k(logits, labels, k) for k in (1, 5)]
+        sums = [tf.reduce_sum(value * weights) for value in (losses, *hits)]
+        return *sums, tf.reduce_sum(weights)
+
+    def _sum(self, per_replica):
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)

@@ -1,0 +1,163 @@
+"""Pictures of a run: where patches come from, what they became, how training went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from tfsupermask import _core, patches
+from tfsupermask.data import Dataset
+
+_NUM_IMAGES = 6
+_MAX_FILTERS = 64
+
+
+def draw_all(
+    folder: Path,
+    model: keras.Model,
+    dataset: Dataset,
+    rows: list[dict[str, float]],
+    init_report: dict[str, Any] | None,
+    seed: int,
+) -> None:
+    """Draws every picture of a run into a folder, replacing older ones.
+
+    Args:
+        folder: Where to; made if missing.
+        model: The run's model.
+        dataset: Its images.
+        rows: One dict of metrics an epoch.
+        init_report: `PatchesInitReport.as_dict()`, or `None` for a random init.
+        seed: Non-negative integer, chooses the images and patches shown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    layer = next(la for la in model.layers if isinstance(la, keras.layers.Conv2D))
+    figures = {"training_curves": draw_curves(rows)}
+    if init_report is not None:
+        figures["boxes_and_patches"] = draw_boxes_and_patches(
+            dataset, layer.kernel_size, seed
+        )
+    figures["first_layer"] = draw_first_layer(layer, dataset, init_report)
+    with matplotlib.rc_context({"savefig.dpi": 120}):
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{name}.png", bbox_inches="tight")
+
+
+def draw_boxes_and_patches(
+    dataset: Dataset, patch_size: tuple[int, int], seed: int
+) -> Figure:
+    """Draws (a) the boxes of selective search and (b) patches sampled from them.
+
+    Reference:
+        - Thesis Figure 4.2.
+    """
+    order = patches.class_balanced_order(dataset.train.labels, seed)[:_NUM_IMAGES]
+    images = dataset.train.images[order]
+    boxes = patches.propose_filtered_boxes(images, *patch_size)
+    height, width = images.shape[1:3]
+    positions, offsets = patches.box_positions(
+        boxes, height, width, patches.Window(patch_size)
+    )
+    chosen, image = _core.sample_positions(offsets, patches.SAMPLES_PER_IMAGE, seed)
+
+    figure = Figure(figsize=(2 * _NUM_IMAGES, 4.4))
+    axes = figure.subplots(2, len(images), squeeze=False)
+    for column, (top, bottom) in enumerate(axes.T):
+        for axis in (top, bottom):
+            axis.imshow(images[column])
+            axis.set_axis_off()
+        label = dataset.train.labels[order[column]]
+        top.set_title(dataset.class_names[label], fontsize=9)
+        for box in boxes[column]:
+            _outline(top, *box, "tab:red", 0.8)
+        for row, left in positions[chosen[image == column]]:
+            _outline(bottom, row, left, *patch_size, "tab:cyan", 0.6)
+    figure.suptitle(
+        "top: boxes that may hold an object (at most half of the image)   "
+        "bottom: patches sampled from them",
+        fontsize=9,
+    )
+    return figure
+
+
+def draw_first_layer(
+    layer: keras.layers.Conv2D, dataset: Dataset, init_report: dict[str, Any] | None
+) -> Figure:
+    """Draws the first convolution's filters beside the patterns they come from."""
+    kernel = np.moveaxis(layer.kernel.numpy(), -1, 0)[:_MAX_FILTERS]
+    low = kernel.min(axis=(1, 2, 3), keepdims=True)
+    span = kernel.max(axis=(1, 2, 3), keepdims=True) - low
+    panels = {
+        f"filters of {layer.name}, each stretched to full range": (kernel - low)
+        / np.where(span > 0, span, 1)
+    }
+    if init_report is not None:
+        first, (height, width) = init_report["layers"][0], layer.kernel_size
+        padded = ((0, 0), (height, height), (width, width), (0, 0))
+        images = np.pad(dataset.train.images[first["image"][:_MAX_FILTERS]], padded)
+        crops = [
+            image[row + height : row + 2 * height, left + width : left + 2 * width]
+            for image, row, left in zip(
+                images, first["row"], first["column"], strict=False
+            )
+        ]
+        panels = {"patterns, as found in the images": np.stack(crops), **panels}
+    figure = Figure(figsize=(4.2 * len(panels), 4.4))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, tiles) in zip(axes, panels.items(), strict=True):
+        axis.imshow(_mosaic(tiles))
+        axis.set_title(title, fontsize=9)
+        axis.set_axis_off()
+    return figure
+
+
+def draw_curves(rows: list[dict[str, float]]) -> Figure:
+    """Draws loss, accuracy and mask flips against the epoch."""
+    epochs = [row["epoch"] for row in rows]
+    figure = Figure(figsize=(12, 3.4))
+    loss, accuracy, flips = figure.subplots(1, 3)
+    for split in ("train", "test"):
+        loss.plot(epochs, [r[f"{split}_loss"] for r in rows], ".-", label=split)
+        for top, style in (("top1", ".-"), ("top5", ".:")):
+            values = [100 * r[f"{split}_{top}"] for r in rows]
+            accuracy.plot(epochs, values, style, label=f"{split} {top}")
+    flips.plot(epochs, [100 * r["mask_flips"] for r in rows], ".-")
+    for axis, title in (
+        (loss, "cross-entropy / nats"),
+        (accuracy, "accuracy / %"),
+        (flips, "mask bits flipped in the epoch / %"),
+    ):
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    loss.legend()
+    accuracy.legend(fontsize=8)
+    return figure
+
+
+def _outline(axis, top, left, height, width, colour, line_width):
+    corner = (left - 0.5, top - 0.5)
+    axis.add_patch(
+        Rectangle(corner, width, height, fill=False, ec=colour, lw=line_width)
+    )
+
+
+def _mosaic(tiles):
+    """Arranges (n, h, w, channels) tiles in a square, a white line between them."""
+    side = int(np.ceil(np.sqrt(len(tiles))))
+    _, height, width, channels = tiles.shape
+    white = 255 if tiles.dtype == np.uint8 else 1.0
+    shape = (side * (height + 1) - 1, side * (width + 1) - 1, channels)
+    canvas = np.full(shape, white, tiles.dtype)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, side)
+        top, left = row * (height + 1), column * (width + 1)
+        canvas[top : top + height, left : left + width] = tile
+    return canvas

@@ -1,0 +1,61 @@
+"""Default hyper-parameters by dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfsupermask.patches import SAMPLES_PER_IMAGE
+from tfsupermask.train.config import Config
+
+# Thesis §5.2, for Conv2, Conv4 and Conv6 on CIFAR-10 and CIFAR-100.
+THESIS = {
+    "epochs": 100,
+    "batch_size": 128,
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "num_patches": 50_000,
+    "num_clusters": 500,
+}
+# A minute on two cores with conv2.
+DIGITS = {**THESIS, "epochs": 10, "batch_size": 64, "num_patches": 20_000}
+RECIPES = {"cifar10": THESIS, "cifar100": THESIS, "folder": THESIS, "digits": DIGITS}
+SIMPLE_NUM_PATCHES = 10_000  # thesis Table 5.3
+FOLDER_IMAGE_SIZE = 64
+
+
+def resolve(config: Config, num_images: int) -> Config:
+    """Returns the config with every `None` that has a default in the recipe filled in.
+
+    Args:
+        config: A valid config.
+        num_images: Number of training images, at least 1; the default of `num_patches`
+            does not exceed what they offer.
+
+    Returns:
+        A valid config; fields that do not apply to it stay `None`.
+
+    Raises:
+        InputError: A given value contradicts the recipe's, for example a
+            `stop_after_epoch` beyond the recipe's `epochs`.
+
+    Example:
+    >>> resolve(Config(model="conv6", dataset="cifar10"), 50_000).learning_rate
+    0.1
+    """
+    defaults = dict(RECIPES[config.dataset])
+    if config.init != "patches":
+        del defaults["num_clusters"]
+    if config.init == "simple_patches":
+        defaults["num_patches"] = SIMPLE_NUM_PATCHES
+    elif config.init != "patches":
+        del defaults["num_patches"]
+    if "num_patches" in defaults:
+        offered = SAMPLES_PER_IMAGE * num_images
+        defaults["num_patches"] = min(defaults["num_patches"], offered)
+    if config.dataset == "folder":
+        defaults["image_size"] = FOLDER_IMAGE_SIZE
+    missing = {
+        name: value for name, value in defaults.items() if getattr(config, name) is None
+    }
+    return dataclasses.replace(config, **missing).validate()

@@ -1,0 +1,69 @@
+"""On which devices a run runs."""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+
+from tfsupermask._validation import fail
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """Returns the distribution strategy of that name.
+
+    Call it before any other use of TensorFlow: the devices are set up here.
+
+    Args:
+        name: `"single"`: one device. `"mirrored"`: every GPU of the machine, or two
+            logical halves of the CPU where there is none. `"multi_worker"`: the
+            processes that the environment variable TF_CONFIG names. `"auto"`:
+            multi_worker if TF_CONFIG is set, mirrored if there are several GPUs,
+            otherwise single.
+
+    Raises:
+        InputError: `"multi_worker"` without TF_CONFIG.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if name == "auto":
+        if os.environ.get("TF_CONFIG"):
+            name = "multi_worker"
+        else:
+            name = "mirrored" if len(gpus) > 1 else "single"
+    if name == "multi_worker":
+        if not os.environ.get("TF_CONFIG"):
+            raise fail(
+                "`strategy` 'multi_worker' needs the environment variable TF_CONFIG, "
+                "which names the workers' addresses and this worker's index.",
+                TF_CONFIG=os.environ.get("TF_CONFIG"),
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(None if gpus else _two_cpus())
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether this process is the one that writes files."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.cluster_spec():
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_type == "worker"
+        and resolver.task_id == 0
+        and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
+def _two_cpus() -> list[str]:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+    except RuntimeError as error:  # TensorFlow has been used already
+        if len(tf.config.list_logical_devices("CPU")) < 2:
+            raise fail(
+                "`strategy` 'mirrored' must be set up before TensorFlow is used."
+            ) from error
+    return ["CPU:0", "CPU:1"]
