@@ -1,0 +1,432 @@
+// The Python face of the core: checks what it is given, lets go of the interpreter's
+// lock, and calls the plain C++ beside it.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "boxes.h"
+#include "gather.h"
+#include "parallel.h"
+#include "sampling.h"
+
+namespace py = pybind11;
+
+namespace tfsupermask {
+namespace {
+
+constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+constexpr int64_t kMaxInt64 = std::numeric_limits<int64_t>::max();
+constexpr int64_t kMaxThreads = 1024;
+
+// Index arrays are small beside the images: one that is not C-contiguous and aligned,
+// such as a column of positions, is copied into one that is.
+template <typename T>
+using IndexArray =
+    py::array_t<T, py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
+
+py::value_error Fail(const std::string& expected, const std::string& received) {
+  return py::value_error(expected + " Received: " + received);
+}
+
+std::string Repr(const py::handle& value) {
+  return py::repr(value).cast<std::string>();
+}
+
+std::string Shape(const py::array& array) {
+  return "shape=" + Repr(array.attr("shape"));
+}
+
+// Python's or NumPy's; older NumPys let theirs pass for an integer.
+bool IsBool(const py::handle& value) {
+  return PyBool_Check(value.ptr()) ||
+         py::isinstance(value, py::module_::import("numpy").attr("bool_"));
+}
+
+bool IsInteger(const py::handle& value) {
+  return PyIndex_Check(value.ptr()) != 0 && !IsBool(value) &&
+         !py::isinstance<py::array>(value);
+}
+
+// `value` as a Python int, or nothing if it is no integer.
+py::object PythonInteger(const py::handle& value) {
+  PyObject* integer = IsInteger(value) ? PyNumber_Index(value.ptr()) : nullptr;
+  if (integer == nullptr) PyErr_Clear();
+  return py::reinterpret_steal<py::object>(integer);
+}
+
+int64_t Integer(const char* name, const py::handle& value, int64_t minimum,
+                int64_t maximum) {
+  if (const py::object integer = PythonInteger(value)) {
+    int overflow = 0;
+    const int64_t result = PyLong_AsLongLongAndOverflow(integer.ptr(), &overflow);
+    if (overflow == 0 && result >= minimum && result <= maximum) return result;
+  }
+  const std::string range =
+      maximum == kMaxInt64
+          ? "of at least " + std::to_string(minimum)
+          : "in [" + std::to_string(minimum) + ", " + std::to_string(maximum) + "]";
+  throw Fail("`" + std::string(name) + "` must be an integer " + range + ".",
+             name + ("=" + Repr(value)));
+}
+
+int32_t Pixels(const char* name, const py::handle& value) {
+  return static_cast<int32_t>(Integer(name, value, 1, kMaxInt32));
+}
+
+int NumThreads(const py::handle& value) {
+  return static_cast<int>(Integer("num_threads", value, 0, kMaxThreads));
+}
+
+uint64_t Seed(const py::handle& value) {
+  if (const py::object integer = PythonInteger(value)) {
+    const uint64_t seed = PyLong_AsUnsignedLongLong(integer.ptr());
+    if (!PyErr_Occurred()) return seed;
+    PyErr_Clear();  // Negative or too large.
+  }
+  throw Fail("`seed` must be an integer in [0, 2**64).", "seed=" + Repr(value));
+}
+
+// Any real number, NumPy's included, but neither a bool nor an array.
+bool IsNumber(const py::handle& value) {
+  const PyNumberMethods* methods = Py_TYPE(value.ptr())->tp_as_number;
+  return IsInteger(value) || (methods != nullptr && methods->nb_float != nullptr &&
+                              !IsBool(value) && !py::isinstance<py::array>(value));
+}
+
+double Fraction(const char* name, const py::handle& value) {
+  const double number = IsNumber(value) ? PyFloat_AsDouble(value.ptr()) : -1;
+  if (PyErr_Occurred()) PyErr_Clear();  // Too large or not real; reported below.
+  if (number > 0 && number <= 1) return number;
+  throw Fail("`" + std::string(name) + "` must be a number in (0, 1].",
+             name + ("=" + Repr(value)));
+}
+
+py::array AnyArray(const char* name, const char* dtypes, const py::handle& value) {
+  if (py::isinstance<py::array>(value)) return py::reinterpret_borrow<py::array>(value);
+  throw Fail("`" + std::string(name) + "` must be a NumPy array of " + dtypes + ".",
+             "type=" + Repr(py::type::handle_of(value).attr("__name__")));
+}
+
+template <typename T>
+IndexArray<T> Indices(const char* name, const py::handle& value) {
+  const std::string dtype = py::str(py::dtype::of<T>());
+  const py::array array = AnyArray(name, dtype.c_str(), value);
+  if (!py::isinstance<py::array_t<T>>(array)) {
+    throw Fail("`" + std::string(name) + "` must have dtype " + dtype + ".",
+               "dtype=" + std::string(py::str(array.dtype())));
+  }
+  auto result = IndexArray<T>::ensure(array);
+  if (!result) throw py::error_already_set();
+  return result;
+}
+
+IndexArray<int32_t> Boxes(const py::handle& value) {
+  auto boxes = Indices<int32_t>("boxes", value);
+  if (boxes.ndim() == 2 && boxes.shape(1) == 4) return boxes;
+  throw Fail("`boxes` must have shape (n, 4).", Shape(boxes));
+}
+
+const Box* BoxData(const IndexArray<int32_t>& boxes) {
+  return reinterpret_cast<const Box*>(boxes.data());
+}
+
+// Offsets of each image's part of a list, one more than there are images.
+IndexArray<int64_t> Offsets(const char* name, const py::handle& value) {
+  auto offsets = Indices<int64_t>(name, value);
+  const std::string quoted = "`" + std::string(name) + "`";
+  if (offsets.ndim() != 1 || offsets.size() == 0) {
+    throw Fail(quoted + " must have shape (n + 1,).", Shape(offsets));
+  }
+  const int64_t* data = offsets.data();
+  const auto entry = [&](int64_t i) {
+    return name + ("[" + std::to_string(i) + "]=") + std::to_string(data[i]);
+  };
+  if (data[0] != 0) throw Fail(quoted + " must begin with 0.", entry(0));
+  for (int64_t i = 1; i < offsets.size(); ++i) {
+    if (data[i] >= data[i - 1]) continue;
+    throw Fail(quoted + " must not decrease.", entry(i - 1) + ", " + entry(i));
+  }
+  return offsets;
+}
+
+py::array_t<int32_t> FilterBoxesPy(const py::object& boxes,
+                                   const py::object& image_height,
+                                   const py::object& image_width,
+                                   const py::object& max_area_fraction,
+                                   const py::object& min_height,
+                                   const py::object& min_width) {
+  const IndexArray<int32_t> rows = Boxes(boxes);
+  const Size image{Pixels("image_height", image_height),
+                   Pixels("image_width", image_width)};
+  const double fraction = Fraction("max_area_fraction", max_area_fraction);
+  const Size smallest{Pixels("min_height", min_height), Pixels("min_width", min_width)};
+
+  std::vector<Box> kept;
+  {
+    const py::gil_scoped_release unlocked;
+    kept = FilterBoxes(BoxData(rows), rows.shape(0), image, fraction, smallest);
+  }
+  py::array_t<int32_t> result({static_cast<py::ssize_t>(kept.size()), py::ssize_t{4}});
+  if (!kept.empty()) {
+    std::memcpy(result.mutable_data(), kept.data(), kept.size() * sizeof(Box));
+  }
+  return result;
+}
+
+std::pair<py::array_t<int32_t>, py::array_t<int64_t>> CandidatePositionsPy(
+    const py::object& boxes, const py::object& box_offsets,
+    const py::object& image_height, const py::object& image_width,
+    const py::object& patch_height, const py::object& patch_width,
+    const py::object& num_threads) {
+  const IndexArray<int32_t> rows = Boxes(boxes);
+  const IndexArray<int64_t> row_offsets = Offsets("box_offsets", box_offsets);
+  const int64_t num_images = row_offsets.size() - 1;
+  if (row_offsets.at(num_images) != rows.shape(0)) {
+    throw Fail("`box_offsets` must end with the number of boxes, " +
+                   std::to_string(rows.shape(0)) + ".",
+               "box_offsets[" + std::to_string(num_images) +
+                   "]=" + std::to_string(row_offsets.at(num_images)));
+  }
+  const Size image{Pixels("image_height", image_height),
+                   Pixels("image_width", image_width)};
+  const Size patch{
+      static_cast<int32_t>(Integer("patch_height", patch_height, 1, image.height)),
+      static_cast<int32_t>(Integer("patch_width", patch_width, 1, image.width))};
+  const int threads = NumThreads(num_threads);
+
+  const ImageBoxes image_boxes{BoxData(rows), row_offsets.data(), num_images};
+  std::vector<int64_t> offsets;
+  {
+    const py::gil_scoped_release unlocked;
+    CheckInside(image_boxes, image);
+    offsets = CandidateOffsets(image_boxes, image, patch, threads);
+  }
+  py::array_t<int32_t> positions(
+      {static_cast<py::ssize_t>(offsets.back()), py::ssize_t{2}});
+  auto* data = reinterpret_cast<Position*>(positions.mutable_data());
+  {
+    const py::gil_scoped_release unlocked;
+    CandidatePositions(image_boxes, image, patch, threads, offsets, data);
+  }
+  return {positions, py::array_t<int64_t>(static_cast<py::ssize_t>(offsets.size()),
+                                          offsets.data())};
+}
+
+std::pair<py::array_t<int64_t>, py::array_t<int64_t>> SamplePositionsPy(
+    const py::object& position_offsets, const py::object& samples_per_image,
+    const py::object& seed, const py::object& first_image,
+    const py::object& num_threads) {
+  const IndexArray<int64_t> offsets = Offsets("position_offsets", position_offsets);
+  const SampleRequest request{
+      offsets.data(), offsets.size() - 1,
+      Integer("samples_per_image", samples_per_image, 1, kMaxInt64), Seed(seed),
+      Integer("first_image", first_image, 0, kMaxInt64)};
+  const int threads = NumThreads(num_threads);
+
+  const int64_t num_samples = NumSamples(request);
+  py::array_t<int64_t> indices(num_samples);
+  py::array_t<int64_t> image_index(num_samples);
+  int64_t* const index_data = indices.mutable_data();
+  int64_t* const image_data = image_index.mutable_data();
+  {
+    const py::gil_scoped_release unlocked;
+    SamplePositions(request, threads, index_data, image_data);
+  }
+  return {indices, image_index};
+}
+
+// The product of `sizes`, or -1 if it exceeds 2^63 - 1. A size of 0 counts as 1, as
+// NumPy bounds the other sizes of an empty array as well.
+int64_t BoundedProduct(std::initializer_list<int64_t> sizes) {
+  int64_t product = 1;
+  for (int64_t size : sizes) {
+    size = std::max<int64_t>(size, 1);
+    if (product > kMaxInt64 / size) return -1;
+    product *= size;
+  }
+  return product;
+}
+
+py::array GatherPatchesPy(const py::object& maps, const py::object& image_index,
+                          const py::object& rows, const py::object& columns,
+                          const py::object& patch_height, const py::object& patch_width,
+                          const py::object& row_dilation,
+                          const py::object& column_dilation,
+                          const py::object& num_threads) {
+  const py::array in = AnyArray("maps", "uint8 or float32", maps);
+  if (!py::isinstance<py::array_t<uint8_t>>(in) &&
+      !py::isinstance<py::array_t<float>>(in)) {
+    throw Fail("`maps` must have dtype uint8 or float32.",
+               "dtype=" + std::string(py::str(in.dtype())));
+  }
+  if (in.ndim() != 4 || in.shape(1) == 0 || in.shape(2) == 0 || in.shape(3) == 0) {
+    throw Fail("`maps` must have shape (n, height, width, channels), none but n zero.",
+               Shape(in));
+  }
+  if ((in.flags() & py::array::c_style) == 0) {
+    throw Fail("`maps` must be C-contiguous.",
+               Shape(in) + ", strides=" + Repr(in.attr("strides")));
+  }
+  const auto index_array = Indices<int64_t>("image_index", image_index);
+  if (index_array.ndim() != 1) {
+    throw Fail("`image_index` must have shape (num_patches,).", Shape(index_array));
+  }
+  const int64_t num_patches = index_array.size();
+  const auto coordinates = [&](const char* name, const py::object& value) {
+    auto array = Indices<int32_t>(name, value);
+    if (array.ndim() == 1 && array.size() == num_patches) return array;
+    throw Fail("`" + std::string(name) + "` must have shape (" +
+                   std::to_string(num_patches) + ",), that of `image_index`.",
+               Shape(array));
+  };
+  const IndexArray<int32_t> row_array = coordinates("rows", rows);
+  const IndexArray<int32_t> column_array = coordinates("columns", columns);
+  GatherRequest request{static_cast<const std::byte*>(in.data()),
+                        in.shape(0),
+                        in.shape(1),
+                        in.shape(2),
+                        in.shape(3) * in.itemsize(),
+                        num_patches,
+                        index_array.data(),
+                        row_array.data(),
+                        column_array.data(),
+                        Pixels("patch_height", patch_height),
+                        Pixels("patch_width", patch_width),
+                        Pixels("row_dilation", row_dilation),
+                        Pixels("column_dilation", column_dilation)};
+  const int threads = NumThreads(num_threads);
+  const std::vector<py::ssize_t> shape{num_patches, request.patch_height,
+                                       request.patch_width, in.shape(3)};
+  if (BoundedProduct({num_patches, request.patch_height, request.patch_width,
+                      request.pixel_bytes}) < 0) {
+    throw Fail("The patches must fit in 2**63 - 1 bytes.",
+               "shape=" + Repr(py::make_tuple(num_patches, request.patch_height,
+                                              request.patch_width, in.shape(3))));
+  }
+  {
+    const py::gil_scoped_release unlocked;
+    CheckPatches(request);
+  }
+  py::array out(in.dtype(), shape);
+  auto* const data = static_cast<std::byte*>(out.mutable_data());
+  {
+    const py::gil_scoped_release unlocked;
+    GatherPatches(request, threads, data);
+  }
+  return out;
+}
+
+constexpr char kModuleDoc[] =
+    R"(The inner loops of the patch search: boxes, positions, samples and patches.
+
+Coordinates are (row, column) in pixels; a box is an int32 row (top, left, height,
+width). Arrays must have exactly the dtype named: nothing is cast. Index arrays (boxes,
+offsets, rows, ...) that are not C-contiguous are copied; maps must be C-contiguous.
+
+Every function lets other Python threads run while it works. `num_threads` (0: one per
+core) never changes a result. Unusable arguments raise ValueError.
+)";
+
+constexpr char kFilterBoxesDoc[] =
+    R"(Clips boxes to the image and drops those of no use.
+
+Dropped are boxes without area, those covering more than `max_area_fraction` of the
+image, those lower than `min_height` or narrower than `min_width`, and repetitions.
+
+Args:
+    boxes: int32, (n, 4).
+    image_height, image_width: In pixels, at least 1.
+    max_area_fraction: In (0, 1]. A box of exactly this fraction stays.
+    min_height, min_width: In pixels, at least 1.
+
+Returns:
+    int32, (m, 4), in the order given.
+)";
+
+constexpr char kCandidatePositionsDoc[] =
+    R"(Finds where a patch lies wholly inside one of its image's boxes.
+
+Image i has the boxes from `box_offsets[i]` to `box_offsets[i + 1]`. One without such a
+position gets all those at which the patch lies inside the image.
+
+Args:
+    boxes: int32, (total, 4), all inside the image.
+    box_offsets: int64, (n + 1,), from 0 to total.
+    image_height, image_width: In pixels, at least 1.
+    patch_height, patch_width: In pixels, at most the image's.
+    num_threads: 0 for one per core.
+
+Returns:
+    positions: int32, (k, 2), top lefts, each once, image by image and row by row.
+    position_offsets: int64, (n + 1,), each image's part of `positions`.
+)";
+
+constexpr char kSamplePositionsDoc[] =
+    R"(Draws positions of each image without replacement.
+
+The draw from image i depends on nothing but `seed`, `first_image + i`, its number of
+positions and `samples_per_image`: images may be processed in parts.
+
+Args:
+    position_offsets: int64, (n + 1,), each image's part of the list of positions.
+    samples_per_image: At least 1; an image with fewer positions gives all it has.
+    seed: In [0, 2**64).
+    first_image: The number of the first image within the whole, at least 0.
+    num_threads: 0 for one per core.
+
+Returns:
+    indices: int64, (m,), into the list of positions, grouped by image, as drawn.
+    image_index: int64, (m,), the image of each, counted from 0.
+)";
+
+constexpr char kGatherPatchesDoc[] = R"(Copies patches out of images or activation maps.
+
+Patch p has at (i, j) the pixel of map `image_index[p]` at
+(`rows[p] + i * row_dilation`, `columns[p] + j * column_dilation`), zero if outside.
+
+Args:
+    maps: uint8 or float32, (n, height, width, channels), C-contiguous.
+    image_index: int64, (num_patches,).
+    rows, columns: int32, (num_patches,). The top left of each patch, from
+        -(extent - 1), extent being (size - 1) * dilation + 1, to the map's last.
+    patch_height, patch_width: In pixels, at least 1.
+    row_dilation, column_dilation: In pixels, at least 1.
+    num_threads: 0 for one per core.
+
+Returns:
+    The dtype of `maps`, (num_patches, patch_height, patch_width, channels).
+)";
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+  using py::literals::operator""_a;
+  module.doc() = kModuleDoc;
+  module.def("hardware_threads", &HardwareThreads,
+             "The number of threads the machine runs at once.");
+  module.def("filter_boxes", &FilterBoxesPy, kFilterBoxesDoc, "boxes"_a,
+             "image_height"_a, "image_width"_a, py::kw_only(),
+             "max_area_fraction"_a = 0.5, "min_height"_a = 1, "min_width"_a = 1);
+  module.def("candidate_positions", &CandidatePositionsPy, kCandidatePositionsDoc,
+             "boxes"_a, "box_offsets"_a, "image_height"_a, "image_width"_a,
+             "patch_height"_a, "patch_width"_a, py::kw_only(), "num_threads"_a = 0);
+  module.def("sample_positions", &SamplePositionsPy, kSamplePositionsDoc,
+             "position_offsets"_a, "samples_per_image"_a, "seed"_a, py::kw_only(),
+             "first_image"_a = 0, "num_threads"_a = 0);
+  module.def("gather_patches", &GatherPatchesPy, kGatherPatchesDoc, "maps"_a,
+             "image_index"_a, "rows"_a, "columns"_a, "patch_height"_a, "patch_width"_a,
+             py::kw_only(), "row_dilation"_a = 1, "column_dilation"_a = 1,
+             "num_threads"_a = 0);
+}
+
+}  // namespace tfsupermask
