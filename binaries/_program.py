@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-# Before TensorFlow is imported: its start-up notes would bury what a person looks for.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from absl import app, flags
+from absl import app, flags, logging
 
 from tfsupermask._validation import InputError
+
+
+@contextlib.contextmanager
+def _nothing_on_stderr() -> Iterator[None]:
+    """Silences native code too; Python's exceptions still come through."""
+    sys.stderr.flush()
+    with open(os.devnull, "w") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+# TensorFlow's start-up notes would bury what a person looks for; those that it writes
+# before its logging is set up ignore the level.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _nothing_on_stderr():
+    import tensorflow  # noqa: F401
 
 _DEFINE = {
     bool: flags.DEFINE_boolean,
@@ -27,20 +46,28 @@ _DEFINE = {
 def start(main: Callable[[Sequence[str]], None]) -> None:
     """Parses the flags and runs `main(positional arguments)`.
 
-    Errors of the user's are printed as one line, exit status 1; an interrupt from the
+    The user's errors are printed as one sentence, exit status 1; an interrupt from the
     keyboard ends with status 130.
     """
 
+    def parse(argv):
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            sys.exit(f"error: {error} (--help lists the flags)")
+
     def guarded(argv):
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)
         try:
             main(argv[1:])
-        except InputError as error:
+        except (InputError, OSError) as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=parse)
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:
@@ -51,14 +78,38 @@ def refuse_arguments(argv: Sequence[str]) -> None:
         )
 
 
+def require(value: object, sentence: str) -> None:
+    """Ends the program with a sentence if `value` is missing or empty."""
+    if not value:
+        raise InputError(sentence)
+
+
 def define_flags(dataclass: type) -> None:
-    """Defines a flag for every field of a dataclass with `help` in its metadata."""
+    """Defines and validates a flag for every field of a dataclass.
+
+    The fields' metadata hold `help`, a text, and `check`, a function of name and value
+    that raises `InputError`, or `None`.
+    """
     hints = typing.get_type_hints(dataclass)
     for field in dataclasses.fields(dataclass):
         hint = hints[field.name]
         if isinstance(hint, types.UnionType):
             hint = next(t for t in typing.get_args(hint) if t is not type(None))
         _DEFINE[hint](field.name, field.default, field.metadata["help"])
+        if field.metadata["check"] is not None:
+            flags.register_validator(field.name, _validator(field))
+
+
+def _validator(field):
+    def check(value):
+        try:
+            return (
+                value is None or field.metadata["check"](field.name, value) is not None
+            )
+        except InputError as error:
+            raise flags.ValidationError(str(error)) from error
+
+    return check
 
 
 def from_flags(dataclass: type):

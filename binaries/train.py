@@ -18,10 +18,13 @@ last one stopped.
 
 from __future__ import annotations
 
+from absl import flags
+
 from binaries import _program
 from tfsupermask import train
 
 _program.define_flags(train.Config)
+flags.adopt_module_key_flags(_program)  # for --help
 
 
 def main(argv):

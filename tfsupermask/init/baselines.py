@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import keras
 
-from tfsupermask._validation import check_choice, check_integer
+from tfsupermask._validation import (
+    check_choice,
+    check_fraction,
+    check_integer,
+    check_number,
+)
 from tfsupermask.layers import SupermaskMixin
 from tfsupermask.ops import compute_fans, derive_seed
 
@@ -29,6 +34,9 @@ class SignedConstant(keras.initializers.Initializer):
             initialisation.
         seed: Integer or `None`.
 
+    Raises:
+        InputError: `scale` is not as above.
+
     Example:
     >>> np.unique(np.abs(SignedConstant(seed=0)((3, 3, 2, 8)))).size
     1
@@ -38,7 +46,7 @@ class SignedConstant(keras.initializers.Initializer):
     """
 
     def __init__(self, scale=2.0, seed=None):
-        self.scale = scale
+        self.scale = check_number("scale", scale, above=True)
         self.seed = seed
 
     def __call__(self, shape, dtype=None):
@@ -69,7 +77,7 @@ def kernel_initializer(
         The initializer.
 
     Raises:
-        InputError: `name` is unknown.
+        InputError: An argument is unknown or out of range.
 
     Example:
     >>> kernel_initializer("kaiming_normal", seed=0)((3, 3, 64, 64)).shape
@@ -80,7 +88,8 @@ def kernel_initializer(
           correction ("scaled" initialisations).
     """
     scale, mode, distribution = _SCALES[check_choice("init", name, NAMES)]
-    scale /= 1 - sparsity
+    scale /= 1 - check_fraction("sparsity", sparsity)
+    seed = check_integer("seed", seed)
     if distribution == "signed_constant":
         return SignedConstant(scale, seed)
     return keras.initializers.VarianceScaling(scale, mode, distribution, seed)
@@ -91,9 +100,10 @@ def initialize(
 ) -> None:
     """Draws every convolution's and dense layer's kernel anew.
 
-    The values are a pure function of the name, the seed, the kernel's shape and the
-    place of its layer among those with a kernel. `glorot_normal` gives the values that
-    `tfsupermask.models.build` starts with for the same seed.
+    Layers of nested models included. The values are a pure function of the name, the
+    seed, the kernel's shape and the place of its layer among those with a kernel.
+    `glorot_normal` gives the values that `tfsupermask.models.build` starts with for
+    the same seed.
 
     Args:
         model: Any built Keras model with `Conv2D` and `Dense` layers, masked or not.
@@ -120,8 +130,10 @@ def initialize(
 
 
 def _layers_with_kernel(model):
-    return [
-        layer
-        for layer in model.layers
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense))
-    ]
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+            found.append(layer)
+        elif hasattr(layer, "layers"):
+            found.extend(_layers_with_kernel(layer))
+    return found

@@ -86,8 +86,8 @@ class PatchesInit:
     ) -> PatchesInitReport:
         """Sets the kernels of the model's convolutions, in forward order.
 
-        Dense layers, 1x1 convolutions and grouped convolutions stay as they are. The
-        report names the convolutions that were skipped.
+        Dense layers, 1x1 convolutions, grouped convolutions and models inside the model
+        stay as they are. The report names what was skipped, but for dense layers.
 
         Args:
             model: Functional or Sequential Keras model with one image input and
@@ -104,18 +104,21 @@ class PatchesInit:
         Raises:
             InputError: The model has no such convolution, the images do not fit it,
                 a layer has more filters than there are clusters, or the images offer
-                fewer than `num_patches` patches. The model is unchanged then, but for
-                the last case.
+                fewer than `num_patches` patches or too few that vary. The model is
+                unchanged then.
         """
         convolutions, skipped = self._convolutions(model)
         labels = _check_images(model, images, labels)
         preprocess = preprocess or (lambda batch: batch.astype(np.float32))
-        last_discriminative = self.discriminative_from or len(convolutions)
+        first_discriminative = self.discriminative_from or len(convolutions)
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         reports = []
-        with _forward_mode(model, self.forward):
+        with _forward_mode(model, self.forward), _all_or_nothing(convolutions):
             bar = tqdm(
-                convolutions, "PatchesInit", disable=not self.verbose, leave=False
+                convolutions,
+                "PatchesInit",
+                disable=None if self.verbose else True,
+                leave=False,
             )
             for index, layer in enumerate(bar, start=1):
                 bar.set_postfix_str(layer.name)
@@ -132,6 +135,7 @@ class PatchesInit:
                     from_boxes=index == 1,
                     activations=_layer_input(model, layer, preprocess),
                 )
+                usable = _usable(patches, layer)
                 stage.done("extract")
 
                 # Step 2: cluster patches and form patterns
@@ -145,9 +149,9 @@ class PatchesInit:
                     derive_seed(self.seed, "kmeans", index),
                 )
                 stage.done("cluster")
-                discriminative = index >= last_discriminative
+                discriminative = index >= first_discriminative
                 patterns, selection = self._form_patterns(
-                    patches, clusters, layer, index, discriminative
+                    patches, usable, clusters, layer, index, discriminative
                 )
                 stage.done("select")
 
@@ -174,9 +178,11 @@ class PatchesInit:
         """Returns the convolutions to set, in forward order, and why others are not."""
         found, skipped = [], {}
         for layer in model.layers:
-            if not isinstance(layer, keras.layers.Conv2D):
+            if hasattr(layer, "layers"):
+                skipped[layer.name] = "nested model"
+            elif not isinstance(layer, keras.layers.Conv2D):
                 continue
-            if layer.kernel_size == (1, 1):
+            elif layer.kernel_size == (1, 1):
                 skipped[layer.name] = "1x1 convolution"
             elif layer.groups > 1:
                 skipped[layer.name] = "grouped convolution"
@@ -191,24 +197,18 @@ class PatchesInit:
                 model=model.name,
                 skipped=skipped,
             )
+        limit = "num_patches" if self.num_clusters is None else "num_clusters"
         for layer in found:
-            if self.num_clusters is not None and layer.filters > self.num_clusters:
+            if layer.filters > getattr(self, limit):
                 raise fail(
-                    f"`num_clusters` must be at least the {layer.filters} filters of "
-                    f"layer '{layer.name}'.",
-                    num_clusters=self.num_clusters,
+                    f"`{limit}` must be at least the {layer.filters} filters of layer "
+                    f"'{layer.name}'.",
+                    **{limit: getattr(self, limit)},
                 )
         return found, skipped
 
-    def _form_patterns(self, patches, clusters, layer, index, discriminative):
+    def _form_patterns(self, patches, usable, clusters, layer, index, discriminative):
         """Returns which patch becomes each filter, and the statistics of the choice."""
-        usable = p.not_flat(patches.values)
-        if usable.sum() < layer.filters:
-            raise fail(
-                f"The {len(patches)} patches of layer '{layer.name}' must include "
-                f"{layer.filters} that are not flat, one for each filter.",
-                not_flat=int(usable.sum()),
-            )
         num_clusters = len(clusters.centroids)
         sizes = p.cluster_sizes(clusters.assignment, num_clusters)
         entropy = p.cluster_entropy(clusters.assignment, patches.labels, num_clusters)
@@ -293,15 +293,20 @@ def _check_images(model, images, labels) -> np.ndarray:
             type=type(images).__name__,
             dtype=getattr(images, "dtype", None),
         )
-    if len(model.inputs) != 1 or images.shape[1:] != tuple(model.inputs[0].shape[1:]):
+    inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [])]
+    if len(inputs) != 1 or not tf.TensorShape(inputs[0]).is_compatible_with(
+        images.shape
+    ):
         raise fail(
             "`images` must have the shape of the model's one input.",
             images=images.shape,
-            inputs=[tuple(tensor.shape) for tensor in model.inputs],
+            inputs=inputs,
         )
     labels = np.asarray(labels)
     integer = np.issubdtype(labels.dtype, np.integer)
-    if labels.shape != images.shape[:1] or not integer or labels.min(initial=0) < 0:
+    if not len(images):
+        raise fail("`images` must hold at least one image.", shape=images.shape)
+    if labels.shape != images.shape[:1] or not integer or labels.min() < 0:
         raise fail(
             f"`labels` must hold one class index of at least 0 for each of the "
             f"{len(images)} images.",
@@ -313,6 +318,30 @@ def _check_images(model, images, labels) -> np.ndarray:
 
 def _forward_mode(model, forward):
     return dense_forward(model) if forward == "dense" else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _all_or_nothing(layers):
+    """Gives the layers their kernels back if the body fails."""
+    kernels = [layer.kernel.numpy() for layer in layers]
+    try:
+        yield
+    except BaseException:
+        for layer, kernel in zip(layers, kernels, strict=True):
+            layer.kernel.assign(kernel)
+        raise
+
+
+def _usable(patches, layer):
+    """Returns which patches may become filters; there must be one for each filter."""
+    usable = p.not_flat(patches.values)
+    if usable.sum() < layer.filters:
+        raise fail(
+            f"The {len(patches)} patches of layer '{layer.name}' must include "
+            f"{layer.filters} that are finite and not flat, one for each filter.",
+            usable=int(usable.sum()),
+        )
+    return usable
 
 
 def _window(layer) -> p.Window:

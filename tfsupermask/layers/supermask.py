@@ -38,7 +38,8 @@ class SupermaskMixin:
             the score is all that is trained.
 
     Raises:
-        InputError: `sparsity` or `ranking` is not as above.
+        InputError: `sparsity` or `ranking` is not as above, or LoRA or a quantized
+            dtype policy is asked for: both would bypass the mask.
 
     Reference:
         - Thesis §3.2; Ramanujan et al., 2020, "What's hidden in a randomly weighted
@@ -70,8 +71,24 @@ class SupermaskMixin:
     def sparsity(self, value: float) -> None:
         self._sparsity = check_fraction("sparsity", value)
 
+    @property
+    def trainable(self) -> bool:
+        """Whether the score and the bias are trained; the kernel never is."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        super(SupermaskMixin, type(self)).trainable.fset(self, value)
+        if self.built:
+            self._kernel.trainable = False
+
     def build(self, input_shape):
         """Creates the frozen kernel and its scores."""
+        if self.quantization_mode is not None:
+            raise fail(
+                f"Layer '{self.name}' has no quantized form: fold the model first.",
+                dtype=self.dtype_policy.name,
+            )
         super().build(input_shape)
         self._kernel.trainable = False
         # Ranking needs float32: in half precision scores would tie by the thousand.
@@ -110,6 +127,12 @@ class SupermaskMixin:
             keras.ops.convert_to_tensor(self.score),
             self.num_kept,
             self.ranking,
+        )
+
+    def enable_lora(self, rank, *args, **kwargs):
+        """Refuses: the kernel is frozen, and what is added to it is not saved."""
+        raise fail(
+            f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )
 
     def _own_variables(self):

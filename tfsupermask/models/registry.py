@@ -74,6 +74,8 @@ def build(
         raise fail(
             "`input_shape` must be (height, width, channels).", input_shape=input_shape
         )
+    for axis, size in zip(("height", "width", "channels"), input_shape, strict=True):
+        check_integer(axis, size, minimum=1)
     return _BUILDERS[name](
         input_shape=tuple(input_shape),
         num_classes=num_classes,

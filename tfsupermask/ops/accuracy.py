@@ -10,12 +10,12 @@ def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
 
     Ties go to the lower class index, so that a network whose logits are all equal is
     right for one class, not for all of them (`tf.math.in_top_k` counts every tie as
-    correct). A row with a NaN at or beside the label is wrong.
+    correct). A row with a NaN anywhere is wrong for every `k`.
 
     Args:
         logits: float tensor (batch, classes).
         labels: integer tensor (batch,), in [0, classes).
-        k: At least 1; with k ≥ classes every finite row is correct.
+        k: At least 1; with k ≥ classes every row without a NaN is correct.
 
     Returns:
         float32 tensor (batch,) of zeros and ones.
@@ -27,5 +27,7 @@ def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
     labels = tf.cast(labels, tf.int32)[:, None]
     own = tf.gather(logits, labels, batch_dims=1)
     earlier = tf.range(tf.shape(logits)[1]) < labels
-    better = ~(logits <= own) | ((logits == own) & earlier)
-    return tf.cast(tf.math.count_nonzero(better, axis=1) < k, tf.float32)
+    better = (logits > own) | ((logits == own) & earlier)
+    correct = tf.math.count_nonzero(better, axis=1) < k
+    valid = ~tf.reduce_any(tf.math.is_nan(logits), axis=1)
+    return tf.cast(correct & valid, tf.float32)

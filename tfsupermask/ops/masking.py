@@ -120,7 +120,10 @@ def masked_kernel(
         mask = tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
 
         def straight_through(upstream):
-            score_gradient = tf.cast(upstream * kernel, score.dtype)
+            # In the scores' precision: a product of two halves may underflow.
+            score_gradient = tf.cast(upstream, score.dtype) * tf.cast(
+                kernel, score.dtype
+            )
             if ranking == "magnitude":
                 score_gradient *= tf.sign(score)
             return upstream * mask, score_gradient

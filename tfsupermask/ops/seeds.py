@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 
 
-def derive_seed(seed: int, *purpose: object) -> int:
+def derive_seed(seed: int, *purpose: str | int) -> int:
     """Returns a seed that is a pure function of `seed` and `purpose`.
 
     Different purposes give unrelated seeds, so that adding a random draw somewhere
     changes no other.
 
     Args:
-        seed: The run's seed, an integer.
+        seed: The run's seed, an integer, NumPy's included.
         *purpose: What the seed is for: strings and integers.
 
     Returns:
@@ -22,5 +23,7 @@ def derive_seed(seed: int, *purpose: object) -> int:
     >>> derive_seed(0, "score", 3) == derive_seed(0, "score", 3)
     True
     """
-    text = repr((int(seed), *purpose)).encode()
+    # Plain types: NumPy's integers and strings have a `repr` of their own.
+    plain = [str(p) if isinstance(p, str) else operator.index(p) for p in purpose]
+    text = repr((operator.index(seed), *plain)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") >> 1

@@ -71,8 +71,9 @@ def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
         InputError: There are fewer patches than clusters.
 
     Example:
-    >>> cluster(np.array([[0.0], [0.1], [9.0]], "float32"), 2, seed=0).assignment[:2]
-    array([1, 1], dtype=int32)
+    >>> points = np.array([[0.0], [0.1], [9.0]], "float32")
+    >>> sorted(np.bincount(cluster(points, 2, seed=0).assignment).tolist())
+    [1, 2]
     """
     if num_clusters > len(projections):
         raise fail(

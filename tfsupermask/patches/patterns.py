@@ -29,9 +29,10 @@ def nearest_patches(clusters: Clusters, usable: np.ndarray) -> np.ndarray:
     """
     nearest = np.full(len(clusters.centroids), -1, np.int64)
     candidates = np.flatnonzero(usable)
-    order = np.argsort(clusters.distance[candidates], kind="stable")
-    farthest_first = candidates[order[::-1]]
-    nearest[clusters.assignment[farthest_first]] = farthest_first
+    keys = clusters.distance[candidates], clusters.assignment[candidates]
+    by_cluster = candidates[np.lexsort(keys)]
+    filled, first = np.unique(clusters.assignment[by_cluster], return_index=True)
+    nearest[filled] = by_cluster[first]
     return nearest
 
 

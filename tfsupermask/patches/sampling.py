@@ -162,7 +162,8 @@ def sample_patches(
         num_patches: P, at least 1.
         seed: Non-negative integer below 2⁶⁴.
         from_boxes: Whether positions come from selective search over the image (first
-            layer) or from the whole map (later layers).
+            layer) or from the whole map (later layers). Boxes count only where the
+            map is as large as the image.
         activations: Function from a batch of images to the float32 maps
             (batch, height, width, channels) that the convolution receives.
 
@@ -212,15 +213,14 @@ def sample_patches(
 def _positions(images, maps, window, from_boxes):
     """Returns the candidate positions of a chunk of maps, and each map's offset."""
     height, width = maps.shape[1:3]
-    if window.padding == "valid" and (
-        window.extent[0] > height or window.extent[1] > width
-    ):
+    fits = window.extent[0] <= height and window.extent[1] <= width
+    if window.padding == "valid" and not fits:
         raise fail(
             "A map must be at least as large as the filter.",
             map=(height, width),
             filter=window.extent,
         )
-    if from_boxes:
+    if from_boxes and fits and (height, width) == images.shape[1:3]:
         boxes = propose_filtered_boxes(images, *window.extent)
         return box_positions(boxes, height, width, window)
     grid = grid_positions(height, width, window)

@@ -35,6 +35,8 @@ def cluster_entropy(
         assignment.astype(np.int64) * num_classes + labels,
         minlength=num_clusters * num_classes,
     ).reshape(num_clusters, num_classes)
+    # Sorted, so that rounding does not depend on which class is which: ties stay ties.
+    counts.sort(axis=1)
     probability = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     log = np.log2(probability, where=probability > 0, out=np.zeros_like(probability))
     return np.abs((probability * log).sum(axis=1))

@@ -1,6 +1,7 @@
 """Training: configuration, loop, checkpoints, run folder."""
 
 from tfsupermask.train.config import Config
+from tfsupermask.train.evaluation import evaluate, evaluate_path
 from tfsupermask.train.folder import RunFolder
 from tfsupermask.train.load import LoadedRun, load_run
 from tfsupermask.train.loop import Loop, Totals
@@ -16,6 +17,8 @@ __all__ = [
     "RunFolder",
     "SGDWithL2",
     "Totals",
+    "evaluate",
+    "evaluate_path",
     "load_run",
     "make_strategy",
     "resolve",

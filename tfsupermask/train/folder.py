@@ -85,7 +85,7 @@ def claim(folder: RunFolder, config: Config, dataset: Dataset, sha256: str) -> N
             run and `config.resume` is false.
     """
     description = {
-        "config": config.identity(),
+        "config": dataclasses.asdict(config),
         "data": {
             "sha256": sha256,
             "image_shape": list(dataset.image_shape),
@@ -96,7 +96,7 @@ def claim(folder: RunFolder, config: Config, dataset: Dataset, sha256: str) -> N
     }
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
-        if any(folder.root.iterdir()):
+        if any(path.suffix != ".partial" for path in folder.root.iterdir()):
             _check_same_run(folder, config, description)
         else:
             write_json(folder.config, description)
@@ -116,14 +116,14 @@ def _check_same_run(folder, config, description):
             workdir=str(folder.root),
         )
     there = json.loads(folder.config.read_text())
-    for part in ("config", "data"):
-        for name, value in description[part].items():
-            if there[part].get(name) != value:
-                raise fail(
-                    f"`workdir` {str(folder.root)!r} holds a run with {name}="
-                    f"{there[part].get(name)!r}; give another --workdir.",
-                    **{name: value},
-                )
+    before = {**there["config"], **there["data"]}
+    for name, value in {**config.identity(), **description["data"]}.items():
+        if before.get(name) != value:
+            raise fail(
+                f"`workdir` {str(folder.root)!r} holds a run with {name}="
+                f"{before.get(name)!r}; give another --workdir.",
+                **{name: value},
+            )
     if not config.resume:
         raise fail(
             "`workdir` holds this very run already; leave out --noresume to go on with "

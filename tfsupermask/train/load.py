@@ -38,12 +38,16 @@ class LoadedRun:
     mean: np.ndarray
     std: np.ndarray
 
+    def normalise(self, images: np.ndarray) -> np.ndarray:
+        """Returns what the model takes: float32 (images / 255 - mean) / std."""
+        return (np.float32(images) / np.float32(255) - self.mean) / self.std
 
-def load_run(workdir: str | Path) -> LoadedRun:
+
+def load_run(path: str | Path) -> LoadedRun:
     """Reads a run folder, without its dataset.
 
     Args:
-        workdir: The run folder.
+        path: The run folder.
 
     Raises:
         InputError: It holds no run, or no intact checkpoint.
@@ -51,13 +55,13 @@ def load_run(workdir: str | Path) -> LoadedRun:
     Example:
     >>> load_run("runs/my_run").model.summary()
     """
-    folder = RunFolder(Path(workdir))
+    folder = RunFolder(Path(path))
     if not folder.config.is_file():
-        raise fail("`workdir` must be the folder of a run.", workdir=str(workdir))
+        raise fail("`path` must be the folder of a run.", path=str(path))
     description = json.loads(folder.config.read_text())
     saved = checkpoints.restore_latest(folder.checkpoints)
     if saved is None:
-        raise fail("The run must have an intact checkpoint.", workdir=str(workdir))
+        raise fail("The run must have an intact checkpoint.", path=str(path))
     config, images = Config(**description["config"]), description["data"]
     model = build_model(
         config, tuple(images["image_shape"]), len(images["class_names"])

@@ -48,7 +48,10 @@ class Loop:
     """Runs a model over batches under a distribution strategy.
 
     A batch is global: replica r of R takes rows r·B/R to (r+1)·B/R, whatever process it
-    lives in, so that the result does not depend on how replicas are spread.
+    lives in. A single replica works through the batch in the two halves that two
+    replicas would take, and adds their gradients as those would. So one replica, two
+    replicas and two processes compute the same bits; more replicas add more numbers in
+    an order of their own, and agree up to rounding.
 
     Args:
         model: Keras model from normalised images to logits.
@@ -81,6 +84,8 @@ class Loop:
         self.batch_size = batch_size
         self._mean, self._std = dataset.mean, dataset.std
         self._share = batch_size // strategy.num_replicas_in_sync
+        halves = strategy.num_replicas_in_sync == 1 and batch_size % 2 == 0
+        self._parts = 2 if halves else 1
         self._train_call = tf.function(self._train_steps, reduce_retracing=True)
         self._evaluate_call = tf.function(self._evaluate_batch, reduce_retracing=True)
 
@@ -159,23 +164,35 @@ class Loop:
         return losses.stack(), top1, top5
 
     def _train_step(self, images, labels, step):
-        images, labels = self.normalise(images[step]), labels[step]
+        batch = (self.normalise(images[step]), labels[step])
+        split = (tf.split(component, self._parts) for component in batch)
+        variables = [variable.value for variable in self.model.trainable_variables]
+        *totals, gradients = _add(
+            [self._gradient_sums(*part, variables) for part in zip(*split, strict=True)]
+        )
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        return totals
+
+    def _gradient_sums(self, images, labels, variables):
+        """Returns what a part of the batch adds to loss, hits and gradients."""
         with tf.GradientTape() as tape:
             logits = self.model(images, training=True)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_sum(losses) / self.batch_size
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        self.optimizer.apply(gradients, variables)
         hits = [tf.reduce_sum(in_top_k(logits, labels, k)) for k in (1, 5)]
-        return loss, *hits
+        return loss, *hits, tape.gradient(loss, variables)
 
     def _evaluate_batch(self, images, labels, weights):
         per_replica = self.strategy.run(self._evaluate_step, (images, labels, weights))
         return [self._sum(value) for value in per_replica]
 
     def _evaluate_step(self, images, labels, weights):
-        logits = self.model(self.normalise(images), training=False)
+        batch = (self.normalise(images), labels, weights)
+        split = (tf.split(component, self._parts) for component in batch)
+        return _add([self._evaluation_sums(*part) for part in zip(*split, strict=True)])
+
+    def _evaluation_sums(self, images, labels, weights):
+        logits = self.model(images, training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         hits = [in_top_k(logits, labels, k) for k in (1, 5)]
         sums = [tf.reduce_sum(value * weights) for value in (losses, *hits)]
@@ -183,3 +200,8 @@ class Loop:
 
     def _sum(self, per_replica):
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+
+
+def _add(parts):
+    """Adds nested tuples and lists of tensors, element by element."""
+    return tf.nest.map_structure(lambda *values: sum(values[1:], values[0]), *parts)

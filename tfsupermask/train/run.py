@@ -96,7 +96,9 @@ class _Job:
 
     def do(self) -> dict[str, Any]:
         """Runs what is left to run."""
-        self.say(f"{self.folder.root}")
+        replicas = self.loop.strategy.num_replicas_in_sync
+        device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        self.say(f"{self.folder.root}  ({replicas} x {device})")
         saved = checkpoints.restore_latest(self.folder.checkpoints)
         if saved is None:
             saved = self._initialise()

@@ -1,0 +1,46 @@
+"""Measures top-1 and top-5 accuracy of a run or of a SavedModel.
+
+python -m binaries.evaluate --path=runs/my_run
+python -m binaries.evaluate --path=runs/my_run/saved_model --dataset=cifar10
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from binaries import _program
+from tfsupermask import data, train
+from tfsupermask.export import Classifier, is_saved_model
+
+_PATH = flags.DEFINE_string("path", None, "Run folder or SavedModel.", required=True)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, f"One of {', '.join(data.NAMES)} (default: the run's)."
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of the images (default: the run's)."
+)
+
+
+def main(argv):
+    """Prints the accuracy on the dataset's test images."""
+    _program.refuse_arguments(argv)
+    name, data_dir, image_size = _DATASET.value, _DATA_DIR.value, None
+    if is_saved_model(_PATH.value):
+        _program.require(name, "`--dataset` must be given for a SavedModel.")
+        if name == "folder":
+            image_size = Classifier(_PATH.value).image_shape[0]
+    else:
+        config = train.load_run(_PATH.value).config
+        if name in (None, config.dataset):
+            name, image_size = config.dataset, config.image_size
+            data_dir = data_dir or config.data_dir
+    dataset = data.load(name, data_dir, image_size)
+    means = train.evaluate_path(_PATH.value, dataset).means("")
+    print(
+        f"{dataset.name}, {len(dataset.test)} test images: top-1 {means['top1']:.4f}, "
+        f"top-5 {means['top5']:.4f}, loss {means['loss']:.4f}"
+    )
+
+
+if __name__ == "__main__":
+    _program.start(main)

@@ -1,0 +1,79 @@
+"""Accuracy of anything that turns images into logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfsupermask._validation import fail
+from tfsupermask.data import Dataset, Split, eval_chunks
+from tfsupermask.export import Classifier, is_saved_model
+from tfsupermask.ops import in_top_k
+from tfsupermask.train.load import load_run
+from tfsupermask.train.loop import Totals
+
+BATCH_SIZE = 256
+
+
+def evaluate(logits_of: Callable[[np.ndarray], np.ndarray], split: Split) -> Totals:
+    """Returns the totals over a split; every image counts exactly once.
+
+    Args:
+        logits_of: Function from uint8 images (batch, height, width, 3) to float32
+            logits (batch, classes).
+        split: Images and labels.
+
+    Example:
+    >>> evaluate(Classifier("saved_model").logits, dataset.test).means("test_")
+    {'test_loss': 0.155, 'test_top1': 0.964, 'test_top5': 1.0}
+    """
+    total = Totals()
+    for images, labels, weights in eval_chunks(split, BATCH_SIZE):
+        logits = tf.convert_to_tensor(logits_of(images))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        hits = [in_top_k(logits, labels, k) for k in (1, 5)]
+        sums = [float(tf.reduce_sum(value * weights)) for value in (losses, *hits)]
+        total += Totals(*sums, float(weights.sum()))
+    return total
+
+
+def evaluate_path(path: str | Path, dataset: Dataset) -> Totals:
+    """Evaluates a run folder or a SavedModel on the test split of a dataset.
+
+    Args:
+        path: A run folder (its newest checkpoint is used) or a SavedModel.
+        dataset: Images of the same size and classes as the model's.
+
+    Raises:
+        InputError: `path` is neither, or the dataset does not fit the model.
+    """
+    if is_saved_model(path):
+        classifier = Classifier(path)
+        _check_fits(dataset, classifier.image_shape, classifier.class_names)
+        return evaluate(classifier.logits, dataset.test)
+    run = load_run(path)
+    _check_fits(dataset, run.image_shape, run.class_names)
+    forward = tf.function(lambda images: run.model(images, training=False))
+
+    def logits_of(images):
+        return forward(run.normalise(images)).numpy()
+
+    return evaluate(logits_of, dataset.test)
+
+
+def _check_fits(dataset, image_shape, class_names):
+    if tuple(dataset.image_shape) != tuple(image_shape):
+        raise fail(
+            f"The dataset's images must have the model's shape {tuple(image_shape)}.",
+            image_shape=tuple(dataset.image_shape),
+        )
+    if dataset.class_names != class_names:
+        raise fail(
+            f"The dataset's classes must be the model's {len(class_names)}, "
+            f"{', '.join(class_names[:3])}, ...",
+            dataset=dataset.name,
+            class_names=f"{', '.join(dataset.class_names[:3])}, ...",
+        )
