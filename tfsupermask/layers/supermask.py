@@ -23,9 +23,9 @@ class SupermaskMixin:
     """Freezes the `kernel` of a Keras layer and learns which of its weights to keep.
 
     Put it before a Keras layer that creates its kernel in `build`. The kernel becomes
-    non-trainable; a float32 weight `score` of the same shape is trained instead, and
-    the forward pass uses `masked_kernel()`, the kernel with all but its best ranked
-    weights set to zero.
+    non-trainable; a float32 weight `score` of the same shape is trained instead. The
+    layer's forward pass has to use `masked_kernel()`, the kernel with all but its best
+    ranked weights set to zero, in place of `kernel`.
 
     Args:
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. It may be

@@ -6,14 +6,14 @@ import numpy as np
 
 from tfsupermask.patches.clustering import Clusters
 
-# Relative to the largest deviation; below it is rounding error.
+# Relative to the largest value; below it is rounding error.
 _FLAT = 1e-5
 
 
 def not_flat(values: np.ndarray) -> np.ndarray:
     """Returns which patches vary at all: bool array (P,). Eq. 4.2 divides by σ."""
-    deviation = values.reshape(len(values), -1).std(axis=1)
-    return deviation > _FLAT * deviation.max()
+    flat = values.reshape(len(values), -1)
+    return flat.std(axis=1) > _FLAT * max(flat.max(), -flat.min())
 
 
 def nearest_patches(clusters: Clusters, usable: np.ndarray) -> np.ndarray:

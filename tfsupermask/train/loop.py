@@ -97,7 +97,8 @@ class Loop:
             epoch: Counted from 0.
 
         Raises:
-            InputError: The loss is not finite. The model is not usable afterwards.
+            InputError: The loss or a score is not finite. The model is not usable
+                afterwards.
         """
         steps = batches.steps_per_epoch
         for first in range(0, steps, STEPS_PER_CALL):
@@ -110,20 +111,27 @@ class Loop:
             losses, top1, top5 = self._train_call(images, labels)
             losses = losses.numpy()
             if not np.isfinite(losses).all():
-                step = first + int(np.argmin(np.isfinite(losses)))
-                raise fail(
-                    f"The loss must stay finite; at step {step + 1} of epoch "
-                    f"{epoch + 1} it did not. Try a smaller learning rate or another "
-                    "initialisation.",
-                    loss=float(losses[step - first]),
-                    learning_rate=float(self.optimizer.learning_rate),
-                )
+                step = int(np.argmin(np.isfinite(losses)))
+                raise self._diverged(epoch, first + step, loss=float(losses[step]))
+            # A mask hides scores that are not finite: the loss alone may look healthy.
+            for variable in self.model.trainable_variables:
+                if not np.isfinite(variable.numpy()).all():
+                    raise self._diverged(epoch, first + count - 1, weight=variable.path)
             yield Totals(
                 float(losses.sum(dtype=np.float64)) * self.batch_size,
                 float(top1),
                 float(top5),
                 count * self.batch_size,
             )
+
+    def _diverged(self, epoch, step, **received):
+        return fail(
+            f"Loss and scores must stay finite; by step {step + 1} of epoch "
+            f"{epoch + 1} they did not. Try a smaller learning rate or another "
+            "initialisation.",
+            **received,
+            learning_rate=float(self.optimizer.learning_rate),
+        )
 
     def evaluate(self, split: Split) -> Totals:
         """Returns the totals over a split; every image counts exactly once."""

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from tfsupermask.train import checkpoint as checkpoints
+from tfsupermask.train.checkpoint import Checkpoint
+
+
+def make(epoch):
+    rng = np.random.default_rng(epoch)
+    values = {
+        "model/conv1/score": rng.normal(size=(3, 4)).astype("float32"),
+        "optimizer/0": np.array(epoch, "int64"),
+    }
+    return Checkpoint(epoch, values, {"rows": [{"epoch": epoch, "loss": 0.1}]})
+
+
+def assert_equal(one, other):
+    assert (one.epoch, one.state) == (other.epoch, other.state)
+    assert set(one.values) == set(other.values)
+    for name, value in one.values.items():
+        np.testing.assert_array_equal(value, other.values[name], strict=True)
+
+
+def test_nothing_to_restore(tmp_path):
+    assert checkpoints.restore_latest(tmp_path / "missing") is None
+
+
+def test_restores_the_newest_and_keeps_two(tmp_path):
+    for epoch in (0, 1, 2, 10):
+        checkpoints.save(tmp_path, make(epoch))
+    assert_equal(checkpoints.restore_latest(tmp_path), make(10))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["epoch_00002.npz", "epoch_00010.npz"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_damaged_newest_is_passed_over_with_a_warning(tmp_path, damage):
+    checkpoints.save(tmp_path, make(1))
+    path = checkpoints.save(tmp_path, make(2))
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[content.index(make(2).values["model/conv1/score"].tobytes()) + 5] ^= 1
+    path.write_bytes({"cut": content[: len(content) // 2], "empty": b""}.get(
+        damage, content
+    ))  # fmt: skip
+    with pytest.warns(UserWarning, match="epoch_00002.npz is damaged"):
+        restored = checkpoints.restore_latest(tmp_path)
+    assert_equal(restored, make(1))
+
+
+def test_refuses_pickled_objects(tmp_path):
+    path = tmp_path / "epoch_00001.npz"
+    np.savez(path, state=np.array([{"a": 1}], object))
+    with pytest.warns(UserWarning, match="damaged"):
+        assert checkpoints.restore_latest(tmp_path) is None

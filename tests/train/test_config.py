@@ -1,0 +1,103 @@
+import dataclasses
+
+import pytest
+
+from tfsupermask._validation import InputError
+from tfsupermask.train import Config, resolve
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": "conv7"}, "'conv7'"),
+        ({"dataset": "mnist"}, "'mnist'"),
+        ({"prune": 1.0}, "prune=1.0"),
+        ({"prune": -0.1}, "prune=-0.1"),
+        ({"init": "zeros"}, "'zeros'"),
+        ({"ranking": "size"}, "'size'"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
+        ({"momentum": 1.0}, "momentum=1.0"),
+        ({"weight_decay": -1e-4}, "weight_decay=-0.0001"),
+        ({"seed": -1}, "seed=-1"),
+        ({"strategy": "tpu"}, "'tpu'"),
+        ({"epochs": 3, "stop_after_epoch": 5}, "stop_after_epoch=5, epochs=3"),
+        ({"init": "glorot_normal", "num_patches": 100}, "num_patches=100"),
+        ({"init": "simple_patches", "num_clusters": 100}, "num_clusters=100"),
+        ({"init": "simple_patches", "discriminative_from": 1}, "discriminative_from=1"),
+        ({"init": "patches", "fan_correction": True}, "fan_correction=True"),
+        ({"dataset": "cifar10", "image_size": 64}, "image_size=64"),
+        ({"dataset": "folder"}, "data_dir=None"),
+    ],
+)
+def test_refuses_wrong_and_contradictory_values(fields, message):
+    with pytest.raises(InputError, match=message):
+        Config(**fields).validate()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "init", "expected"),
+    [
+        ("cifar10", "patches", (100, 128, 0.1, 0.9, 1e-4, 50_000, 500)),
+        ("cifar100", "simple_patches", (100, 128, 0.1, 0.9, 1e-4, 10_000, None)),
+        ("cifar10", "kaiming_normal", (100, 128, 0.1, 0.9, 1e-4, None, None)),
+        ("digits", "patches", (10, 64, 0.1, 0.9, 1e-4, 20_000, 500)),
+    ],
+)
+def test_recipe_fills_in_what_is_not_given(dataset, init, expected):
+    config = resolve(Config(dataset=dataset, init=init), 50_000)
+    assert expected == (
+        config.epochs,
+        config.batch_size,
+        config.learning_rate,
+        config.momentum,
+        config.weight_decay,
+        config.num_patches,
+        config.num_clusters,
+    )
+
+
+def test_recipe_leaves_given_values_alone():
+    given = Config(dataset="cifar10", epochs=3, num_patches=700, learning_rate=0.0)
+    resolved = resolve(given, 50_000)
+    assert (resolved.epochs, resolved.num_patches) == (3, 700)
+    assert resolved.learning_rate == 0.0
+
+
+def test_default_number_of_patches_is_what_a_small_folder_offers():
+    config = Config(dataset="folder", data_dir="somewhere")
+    assert resolve(config, 40).num_patches == 2000
+    assert resolve(config, 40).image_size == 64
+
+
+def test_resolving_still_refuses_contradictions_with_the_recipe():
+    with pytest.raises(InputError, match="stop_after_epoch=11, epochs=10"):
+        resolve(Config(stop_after_epoch=11), 1000)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"seed": 1}, False),
+        ({"prune": 0.6}, False),
+        ({"mixed_precision": True}, False),
+        ({"epochs": 11}, False),
+        ({"data_dir": "elsewhere"}, True),
+        ({"strategy": "mirrored"}, True),
+        ({"stop_after_epoch": 2}, True),
+        ({"workdir": "elsewhere", "resume": False}, True),
+    ],
+)
+def test_a_run_is_what_determines_its_result(change, same):
+    config = resolve(Config(), 1000)
+    changed = dataclasses.replace(config, **change)
+    assert (config.identity() == changed.identity()) is same
+    assert (config.run_name("data") == changed.run_name("data")) is same
+
+
+def test_run_name_is_readable_and_depends_on_the_images():
+    config = resolve(Config(model="conv6", prune=0.7), 1000)
+    name = config.run_name("some images")
+    assert name.startswith("conv6-digits-prune0.7-patches-seed0-")
+    assert name != config.run_name("other images")

@@ -1,0 +1,260 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask import train
+from tfsupermask._validation import InputError
+from tfsupermask.layers import supermask_layers
+from tfsupermask.train import checkpoint as checkpoints
+
+FIELDS = {"batch_size": 32, "epochs": 3, "num_patches": 1000, "num_clusters": 80}
+
+
+def run(workdir, **fields):
+    return train.run(train.Config(workdir=str(workdir), **{**FIELDS, **fields}))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, small):
+    """A complete run of three epochs, and the lines that it printed."""
+    workdir = tmp_path_factory.mktemp("runs") / "finished"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfsupermask.data.load", lambda *args: small)
+        summary = run(workdir)
+    return workdir, summary
+
+
+def rows_without_time(workdir):
+    lines = (workdir / "metrics.csv").read_text().splitlines()
+    assert lines[0].endswith(",seconds")
+    return [line.rsplit(",", 1)[0] for line in lines]
+
+
+def assert_same_result(one, other):
+    assert rows_without_time(one) == rows_without_time(other)
+    mine = checkpoints.restore_latest(one / "checkpoints")
+    theirs = checkpoints.restore_latest(other / "checkpoints")
+    assert set(mine.values) == set(theirs.values)
+    for name, value in mine.values.items():
+        np.testing.assert_array_equal(value, theirs.values[name], err_msg=name)
+
+
+def test_leaves_everything_a_person_wants(finished):
+    workdir, summary = finished
+    files = {str(p.relative_to(workdir)) for p in workdir.rglob("*") if p.is_file()}
+    assert {
+        "config.json",
+        "metrics.csv",
+        "summary.json",
+        "init.json",
+        "checkpoints/epoch_00002.npz",
+        "checkpoints/epoch_00003.npz",
+        "saved_model/saved_model.pb",
+        "pictures/boxes_and_patches.png",
+        "pictures/first_layer.png",
+        "pictures/training_curves.png",
+    } <= files
+    assert any(name.startswith("events/") for name in files)
+    assert not [name for name in files if name.endswith(".partial")]
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    assert summary["epoch"] == summary["epochs"] == 3
+    assert summary["sparsity"] == pytest.approx(0.5, abs=1e-4)
+    assert 0.1 < summary["test_top1"] <= summary["test_top5"] <= 1
+    assert summary["init_seconds"] > 0
+    assert summary["train_seconds"] > 0
+
+
+def test_init_report_matches_the_kernels_provenance(finished, small):
+    workdir, _ = finished
+    first = json.loads((workdir / "init.json").read_text())["layers"][0]
+    kernel = train.load_run(workdir).model.get_layer("conv1").kernel.numpy()
+    image, row, column = (first[name][7] for name in ("image", "row", "column"))
+    patch = small.train.images[image, row : row + 3, column : column + 3]
+    patch = (patch / 255.0 - small.mean) / small.std
+    np.testing.assert_allclose(
+        kernel[..., 7],
+        (patch - patch.mean()) / patch.std() * np.sqrt(2 / (27 + 576)),
+        atol=1e-5,
+    )
+
+
+def test_same_command_again_changes_no_number(finished, small_digits):
+    workdir, summary = finished
+    before = (workdir / "metrics.csv").read_bytes()
+    again = run(workdir)
+    assert (workdir / "metrics.csv").read_bytes() == before
+    assert again == summary
+
+
+def test_stopped_and_resumed_equals_uninterrupted(finished, small_digits, tmp_path):
+    workdir, _ = finished
+    assert run(tmp_path, stop_after_epoch=1)["epoch"] == 1
+    assert run(tmp_path, stop_after_epoch=2)["epoch"] == 2
+    assert run(tmp_path)["epoch"] == 3
+    assert_same_result(workdir, tmp_path)
+
+
+def test_two_replicas_give_the_same_result(finished, small_digits, tmp_path):
+    workdir, _ = finished
+    run(tmp_path, strategy="mirrored")
+    assert_same_result(workdir, tmp_path)
+
+
+def test_resumes_from_the_checkpoint_before_a_damaged_one(
+    finished, small_digits, tmp_path
+):
+    workdir, _ = finished
+    run(tmp_path, stop_after_epoch=2)
+    (tmp_path / "checkpoints" / "epoch_00002.npz").write_bytes(b"torn")
+    with pytest.warns(UserWarning, match="damaged"):
+        run(tmp_path)
+    assert_same_result(workdir, tmp_path)
+
+
+def test_load_run_restores_the_model(finished, small):
+    workdir, summary = finished
+    loaded = train.load_run(workdir)
+    assert loaded.epoch == 3
+    assert loaded.class_names == small.class_names
+    totals = train.evaluate_path(workdir, small)
+    assert totals.means("test_")["test_top1"] == summary["test_top1"]
+    for layer in supermask_layers(loaded.model):
+        assert layer.mask.numpy().sum() == layer.num_kept
+
+
+def test_saved_model_agrees_without_this_package(finished, small, tmp_path):
+    workdir, summary = finished
+    loaded = train.load_run(workdir)
+    logits = loaded.model(loaded.normalise(small.test.images)).numpy()
+    np.save(tmp_path / "images.npy", small.test.images)
+    program = f"""
+import sys
+import numpy as np, tensorflow as tf
+images = np.load({str(tmp_path / "images.npy")!r})
+loaded = tf.saved_model.load({str(workdir / "saved_model")!r})
+out = loaded.signatures["serving_default"](images=tf.constant(images))
+unit = tf.constant(np.float32(images) / np.float32(255))
+same = loaded.signatures["float_images"](images=unit)
+np.savez({str(tmp_path / "out.npz")!r}, uint8=out["logits"], float=same["logits"],
+         probabilities=out["probabilities"], names=loaded.class_names.numpy())
+assert not [name for name in sys.modules if name.split(".")[0] == "tfsupermask"]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+    with np.load(tmp_path / "out.npz", allow_pickle=True) as out:
+        np.testing.assert_allclose(out["uint8"], logits, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(out["uint8"], out["float"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(out["probabilities"].sum(axis=1), 1, rtol=1e-5)
+        assert [name.decode() for name in out["names"]] == list(small.class_names)
+        top1 = (out["uint8"].argmax(axis=1) == small.test.labels).mean()
+    assert top1 == pytest.approx(summary["test_top1"], abs=1e-12)
+
+
+@pytest.mark.parametrize("init", ["glorot_normal", "simple_patches", "signed_constant"])
+def test_other_initialisations_run_through(small_digits, tmp_path, init):
+    patches = {} if init == "simple_patches" else {"num_patches": None}
+    summary = run(tmp_path, epochs=1, init=init, num_clusters=None, **patches)
+    assert summary["epoch"] == 1
+    assert (tmp_path / "init.json").exists() is (init == "simple_patches")
+    assert (tmp_path / "pictures" / "first_layer.png").exists()
+
+
+def test_mixed_precision_keeps_scores_in_float32(small_digits, tmp_path):
+    run(tmp_path, epochs=1, mixed_precision=True)
+    model = train.load_run(tmp_path).model
+    assert model.get_layer("conv2").compute_dtype == "bfloat16"
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    assert tf.keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, "seed=0.*seed=1"),
+        ({"prune": 0.7}, "prune=0.5.*prune=0.7"),
+        ({"num_patches": 900}, "num_patches=1000.*num_patches=900"),
+        ({"resume": False}, "very run"),
+    ],
+)
+def test_a_folder_of_another_run_is_refused_untouched(
+    finished, small_digits, change, message
+):
+    workdir, _ = finished
+    before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match=message):
+        run(workdir, **change)
+    assert before == {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+
+
+def test_other_images_are_another_run(finished, small, monkeypatch):
+    workdir, _ = finished
+    images = small.train.images.copy()
+    images[0, 0, 0, 0] ^= 1
+    changed = type(small)(
+        small.name,
+        type(small.train)(images, small.train.labels),
+        small.test,
+        small.class_names,
+        small.horizontal_flip,
+    )
+    monkeypatch.setattr("tfsupermask.data.load", lambda *args: changed)
+    with pytest.raises(InputError, match="sha256"):
+        run(workdir)
+
+
+def test_a_folder_with_something_else_is_refused(small_digits, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="new or empty folder"):
+        run(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(small_digits, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="can be written to"):
+        run(tmp_path / "file" / "run")
+
+
+def test_default_folder_is_named_after_the_configuration(
+    small_digits, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    train.run(train.Config(**FIELDS, stop_after_epoch=1))
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("conv2-digits-prune0.5-patches-seed0-")
+
+
+def test_warns_when_still_at_chance(small_digits, tmp_path, capsys):
+    run(tmp_path, learning_rate=0.0, init="glorot_normal", epochs=1,
+        num_patches=None, num_clusters=None)  # fmt: skip
+    assert "still at chance" in capsys.readouterr().out
+
+
+def test_divergence_keeps_the_last_checkpoint(small_digits, tmp_path):
+    with pytest.raises(InputError, match="must stay finite"):
+        run(tmp_path, learning_rate=3e38, weight_decay=1e38)
+    assert checkpoints.restore_latest(tmp_path / "checkpoints").epoch == 0
+
+
+def test_evaluation_refuses_a_dataset_that_does_not_fit(finished, small):
+    workdir, _ = finished
+    larger = type(small)(
+        small.name,
+        *(
+            type(small.train)(split.images.repeat(2, 1).repeat(2, 2), split.labels)
+            for split in (small.train, small.test)
+        ),
+        small.class_names,
+        small.horizontal_flip,
+    )
+    for path in (workdir, workdir / "saved_model"):
+        with pytest.raises(InputError, match=r"\(16, 16, 3\)"):
+            train.evaluate_path(path, larger)
+    renamed = type(small)(
+        small.name, small.train, small.test, tuple("abcdefghij"), False
+    )
+    with pytest.raises(InputError, match="classes must be the model's 10"):
+        train.evaluate_path(workdir, renamed)
