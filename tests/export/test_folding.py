@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tfsupermask import layers, models
+from tfsupermask._validation import InputError
 from tfsupermask.export import fold
 
 
@@ -49,6 +50,13 @@ def test_kernels_are_masked_and_the_model_is_unchanged():
         np.testing.assert_array_equal(kernel, source.kernel * source.mask)
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
+
+
+def test_nested_supermask_layers_are_refused_not_forgotten():
+    inner = keras.Sequential([keras.Input((4,)), layers.SupermaskDense(3, name="deep")])
+    outer = keras.Sequential([keras.Input((4,)), inner])
+    with pytest.raises(InputError, match="'deep'"):
+        fold(outer)
 
 
 def test_folded_model_survives_its_file(tmp_path):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import keras
 
-from tfsupermask.layers import SupermaskConv2D, SupermaskDense, SupermaskMixin
+from tfsupermask._validation import fail
+from tfsupermask.layers import (
+    SupermaskConv2D,
+    SupermaskDense,
+    SupermaskMixin,
+    supermask_layers,
+)
 
 _PLAIN = {SupermaskConv2D: keras.layers.Conv2D, SupermaskDense: keras.layers.Dense}
 
@@ -19,10 +25,19 @@ def fold(model: keras.Model) -> keras.Model:
         A new model without any class of this package; its outputs are the same. The
         given model is unchanged.
 
+    Raises:
+        InputError: A supermask layer is inside a nested model.
+
     Example:
     >>> plain = fold(model)
     >>> plain.save("subnetwork.keras")
     """
+    nested = [la.name for la in supermask_layers(model) if la not in model.layers]
+    if nested:
+        raise fail(
+            "`model` must hold its supermask layers itself, not in nested models.",
+            nested=nested,
+        )
     folded = keras.models.clone_model(model, clone_function=_plain_layer)
     for source, target in zip(model.layers, folded.layers, strict=True):
         if isinstance(source, SupermaskMixin):
