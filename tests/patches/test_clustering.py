@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from sklearn.cluster import MiniBatchKMeans
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from tfsupermask._validation import InputError
+from tfsupermask.patches import cluster, reduce_dimensionality
+from tfsupermask.patches import clustering as clustering_module
+
+
+def random_patches(count, *shape, seed=0):
+    rng = np.random.default_rng(seed)
+    scales = rng.uniform(0.1, 3, shape)
+    return (rng.normal(size=(count, *shape)) * scales).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("count", "shape", "components"),
+    [
+        (200, (3, 3, 3), 27),
+        (200, (3, 3, 8), 27),
+        (500, (2, 2, 2), 8),
+        (10, (3, 3, 8), 10),
+        (2, (3, 3, 3), 2),
+    ],
+)
+def test_reduces_to_27_components_at_most(count, shape, components):
+    reduced = reduce_dimensionality(random_patches(count, *shape), seed=0)
+    assert reduced.shape == (count, components)
+    assert reduced.dtype == np.float32
+
+
+def test_components_are_the_first_singular_directions():
+    values = random_patches(300, 3, 3, 8)
+    centred = values.reshape(300, -1).astype(np.float64)
+    centred -= centred.mean(axis=0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    expected = centred @ directions[:27].T
+    reduced = reduce_dimensionality(values, seed=0)
+    np.testing.assert_allclose(np.abs(reduced), np.abs(expected), atol=1e-3)
+
+
+def test_is_a_rotation_where_a_patch_has_27_values():
+    values = random_patches(60, 3, 3, 3)
+    flat, reduced = values.reshape(60, -1), reduce_dimensionality(values, seed=0)
+    before = np.linalg.norm(flat[:, None] - flat, axis=-1)
+    after = np.linalg.norm(reduced[:, None] - reduced, axis=-1)
+    np.testing.assert_allclose(after, before, atol=1e-4)
+
+
+@pytest.mark.parametrize(("count", "num_clusters"), [(400, 20), (7, 7), (300, 1)])
+def test_partition_is_the_thesis_minibatch_kmeans(count, num_clusters):
+    points = random_patches(count, 5)
+    clusters = cluster(points, num_clusters, seed=3)
+    kmeans = MiniBatchKMeans(
+        num_clusters, batch_size=256, max_iter=10, n_init=1, random_state=3
+    )
+    with threadpool_limits(1):
+        kmeans.fit(points)
+    np.testing.assert_array_equal(clusters.assignment, kmeans.labels_)
+    np.testing.assert_array_equal(clusters.centroids, kmeans.cluster_centers_)
+    for i, point in enumerate(points):
+        to_all = [np.sqrt(((point - c) ** 2).sum()) for c in clusters.centroids]
+        assert clusters.distance[i] == pytest.approx(min(to_all), abs=1e-4)
+        assert to_all[clusters.assignment[i]] == pytest.approx(min(to_all), abs=1e-4)
+
+
+def test_same_seed_same_partition_other_seed_another():
+    points = random_patches(400, 5)
+    first, again, other = (cluster(points, 20, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.assignment, again.assignment)
+    np.testing.assert_array_equal(first.centroids, again.centroids)
+    assert (first.assignment != other.assignment).any()
+
+
+def test_refuses_fewer_patches_than_clusters():
+    with pytest.raises(InputError, match=r"num_clusters=6, num_patches=5"):
+        cluster(random_patches(5, 3), 6, seed=0)
+
+
+@pytest.mark.parametrize("tool", ["PCA", "MiniBatchKMeans"])
+def test_runs_in_one_thread(monkeypatch, tool):
+    seen = []
+
+    class Watched(getattr(clustering_module, tool)):
+        def fit_transform(self, values):
+            seen.extend(pool["num_threads"] for pool in threadpool_info())
+            return super().fit_transform(values)
+
+        def fit_predict(self, values):
+            seen.extend(pool["num_threads"] for pool in threadpool_info())
+            return super().fit_predict(values)
+
+    monkeypatch.setattr(clustering_module, tool, Watched)
+    with threadpool_limits(2):
+        cluster(reduce_dimensionality(random_patches(50, 3, 3), seed=0), 3, seed=0)
+    assert seen
+    assert set(seen) == {1}

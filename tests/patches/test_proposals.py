@@ -1,0 +1,134 @@
+import cv2
+import numpy as np
+import pytest
+
+from tfsupermask import data
+from tfsupermask._validation import InputError
+from tfsupermask.patches import proposals as proposals_module
+from tfsupermask.patches import propose_boxes, propose_filtered_boxes
+
+
+@pytest.fixture(scope="module")
+def tinted_digits():
+    images = data.load("digits").train.images[:40]
+    tints = np.random.default_rng(0).uniform(0.2, 1, (len(images), 1, 1, 3))
+    return np.rint(255 - (255 - images) * tints).astype(np.uint8)
+
+
+def selective_search(rgb):
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    search.switchToSelectiveSearchFast()
+    return {(top, left, h, w) for left, top, w, h in search.process().tolist()}
+
+
+def kept_boxes(boxes, height, width, min_height, min_width):
+    kept = set()
+    for top, left, h, w in boxes:
+        bottom, right = min(top + h, height), min(left + w, width)
+        top, left = max(top, 0), max(left, 0)
+        h, w = bottom - top, right - left
+        if 2 * h * w <= height * width and h >= min_height and w >= min_width:
+            kept.add((top, left, h, w))
+    return kept
+
+
+def test_boxes_are_those_of_selective_search_on_bgr(tinted_digits):
+    found = 0
+    for image in tinted_digits:
+        boxes = propose_boxes(image)
+        assert boxes.dtype == np.int32
+        assert {tuple(box) for box in boxes.tolist()} == selective_search(image)
+        found += len(boxes)
+    assert found > len(tinted_digits)
+
+
+def test_colours_are_not_swapped(tinted_digits):
+    swapped = np.ascontiguousarray(tinted_digits[..., ::-1])
+    pairs = zip(tinted_digits, swapped, strict=True)
+    assert any(selective_search(a) != selective_search(b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("smallest", [(1, 1), (3, 3), (5, 3), (9, 12)])
+def test_filtered_boxes_equal_a_loop_over_boxes(tinted_digits, smallest):
+    results = propose_filtered_boxes(tinted_digits, *smallest)
+    dropped = 0
+    for image, boxes in zip(tinted_digits, results, strict=True):
+        proposed = selective_search(image)
+        expected = kept_boxes(proposed, 32, 32, *smallest)
+        assert sorted(map(tuple, boxes.tolist())) == sorted(expected)
+        dropped += len(proposed) - len(expected)
+    assert dropped > 0
+    assert sum(map(len, results)) > 0
+
+
+@pytest.mark.parametrize("content", ["black", "grey", "white", "noise"])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (2, 2), (1, 40), (3, 500), (500, 3), (32, 32), (31, 47)]
+)
+def test_any_image_gives_boxes_inside_it(size, content):
+    value = {"black": 0, "grey": 127, "white": 255}.get(content)
+    noise = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    image = noise if value is None else np.full((*size, 3), value, np.uint8)
+    boxes = propose_boxes(image)
+    assert boxes.shape == (len(boxes), 4)
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 2:] >= 1).all()
+    assert (boxes[:, :2] + boxes[:, 2:] <= size).all()
+
+
+def test_an_image_that_selective_search_asserts_on_has_no_boxes(monkeypatch):
+    segmentation = proposals_module.cv2.ximgproc.segmentation
+    monkeypatch.setattr(segmentation, "createSelectiveSearchSegmentation", Asserting)
+    boxes = propose_boxes(np.zeros((4, 4, 3), np.uint8))
+    assert (boxes.shape, boxes.dtype) == ((0, 4), np.int32)
+    filtered = propose_filtered_boxes(np.zeros((2, 4, 4, 3), np.uint8), 3, 3)
+    assert [len(boxes) for boxes in filtered] == [0, 0]
+
+
+class Asserting:
+    def setBaseImage(self, image):  # noqa: N802
+        raise cv2.error("Assertion failed")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8, 3), np.int64),
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 1), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((2, 8, 8, 3), np.uint8),
+    ],
+)
+def test_refuses_what_is_not_an_rgb_image_of_bytes(image):
+    with pytest.raises(InputError) as refused:
+        propose_boxes(image)
+    assert f"dtype='{image.dtype.name}', shape={image.shape}" in str(refused.value)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_opencv_keeps_its_number_of_threads(monkeypatch, fails):
+    before = cv2.getNumThreads()
+    during = []
+
+    def propose(image):
+        during.append(cv2.getNumThreads())
+        if fails:
+            raise RuntimeError("interrupted")
+        return np.zeros((0, 4), np.int32)
+
+    monkeypatch.setattr(proposals_module, "propose_boxes", propose)
+    cv2.setNumThreads(3)
+    try:
+        images = np.zeros((2, 8, 8, 3), np.uint8)
+        if fails:
+            with pytest.raises(RuntimeError, match="interrupted"):
+                propose_filtered_boxes(images, 1, 1)
+        else:
+            propose_filtered_boxes(images, 1, 1)
+        assert set(during) == {1}
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,302 @@
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfsupermask import data
+from tfsupermask._core import gather_patches
+from tfsupermask._validation import InputError
+from tfsupermask.patches import (
+    Window,
+    box_positions,
+    class_balanced_order,
+    grid_positions,
+    propose_filtered_boxes,
+    sample_patches,
+)
+from tfsupermask.patches import sampling as sampling_module
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from([0, 1, 2, 5, 9]), min_size=1, max_size=60),
+    st.integers(0, 2**31 - 1),
+)
+def test_order_is_a_permutation_whose_prefixes_are_balanced(labels, seed):
+    labels = np.array(labels)
+    order = class_balanced_order(labels, seed)
+    assert sorted(order) == list(range(len(labels)))
+    in_all, so_far = Counter(labels.tolist()), Counter()
+    for label in labels[order].tolist():
+        so_far[label] += 1
+        most = max(so_far.values())
+        for other, available in in_all.items():
+            assert so_far[other] >= min(available, most - 1)
+
+
+def test_order_depends_on_the_seed_alone():
+    labels = np.repeat([0, 1, 2], [30, 10, 20])
+    orders = []
+    for state in (0, 1):
+        np.random.seed(state)
+        orders.append(class_balanced_order(labels, 7))
+    np.testing.assert_array_equal(*orders)
+    other = class_balanced_order(labels, 8)
+    for c in range(3):
+        assert (orders[0][labels[orders[0]] == c] != other[labels[other] == c]).any()
+
+
+# Height and width of the map, size, strides and dilation of the filter.
+GEOMETRIES = [
+    (8, 8, (3, 3), (1, 1), (1, 1)),
+    (8, 8, (3, 3), (2, 2), (1, 1)),
+    (9, 7, (3, 3), (2, 2), (1, 1)),
+    (9, 7, (5, 2), (1, 1), (1, 1)),
+    (7, 9, (2, 2), (2, 2), (1, 1)),
+    (7, 9, (2, 4), (3, 3), (1, 1)),
+    (10, 11, (3, 3), (1, 1), (2, 2)),
+    (10, 11, (2, 3), (1, 1), (3, 2)),
+    (12, 5, (4, 1), (3, 3), (1, 1)),
+    (3, 3, (3, 3), (1, 1), (1, 1)),
+    (5, 6, (1, 1), (2, 2), (1, 1)),
+    (8, 8, (1, 3), (5, 5), (1, 1)),
+]
+LARGER_THAN_MAP = [
+    (2, 2, (5, 5), (1, 1), (1, 1)),
+    (3, 4, (3, 3), (1, 1), (4, 4)),
+    (1, 1, (3, 3), (2, 2), (1, 1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "strides", "dilation", "padding"),
+    [(*geometry, "valid") for geometry in GEOMETRIES]
+    + [(*geometry, "same") for geometry in GEOMETRIES + LARGER_THAN_MAP],
+)
+class TestGridPositions:
+    def gather(self, maps, height, width, size, strides, dilation, padding):
+        window = Window(size, strides, padding, dilation)
+        positions = grid_positions(height, width, window)
+        assert positions.dtype == np.int32
+        row, column = np.ascontiguousarray(positions.T)
+        return gather_patches(
+            maps,
+            np.zeros(len(positions), np.int64),
+            row,
+            column,
+            *size,
+            row_dilation=dilation[0],
+            column_dilation=dilation[1],
+        )
+
+    def test_equal_tensorflows_own_padding(
+        self, height, width, size, strides, dilation, padding
+    ):
+        # Every pixel has a number of its own, the padding 0.
+        maps = np.arange(1, height * width + 1, dtype=np.float32)
+        maps = maps.reshape(1, height, width, 1)
+        expected = tf.image.extract_patches(
+            maps, [1, *size, 1], [1, *strides, 1], [1, *dilation, 1], padding.upper()
+        )
+        patches = self.gather(maps, height, width, size, strides, dilation, padding)
+        np.testing.assert_array_equal(
+            patches.reshape(-1, *size), tf.reshape(expected, [-1, *size])
+        )
+
+    def test_patches_times_kernel_are_the_layers_output(
+        self, height, width, size, strides, dilation, padding
+    ):
+        rng = np.random.default_rng(0)
+        maps = rng.normal(size=(1, height, width, 3)).astype(np.float32)
+        layer = keras.layers.Conv2D(
+            4, size, strides, padding, dilation_rate=dilation, use_bias=False
+        )
+        output = layer(maps).numpy()
+        patches = self.gather(maps, height, width, size, strides, dilation, padding)
+        product = np.tensordot(patches, layer.kernel.numpy(), axes=3)
+        np.testing.assert_allclose(product, output.reshape(-1, 4), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "window", [Window((3, 3)), Window((5, 2)), Window((2, 3), dilation=(2, 3))]
+)
+def test_box_positions_equal_a_loop_over_all_positions(window):
+    images = data.load("digits").train.images[:30]
+    boxes = propose_filtered_boxes(images, *window.extent)
+    boxes[4] = boxes[4][:0]
+    positions, offsets = box_positions(boxes, 32, 32, window)
+    patch_height, patch_width = window.extent
+    for i, image_boxes in enumerate(boxes):
+        everywhere = [
+            (row, column)
+            for row in range(32 - patch_height + 1)
+            for column in range(32 - patch_width + 1)
+        ]
+        inside = [
+            (row, column)
+            for row, column in everywhere
+            if any(
+                top <= row
+                and left <= column
+                and row + patch_height <= top + height
+                and column + patch_width <= left + width
+                for top, left, height, width in image_boxes
+            )
+        ]
+        found = positions[offsets[i] : offsets[i + 1]].tolist()
+        assert found == [list(position) for position in inside or everywhere]
+
+
+def noise_images(count, height=12, width=10, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def as_float(images):
+    return images.astype(np.float32)
+
+
+def sample(images, num_patches, window, **changes):
+    arguments = {
+        "labels": np.arange(len(images)) % 3,
+        "order": np.random.default_rng(1).permutation(len(images)),
+        "seed": 5,
+        "from_boxes": False,
+        "activations": as_float,
+        **changes,
+    }
+    return sample_patches(images, window=window, num_patches=num_patches, **arguments)
+
+
+SAME = Window((3, 3), padding="same")
+
+
+@pytest.mark.parametrize("from_boxes", [False, True])
+@pytest.mark.parametrize("num_patches", [1, 49, 50, 51, 333, 1000])
+def test_sampling_gives_exactly_as_many_as_asked(num_patches, from_boxes):
+    images = noise_images(60)
+    labels = np.arange(60) % 7
+    patches = sample(images, num_patches, SAME, labels=labels, from_boxes=from_boxes)
+    assert len(patches) == num_patches
+    assert patches.values.shape == (num_patches, 3, 3, 3)
+    np.testing.assert_array_equal(patches.labels, labels[patches.image])
+    places = list(
+        zip(
+            patches.image.tolist(),
+            patches.row.tolist(),
+            patches.column.tolist(),
+            strict=True,
+        )
+    )
+    assert len(set(places)) == num_patches
+    assert max(Counter(patches.image.tolist()).values()) <= 50
+
+
+def test_images_are_taken_in_order_50_patches_each():
+    images = noise_images(10)
+    order = np.array([3, 9, 0, 1, 2, 4, 5, 6, 7, 8])
+    patches = sample(images, 120, SAME, order=order)
+    np.testing.assert_array_equal(patches.image, np.repeat([3, 9, 0], [50, 50, 20]))
+
+
+def test_small_maps_give_all_their_positions_and_more_images_are_drawn():
+    images = noise_images(10, height=4, width=4)
+    patches = sample(images, 16 * 7 + 3, SAME, order=np.arange(10))
+    counts = np.bincount(patches.image)
+    assert counts.tolist() == [16] * 7 + [3]
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        SAME,
+        Window((3, 3), strides=(2, 2), padding="same"),
+        Window((2, 5)),
+        Window((2, 3), dilation=(3, 2), padding="same"),
+    ],
+)
+def test_values_are_the_maps_content_at_the_position(window):
+    images = noise_images(40)
+    patches = sample(images, 400, window)
+    height, width = window.extent
+    for i in range(len(patches)):
+        padded = np.pad(
+            images[patches.image[i]].astype(np.float32), ((9, 9), (9, 9), (0, 0))
+        )
+        row, column = patches.row[i] + 9, patches.column[i] + 9
+        expected = padded[
+            row : row + height : window.dilation[0],
+            column : column + width : window.dilation[1],
+        ]
+        np.testing.assert_array_equal(patches.values[i], expected)
+
+
+def assert_same_patches(first, second):
+    for name in ("values", "labels", "image", "row", "column"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+@pytest.mark.parametrize("from_boxes", [False, True])
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_chunks_do_not_change_the_draw(monkeypatch, chunk, from_boxes):
+    images = noise_images(30)
+    expected = sample(images, 1000, SAME, from_boxes=from_boxes)
+    monkeypatch.setattr(sampling_module, "_IMAGES_PER_CHUNK", chunk)
+    assert_same_patches(sample(images, 1000, SAME, from_boxes=from_boxes), expected)
+
+
+def test_seeds_draw_differently():
+    images = noise_images(10)
+    first, again, other = (sample(images, 300, SAME, seed=s) for s in (5, 5, 6))
+    assert_same_patches(first, again)
+    assert (first.row != other.row).any()
+
+
+def test_boxes_restrict_the_positions():
+    images = np.full((6, 32, 32, 3), 200, np.uint8)
+    images[:, 8:20, 4:16] = (10, 90, 40)
+    window = Window((3, 3))
+    patches = sample(images, 200, window, from_boxes=True)
+    boxes = propose_filtered_boxes(images, 3, 3)
+    positions, offsets = box_positions(boxes, 32, 32, window)
+    assert 50 <= offsets[1] < 30 * 30
+    allowed = set(map(tuple, positions[: offsets[1]].tolist()))
+    found = zip(patches.row.tolist(), patches.column.tolist(), strict=True)
+    assert set(found) <= allowed
+
+
+@pytest.mark.parametrize(
+    ("window", "resize"),
+    [
+        (Window((3, 3)), lambda maps: maps[:, ::2, ::2]),
+        (Window((3, 3)), lambda maps: np.pad(maps, ((0, 0), (3, 3), (3, 3), (0, 0)))),
+        (Window((15, 15), padding="same"), lambda maps: maps),
+    ],
+    ids=["smaller map", "padded map", "filter larger than image"],
+)
+def test_without_boxes_that_fit_the_whole_map_counts(window, resize):
+    def activations(images):
+        return np.ascontiguousarray(resize(as_float(images)))
+
+    images = noise_images(20)
+    boxed, whole = (
+        sample(images, 200, window, from_boxes=from_boxes, activations=activations)
+        for from_boxes in (True, False)
+    )
+    assert_same_patches(boxed, whole)
+
+
+def test_refuses_more_patches_than_there_are():
+    with pytest.raises(InputError, match=r"at most 150: .* 3 images.*num_patches=151"):
+        sample(noise_images(3), 151, SAME)
+    assert len(sample(noise_images(3), 150, SAME)) == 150
+
+
+@pytest.mark.parametrize("from_boxes", [False, True])
+def test_refuses_a_map_smaller_than_the_filter(from_boxes):
+    with pytest.raises(InputError, match=r"map=\(12, 10\), filter=\(3, 11\)"):
+        sample(noise_images(3), 10, Window((3, 11)), from_boxes=from_boxes)

@@ -1,0 +1,102 @@
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfsupermask.patches import cluster_entropy, cluster_sizes, select_clusters
+
+patches_with_cluster_and_label = st.lists(
+    st.tuples(st.integers(0, 7), st.integers(0, 12)), min_size=1, max_size=200
+)
+
+
+def entropy_of(labels):
+    counts = Counter(labels)
+    return sum(
+        -count / len(labels) * math.log2(count / len(labels))
+        for count in counts.values()
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(patches_with_cluster_and_label)
+def test_entropy_and_sizes_equal_counting_labels_one_by_one(patches):
+    assignment, labels = np.array(patches).T
+    entropy = cluster_entropy(assignment.astype(np.int32), labels, 8)
+    sizes = cluster_sizes(assignment, 8)
+    assert entropy.shape == sizes.shape == (8,)
+    for c in range(8):
+        members = [label for cluster, label in patches if cluster == c]
+        assert sizes[c] == len(members)
+        assert entropy[c] == pytest.approx(entropy_of(members), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("labels", "entropy"),
+    [
+        ([4, 4, 4], 0.0),
+        ([0, 7], 1.0),
+        ([0, 1, 2, 3], 2.0),
+        ([5, 5, 6, 7], 1.5),
+        (list(range(10)) * 3, math.log2(10)),
+    ],
+)
+def test_entropy_in_bits(labels, entropy):
+    result = cluster_entropy(np.zeros(len(labels), np.int32), np.array(labels), 2)
+    np.testing.assert_allclose(result, [entropy, 0], atol=1e-12)
+    assert not np.signbit(result).any()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(0, 12), min_size=2, max_size=100),
+    st.permutations(range(13)),
+    st.integers(1, 4),
+)
+def test_entropy_is_the_same_bits_whichever_class_is_which(labels, renamed, times):
+    original = np.array(labels)
+    other = np.tile(np.array(renamed)[original], times)
+    assignment = np.repeat([0, 1], [len(original), len(other)])
+    entropy = cluster_entropy(assignment, np.concatenate([original, other]), 2)
+    assert entropy[0] == entropy[1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    clusters=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 1.0, 2.5]), st.integers(0, 9)),
+        min_size=1,
+        max_size=30,
+    ),
+    num_selected=st.integers(1, 32),
+    discriminative=st.booleans(),
+)
+def test_selection_equals_sorting_tuples(clusters, num_selected, discriminative):
+    sign = 1 if discriminative else -1
+    ranked = sorted(
+        (size < 5, sign * entropy, -size, index)
+        for index, (entropy, size) in enumerate(clusters)
+        if size > 0
+    )
+    entropy, sizes = np.array(clusters).T
+    selected = select_clusters(
+        entropy, sizes.astype(np.int64), num_selected, discriminative=discriminative
+    )
+    assert selected.tolist() == [index for *_, index in ranked[:num_selected]]
+
+
+@pytest.mark.parametrize(
+    ("discriminative", "selected"),
+    # A cluster of 4 comes last whatever its entropy, an empty one never.
+    [(False, [1, 2, 0, 4]), (True, [0, 2, 1, 4])],
+)
+def test_selection_by_hand(discriminative, selected):
+    entropy = np.array([0.1, 3.0, 3.0, 9.0, 9.0])
+    sizes = np.array([5, 8, 7, 0, 4])
+    if discriminative:
+        entropy = np.array([0.1, 3.0, 2.0, 0.0, 0.0])
+    result = select_clusters(entropy, sizes, 5, discriminative=discriminative)
+    assert result.tolist() == selected
