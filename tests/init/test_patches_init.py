@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 from sklearn.cluster import MiniBatchKMeans
-from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
 from tfsupermask import _core, data
@@ -21,6 +20,7 @@ from tfsupermask.layers import SupermaskConv2D, SupermaskDense, supermask_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import Clusters, class_balanced_order
 from tfsupermask.patches import sampling as sampling_module
+from tfsupermask.patches import stream as stream_module
 
 CIFAR_DIR = os.environ.get("TFSUPERMASK_DATA_DIR")
 
@@ -105,8 +105,8 @@ def assert_same_kernels(first, second, **tolerance):
 class Oracle:
     """Algorithm 1 in loops, after the thesis alone.
 
-    It shares with the package the draws of images and positions and the PCA and
-    k-means of scikit-learn.
+    It shares with the package the draws of images and positions, the PCA, which is
+    compared with scikit-learn's elsewhere, and scikit-learn's k-means.
     """
 
     def __init__(self, P, C, D, seed, masked=False):
@@ -213,8 +213,6 @@ class Oracle:
 
     def select(self, number, layer, step):
         flat = np.array([value.ravel() for value in step["values"]])
-        components = min(27, *flat.shape)
-        pca = PCA(components, random_state=derive_seed(self.seed, "pca", number))
         kmeans = MiniBatchKMeans(
             self.C or layer.filters,
             batch_size=256,
@@ -222,8 +220,8 @@ class Oracle:
             n_init=1,
             random_state=derive_seed(self.seed, "kmeans", number),
         )
+        points = self.reduce(flat)
         with threadpool_limits(1):
-            points = pca.fit_transform(flat)
             assignment = kmeans.fit_predict(points)
         usable = [value.std() > 1e-5 * np.abs(flat).max() for value in flat]
         last = len(step["values"])
@@ -249,6 +247,11 @@ class Oracle:
         step["num_clusters"] = sum(size > 0 for size in sizes)
         step["clusters_kept"] = sum(size >= 5 for size in sizes)
         step["flat"] = usable.count(False)
+
+    def reduce(self, flat):
+        summary = patches_package.survey([flat])
+        components = patches_package.principal_components(summary)
+        return patches_package.project([flat], summary.mean, components)
 
     def eq_4_2(self, layer, step):
         height, width, channels, filters = layer.kernel.shape
@@ -336,7 +339,18 @@ def test_chunks_do_not_change_the_kernels(monkeypatch, digits, net, chunk):
     models = [net(), net()]
     PatchesInit(1000, 20).apply(models[0], *digits, preprocess)
     monkeypatch.setattr(sampling_module, "_IMAGES_PER_CHUNK", chunk)
+    monkeypatch.setattr(stream_module, "_IMAGES_PER_BATCH", chunk)
     PatchesInit(1000, 20).apply(models[1], *digits, preprocess)
+    assert_same_kernels(*models)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_streamed_equals_in_memory(monkeypatch, digits, net):
+    models = [net(), net()]
+    monkeypatch.setattr(stream_module, "_PATCHES_PER_BLOCK", 300)
+    for model, kept in zip(models, (2**30, 0), strict=True):
+        monkeypatch.setattr(stream_module, "_BYTES_KEPT", kept)
+        PatchesInit(1000, 20).apply(model, *digits, preprocess)
     assert_same_kernels(*models)
 
 
@@ -484,7 +498,9 @@ def test_clusters_of_flat_patches_alone_are_passed_over(monkeypatch):
         patches_package, "cluster", lambda *_: clusters_of_sizes(20, 14, 10)
     )
     monkeypatch.setattr(
-        patches_package, "not_flat", lambda values: np.arange(len(values)) >= 20
+        patches_package,
+        "not_flat",
+        lambda survey: np.arange(len(survey.deviation)) >= 20,
     )
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
     model = build(keras.layers.Conv2D(6, 3), size=(8, 8))

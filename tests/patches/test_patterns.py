@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfsupermask.patches import Clusters, nearest_patches, not_flat, scale_patterns
+from tfsupermask import patches as patches_package
+from tfsupermask.patches import Clusters, nearest_patches, scale_patterns
+
+
+def not_flat(values):
+    return patches_package.not_flat(patches_package.survey([values]))
 
 
 @settings(max_examples=300, deadline=None)

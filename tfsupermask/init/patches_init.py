@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,11 +16,13 @@ from tqdm import tqdm
 
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, fail
+from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport, PatchesInitReport
 from tfsupermask.layers import dense_forward
 from tfsupermask.ops import compute_fans, derive_seed
 
 FORWARDS = ("dense", "masked")
+_STATISTICS_IMAGES = 250
 
 
 class PatchesInit:
@@ -36,6 +40,8 @@ class PatchesInit:
         forward: `"dense"` (default) lets all weights of earlier layers take part in
             the activations that patches come from, `"masked"` only those of the model's
             initial, still random, mask.
+        only: Names of the convolutions to set; the others stay as they are
+            (Partial-PatchesInit, §5.5). Defaults to all of them.
         verbose: Whether to show a progress bar.
 
     Raises:
@@ -58,6 +64,7 @@ class PatchesInit:
         discriminative_from: int | None = None,
         seed: int = 0,
         forward: str = "dense",
+        only: Sequence[str] | None = None,
         verbose: bool = False,
     ):
         self.num_patches = check_integer("num_patches", num_patches, minimum=1)
@@ -75,6 +82,7 @@ class PatchesInit:
             check_integer("discriminative_from", discriminative_from, minimum=1)
         self.seed = check_integer("seed", seed)
         self.forward = check_choice("forward", forward, FORWARDS)
+        self.only = None if only is None else list(only)
         self.verbose = verbose
 
     def apply(
@@ -83,6 +91,7 @@ class PatchesInit:
         images: np.ndarray,
         labels: np.ndarray,
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
+        progress_dir: Path | None = None,
     ) -> PatchesInitReport:
         """Sets the kernels of the model's convolutions, in forward order.
 
@@ -97,6 +106,8 @@ class PatchesInit:
             labels: int array (n,), the class of each image, at least 0.
             preprocess: Function from a batch of images to what the model takes.
                 Defaults to a cast to float32.
+            progress_dir: Folder in which to keep the layers that are done. The same
+                call on the same model and images goes on behind them.
 
         Returns:
             What was done to each layer, and where every pattern comes from.
@@ -107,76 +118,106 @@ class PatchesInit:
                 fewer than `num_patches` patches or too few that vary. The model is
                 unchanged then.
         """
-        convolutions, skipped = self._convolutions(model)
+        numbered, skipped, last = self._convolutions(model)
         labels = _check_images(model, images, labels)
         preprocess = preprocess or (lambda batch: batch.astype(np.float32))
-        first_discriminative = self.discriminative_from or len(convolutions)
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
+        settings = {k: v for k, v in vars(self).items() if k != "verbose"}
+        progress = Progress(progress_dir, {**settings, "skipped": skipped})
         reports = []
-        with _forward_mode(model, self.forward), _all_or_nothing(convolutions):
-            bar = tqdm(
-                convolutions,
-                "PatchesInit",
+        with (
+            _forward_mode(model, self.forward),
+            _batch_statistics(
+                model, images[order[:_STATISTICS_IMAGES]], preprocess
+            ) as update_statistics,
+            _all_or_nothing(list(numbered.values())),
+            tqdm(
+                desc="PatchesInit",
+                total=2 * self.num_patches * len(numbered),
+                unit=" patches",
+                unit_scale=True,
                 disable=None if self.verbose else True,
                 leave=False,
-            )
-            for index, layer in enumerate(bar, start=1):
-                bar.set_postfix_str(layer.name)
-                stage = Stopwatch()
-
-                # Step 1: extract patches from the training data
-                patches = p.sample_patches(
-                    images,
-                    labels,
-                    order,
-                    _window(layer),
-                    self.num_patches,
-                    derive_seed(self.seed, "patches", index),
-                    from_boxes=index == 1,
-                    activations=_layer_input(model, layer, preprocess),
-                )
-                usable = _usable(patches, layer)
-                stage.done("extract")
-
-                # Step 2: cluster patches and form patterns
-                projections = p.reduce_dimensionality(
-                    patches.values, derive_seed(self.seed, "pca", index)
-                )
-                stage.done("reduce")
-                clusters = p.cluster(
-                    projections,
-                    self.num_clusters or layer.filters,
-                    derive_seed(self.seed, "kmeans", index),
-                )
-                stage.done("cluster")
-                discriminative = index >= first_discriminative
-                patterns, selection = self._form_patterns(
-                    patches, usable, clusters, layer, index, discriminative
-                )
-                stage.done("select")
-
-                # Step 3: initialise filter weights from patterns
-                fans = compute_fans(layer.kernel.shape)
-                layer.kernel.assign(p.scale_patterns(patches.values[patterns], *fans))
-                stage.done("assign")
-
-                reports.append(
-                    LayerReport(
-                        layer=layer.name,
-                        discriminative=discriminative,
-                        num_patches=len(patches),
-                        image=patches.image[patterns],
-                        row=patches.row[patterns],
-                        column=patches.column[patterns],
-                        seconds=stage.seconds,
-                        **selection,
+            ) as bar,
+        ):
+            for number, layer in numbered.items():
+                bar.set_postfix_str(f"{layer.name}, {len(reports) + 1}/{len(numbered)}")
+                report = progress.restore(number, layer)
+                if report is None:
+                    update_statistics(layer)
+                    sample = functools.partial(
+                        p.sample_patches,
+                        images,
+                        labels,
+                        order,
+                        activations=_layer_input(model, layer, preprocess),
                     )
-                )
+                    discriminative = number >= (self.discriminative_from or last)
+                    report = self._initialize(
+                        layer, number, discriminative, sample, bar
+                    )
+                    progress.save(number, layer, report)
+                else:
+                    bar.total -= 2 * self.num_patches
+                reports.append(report)
         return PatchesInitReport(tuple(reports), skipped)
 
+    def _initialize(self, layer, number, discriminative, sample, bar):
+        """Sets one layer's filters: the body of Algorithm 1's loop."""
+        stage = Stopwatch()
+
+        # Step 1: extract patches from the training data
+        patches = sample(
+            _window(layer),
+            self.num_patches,
+            derive_seed(self.seed, "patches", number),
+            from_boxes=number == 1,
+        )
+        survey = p.survey(_counted(patches.blocks(), bar))
+        usable = _usable(survey, layer)
+        stage.done("extract")
+
+        # Step 2: cluster patches and form patterns
+        components = p.principal_components(survey)
+        projections = p.project(
+            _counted(patches.blocks(), bar), survey.mean, components
+        )
+        stage.done("reduce")
+        clusters = p.cluster(
+            projections,
+            self.num_clusters or layer.filters,
+            derive_seed(self.seed, "kmeans", number),
+        )
+        stage.done("cluster")
+        chosen, selection = self._form_patterns(
+            patches.labels, usable, clusters, layer, number, discriminative
+        )
+        patterns = patches.take(chosen)
+        stage.done("select")
+
+        # Step 3: initialise filter weights from patterns
+        layer.kernel.assign(
+            p.scale_patterns(patterns, *compute_fans(layer.kernel.shape))
+        )
+        stage.done("assign")
+
+        return LayerReport(
+            layer=layer.name,
+            discriminative=discriminative,
+            num_patches=len(patches),
+            image=patches.image[chosen],
+            row=patches.row[chosen],
+            column=patches.column[chosen],
+            seconds=stage.seconds,
+            **selection,
+        )
+
     def _convolutions(self, model):
-        """Returns the convolutions to set, in forward order, and why others are not."""
-        found, skipped = [], {}
+        """Returns the convolutions to set by number, and why others are not set.
+
+        Numbers count the convolutions that could be set in forward order, from 1.
+        """
+        found, skipped = {}, {}
         for layer in model.layers:
             if hasattr(layer, "layers"):
                 skipped[layer.name] = "nested model"
@@ -189,7 +230,7 @@ class PatchesInit:
             elif layer.data_format != "channels_last":
                 skipped[layer.name] = "channels first"
             else:
-                found.append(layer)
+                found[len(found) + 1] = layer
         if not found:
             raise fail(
                 "`model` must have a Conv2D layer larger than 1x1, ungrouped and "
@@ -198,20 +239,32 @@ class PatchesInit:
                 skipped=skipped,
             )
         limit = "num_patches" if self.num_clusters is None else "num_clusters"
-        for layer in found:
+        chosen = self._chosen(found, skipped)
+        for layer in chosen.values():
             if layer.filters > getattr(self, limit):
                 raise fail(
                     f"`{limit}` must be at least the {layer.filters} filters of layer "
                     f"'{layer.name}'.",
                     **{limit: getattr(self, limit)},
                 )
-        return found, skipped
+        return chosen, skipped, len(found)
 
-    def _form_patterns(self, patches, usable, clusters, layer, index, discriminative):
+    def _chosen(self, found, skipped):
+        """Returns the convolutions that `only` names; the others are skipped."""
+        if self.only is None:
+            return found
+        names = [layer.name for layer in found.values()]
+        unknown = sorted(set(self.only) - set(names))
+        if unknown or not self.only:
+            raise fail(f"`only` must name some of {names}.", only=self.only)
+        skipped |= {name: "not in `only`" for name in names if name not in self.only}
+        return {n: layer for n, layer in found.items() if layer.name in self.only}
+
+    def _form_patterns(self, labels, usable, clusters, layer, number, discriminative):
         """Returns which patch becomes each filter, and the statistics of the choice."""
         num_clusters = len(clusters.centroids)
         sizes = p.cluster_sizes(clusters.assignment, num_clusters)
-        entropy = p.cluster_entropy(clusters.assignment, patches.labels, num_clusters)
+        entropy = p.cluster_entropy(clusters.assignment, labels, num_clusters)
         nearest = p.nearest_patches(clusters, usable)
         selected = p.select_clusters(
             entropy,
@@ -223,7 +276,7 @@ class PatchesInit:
         missing = layer.filters - len(patterns)
         if missing:
             unused = np.setdiff1d(np.flatnonzero(usable), patterns)
-            seed = derive_seed(self.seed, "added", index)
+            seed = derive_seed(self.seed, "added", number)
             generator = np.random.Generator(np.random.Philox(seed))
             added = generator.choice(unused, missing, replace=False)
             patterns = np.concatenate([patterns, added])
@@ -233,7 +286,7 @@ class PatchesInit:
                 f"{p.MIN_CLUSTER_SIZE} patches: {int((~small).sum())} were found, "
                 f"{int(small.sum())} smaller clusters and {missing} single patches "
                 "fill the rest.",
-                stacklevel=3,
+                stacklevel=4,
             )
         return patterns, {
             "num_clusters": int((sizes > 0).sum()),
@@ -332,12 +385,48 @@ def _all_or_nothing(layers):
         raise
 
 
-def _usable(patches, layer):
+@contextlib.contextmanager
+def _batch_statistics(model, images, preprocess):
+    """Lends batch normalisations the statistics of one batch; takes them back after.
+
+    Yields a function that brings those up to date that come before a given layer, whose
+    own inputs have just got their kernels.
+    """
+    normalisations = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    weights = [layer.get_weights() for layer in normalisations]
+    waiting = list(model.layers)
+
+    def update_before(layer):
+        while (earlier := waiting.pop(0)) is not layer:
+            if earlier in normalisations:
+                maps = _layer_input(model, earlier, preprocess)(images)
+                others = tuple(range(maps.ndim - 1))
+                earlier.moving_mean.assign(maps.mean(others, np.float64))
+                earlier.moving_variance.assign(maps.var(others, np.float64))
+
+    try:
+        yield update_before
+    finally:
+        for layer, values in zip(normalisations, weights, strict=True):
+            layer.set_weights(values)
+
+
+def _counted(blocks, bar):
+    for block in blocks:
+        yield block
+        bar.update(len(block))
+
+
+def _usable(survey, layer):
     """Returns which patches may become filters; there must be one for each filter."""
-    usable = p.not_flat(patches.values)
+    usable = p.not_flat(survey)
     if usable.sum() < layer.filters:
         raise fail(
-            f"The {len(patches)} patches of layer '{layer.name}' must include "
+            f"The {len(usable)} patches of layer '{layer.name}' must include "
             f"{layer.filters} that are finite and not flat, one for each filter.",
             usable=int(usable.sum()),
         )

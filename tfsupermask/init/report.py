@@ -39,6 +39,29 @@ class LayerReport:
     column: np.ndarray
     seconds: dict[str, float]
 
+    def as_dict(self) -> dict:
+        """Returns the report as plain numbers and strings, for JSON."""
+        fields = dataclasses.asdict(self).items()
+        return {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in fields
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> LayerReport:
+        """Returns the report that `as_dict` described."""
+        arrays = {
+            name: np.array(values[name], dtype)
+            for name, dtype in (
+                ("sizes", np.int64),
+                ("entropies", np.float64),
+                ("image", np.int64),
+                ("row", np.int32),
+                ("column", np.int32),
+            )
+        }
+        return cls(**{**values, **arrays})
+
     @property
     def mean_entropy(self) -> float:
         """Mean entropy of the selected clusters, in bits (thesis Table 5.4)."""
@@ -63,13 +86,7 @@ class PatchesInitReport:
     def as_dict(self) -> dict:
         """Returns the report as plain numbers and strings, for JSON."""
         layers = [
-            {
-                **{
-                    name: value.tolist() if isinstance(value, np.ndarray) else value
-                    for name, value in dataclasses.asdict(layer).items()
-                },
-                "mean_entropy": layer.mean_entropy,
-            }
+            {**layer.as_dict(), "mean_entropy": layer.mean_entropy}
             for layer in self.layers
         ]
         return {"layers": layers, "skipped": self.skipped, "seconds": self.seconds}

@@ -1,12 +1,17 @@
 """Patches, clusters and patterns: the NumPy half of PatchesInit."""
 
-from tfsupermask.patches.clustering import Clusters, cluster, reduce_dimensionality
+from tfsupermask.patches.clustering import (
+    Clusters,
+    Survey,
+    cluster,
+    principal_components,
+    project,
+    survey,
+)
 from tfsupermask.patches.patterns import nearest_patches, not_flat, scale_patterns
 from tfsupermask.patches.proposals import propose_boxes, propose_filtered_boxes
 from tfsupermask.patches.sampling import (
     SAMPLES_PER_IMAGE,
-    Patches,
-    Window,
     box_positions,
     class_balanced_order,
     grid_positions,
@@ -18,12 +23,15 @@ from tfsupermask.patches.selection import (
     cluster_sizes,
     select_clusters,
 )
+from tfsupermask.patches.stream import Patches
+from tfsupermask.patches.window import Window
 
 __all__ = [
     "MIN_CLUSTER_SIZE",
     "SAMPLES_PER_IMAGE",
     "Clusters",
     "Patches",
+    "Survey",
     "Window",
     "box_positions",
     "class_balanced_order",
@@ -33,10 +41,12 @@ __all__ = [
     "grid_positions",
     "nearest_patches",
     "not_flat",
+    "principal_components",
+    "project",
     "propose_boxes",
     "propose_filtered_boxes",
-    "reduce_dimensionality",
     "sample_patches",
     "scale_patterns",
     "select_clusters",
+    "survey",
 ]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfsupermask.patches.clustering import Clusters
+from tfsupermask.patches.clustering import Clusters, Survey
 
 # Relative to the largest value; below it is rounding error.
 _FLAT = 1e-5
 
 
-def not_flat(values: np.ndarray) -> np.ndarray:
+def not_flat(survey: Survey) -> np.ndarray:
     """Returns which patches vary at all: bool array (P,). Eq. 4.2 divides by σ."""
-    flat = values.reshape(len(values), -1)
-    return flat.std(axis=1) > _FLAT * max(flat.max(), -flat.min())
+    return survey.deviation > _FLAT * survey.peak
 
 
 def nearest_patches(clusters: Clusters, usable: np.ndarray) -> np.ndarray:

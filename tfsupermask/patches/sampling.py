@@ -1,8 +1,7 @@
-"""Which patches to take: images, positions and their contents (thesis §4.2.1)."""
+"""Which patches to take: images and positions (thesis §4.2.1)."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,52 +9,11 @@ import numpy as np
 from tfsupermask import _core
 from tfsupermask._validation import fail
 from tfsupermask.patches.proposals import propose_filtered_boxes
+from tfsupermask.patches.stream import Patches
+from tfsupermask.patches.window import Window
 
 SAMPLES_PER_IMAGE = 50  # thesis §5.2
 _IMAGES_PER_CHUNK = 250
-
-
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """How a convolution slides over its input map: sizes in map pixels.
-
-    `padding` is `"same"` or `"valid"`; each pair is (vertical, horizontal).
-    """
-
-    size: tuple[int, int]
-    strides: tuple[int, int] = (1, 1)
-    padding: str = "valid"
-    dilation: tuple[int, int] = (1, 1)
-
-    @property
-    def extent(self) -> tuple[int, int]:
-        """Height and width that one patch covers, gaps of the dilation included."""
-        return tuple(
-            (size - 1) * rate + 1
-            for size, rate in zip(self.size, self.dilation, strict=True)
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Patches:
-    """Patches and where they come from.
-
-    Attributes:
-        values: float32 array (P, height, width, channels).
-        labels: int64 array (P,), the class of each patch's image.
-        image: int64 array (P,), index into the images that were sampled.
-        row: int32 array (P,), top row of the patch in the map; negative in the padding.
-        column: int32 array (P,), left column likewise.
-    """
-
-    values: np.ndarray
-    labels: np.ndarray
-    image: np.ndarray
-    row: np.ndarray
-    column: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.values)
 
 
 def class_balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -173,36 +131,20 @@ def sample_patches(
     Raises:
         InputError: There are fewer positions than `num_patches`.
     """
-    parts: list[Patches] = []
+    map_size = activations(images[order[:1]]).shape[1:3]
+    drawn: list[np.ndarray] = []
     found = 0
     for first in range(0, len(order), _IMAGES_PER_CHUNK):
         chosen = order[first : first + _IMAGES_PER_CHUNK]
-        maps = activations(images[chosen])
-        positions, offsets = _positions(images[chosen], maps, window, from_boxes)
+        positions, offsets = _positions(images[chosen], map_size, window, from_boxes)
         indices, local = _core.sample_positions(
             offsets, SAMPLES_PER_IMAGE, seed, first_image=first
         )
-        indices, local = indices[: num_patches - found], local[: num_patches - found]
-        row, column = np.ascontiguousarray(positions[indices].T)
-        values = _core.gather_patches(
-            maps,
-            local,
-            row,
-            column,
-            *window.size,
-            row_dilation=window.dilation[0],
-            column_dilation=window.dilation[1],
-        )
-        image = chosen[local]
-        parts.append(Patches(values, labels[image], image, row, column))
-        found += len(values)
-        if found == num_patches:
-            return Patches(
-                *(
-                    np.concatenate([getattr(part, field.name) for part in parts])
-                    for field in dataclasses.fields(Patches)
-                )
-            )
+        drawn.append(np.column_stack([chosen[local], positions[indices]]))
+        found += len(indices)
+        if found >= num_patches:
+            image, row, column = np.concatenate(drawn)[:num_patches].T
+            return Patches(images, labels, image, row, column, window, activations)
     raise fail(
         f"`num_patches` must be at most {found}: a layer can take {SAMPLES_PER_IMAGE} "
         f"patches at most from each of {len(order)} images.",
@@ -210,9 +152,9 @@ def sample_patches(
     )
 
 
-def _positions(images, maps, window, from_boxes):
+def _positions(images, map_size, window, from_boxes):
     """Returns the candidate positions of a chunk of maps, and each map's offset."""
-    height, width = maps.shape[1:3]
+    height, width = map_size
     fits = window.extent[0] <= height and window.extent[1] <= width
     if window.padding == "valid" and not fits:
         raise fail(
@@ -224,5 +166,5 @@ def _positions(images, maps, window, from_boxes):
         boxes = propose_filtered_boxes(images, *window.extent)
         return box_positions(boxes, height, width, window)
     grid = grid_positions(height, width, window)
-    offsets = np.arange(len(maps) + 1, dtype=np.int64) * len(grid)
-    return np.tile(grid, (len(maps), 1)), offsets
+    offsets = np.arange(len(images) + 1, dtype=np.int64) * len(grid)
+    return np.tile(grid, (len(images), 1)), offsets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tfsupermask import init, models
+from tfsupermask._validation import fail
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.config import Config
 
@@ -30,8 +31,14 @@ def build_model(
         keras.config.set_dtype_policy(policy)
 
 
-def patches_init(config: Config, verbose: bool = False) -> init.PatchesInit:
-    """Returns the PatchesInit or SimpleInit of a resolved config."""
+def patches_init(
+    config: Config, model: keras.Model, verbose: bool = False
+) -> init.PatchesInit:
+    """Returns the PatchesInit or SimpleInit of a resolved config, for its model.
+
+    Raises:
+        InputError: The model has fewer blocks than `config.patch_blocks`.
+    """
     if config.init == "simple_patches":
         return init.SimpleInit(config.num_patches, config.seed, verbose=verbose)
     return init.PatchesInit(
@@ -39,8 +46,21 @@ def patches_init(config: Config, verbose: bool = False) -> init.PatchesInit:
         config.num_clusters,
         config.discriminative_from,
         config.seed,
+        only=_first_blocks(model, config.patch_blocks),
         verbose=verbose,
     )
+
+
+def _first_blocks(model, count):
+    if count is None:
+        return None
+    blocks = models.convolution_blocks(model)
+    if count > len(blocks):
+        raise fail(
+            f"`patch_blocks` must be at most the {len(blocks)} blocks of {model.name}.",
+            patch_blocks=count,
+        )
+    return [name for block in blocks[:count] for name in block]
 
 
 def restore(

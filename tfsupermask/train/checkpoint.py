@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfsupermask.train.files import write_atomically
+from tfsupermask._files import write_atomically
 
 _KEPT = 2
 _STATE = "state.json"

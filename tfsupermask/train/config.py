@@ -18,7 +18,7 @@ from tfsupermask._validation import (
 )
 from tfsupermask.ops import RANKINGS
 
-PATCH_INITS = ("patches", "simple_patches")
+PATCH_INITS = ("patches", "partial_patches", "simple_patches")
 INITS = (*PATCH_INITS, *init.NAMES)
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 
@@ -92,6 +92,12 @@ class Config:
         "(--init=patches; default: the last).",
         _at_least(1),
     )
+    patch_blocks: int | None = _field(
+        None,
+        "Number of the network's blocks that get patterns, from the first "
+        "(--init=partial_patches).",
+        _at_least(1),
+    )
     epochs: int | None = _field(None, "Length of the schedule in epochs.", _at_least(1))
     stop_after_epoch: int | None = _field(
         None,
@@ -137,7 +143,10 @@ class Config:
             if check is not None and value is not None:
                 check(field.name, value)
         self._check_applies("init", PATCH_INITS, "num_patches")
-        self._check_applies("init", ("patches",), "num_clusters", "discriminative_from")
+        self._check_applies(
+            "init", PATCH_INITS[:2], "num_clusters", "discriminative_from"
+        )
+        self._check_applies("init", ("partial_patches",), "patch_blocks")
         self._check_applies("init", init.NAMES, "fan_correction")
         self._check_applies("dataset", ("folder",), "image_size")
         if self.dataset == "folder" and self.data_dir is None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfsupermask._files import write_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.train.config import Config
-from tfsupermask.train.files import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,11 @@ class RunFolder:
     def init_report(self) -> Path:
         """What PatchesInit did, JSON."""
         return self.root / "init.json"
+
+    @property
+    def init_progress(self) -> Path:
+        """Folder of the layers done by an unfinished PatchesInit."""
+        return self.root / "init_progress"
 
     @property
     def checkpoints(self) -> Path:

@@ -51,7 +51,8 @@ class Loop:
     lives in. A single replica works through the batch in the two halves that two
     replicas would take, and adds their gradients as those would. So one replica, two
     replicas and two processes compute the same bits; more replicas add more numbers in
-    an order of their own, and agree up to rounding.
+    an order of their own, and agree up to rounding, as do models with batch
+    normalisation.
 
     Args:
         model: Keras model from normalised images to logits.
@@ -84,8 +85,11 @@ class Loop:
         self.batch_size = batch_size
         self._mean, self._std = dataset.mean, dataset.std
         self._share = batch_size // strategy.num_replicas_in_sync
-        halves = strategy.num_replicas_in_sync == 1 and batch_size % 2 == 0
-        self._parts = 2 if halves else 1
+        # Batch normalisation looks at a whole batch: halves would be another network.
+        whole = batch_size % 2 or any(
+            isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
+        )
+        self._parts = 1 if whole or strategy.num_replicas_in_sync > 1 else 2
         self._train_call = tf.function(self._train_steps, reduce_retracing=True)
         self._evaluate_call = tf.function(self._evaluate_batch, reduce_retracing=True)
 

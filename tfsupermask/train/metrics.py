@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfsupermask._files import write_atomically
 from tfsupermask.layers import supermask_layers
-from tfsupermask.train.files import write_atomically
 
 COLUMNS = (
     "epoch",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tfsupermask.patches import SAMPLES_PER_IMAGE
-from tfsupermask.train.config import Config
+from tfsupermask.train.config import PATCH_INITS, Config
 
 # Thesis §5.2, for Conv2, Conv4 and Conv6 on CIFAR-10 and CIFAR-100.
 THESIS = {
@@ -19,7 +19,23 @@ THESIS = {
 }
 # A minute on two cores with conv2.
 DIGITS = {**THESIS, "epochs": 10, "batch_size": 64, "num_patches": 20_000}
-RECIPES = {"cifar10": THESIS, "cifar100": THESIS, "folder": THESIS, "digits": DIGITS}
+# Thesis §5.2, for ResNet-18.
+TINY_IMAGENET = {
+    "epochs": 100,
+    "batch_size": 256,
+    "learning_rate": 0.256,
+    "momentum": 0.875,
+    "weight_decay": 1e-5,
+    "num_patches": 100_000,
+    "num_clusters": 1000,
+}
+RECIPES = {
+    "cifar10": THESIS,
+    "cifar100": THESIS,
+    "digits": DIGITS,
+    "folder": THESIS,
+    "tiny_imagenet": TINY_IMAGENET,
+}
 SIMPLE_NUM_PATCHES = 10_000  # thesis Table 5.3
 FOLDER_IMAGE_SIZE = 64
 
@@ -44,12 +60,13 @@ def resolve(config: Config, num_images: int) -> Config:
     0.1
     """
     defaults = dict(RECIPES[config.dataset])
-    if config.init != "patches":
-        del defaults["num_clusters"]
-    if config.init == "simple_patches":
+    if config.init not in PATCH_INITS:
+        del defaults["num_patches"], defaults["num_clusters"]
+    elif config.init == "simple_patches":
         defaults["num_patches"] = SIMPLE_NUM_PATCHES
-    elif config.init != "patches":
-        del defaults["num_patches"]
+        del defaults["num_clusters"]
+    elif config.init == "partial_patches":
+        defaults["patch_blocks"] = 1
     if "num_patches" in defaults:
         offered = SAMPLES_PER_IMAGE * num_images
         defaults["num_patches"] = min(defaults["num_patches"], offered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfsupermask import data, init
+from tfsupermask._files import write_json
 from tfsupermask.data import TrainBatches
 from tfsupermask.export import export_saved_model
 from tfsupermask.layers import supermask_layers
@@ -27,7 +29,6 @@ from tfsupermask.train.build import (
 )
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.config import PATCH_INITS, Config
-from tfsupermask.train.files import write_json
 from tfsupermask.train.folder import RunFolder, claim, fingerprint
 from tfsupermask.train.loop import Loop, Totals
 from tfsupermask.train.optimizer import SGDWithL2
@@ -118,8 +119,12 @@ class _Job:
         config, start = self.config, time.perf_counter()
         if config.init in PATCH_INITS:
             train = self.dataset.train
-            report = patches_init(config, verbose=self.chief).apply(
-                self.model, train.images, train.labels, self.loop.normalise
+            report = patches_init(config, self.model, verbose=self.chief).apply(
+                self.model,
+                train.images,
+                train.labels,
+                self.loop.normalise,
+                self.folder.init_progress if self.chief else None,
             )
             self.say(str(report))
             if self.chief:
@@ -134,7 +139,10 @@ class _Job:
         seconds = time.perf_counter() - start
         self.say(f"initialised by {config.init} in {seconds:.1f} s")
         state = {"init_seconds": seconds, "rows": []}
-        return self._save(0, state)
+        saved = self._save(0, state)
+        if self.chief:
+            shutil.rmtree(self.folder.init_progress, ignore_errors=True)
+        return saved
 
     def _save(self, epoch: int, state: dict[str, Any]) -> Checkpoint:
         values = {

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tfsupermask.train.files import write_atomically, write_json
+from tfsupermask._files import write_atomically, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
