@@ -8,6 +8,7 @@ import os
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
@@ -59,6 +60,7 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
     def guarded(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
+        warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
         try:
             main(argv[1:])
         except (InputError, OSError) as error:

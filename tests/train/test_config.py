@@ -27,6 +27,8 @@ from tfsupermask.train import Config, resolve
         ({"init": "simple_patches", "num_clusters": 100}, "num_clusters=100"),
         ({"init": "simple_patches", "discriminative_from": 1}, "discriminative_from=1"),
         ({"init": "patches", "fan_correction": True}, "fan_correction=True"),
+        ({"init": "patches", "patch_blocks": 1}, "patch_blocks=1"),
+        ({"init": "partial_patches", "patch_blocks": 0}, "patch_blocks=0"),
         ({"dataset": "cifar10", "image_size": 64}, "image_size=64"),
         ({"dataset": "folder"}, "data_dir=None"),
     ],
@@ -56,6 +58,12 @@ def test_recipe_fills_in_what_is_not_given(dataset, init, expected):
         config.num_patches,
         config.num_clusters,
     )
+
+
+def test_partial_patches_sets_one_block_by_default():
+    config = resolve(Config(dataset="cifar10", init="partial_patches"), 50_000)
+    assert (config.patch_blocks, config.num_clusters) == (1, 500)
+    assert resolve(Config(dataset="cifar10"), 50_000).patch_blocks is None
 
 
 def test_recipe_leaves_given_values_alone():

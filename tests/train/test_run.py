@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsupermask import train
+from tfsupermask import models, patches, train
 from tfsupermask._validation import InputError
 from tfsupermask.layers import supermask_layers
 from tfsupermask.train import checkpoint as checkpoints
@@ -258,3 +258,45 @@ def test_evaluation_refuses_a_dataset_that_does_not_fit(finished, small):
     )
     with pytest.raises(InputError, match="classes must be the model's 10"):
         train.evaluate_path(workdir, renamed)
+
+
+@pytest.mark.parametrize(("blocks", "expected"), [(1, 2), (2, 4)])
+def test_partial_patches_sets_the_first_blocks(
+    small_digits, tmp_path, blocks, expected
+):
+    fields = {"model": "conv4", "num_clusters": 130, "epochs": 1}
+    run(tmp_path, init="partial_patches", patch_blocks=blocks, **fields)
+    layers = json.loads((tmp_path / "init.json").read_text())["layers"]
+    names = [layer["layer"] for layer in layers]
+    assert names == [f"conv{i + 1}" for i in range(expected)]
+    baseline = models.build("conv4", (8, 8, 3), seed=0)
+    for layer in supermask_layers(train.load_run(tmp_path).model):
+        same = np.array_equal(layer.kernel, baseline.get_layer(layer.name).kernel)
+        assert same is (layer.name not in names)
+
+
+def test_more_blocks_than_the_model_has_are_refused(small_digits, tmp_path):
+    with pytest.raises(InputError, match=r"the 1 blocks of conv2.*patch_blocks=2"):
+        run(tmp_path, init="partial_patches", patch_blocks=2)
+
+
+def test_interrupted_initialisation_goes_on_and_ends_the_same(
+    finished, small_digits, tmp_path, monkeypatch
+):
+    workdir, _ = finished
+    cluster, calls = patches.cluster, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return cluster(*args)
+
+    monkeypatch.setattr(patches, "cluster", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    assert (tmp_path / "init_progress" / "layer_001.npz").exists()
+    run(tmp_path)
+    assert len(calls) == 3
+    assert not (tmp_path / "init_progress").exists()
+    assert_same_result(workdir, tmp_path)
