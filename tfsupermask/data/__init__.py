@@ -6,7 +6,7 @@ import functools
 import os
 
 from tfsupermask._validation import check_choice
-from tfsupermask.data import digits, folder, tfds
+from tfsupermask.data import digits, folder, tfds, tiny_imagenet
 from tfsupermask.data.batches import (
     Augmentation,
     TrainBatches,
@@ -21,6 +21,7 @@ _LOADERS = {
     "cifar10": functools.partial(tfds.load, "cifar10"),
     "cifar100": functools.partial(tfds.load, "cifar100"),
     "folder": folder.load,
+    "tiny_imagenet": tiny_imagenet.load,
 }
 
 NAMES = tuple(_LOADERS)
@@ -34,12 +35,14 @@ def load(
     """Returns a dataset by name.
 
     Args:
-        name: one of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`.
+        name: one of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`,
+            `"tiny_imagenet"`.
         data_dir: where its files are; a leading `~` is the user's home. What `None`
             means, and whether it is needed, depends on the dataset: see the `load` of
             its module.
         image_size: integer, the side of the images in pixels. Only `"folder"` has a
-            choice, by default 64; the others come in 32 and accept no other number.
+            choice, by default 64; the others accept no number but their own, 64 for
+            `"tiny_imagenet"` and else 32.
 
     Returns:
         The `Dataset`.

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, read (and fetched once) by TensorFlow Datasets."""
+"""Datasets read (and fetched once) by TensorFlow Datasets, such as CIFAR."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,47 +64,88 @@ def load(
     ```
     """
     check_fixed_size(name, image_size, _IMAGE_SIZE)
+    with open_prepared(name, data_dir) as builder:
+        return Dataset(
+            name=name,
+            train=_read(builder, "train"),
+            test=_read(builder, "test"),
+            class_names=tuple(builder.info.features["label"].names),
+            horizontal_flip=True,
+        )
+
+
+@contextlib.contextmanager
+def open_prepared(
+    name: str,
+    data_dir: str | os.PathLike | None,
+    alternatives: Sequence[str] = (),
+) -> Iterator[tfds.core.DatasetBuilder]:
+    """Yields the builder of a prepared dataset, downloading what is missing.
+
+    Errors in the `with` block are told as damage of the prepared data.
+
+    Args:
+        name: of a registered dataset.
+        data_dir: as in `load`.
+        alternatives: names of what could be in `data_dir` instead, and was looked for.
+
+    Raises:
+        DataNotFoundError: if the data is not there and cannot be downloaded.
+        InputError: if the prepared data is damaged.
+    """
     with _without_info_logs():
         builder = _open(name, data_dir)
         if not builder.data_path.exists():
-            _download(name, builder, data_dir)
+            _download(name, builder, data_dir, alternatives)
             builder = _open(name, data_dir)
         with _explaining_damage(name, builder.data_dir):
-            return Dataset(
-                name=name,
-                train=_read(builder, "train"),
-                test=_read(builder, "test"),
-                class_names=tuple(builder.info.features["label"].names),
-                horizontal_flip=True,
-            )
+            yield builder
+
+
+def resolve_root(data_dir: str | os.PathLike | None) -> str | os.PathLike:
+    """Returns `data_dir`, or for `None` the default folder of TensorFlow Datasets."""
+    if data_dir is not None:
+        return data_dir
+    import tensorflow_datasets as tfds
+
+    return os.path.expanduser(tfds.core.constants.DATA_DIR)
+
+
+def read_examples(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    decoders: tfds.decode.PartialDecoding | None = None,
+) -> dict[str, np.ndarray]:
+    """Returns the features of a split's examples, in the order of the files."""
+    import tensorflow_datasets as tfds
+
+    in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    examples = builder.as_dataset(
+        split=split, shuffle_files=False, read_config=in_order, decoders=decoders
+    )
+    batches = list(examples.batch(_IMAGES_PER_READ).as_numpy_iterator())
+    return {
+        name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]
+    }
 
 
 def _open(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
     import tensorflow_datasets as tfds
 
-    root = tfds.core.constants.DATA_DIR if data_dir is None else data_dir
-    with _explaining_damage(name, os.path.join(root, name)):
+    with _explaining_damage(name, os.path.join(resolve_root(data_dir), name)):
         return tfds.builder(name, data_dir=data_dir)
 
 
 def _read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
-    import tensorflow_datasets as tfds
-
-    in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    examples = builder.as_dataset(
-        split=split, shuffle_files=False, read_config=in_order
-    )
-    batches = list(examples.batch(_IMAGES_PER_READ).as_numpy_iterator())
-    return Split(
-        images=np.concatenate([batch["image"] for batch in batches]),
-        labels=np.concatenate([batch["label"] for batch in batches]),
-    )
+    examples = read_examples(builder, split)
+    return Split(images=examples["image"], labels=examples["label"])
 
 
 def _download(
     name: str,
     builder: tfds.core.DatasetBuilder,
     data_dir: str | os.PathLike | None,
+    alternatives: Sequence[str],
 ) -> None:
     """Prepares the dataset in a folder beside its place, then moves it there."""
     import tensorflow_datasets as tfds
@@ -119,13 +160,21 @@ def _download(
             if not target.exists():
                 os.rename(made.data_dir, target)
     except Exception as error:  # Network, disk, checksum: no common base class.
-        needed = f"{name}/{builder.version}"
+        root = target.parent.parent
+        needed = [*alternatives, f"{name}/{builder.version}"]
+        places = _either(str(root / part) for part in needed)
         raise DataNotFoundError(
-            f"{name} was not found in {str(target)!r} and could not be downloaded "
-            f"({_summary(error)}). Give --data_dir a folder that holds {needed!r}, run "
-            "once with network, or use --dataset=digits, which needs no download. "
+            f"{name} was not found in {places} and could not be downloaded "
+            f"({_summary(error)}). Give --data_dir a folder that holds "
+            f"{_either(needed)}, run once with network, or use "
+            "--dataset=digits, which needs no download. "
             f"Received: data_dir={None if data_dir is None else str(data_dir)!r}"
         ) from error
+
+
+def _either(names: Iterable[str]) -> str:
+    *first, last = map(repr, names)
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _check_reachable(url: str) -> None:

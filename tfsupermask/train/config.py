@@ -48,14 +48,14 @@ class Config:
     )
     dataset: str = _field(
         "digits",
-        "Images: digits (comes with the program), cifar10, cifar100, or folder (your "
-        "own, one sub-folder a class).",
+        "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, or "
+        "folder (your own, one sub-folder a class).",
         _one_of(data.NAMES),
     )
     data_dir: str | None = _field(
         None,
         "Folder of the images: of the prepared TensorFlow Datasets (default "
-        "~/tensorflow_datasets), or of your class folders.",
+        "~/tensorflow_datasets), of tiny-imagenet-200.zip, or of your class folders.",
     )
     image_size: int | None = _field(
         None,

@@ -1,0 +1,97 @@
+"""Tiny-ImageNet-200 for TensorFlow Datasets, which importing this registers."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfsupermask.data.tiny_imagenet import archive as archive_lib
+
+URL = f"http://cs231n.stanford.edu/{archive_lib.ZIP_NAME}"
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """The `tiny_imagenet` dataset: splits `train` and `validation`.
+
+    How many classes and images there are is up to the archive.
+
+    Args:
+        source: the zip archive or the folder extracted from it. Defaults to a
+            download of the official archive.
+        **kwargs: those of every builder, such as `data_dir`.
+
+    Example:
+    ```python
+    from tfsupermask.data.tiny_imagenet import tiny_imagenet_dataset_builder
+
+    builder = tiny_imagenet_dataset_builder.Builder(source="tiny-imagenet-200.zip")
+    builder.download_and_prepare()
+    train = builder.as_dataset(split="train")
+    ```
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012 - TFDS' own way.
+
+    def __init__(self, *, source: str | os.PathLike | None = None, **kwargs):
+        self._source = source
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        shape = (archive_lib.IMAGE_SIZE, archive_lib.IMAGE_SIZE, 3)
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(
+                        shape=shape, dtype=np.uint8, encoding_format="jpeg"
+                    ),
+                    # Its names, the wnids, are those of the archive.
+                    "label": tfds.features.ClassLabel(),
+                    "wnid": tfds.features.Text(),
+                    "words": tfds.features.Text(),
+                    "bboxes": tfds.features.Sequence(tfds.features.BBoxFeature()),
+                    "file_name": tfds.features.Text(),
+                }
+            ),
+            supervised_keys=("image", "label"),
+            homepage="http://cs231n.stanford.edu/",
+            # The words of every class, those without images too.
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[str, dict]]]:
+        path = dl_manager.download(URL) if self._source is None else self._source
+        with archive_lib.open_archive(path) as archive:
+            archive.check()
+        self.info.features["label"].names = list(archive.wnids)
+        self.info.metadata["words"] = list(archive.words)
+        return {
+            str(split): self._generate_examples(path, archive, split)
+            for split in archive.examples
+        }
+
+    def _generate_examples(
+        self,
+        path: str | os.PathLike,
+        checked: archive_lib.Archive,
+        split: str,
+    ) -> Iterator[tuple[str, dict]]:
+        with archive_lib.open_archive(path) as archive:
+            for example in checked.examples[split]:
+                yield (
+                    example.file_name,
+                    {
+                        "image": io.BytesIO(archive.read(example)),
+                        "label": example.label,
+                        "wnid": checked.wnids[example.label],
+                        "words": checked.words[example.label],
+                        "bboxes": [tfds.features.BBox(*box) for box in example.boxes],
+                        "file_name": example.file_name,
+                    },
+                )
