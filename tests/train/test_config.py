@@ -60,6 +60,18 @@ def test_recipe_fills_in_what_is_not_given(dataset, init, expected):
     )
 
 
+def test_deep_models_have_enough_clusters_for_their_filters():
+    config = resolve(Config(model="resnet18", dataset="cifar10"), 50_000)
+    assert (config.num_patches, config.num_clusters) == (100_000, 1000)
+
+
+def test_tiny_imagenet_has_the_thesis_recipe():
+    config = resolve(Config(model="resnet18", dataset="tiny_imagenet"), 100_000)
+    assert (config.learning_rate, config.momentum) == (0.256, 0.875)
+    assert (config.weight_decay, config.batch_size) == (1e-5, 256)
+    assert (config.num_patches, config.num_clusters) == (100_000, 1000)
+
+
 def test_partial_patches_sets_one_block_by_default():
     config = resolve(Config(dataset="cifar10", init="partial_patches"), 50_000)
     assert (config.patch_blocks, config.num_clusters) == (1, 500)

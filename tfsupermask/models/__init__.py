@@ -1,6 +1,16 @@
-"""The thesis's networks, made of supermask layers."""
+"""The thesis's networks and their relatives, made of supermask layers."""
 
-from tfsupermask.models import conv
+from tfsupermask.models import alexnet, conv, resnet, vgg
+from tfsupermask.models.blocks import convolution_blocks
 from tfsupermask.models.registry import build, names, register
 
-__all__ = ["build", "conv", "names", "register"]
+__all__ = [
+    "alexnet",
+    "build",
+    "conv",
+    "convolution_blocks",
+    "names",
+    "register",
+    "resnet",
+    "vgg",
+]

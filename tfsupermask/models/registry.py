@@ -35,7 +35,9 @@ def build(
     ranking: str = "magnitude",
     seed: int = 0,
 ) -> keras.Model:
-    """Builds a supermask model of the thesis: image in, logits out.
+    """Builds a supermask model: image in, logits out.
+
+    The thesis's are conv2, conv4, conv6 and resnet18.
 
     Its kernels start as the thesis's baseline, Xavier normal, and its scores as
     Kaiming-uniform (a = √5), both a pure function of `seed`.
@@ -62,6 +64,11 @@ def build(
 
     Reference:
         - Thesis Table 5.1.
+        - He et al., 2015, "Deep residual learning for image recognition": resnet*.
+        - Simonyan and Zisserman, 2014, "Very deep convolutional networks for
+          large-scale image recognition": vgg16.
+        - Krizhevsky et al., 2012, "ImageNet classification with deep convolutional
+          neural networks": alexnet.
     """
     if name not in _BUILDERS:
         close = difflib.get_close_matches(str(name), names(), n=1)

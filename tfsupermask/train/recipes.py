@@ -1,4 +1,4 @@
-"""Default hyper-parameters by dataset."""
+"""Default hyper-parameters by dataset and model."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ RECIPES = {
     "folder": THESIS,
     "tiny_imagenet": TINY_IMAGENET,
 }
+# Thesis §5.2 for ResNet-18; its layers have more filters than 500 clusters could fill.
+DEEP = {"num_patches": 100_000, "num_clusters": 1000}
 SIMPLE_NUM_PATCHES = 10_000  # thesis Table 5.3
 FOLDER_IMAGE_SIZE = 64
 
@@ -60,6 +62,8 @@ def resolve(config: Config, num_images: int) -> Config:
     0.1
     """
     defaults = dict(RECIPES[config.dataset])
+    if not config.model.startswith("conv"):
+        defaults |= DEEP
     if config.init not in PATCH_INITS:
         del defaults["num_patches"], defaults["num_clusters"]
     elif config.init == "simple_patches":

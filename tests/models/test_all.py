@@ -1,0 +1,149 @@
+"""What holds for every model; residual ones are narrow here, for speed."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask import init, models
+from tfsupermask._validation import InputError
+from tfsupermask.layers import SupermaskConv2D, supermask_layers
+from tfsupermask.ops import derive_seed
+
+pytestmark = pytest.mark.usefixtures("narrow")
+
+# The smallest image of each model, in pixels, and how often the model halves it.
+SMALLEST = {
+    "alexnet": (16, 4),
+    "conv2": (2, 1),
+    "conv4": (4, 2),
+    "conv6": (8, 3),
+    "resnet18": (8, 3),
+    "resnet34": (8, 3),
+    "resnet50": (8, 3),
+    "resnet101": (8, 3),
+    "vgg16": (32, 5),
+}
+SMALL = ["alexnet", "conv6", "resnet18", "resnet50", "vgg16"]
+
+
+def build_small(name, **kwargs):
+    side = SMALLEST[name][0]
+    return models.build(name, **{"input_shape": (side, side, 3), **kwargs})
+
+
+def images(model, count=2):
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(count, *model.input_shape[1:])).astype(np.float32)
+
+
+def test_every_model_is_here():
+    assert sorted(SMALLEST) == models.names()
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_start_is_what_initialize_gives_for_the_seed(name):
+    model = build_small(name, seed=3)
+    layers = supermask_layers(model)
+    started = [layer.kernel.numpy() for layer in layers]
+    for layer in layers:
+        layer.kernel.assign(tf.zeros_like(layer.kernel))
+    init.initialize(model, "glorot_normal", seed=3)
+    for layer, kernel in zip(layers, started, strict=True):
+        np.testing.assert_array_equal(layer.kernel, kernel, err_msg=layer.name)
+
+
+@pytest.mark.parametrize("name", ["conv4", "resnet18", "resnet50"])
+def test_each_layer_draws_from_the_seeds_of_its_place(name):
+    for place, layer in enumerate(supermask_layers(build_small(name, seed=5))):
+        kernel = keras.initializers.VarianceScaling(
+            1, "fan_avg", "untruncated_normal", derive_seed(5, "kernel", place)
+        )
+        score = keras.initializers.VarianceScaling(
+            1 / 3, "fan_in", "uniform", derive_seed(5, "score", place)
+        )
+        shape = layer.kernel.shape
+        np.testing.assert_array_equal(layer.kernel, kernel(shape))
+        np.testing.assert_array_equal(layer.score, score(shape))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_all_that_has_a_kernel_is_masked_and_only_scores_are_trained(name):
+    model = build_small(name, num_classes=7, sparsity=0.8, ranking="score")
+    layers = supermask_layers(model)
+    kernels = [la for la in model.layers if getattr(la, "kernel", None) is not None]
+    assert kernels == layers
+    assert {(la.sparsity, la.ranking, la.bias) for la in layers} == {
+        (0.8, "score", None)
+    }
+    assert [variable.path for variable in model.trainable_variables] == [
+        layer.score.path for layer in layers
+    ]
+    assert model.name == name
+    assert model.output_shape == (None, 7)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_convolutions_are_ungrouped_with_same_padding(name):
+    for layer in supermask_layers(build_small(name)):
+        if isinstance(layer, SupermaskConv2D):
+            assert (layer.padding, layer.groups) == ("same", 1)
+            assert layer.data_format == "channels_last"
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet18", "resnet50", "vgg16"])
+def test_gradient_reaches_every_score(name):
+    model = build_small(name, input_shape=(32, 32, 3))
+    with tf.GradientTape() as tape:
+        logits = model(images(model, 4), training=True)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits([0, 1, 2, 3], logits)
+    assert np.isfinite(logits).all()
+    scores = [variable.value for variable in model.trainable_variables]
+    for score, gradient in zip(scores, tape.gradient(loss, scores), strict=True):
+        assert np.isfinite(gradient).all(), score.name
+        assert np.count_nonzero(gradient) > 0.1 * np.size(gradient), score.name
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_smallest_images(name):
+    side = SMALLEST[name][0]
+    model = build_small(name, input_shape=(side + 3, side, 1), num_classes=2)
+    logits = model(images(model))
+    assert logits.shape == (2, 2)
+    assert np.isfinite(logits).all()
+    assert np.any(logits[0] != logits[1])
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_refuses_images_too_small(name):
+    side, halvings = SMALLEST[name]
+    with pytest.raises(InputError) as error:
+        models.build(name, input_shape=(side, side - 1, 3))
+    assert str(error.value) == (
+        f"{name} halves the image {halvings} times and needs at least {side} pixels "
+        f"a side. Received: input_shape=({side}, {side - 1}, 3)"
+    )
+
+
+def test_saved_model_file_restores_the_model(tmp_path):
+    model = build_small("resnet18", sparsity=0.8, seed=5)
+    model(images(model), training=True)  # moves the statistics
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [layer.name for layer in loaded.layers] == [la.name for la in model.layers]
+    np.testing.assert_array_equal(loaded(images(model)), model(images(model)))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet18", "vgg16"])
+def test_logits_are_float32_under_mixed_precision(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build_small(name)
+    finally:
+        keras.config.set_dtype_policy(before)
+    compute = [layer.compute_dtype for layer in supermask_layers(model)]
+    assert compute == ["bfloat16"] * (len(compute) - 1) + ["float32"]
+    logits = model(images(model), training=True)
+    assert logits.dtype == tf.float32
+    assert np.isfinite(logits).all()

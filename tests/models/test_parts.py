@@ -1,0 +1,77 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfsupermask.models.parts import Parts
+
+
+def build_tiny():
+    parts = Parts(sparsity=0.5, ranking="magnitude", seed=2)
+    inputs = keras.Input((6, 6, 3), name="image")
+    x = parts.conv_bn(inputs, 8, 3, "stem_conv")
+    x = parts.conv_bn(x, 8, 1, "shortcut", strides=2, relu=False)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, parts.logits(4, "dense")(x))
+
+
+def test_names():
+    names = [layer.name for layer in build_tiny().layers]
+    assert names[1:-2] == [
+        *("stem_conv", "stem_bn", "stem_relu"),
+        *("shortcut", "shortcut_bn"),
+    ]
+
+
+def step(strategy, images, labels):
+    """Returns gradients and moving statistics of one step, on every replica."""
+    with strategy.scope():
+        model = build_tiny()
+    share = len(images) // strategy.num_replicas_in_sync
+
+    def rows(context):
+        first = context.replica_id_in_sync_group * share
+        return images[first : first + share], labels[first : first + share]
+
+    @tf.function
+    def differentiate(x, y):
+        with tf.GradientTape() as tape:
+            logits = model(x, training=True)
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits)
+        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
+    @tf.function
+    def run(x, y):
+        return strategy.run(differentiate, (x, y))
+
+    results = run(*strategy.experimental_distribute_values_from_function(rows))
+    moving = [v.value for v in model.variables if v.name.startswith("moving")]
+    return [
+        [replica.numpy() for replica in strategy.experimental_local_results(value)]
+        for value in [*results, *moving]
+    ]
+
+
+def test_two_replicas_normalise_by_the_statistics_of_the_whole_batch():
+    generator = np.random.default_rng(0)
+    images = generator.normal(1, 2, size=(8, 6, 6, 3)).astype(np.float32)
+    images[4:] *= 3  # a replica alone would see other statistics
+    labels = generator.integers(0, 4, 8)
+    one = step(tf.distribute.get_strategy(), images, labels)
+    two = step(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), images, labels)
+    assert len(one) == len(two) == 3 + 4
+    for (alone,), (first, second) in zip(one, two, strict=True):
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_allclose(first, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_moving_statistics_take_a_tenth_of_each_batch():
+    model = build_tiny()
+    images = np.random.default_rng(0).normal(1, 2, size=(8, 6, 6, 3))
+    maps = model.get_layer("stem_conv")(images.astype(np.float32)).numpy()
+    model(images, training=True)
+    layer = model.get_layer("stem_bn")
+    mean, variance = maps.mean((0, 1, 2)), maps.var((0, 1, 2))
+    np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * variance, rtol=1e-4)

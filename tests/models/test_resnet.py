@@ -1,0 +1,242 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask import models
+from tfsupermask.export import fold
+from tfsupermask.layers import SupermaskMixin, supermask_layers
+
+UNITS = {
+    "resnet18": (2, 2, 2, 2),
+    "resnet34": (3, 4, 6, 3),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+}
+BOTTLENECKS = ("resnet50", "resnet101")
+FEATURES = {name: 2048 if name in BOTTLENECKS else 512 for name in UNITS}
+
+# torchvision's models, for images of 224 pixels and 1000 classes: all parameters, less
+# 1000 biases, less a scale and an offset for every channel that is normalised.
+WEIGHTS_AT_224 = {
+    "resnet18": 11_689_512 - 1000 - 9_600,
+    "resnet34": 21_797_672 - 1000 - 17_024,
+    "resnet50": 25_557_032 - 1000 - 53_120,
+    "resnet101": 44_549_160 - 1000 - 105_344,
+}
+# On small images the stem has 3x3 instead of 7x7 filters.
+STEM_DIFFERENCE = (7 * 7 - 3 * 3) * 3 * 64
+
+
+# Convolutions larger than 1×1 in each block, the stem's included, and 1×1 in all.
+CONVOLUTIONS = {
+    "resnet18": ([5, 4, 4, 4], 3),
+    "resnet34": ([7, 8, 12, 6], 3),
+    "resnet50": ([4, 4, 6, 3], 36),
+    "resnet101": ([4, 4, 23, 3], 70),
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize(("side", "num_classes"), [(32, 10), (64, 200), (224, 1000)])
+def test_number_of_convolutions_and_of_weights(name, side, num_classes, monkeypatch):
+    zeros = keras.initializers.Zeros.__call__
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
+    model = models.build(name, (side, side, 3), num_classes)
+    expected = WEIGHTS_AT_224[name] - (1000 - num_classes) * FEATURES[name]
+    if side < 224:
+        expected -= STEM_DIFFERENCE
+    *convolutions, dense = layers = supermask_layers(model)
+    assert sum(layer.num_weights for layer in layers) == expected
+
+    larger, pointwise = CONVOLUTIONS[name]
+    sizes = [layer.kernel_size for layer in convolutions]
+    assert sizes.count((1, 1)) == pointwise
+    assert len(sizes) == sum(larger) + pointwise
+    assert sizes[0] == ((7, 7) if side == 224 else (3, 3))
+    assert set(sizes[1:]) == {(1, 1), (3, 3)}
+    assert dense.num_weights == FEATURES[name] * num_classes
+    assert [len(block) for block in models.convolution_blocks(model)] == larger
+
+
+def test_weights_of_resnet18_by_layer():
+    model = models.build("resnet18", (64, 64, 3), num_classes=200)
+    expected = {"stem_conv": 9 * 3 * 64}
+    widths = [64, 64, 128, 256, 512]
+    for block in (1, 2, 3, 4):
+        before, width = widths[block - 1 : block + 1]
+        expected[f"block{block}_unit1_conv1"] = 9 * before * width
+        expected[f"block{block}_unit1_conv2"] = 9 * width * width
+        if block > 1:
+            expected[f"block{block}_unit1_shortcut"] = before * width
+        expected[f"block{block}_unit2_conv1"] = 9 * width * width
+        expected[f"block{block}_unit2_conv2"] = 9 * width * width
+    expected["dense"] = 512 * 200
+    layers = supermask_layers(model)
+    assert [(each.name, each.num_weights) for each in layers] == list(expected.items())
+    assert sum(expected.values()) == 11_261_632
+    assert len(expected) == 17 + 3 + 1
+
+
+@pytest.mark.usefixtures("narrow")
+def test_names_of_a_block():
+    names = [layer.name for layer in models.build("resnet18", (8, 8, 3)).layers]
+    assert names[:4] == ["image", "stem_conv", "stem_bn", "stem_relu"]
+    assert [name for name in names if name.startswith("block2_unit1")] == [
+        *("block2_unit1_conv1", "block2_unit1_bn1", "block2_unit1_relu1"),
+        *("block2_unit1_conv2", "block2_unit1_shortcut"),
+        *("block2_unit1_bn2", "block2_unit1_shortcut_bn"),
+        *("block2_unit1_add", "block2_unit1_relu"),
+    ]
+    assert [name for name in names if name.startswith("block2_unit2")] == [
+        *("block2_unit2_conv1", "block2_unit2_bn1", "block2_unit2_relu1"),
+        *("block2_unit2_conv2", "block2_unit2_bn2"),
+        *("block2_unit2_add", "block2_unit2_relu"),
+    ]
+    assert names[-2:] == ["average", "dense"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "stem", "blocks"),
+    [
+        ((8, 8), {"stem_relu": (8, 8)}, [(8, 8), (4, 4), (2, 2), (1, 1)]),
+        ((32, 32), {"stem_relu": (32, 32)}, [(32, 32), (16, 16), (8, 8), (4, 4)]),
+        (
+            (48, 200),
+            {"stem_relu": (48, 200)},
+            [(48, 200), (24, 100), (12, 50), (6, 25)],
+        ),
+        (
+            (49, 49),
+            {"stem_relu": (49, 49), "stem_pool": (24, 24)},
+            [(24, 24), (12, 12), (6, 6), (3, 3)],
+        ),
+        (
+            (64, 64),
+            {"stem_relu": (64, 64), "stem_pool": (32, 32)},
+            [(32, 32), (16, 16), (8, 8), (4, 4)],
+        ),
+        (
+            (128, 128),
+            {"stem_relu": (128, 128), "stem_pool": (64, 64)},
+            [(64, 64), (32, 32), (16, 16), (8, 8)],
+        ),
+        (
+            (129, 129),
+            {"stem_relu": (65, 65), "stem_pool": (33, 33)},
+            [(33, 33), (17, 17), (9, 9), (5, 5)],
+        ),
+        (
+            (224, 224),
+            {"stem_relu": (112, 112), "stem_pool": (56, 56)},
+            [(56, 56), (28, 28), (14, 14), (7, 7)],
+        ),
+    ],
+)
+@pytest.mark.usefixtures("narrow")
+def test_sizes_along_the_network(shape, stem, blocks):
+    model = models.build("resnet18", (*shape, 3))
+    outputs = {layer.name: layer.output.shape[1:] for layer in model.layers}
+    names = [name for name in ("stem_relu", "stem_pool") if name in outputs]
+    assert {name: outputs[name] for name in names} == {
+        name: (*size, 4) for name, size in stem.items()
+    }
+    for block, (size, width) in enumerate(
+        zip(blocks, (4, 8, 12, 16), strict=True), start=1
+    ):
+        for unit in (1, 2):
+            assert outputs[f"block{block}_unit{unit}_relu"] == (*size, width)
+    assert outputs["average"] == (16,)
+
+
+def test_bottlenecks_halve_in_their_3x3_convolution():
+    model = models.build("resnet50", (32, 32, 3))
+    for block, side in ((1, 32), (2, 16), (3, 8), (4, 4)):
+        strides = 1 if block == 1 else 2
+        expected = {"conv1": 1, "conv2": strides, "conv3": 1, "shortcut": strides}
+        for name, stride in expected.items():
+            layer = model.get_layer(f"block{block}_unit1_{name}")
+            assert layer.strides == (stride, stride)
+            assert layer.kernel_size == ((3, 3) if name == "conv2" else (1, 1))
+        width = 256 * 2 ** (block - 1)
+        output = model.get_layer(f"block{block}_unit1_relu").output
+        assert output.shape == (None, side, side, width)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.usefixtures("narrow")
+def test_batch_normalisation_learns_nothing(name):
+    model = models.build(name, (8, 8, 3))
+    layers = [
+        each
+        for each in model.layers
+        if isinstance(each, keras.layers.BatchNormalization)
+    ]
+    assert len(layers) == len(supermask_layers(model)) - 1
+    for layer in layers:
+        assert (layer.gamma, layer.beta) == (None, None)
+        assert (layer.epsilon, layer.momentum) == (1e-5, 0.9)
+        assert layer.synchronized
+        assert len(layer.variables) == 2
+
+
+def naive_logits(model, images, units, branch):
+    """Follows He et al. through a model; `branch` are a unit's convolutions."""
+
+    def convolve(x, name, bn, strides=1):
+        layer, bn = model.get_layer(name), model.get_layer(bn)
+        x = tf.nn.conv2d(x, layer.kernel * layer.mask, strides, "SAME")
+        return (x - bn.moving_mean) / tf.sqrt(bn.moving_variance + 1e-5)
+
+    x = tf.nn.relu(convolve(images, "stem_conv", "stem_bn"))
+    for block, count in enumerate(units, start=1):
+        for unit in range(1, count + 1):
+            prefix = f"block{block}_unit{unit}"
+            strides = 2 if block > 1 and unit == 1 else 1
+            y = x
+            for index, strided in enumerate(branch, start=1):
+                y = convolve(
+                    y,
+                    f"{prefix}_conv{index}",
+                    f"{prefix}_bn{index}",
+                    strides if strided else 1,
+                )
+                y = tf.nn.relu(y) if index < len(branch) else y
+            if x.shape != y.shape:
+                shortcut = f"{prefix}_shortcut"
+                x = convolve(x, shortcut, f"{shortcut}_bn", strides)
+            x = tf.nn.relu(x + y)
+    dense = model.get_layer("dense")
+    return tf.reduce_mean(x, (1, 2)) @ (dense.kernel * dense.mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "branch"),
+    [("resnet18", (True, False)), ("resnet50", (False, True, False))],
+)
+@pytest.mark.usefixtures("narrow")
+def test_logits_by_naive_layers(name, branch):
+    generator = np.random.default_rng(0)
+    model = models.build(name, (16, 16, 3), sparsity=0.3, seed=1)
+    for variable in model.variables:
+        if variable.name == "moving_mean":
+            variable.assign(generator.normal(0, 0.1, variable.shape))
+        if variable.name == "moving_variance":
+            variable.assign(generator.uniform(0.5, 1.5, variable.shape))
+    images = generator.normal(size=(2, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        model(images),
+        naive_logits(model, images, UNITS[name], branch),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+def test_folded_model_gives_the_same_logits():
+    model = models.build("resnet18", (16, 16, 3), sparsity=0.3)
+    images = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype(np.float32)
+    model(images, training=True)  # moves the statistics
+    folded = fold(model)
+    assert not any(isinstance(layer, SupermaskMixin) for layer in folded.layers)
+    np.testing.assert_array_equal(folded(images), model(images))
+    assert folded.count_params() == 11_164_352 + 9_600  # two statistics a channel

@@ -1,0 +1,36 @@
+"""AlexNet for small images.
+
+The five convolutions, three max poolings and three fully connected layers of Krizhevsky
+et al. (2012) in the form usual on CIFAR: all filters 3×3, the first of stride 2 instead
+of 4, one tower of 64, 192, 384, 256 and 256 filters, 2×2 pooling, and hidden layers of
+1024 neurons instead of 4096. There is no local response normalisation and no dropout.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from tfsupermask.models.parts import Parts, check_side
+from tfsupermask.models.registry import register
+
+_WIDTHS = (64, 192, 384, 256, 256)
+_POOLED = (1, 2, 5)
+_DENSE_UNITS = (1024, 1024)
+
+
+@register("alexnet")
+def _build(*, input_shape, num_classes, sparsity, ranking, seed):
+    check_side("alexnet", input_shape, 1 + len(_POOLED))
+    parts = Parts(sparsity, ranking, seed)
+    inputs = x = keras.Input(input_shape, name="image")
+    for index, width in enumerate(_WIDTHS, start=1):
+        strides = 2 if index == 1 else 1
+        name = f"conv{index}"
+        x = parts.conv(width, 3, name, strides=strides, activation="relu")(x)
+        if index in _POOLED:
+            x = keras.layers.MaxPooling2D(name=f"pool{index}")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    for index, units in enumerate(_DENSE_UNITS, start=1):
+        x = parts.dense(units, f"dense{index}", activation="relu")(x)
+    logits = parts.logits(num_classes, f"dense{len(_DENSE_UNITS) + 1}")(x)
+    return keras.Model(inputs, logits, name="alexnet")

@@ -1,0 +1,60 @@
+"""The convolutions of a network, block by block."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+
+from tfsupermask._validation import fail
+
+_CONVENTION = re.compile(r"block(?P<block>\d+)_\w+|stem_\w+|conv\d+|(?P<pool>pool\d+)")
+_DECISIVE = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
+
+
+def convolution_blocks(model: keras.Model) -> list[list[str]]:
+    """Returns the names of the convolutions larger than 1×1, grouped by block.
+
+    They are the convolutions that PatchesInit sets, and a block is what its partial
+    variant, which sets the first blocks only, counts.
+
+    Args:
+        model: A model of `tfsupermask.models.build`, or one whose convolutions and max
+            poolings are named alike: `block2_…` belongs to block 2 and `stem_…` to
+            block 1; among `conv1`, `conv2`, … every `pool1`, `pool2`, … ends a block.
+
+    Returns:
+        A list for each block, both in forward order.
+
+    Raises:
+        InputError: The names do not say where the blocks are.
+
+    Example:
+    >>> convolution_blocks(models.build("conv6"))
+    [['conv1', 'conv2'], ['conv3', 'conv4'], ['conv5', 'conv6']]
+
+    Reference:
+        - Thesis §5.5 and §8.3, Partial-PatchesInit.
+    """
+    blocks: dict[int, list[str]] = {}
+    unknown = []
+    block = 1
+    for layer in model.layers:
+        match = _CONVENTION.fullmatch(layer.name)
+        if not match:
+            if isinstance(layer, _DECISIVE) or hasattr(layer, "layers"):
+                unknown.append(layer.name)
+        elif match["pool"]:
+            block += 1
+        elif match["block"]:
+            block = int(match["block"])
+        if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size != (1, 1):
+            blocks.setdefault(block, []).append(layer.name)
+    if unknown or not blocks:
+        raise fail(
+            "`model` must have convolutions larger than 1x1, named with its max "
+            "poolings as the models of `tfsupermask.models.build` name theirs.",
+            model=model.name,
+            unknown=unknown,
+        )
+    return list(blocks.values())

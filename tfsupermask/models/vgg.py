@@ -1,0 +1,34 @@
+"""VGG-16 for small images.
+
+The 13 convolutions of configuration D (Simonyan & Zisserman, 2014), each followed by
+batch normalisation and ReLU, with 2×2 max pooling after each of the five blocks. As is
+usual on CIFAR, the two hidden layers have 512 neurons instead of 4096 and there is no
+dropout. They see the average over what the pooling leaves, one position of a 32-pixel
+image and four of a 64-pixel one, so that their size is the same for all images.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from tfsupermask.models.parts import Parts, check_side
+from tfsupermask.models.registry import register
+
+_BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
+_DENSE_UNITS = (512, 512)
+
+
+@register("vgg16")
+def _build(*, input_shape, num_classes, sparsity, ranking, seed):
+    check_side("vgg16", input_shape, len(_BLOCKS))
+    parts = Parts(sparsity, ranking, seed)
+    inputs = x = keras.Input(input_shape, name="image")
+    for block, widths in enumerate(_BLOCKS, start=1):
+        for index, width in enumerate(widths, start=1):
+            x = parts.conv_bn(x, width, 3, f"block{block}_conv{index}")
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    for index, units in enumerate(_DENSE_UNITS, start=1):
+        x = parts.dense(units, f"dense{index}", activation="relu")(x)
+    logits = parts.logits(num_classes, f"dense{len(_DENSE_UNITS) + 1}")(x)
+    return keras.Model(inputs, logits, name="vgg16")
