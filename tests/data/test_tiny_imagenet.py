@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from tfsupermask import data
 from tfsupermask._validation import InputError
-from tfsupermask.data.tiny_imagenet import archive as archive_lib
+from tfsupermask.data.tiny_imagenet import decoding as decoding_lib
 from tfsupermask.data.tiny_imagenet import tiny_imagenet_dataset_builder
 
 REAL_DATA = os.environ.get("TFSUPERMASK_DATA_DIR")
@@ -492,9 +492,9 @@ def test_a_cut_image_is_refused_whatever_opencv_makes_of_it(monkeypatch, missing
     image = np.zeros((64, 64, 3), np.uint8)
     monkeypatch.setattr(cv2, "imdecode", lambda buffer, flag: image)
     encoded = encode(0)
-    assert archive_lib.decode_image(encoded + b"trailing") is image
-    with pytest.raises(archive_lib.UnusableImageError, match="cannot be decoded"):
-        archive_lib.decode_image(encoded[:-missing])
+    assert decoding_lib.decode_image(encoded + b"trailing") is image
+    with pytest.raises(decoding_lib.UnusableImageError, match="cannot be decoded"):
+        decoding_lib.decode_image(encoded[:-missing])
 
 
 def test_a_member_with_a_wrong_checksum_is_left_out(tmp_path):

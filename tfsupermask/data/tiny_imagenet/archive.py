@@ -13,21 +13,28 @@ import math
 import os
 import pathlib
 import re
-import stat
 import warnings
 import zipfile
-import zlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import Protocol
 
-import cv2
 import numpy as np
 
 from tfsupermask._validation import InputError
 from tfsupermask.data.images import quiet_opencv
+from tfsupermask.data.tiny_imagenet.decoding import (
+    IMAGE_SIZE,
+    UNDECODABLE,
+    UnusableImageError,
+    decode_image,
+)
+from tfsupermask.data.tiny_imagenet.files import (
+    FOLDER_NAME,
+    Files,
+    FolderFiles,
+    UnreadableFileError,
+    ZipFiles,
+)
 
-IMAGE_SIZE = 64
-FOLDER_NAME = "tiny-imagenet-200"
 ZIP_NAME = f"{FOLDER_NAME}.zip"
 OFFICIAL_COUNTS = {"train": 100_000, "validation": 10_000}
 
@@ -44,14 +51,10 @@ _OTHERS = (_VALIDATION_IMAGE, _TEST_IMAGE, *map(re.compile, map(re.escape, _TEXT
 _HIDDEN = re.compile(r"\.[^./].*|__MACOSX")
 _CORNERS = re.compile(r"\t".join(["([0-9]{1,2})"] * 4))
 
-_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MAX_BYTES = 2**20
 _MAX_TEXT_BYTES = 2**24  # The official words.txt has 82,115 lines.
 _MAX_NAME_LENGTH = 120
 _MAX_LISTED = 3
-
-_UNDECODABLE = "images that cannot be decoded"
-_OTHER_SIZE = f"images of another size than {IMAGE_SIZE}×{IMAGE_SIZE}"
 
 _logger = logging.getLogger(__name__)
 
@@ -76,85 +79,6 @@ class Example:
     def file_name(self) -> str:
         """The name of its file, unique in its split."""
         return self.path.rpartition("/")[2]
-
-
-class UnusableImageError(InputError):
-    """The image cannot be used.
-
-    Args:
-        kind: which kind of images cannot be used for this reason, in the plural.
-    """
-
-    def __init__(self, kind: str):
-        super().__init__(f"The image is among the {kind}.")
-        self.kind = kind
-
-
-class _FileError(InputError):
-    """A file is in the listing but cannot be read."""
-
-
-class _Files(Protocol):
-    sizes: dict[str, int]  # In bytes, by path relative to the dataset's folder.
-
-    def read(self, path: str) -> bytes: ...
-
-
-class _ZipFiles:
-    def __init__(self, archive: zipfile.ZipFile):
-        self._archive = archive
-        self._members = {
-            member.filename.removeprefix(f"{FOLDER_NAME}/")
-            # A path that only looks right without its folder must not match.
-            if member.filename.startswith(f"{FOLDER_NAME}/")
-            else f"../{member.filename}": member
-            for member in archive.infolist()
-            if not member.is_dir()
-        }
-        self.sizes = {path: info.file_size for path, info in self._members.items()}
-
-    def read(self, path: str) -> bytes:
-        member = self._members[path]
-        # zipfile bounds what it inflates by the size asked for with these two only.
-        if member.compress_type not in _COMPRESSIONS:
-            raise _FileError(f"{path!r} is compressed in another way than by deflate.")
-        try:
-            with self._archive.open(member) as file:
-                return file.read(member.file_size)
-        except (
-            *(OSError, EOFError, RuntimeError, ValueError),
-            *(zipfile.BadZipFile, zlib.error),
-        ) as error:
-            raise _FileError(f"{path!r} cannot be read: {error}.") from error
-
-
-class _FolderFiles:
-    def __init__(self, root: pathlib.Path):
-        self._root = os.fspath(root)
-        self.sizes = {}
-        for folder, _, names in os.walk(self._root):
-            relative = os.path.relpath(folder, self._root).replace(os.sep, "/")
-            prefix = "" if relative == "." else f"{relative}/"
-            for name in names:
-                self.sizes[prefix + name] = _regular_size(os.path.join(folder, name))
-
-    def read(self, path: str) -> bytes:
-        if not self.sizes[path]:
-            return b""
-        try:
-            with open(os.path.join(self._root, path), "rb") as file:
-                return file.read(self.sizes[path])
-        except OSError as error:
-            raise _FileError(f"{path!r} cannot be read: {error.strerror}.") from error
-
-
-def _regular_size(path: str) -> int:
-    """Returns 0 for what is no file: opening a pipe would wait for ever."""
-    with contextlib.suppress(OSError):
-        status = os.stat(path)
-        if stat.S_ISREG(status.st_mode):
-            return status.st_size
-    return 0
 
 
 class _Problems:
@@ -194,7 +118,7 @@ class Archive:
         InputError: if the layout is another, or a file is too large.
     """
 
-    def __init__(self, location: str, files: _Files):
+    def __init__(self, location: str, files: Files):
         self._location = location
         self._files = files
         self._problems = _Problems()
@@ -217,8 +141,8 @@ class Archive:
         """
         try:
             return self._files.read(example.path)
-        except _FileError as error:
-            raise UnusableImageError(_UNDECODABLE) from error
+        except UnreadableFileError as error:
+            raise UnusableImageError(UNDECODABLE) from error
 
     def read_images(self) -> dict[str, np.ndarray]:
         """Returns the images of each split, in the order of `examples`.
@@ -299,7 +223,7 @@ class Archive:
             )
         try:
             lines = _split_lines(self._files.read(_WNIDS))
-        except _FileError as error:
+        except UnreadableFileError as error:
             raise InputError(f"{self._location!r} is damaged: {error}") from error
         bad = [line for line in lines if not _WNID.fullmatch(line)]
         repeated = len(set(lines)) < len(lines)
@@ -330,7 +254,7 @@ class Archive:
             return []
         try:
             return _split_lines(self._files.read(path))
-        except _FileError:
+        except UnreadableFileError:
             self._problems.add("text files that cannot be read", path)
             return []
 
@@ -458,65 +382,16 @@ def open_archive(path: str | os.PathLike) -> Iterator[Archive]:
     path = pathlib.Path(path)
     with contextlib.ExitStack() as stack:
         if path.is_dir():
-            files = _FolderFiles(path)
+            files = FolderFiles(path)
         else:
             try:
-                files = _ZipFiles(stack.enter_context(zipfile.ZipFile(path)))
+                files = ZipFiles(stack.enter_context(zipfile.ZipFile(path)))
             except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
                 raise InputError(
                     f"{str(path)!r} cannot be read; it is no zip archive, or only a "
                     f"part of one ({error}). Remove it or fetch it anew."
                 ) from error
         yield Archive(str(path), files)
-
-
-def decode_image(encoded: bytes) -> np.ndarray:
-    """Returns a JPEG file as an RGB array; grayscale is repeated in the channels.
-
-    Args:
-        encoded: the contents of the file.
-
-    Returns:
-        uint8 array of shape `[64, 64, 3]`.
-
-    Raises:
-        UnusableImageError: if it is no whole JPEG, or of another size.
-    """
-    # The size is read before the pixels are decoded, as a small file may claim many.
-    size, end = _read_header(encoded)
-    # Some versions of OpenCV fill what is missing of a cut file with grey.
-    if size is None or encoded.find(b"\xff\xd9", end) < 0:
-        raise UnusableImageError(_UNDECODABLE)
-    if size != (IMAGE_SIZE, IMAGE_SIZE):
-        raise UnusableImageError(_OTHER_SIZE)
-    try:
-        image = cv2.imdecode(
-            np.frombuffer(encoded, np.uint8),
-            # The boxes belong to the image as stored, whatever EXIF says of its side.
-            cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
-        )
-    except cv2.error:
-        image = None
-    if image is None:
-        raise UnusableImageError(_UNDECODABLE)
-    return image
-
-
-def _read_header(encoded: bytes) -> tuple[tuple[int, int] | None, int]:
-    """Returns a JPEG's height and width, and where its frame header ends."""
-    position = 2
-    while encoded[:2] == b"\xff\xd8" and len(encoded) >= position + 9:
-        marker = encoded[position + 1]
-        if encoded[position] != 0xFF:
-            break
-        length = int.from_bytes(encoded[position + 2 : position + 4])
-        # SOF0 to SOF15; C4, C8 and CC are no frame headers.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height = int.from_bytes(encoded[position + 5 : position + 7])
-            width = int.from_bytes(encoded[position + 7 : position + 9])
-            return (height, width), position + length
-        position += 1 if marker == 0xFF else 2 + length
-    return None, position
 
 
 def _normalise(corners: str) -> Box | None:

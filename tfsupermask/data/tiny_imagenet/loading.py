@@ -14,6 +14,7 @@ from tfsupermask.data import tfds as tfds_lib
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
 from tfsupermask.data.images import quiet_opencv
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
+from tfsupermask.data.tiny_imagenet.decoding import IMAGE_SIZE, decode_image
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -56,7 +57,7 @@ def load(
     dataset.class_names[:2]  # ("Egyptian cat", "reel")
     ```
     """
-    check_fixed_size(_NAME, image_size, archive_lib.IMAGE_SIZE)
+    check_fixed_size(_NAME, image_size, IMAGE_SIZE)
     path = archive_lib.find_archive(tfds_lib.resolve_root(data_dir))
     return _read_prepared(data_dir) if path is None else _read_archive(path)
 
@@ -101,7 +102,7 @@ def _read_split(builder: tfds.core.DatasetBuilder, split: str) -> Split:
     numbers = [archive_lib.image_number(n.decode()) for n in examples["file_name"]]
     order = np.lexsort((numbers, examples["label"]))
     with quiet_opencv():
-        images = [archive_lib.decode_image(examples["image"][i]) for i in order]
+        images = [decode_image(examples["image"][i]) for i in order]
     return Split(np.stack(images), examples["label"][order])
 
 

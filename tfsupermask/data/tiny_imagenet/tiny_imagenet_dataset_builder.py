@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
+from tfsupermask.data.tiny_imagenet.decoding import IMAGE_SIZE
 
 URL = f"http://cs231n.stanford.edu/{archive_lib.ZIP_NAME}"
 
@@ -42,7 +43,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = (archive_lib.IMAGE_SIZE, archive_lib.IMAGE_SIZE, 3)
+        shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
