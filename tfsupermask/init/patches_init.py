@@ -23,6 +23,7 @@ from tfsupermask.ops import compute_fans, derive_seed
 
 FORWARDS = ("dense", "masked")
 _STATISTICS_IMAGES = 250
+_PASSES = 3  # over a layer's patches: survey, projection, clustering
 
 
 class PatchesInit:
@@ -132,8 +133,7 @@ class PatchesInit:
             ) as update_statistics,
             _all_or_nothing(list(numbered.values())),
             tqdm(
-                desc="PatchesInit",
-                total=2 * self.num_patches * len(numbered),
+                total=_PASSES * self.num_patches * len(numbered),
                 unit=" patches",
                 unit_scale=True,
                 disable=None if self.verbose else True,
@@ -141,7 +141,7 @@ class PatchesInit:
             ) as bar,
         ):
             for number, layer in numbered.items():
-                bar.set_postfix_str(f"{layer.name}, {len(reports) + 1}/{len(numbered)}")
+                bar.set_description(f"PatchesInit {len(reports) + 1}/{len(numbered)}")
                 report = progress.restore(number, layer)
                 if report is None:
                     update_statistics(layer)
@@ -158,15 +158,16 @@ class PatchesInit:
                     )
                     progress.save(number, layer, report)
                 else:
-                    bar.total -= 2 * self.num_patches
+                    bar.total -= _PASSES * self.num_patches
                 reports.append(report)
         return PatchesInitReport(tuple(reports), skipped)
 
     def _initialize(self, layer, number, discriminative, sample, bar):
         """Sets one layer's filters: the body of Algorithm 1's loop."""
-        stage = Stopwatch()
+        stages = _Stages(lambda name: bar.set_postfix_str(f"{layer.name}, {name}"))
 
         # Step 1: extract patches from the training data
+        stages.begin("extract")
         patches = sample(
             _window(layer),
             self.num_patches,
@@ -175,31 +176,31 @@ class PatchesInit:
         )
         survey = p.survey(_counted(patches.blocks(), bar))
         usable = _usable(survey, layer)
-        stage.done("extract")
 
         # Step 2: cluster patches and form patterns
+        stages.begin("reduce")
         components = p.principal_components(survey)
         projections = p.project(
             _counted(patches.blocks(), bar), survey.mean, components
         )
-        stage.done("reduce")
+        stages.begin("cluster")
         clusters = p.cluster(
             projections,
             self.num_clusters or layer.filters,
             derive_seed(self.seed, "kmeans", number),
         )
-        stage.done("cluster")
+        bar.update(len(patches))
+        stages.begin("select")
         chosen, selection = self._form_patterns(
             patches.labels, usable, clusters, layer, number, discriminative
         )
         patterns = patches.take(chosen)
-        stage.done("select")
 
         # Step 3: initialise filter weights from patterns
+        stages.begin("assign")
         layer.kernel.assign(
             p.scale_patterns(patterns, *compute_fans(layer.kernel.shape))
         )
-        stage.done("assign")
 
         return LayerReport(
             layer=layer.name,
@@ -208,7 +209,7 @@ class PatchesInit:
             image=patches.image[chosen],
             row=patches.row[chosen],
             column=patches.column[chosen],
-            seconds=stage.seconds,
+            seconds=stages.end(),
             **selection,
         )
 
@@ -325,18 +326,25 @@ class SimpleInit(PatchesInit):
         )
 
 
-class Stopwatch:
-    """Seconds between one `done` and the next, by stage name."""
+class _Stages:
+    """Announces the stages of a layer and takes their times, in seconds."""
 
-    def __init__(self):
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
+    def __init__(self, announce: Callable[[str], None]):
+        self._announce = announce
+        self._starts: list[tuple[str, float]] = []
 
-    def done(self, stage: str) -> None:
-        """Books the time since the last call under `stage`."""
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now
+    def begin(self, stage: str) -> None:
+        """Ends the stage before and begins another."""
+        self._starts.append((stage, time.perf_counter()))
+        self._announce(stage)
+
+    def end(self) -> dict[str, float]:
+        """Returns the seconds of each stage."""
+        ends = [start for _, start in self._starts[1:]] + [time.perf_counter()]
+        return {
+            stage: end - start
+            for (stage, start), end in zip(self._starts, ends, strict=True)
+        }
 
 
 def _check_images(model, images, labels) -> np.ndarray:
