@@ -28,6 +28,9 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where they are.")
 _MODEL = flags.DEFINE_enum("model", "conv6", models.names(), "Network.")
 _QUICK = flags.DEFINE_boolean("quick", False, "Only the two smallest configurations.")
 _ONLY = flags.DEFINE_list("only", [], "Numbers of patches to run; default: all.")
+_LAYER = flags.DEFINE_string(
+    "layer", None, "Name of the one convolution to initialise; default: all."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 # P, C (None: SimpleInit), minutes of Table 5.3
@@ -67,13 +70,16 @@ class PeakMemory:
         self.bytes = self._most - self._start
 
 
-def measure(pipe, dataset_name, data_dir, model_name, num_patches, num_clusters):
+def measure(pipe, dataset_name, data_dir, model_name, layer, num_patches, num_clusters):
     """Runs one configuration and sends its figures through `pipe`."""
     dataset = data.load(dataset_name, data_dir)
     model = models.build(model_name, dataset.image_shape, dataset.num_classes)
     start = time.perf_counter()
     with PeakMemory() as memory:
-        report = init.PatchesInit(num_patches, num_clusters, verbose=True).apply(
+        only = None if layer is None else [layer]
+        report = init.PatchesInit(
+            num_patches, num_clusters, only=only, verbose=True
+        ).apply(
             model,
             dataset.train.images,
             dataset.train.labels,
@@ -124,6 +130,7 @@ def main(argv):
                 _DATASET.value,
                 _DATA_DIR.value,
                 _MODEL.value,
+                _LAYER.value,
                 num_patches,
                 num_clusters,
             ),
