@@ -24,5 +24,7 @@ class SGDWithL2(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
-        penalised = keras.ops.add(gradient, self.l2 * variable)
+        # A sum would be merged with the one over parts of the batch, which the graph
+        # optimiser may reorder; a difference never is, and rounds alike.
+        penalised = keras.ops.subtract(gradient, -self.l2 * variable)
         super().update_step(penalised, variable, learning_rate)
