@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,9 +15,13 @@ from tqdm import tqdm
 
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, fail
+from tfsupermask.init.activations import (
+    batch_statistics,
+    forward_mode,
+    layer_input,
+)
 from tfsupermask.init.progress import Progress
-from tfsupermask.init.report import LayerReport, PatchesInitReport
-from tfsupermask.layers import dense_forward
+from tfsupermask.init.report import LayerReport, PatchesInitReport, Stages
 from tfsupermask.ops import compute_fans, derive_seed
 
 FORWARDS = ("dense", "masked")
@@ -127,8 +130,8 @@ class PatchesInit:
         progress = Progress(progress_dir, {**settings, "skipped": skipped})
         reports = []
         with (
-            _forward_mode(model, self.forward),
-            _batch_statistics(
+            forward_mode(model, self.forward),
+            batch_statistics(
                 model, images[order[:_STATISTICS_IMAGES]], preprocess
             ) as update_statistics,
             _all_or_nothing(list(numbered.values())),
@@ -150,7 +153,7 @@ class PatchesInit:
                         images,
                         labels,
                         order,
-                        activations=_layer_input(model, layer, preprocess),
+                        activations=layer_input(model, layer, preprocess),
                     )
                     discriminative = number >= (self.discriminative_from or last)
                     report = self._initialize(
@@ -164,7 +167,7 @@ class PatchesInit:
 
     def _initialize(self, layer, number, discriminative, sample, bar):
         """Sets one layer's filters: the body of Algorithm 1's loop."""
-        stages = _Stages(lambda name: bar.set_postfix_str(f"{layer.name}, {name}"))
+        stages = Stages(lambda name: bar.set_postfix_str(f"{layer.name}, {name}"))
 
         # Step 1: extract patches from the training data
         stages.begin("extract")
@@ -326,27 +329,6 @@ class SimpleInit(PatchesInit):
         )
 
 
-class _Stages:
-    """Announces the stages of a layer and takes their times, in seconds."""
-
-    def __init__(self, announce: Callable[[str], None]):
-        self._announce = announce
-        self._starts: list[tuple[str, float]] = []
-
-    def begin(self, stage: str) -> None:
-        """Ends the stage before and begins another."""
-        self._starts.append((stage, time.perf_counter()))
-        self._announce(stage)
-
-    def end(self) -> dict[str, float]:
-        """Returns the seconds of each stage."""
-        ends = [start for _, start in self._starts[1:]] + [time.perf_counter()]
-        return {
-            stage: end - start
-            for (stage, start), end in zip(self._starts, ends, strict=True)
-        }
-
-
 def _check_images(model, images, labels) -> np.ndarray:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise fail(
@@ -377,10 +359,6 @@ def _check_images(model, images, labels) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _forward_mode(model, forward):
-    return dense_forward(model) if forward == "dense" else contextlib.nullcontext()
-
-
 @contextlib.contextmanager
 def _all_or_nothing(layers):
     """Gives the layers their kernels back if the body fails."""
@@ -391,36 +369,6 @@ def _all_or_nothing(layers):
         for layer, kernel in zip(layers, kernels, strict=True):
             layer.kernel.assign(kernel)
         raise
-
-
-@contextlib.contextmanager
-def _batch_statistics(model, images, preprocess):
-    """Lends batch normalisations the statistics of one batch; takes them back after.
-
-    Yields a function that brings those up to date that come before a given layer, whose
-    own inputs have just got their kernels.
-    """
-    normalisations = [
-        layer
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    weights = [layer.get_weights() for layer in normalisations]
-    waiting = list(model.layers)
-
-    def update_before(layer):
-        while (earlier := waiting.pop(0)) is not layer:
-            if earlier in normalisations:
-                maps = _layer_input(model, earlier, preprocess)(images)
-                others = tuple(range(maps.ndim - 1))
-                earlier.moving_mean.assign(maps.mean(others, np.float64))
-                earlier.moving_variance.assign(maps.var(others, np.float64))
-
-    try:
-        yield update_before
-    finally:
-        for layer, values in zip(normalisations, weights, strict=True):
-            layer.set_weights(values)
 
 
 def _counted(blocks, bar):
@@ -445,14 +393,3 @@ def _window(layer) -> p.Window:
     return p.Window(
         layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate
     )
-
-
-def _layer_input(model, layer, preprocess):
-    """Returns a function from a batch of images to the maps that `layer` receives."""
-    until_layer = keras.Model(model.inputs, layer.input)
-
-    def activations(images):
-        maps = until_layer(tf.convert_to_tensor(preprocess(images)), training=False)
-        return tf.cast(maps, tf.float32).numpy()
-
-    return activations

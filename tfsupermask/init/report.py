@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -105,3 +107,24 @@ class PatchesInitReport:
             f"{name:12}  left as it was: {why}" for name, why in self.skipped.items()
         ]
         return "\n".join(lines)
+
+
+class Stages:
+    """Announces the stages of a layer and takes their times, in seconds."""
+
+    def __init__(self, announce: Callable[[str], None]):
+        self._announce = announce
+        self._starts: list[tuple[str, float]] = []
+
+    def begin(self, stage: str) -> None:
+        """Ends the stage before and begins another."""
+        self._starts.append((stage, time.perf_counter()))
+        self._announce(stage)
+
+    def end(self) -> dict[str, float]:
+        """Returns the seconds of each stage."""
+        ends = [start for _, start in self._starts[1:]] + [time.perf_counter()]
+        return {
+            stage: end - start
+            for (stage, start), end in zip(self._starts, ends, strict=True)
+        }
