@@ -499,13 +499,12 @@ def test_fit_runs_under_xla():
         assert np.any(before[layer.score.path] != layer.score.numpy())
 
 
-def test_fit_under_mirrored_strategy_equals_one_device():
+def test_fit_under_mirrored_strategy_equals_one_device(two_replicas):
     inputs, labels = random(16, 6, 6, 2), np.arange(16) % 3
     single = compile_model(make_model())
     start = single.get_weights()
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    assert strategy.num_replicas_in_sync == 2
-    with strategy.scope():
+    assert two_replicas.num_replicas_in_sync == 2
+    with two_replicas.scope():
         mirrored = compile_model(make_model())
     mirrored.set_weights(start)
     for model in (single, mirrored):

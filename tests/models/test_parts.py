@@ -53,13 +53,13 @@ def step(strategy, images, labels):
     ]
 
 
-def test_two_replicas_normalise_by_the_statistics_of_the_whole_batch():
+def test_two_replicas_normalise_by_the_statistics_of_the_whole_batch(two_replicas):
     generator = np.random.default_rng(0)
     images = generator.normal(1, 2, size=(8, 6, 6, 3)).astype(np.float32)
     images[4:] *= 3  # a replica alone would see other statistics
     labels = generator.integers(0, 4, 8)
     one = step(tf.distribute.get_strategy(), images, labels)
-    two = step(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), images, labels)
+    two = step(two_replicas, images, labels)
     assert len(one) == len(two) == 3 + 4
     for (alone,), (first, second) in zip(one, two, strict=True):
         np.testing.assert_array_equal(first, second)

@@ -39,7 +39,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             )
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "mirrored":
-        return tf.distribute.MirroredStrategy(None if gpus else _two_cpus())
+        return _mirror_two_cpus() if not gpus else tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
 
@@ -55,7 +55,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
-def _two_cpus() -> list[str]:
+def _mirror_two_cpus() -> tf.distribute.MirroredStrategy:
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
@@ -66,4 +66,8 @@ def _two_cpus() -> list[str]:
             raise fail(
                 "`strategy` 'mirrored' must be set up before TensorFlow is used."
             ) from error
-    return ["CPU:0", "CPU:1"]
+    # Collective operations of two strategies in one process can be taken for each
+    # other; a plain sum cannot.
+    return tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
