@@ -183,12 +183,14 @@ def test_assigned_sparsity_takes_effect_in_eager_code(kind):
 
 
 @each_layer
-def test_compiled_function_keeps_its_sparsity(kind):
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_compiled_function_follows_its_sparsity(kind, jit_compile):
     layer, inputs = make_layer(kind, sparsity=0.9), make_input(kind)
-    compiled = tf.function(layer)
-    before = compiled(inputs)
-    layer.sparsity = 0.2
-    np.testing.assert_array_equal(before, compiled(inputs))
+    compiled = tf.function(layer, jit_compile=jit_compile)
+    for sparsity in (0.9, 0.2, 0.0, 0.5):
+        layer.sparsity = sparsity
+        np.testing.assert_allclose(layer(inputs), compiled(inputs), rtol=1e-4)
+    assert compiled.experimental_get_tracing_count() == 1
 
 
 @each_layer
@@ -257,7 +259,7 @@ def test_scores_are_kaiming_uniform_unless_told():
     assert np.abs(score).max() > 0.99 * bound
     assert abs(score.mean()) < 0.02 * bound
     assert abs(score.std() / bound - 1 / np.sqrt(3)) < 0.01
-    drawn = default_score_initializer()((400, 10)).numpy()
+    drawn = default_score_initializer(400)((400, 10)).numpy()
     assert 0.99 / 20 < np.abs(drawn).max() <= 1 / 20
 
 

@@ -47,7 +47,4 @@ class SupermaskDense(SupermaskMixin, keras.layers.Dense):
 
     def call(self, inputs, training=None):
         """Multiplies with the masked kernel."""
-        outputs = ops.matmul(inputs, self.masked_kernel())
-        if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
+        return self.add_bias_and_activate(ops.matmul(inputs, self.masked_kernel()))

@@ -6,30 +6,27 @@ import contextlib
 from collections.abc import Iterator
 
 import keras
-import numpy as np
+import tensorflow as tf
 
 from tfsupermask._validation import check_choice, check_fraction, fail
+from tfsupermask.layers.kernels import kernels_of
+from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.ops import masking
 
 
-def default_score_initializer() -> keras.initializers.Initializer:
-    """Returns Kaiming-uniform with a = √5: U(-1/√fan_in, 1/√fan_in)."""
-    return keras.initializers.VarianceScaling(
-        1 / 3, mode="fan_in", distribution="uniform"
-    )
-
-
 class SupermaskMixin:
-    """Freezes the `kernel` of a Keras layer and learns which of its weights to keep.
+    """Freezes a Keras layer's kernels and learns which of their weights to keep.
 
-    Put it before a Keras layer that creates its kernel in `build`. The kernel becomes
-    non-trainable; a float32 weight `score` of the same shape is trained instead. The
-    layer's forward pass has to use `masked_kernel()`, the kernel with all but its best
-    ranked weights set to zero, in place of `kernel`.
+    Put it before a Keras layer that creates its kernels in `build`. A kernel becomes
+    non-trainable; a float32 weight `score` of the same shape is trained instead
+    (`depthwise_score` for a `depthwise_kernel`, and so on). The layer's forward pass
+    has to use `masked_kernel()`, the kernel with all but its best ranked weights set to
+    zero, in place of `kernel`.
 
     Args:
-        sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. It may be
-            assigned to later; a compiled function keeps the value it was traced with.
+        sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. Layers
+            with two kernels also take a pair. It may be assigned to at any time;
+            compiled functions follow.
         ranking: `"magnitude"` (default) keeps the largest |score|, `"score"` the
             largest score.
         score_initializer: Keras initializer of the scores. Defaults to Kaiming-uniform
@@ -56,20 +53,36 @@ class SupermaskMixin:
         **kwargs,
     ):
         super().__init__(*args, use_bias=use_bias, **kwargs)
+        self._sparsities = {}
         self.sparsity = sparsity
         self.ranking = check_choice("ranking", ranking, masking.RANKINGS)
-        self.score_initializer = keras.initializers.get(
-            score_initializer or default_score_initializer()
-        )
+        self.score_initializer = keras.initializers.get(score_initializer)
 
     @property
-    def sparsity(self) -> float:
-        """Fraction of the weights that is removed, in [0, 1)."""
-        return self._sparsity
+    def masked_weights(self) -> list[MaskedWeight]:
+        """The layer's kernels, each with its scores and its own number kept."""
+        return [MaskedWeight(self, kernel.attribute) for kernel in kernels_of(self)]
+
+    @property
+    def sparsity(self) -> float | tuple[float, ...]:
+        """Fraction of the weights that is removed, in [0, 1); a pair if they differ."""
+        values = tuple(self._sparsities.values())
+        return values[0] if len(set(values)) == 1 else values
 
     @sparsity.setter
-    def sparsity(self, value: float) -> None:
-        self._sparsity = check_fraction("sparsity", value)
+    def sparsity(self, value: float | tuple[float, ...]) -> None:
+        weights = self.masked_weights
+        several = isinstance(value, (tuple, list)) and len(weights) > 1
+        values = list(value) if several else [value] * len(weights)
+        if len(values) != len(weights):
+            raise fail(
+                f"`sparsity` must be one number or {len(weights)}, one a kernel.",
+                sparsity=value,
+            )
+        for each in values:
+            check_fraction("sparsity", each)
+        for weight, each in zip(weights, values, strict=True):
+            weight.sparsity = each
 
     @property
     def trainable(self) -> bool:
@@ -80,54 +93,62 @@ class SupermaskMixin:
     def trainable(self, value: bool) -> None:
         super(SupermaskMixin, type(self)).trainable.fset(self, value)
         if self.built:
-            self._kernel.trainable = False
+            for weight in self.masked_weights:
+                weight.kernel.trainable = False
 
     def build(self, input_shape):
-        """Creates the frozen kernel and its scores."""
-        if self.quantization_mode is not None:
+        """Creates the frozen kernels and their scores."""
+        if getattr(self, "quantization_mode", None) is not None:
             raise fail(
                 f"Layer '{self.name}' has no quantized form: fold the model first.",
                 dtype=self.dtype_policy.name,
             )
         super().build(input_shape)
-        self._kernel.trainable = False
-        # Ranking needs float32: in half precision scores would tie by the thousand.
-        self.score = self.add_weight(
-            name="score",
-            shape=self._kernel.shape,
-            initializer=self.score_initializer,
-            dtype="float32",
-            autocast=False,
-        )
+        self.built = True
+        for weight in self.masked_weights:
+            weight.build()
 
     @property
     def num_weights(self) -> int:
-        """Number of weights in the kernel."""
-        return int(np.prod(self.kernel.shape))
+        """Number of weights in the kernels."""
+        return sum(weight.num_weights for weight in self.masked_weights)
 
     @property
     def num_kept(self) -> int:
-        """Number of weights that survive in the kernel."""
-        return masking.num_kept(self.num_weights, self.sparsity)
+        """Number of weights that survive in the kernels."""
+        return sum(weight.num_kept for weight in self.masked_weights)
 
     @property
     def realised_sparsity(self) -> float:
-        """Fraction of the kernel's weights that the mask removes, after rounding."""
+        """Fraction of the kernels' weights that masks remove, after rounding."""
         return 1 - self.num_kept / self.num_weights
 
     @property
-    def mask(self):
+    def mask(self) -> tf.Tensor:
         """The current mask: float32 zeros and ones, shaped like the kernel."""
-        return masking.top_k_mask(self.score.value, self.num_kept, self.ranking)
+        return self._only_weight().mask
 
-    def masked_kernel(self):
+    def masked_kernel(self) -> tf.Tensor:
         """Returns kernel · mask in the compute dtype, differentiable in the scores."""
-        return masking.masked_kernel(
-            keras.ops.convert_to_tensor(self.kernel),
-            keras.ops.convert_to_tensor(self.score),
-            self.num_kept,
-            self.ranking,
-        )
+        return self._only_weight().masked()
+
+    def _only_weight(self):
+        weights = self.masked_weights
+        if len(weights) > 1:
+            raise fail(
+                f"Layer '{self.name}' has several masks: look in its `masked_weights`.",
+                kernels=[weight.attribute for weight in weights],
+            )
+        return weights[0]
+
+    def add_bias_and_activate(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns what follows the product with the kernels in the forward pass."""
+        if self.bias is not None:
+            spatial = getattr(self, "rank", 0)
+            first = getattr(self, "data_format", None) == "channels_first"
+            shape = (1, -1) + (1,) * spatial if first else (-1,)
+            outputs = keras.ops.add(outputs, keras.ops.reshape(self.bias, shape))
+        return outputs if self.activation is None else self.activation(outputs)
 
     def enable_lora(self, rank, *args, **kwargs):
         """Refuses: the kernel is frozen, and what is added to it is not saved."""
@@ -136,17 +157,20 @@ class SupermaskMixin:
         )
 
     def _own_variables(self):
-        variables = {"kernel": self._kernel, "score": self.score}
+        variables = {}
+        for weight in self.masked_weights:
+            variables[weight.attribute] = weight.kernel
+            variables[weight.score_attribute] = weight.score
         return variables if self.bias is None else {**variables, "bias": self.bias}
 
     def save_own_variables(self, store):
-        """Stores kernel, score and bias by name."""
+        """Stores kernels, scores and bias by name."""
         if self.built:
             for name, variable in self._own_variables().items():
                 store[name] = variable
 
     def load_own_variables(self, store):
-        """Reads kernel, score and bias by name."""
+        """Reads kernels, scores and bias by name."""
         variables = self._own_variables() if self.built else {}
         if sorted(store.keys()) != sorted(variables):
             raise fail(
@@ -182,9 +206,21 @@ def supermask_layers(model: keras.Model) -> list[SupermaskMixin]:
     return found
 
 
+def masked_weights(model: keras.Model) -> list[MaskedWeight]:
+    """Returns the masked weights of a model in its layer order.
+
+    Example:
+    >>> [weight.name for weight in masked_weights(models.build("conv2"))][:2]
+    ['conv1/kernel', 'conv2/kernel']
+    """
+    return [
+        weight for layer in supermask_layers(model) for weight in layer.masked_weights
+    ]
+
+
 @contextlib.contextmanager
 def dense_forward(model: keras.Model) -> Iterator[None]:
-    """Runs the body with every mask of `model` keeping all weights. For eager code."""
+    """Runs the body with every mask of `model` keeping all weights."""
     layers = supermask_layers(model)
     sparsities = [layer.sparsity for layer in layers]
     try:

@@ -35,7 +35,9 @@ def num_kept(size: int, sparsity: float) -> int:
     return max(1, size - round(check_fraction("sparsity", sparsity) * size))
 
 
-def top_k_mask(score: tf.Tensor, k: int, ranking: str = "magnitude") -> tf.Tensor:
+def top_k_mask(
+    score: tf.Tensor, k: int | tf.Tensor, ranking: str = "magnitude"
+) -> tf.Tensor:
     """Returns a mask that is 1 at the `k` highest ranked scores and 0 elsewhere.
 
     Exactly `k` entries are 1 whatever the ties: among equal scores the lowest flat
@@ -44,7 +46,8 @@ def top_k_mask(score: tf.Tensor, k: int, ranking: str = "magnitude") -> tf.Tenso
 
     Args:
         score: float32 tensor of any static shape, at least one entry.
-        k: Number of entries kept, in [1, number of scores].
+        k: Number of entries kept, in [1, number of scores]: an integer, or an int32
+            tensor, whose value is not checked.
         ranking: `"magnitude"` ranks by |score|, `"score"` by the signed value.
 
     Returns:
@@ -67,17 +70,18 @@ def top_k_mask(score: tf.Tensor, k: int, ranking: str = "magnitude") -> tf.Tenso
     size = score.shape.num_elements()
     if size is None:
         raise fail("`score` must have a static shape.", shape=score.shape)
-    if check_integer("k", k, minimum=1) > size:
-        raise fail("`k` must be at most the number of scores.", k=k, size=size)
     check_choice("ranking", ranking, RANKINGS)
-    if k == size:
-        return tf.ones_like(score)
+    if not tf.is_tensor(k):
+        if check_integer("k", k, minimum=1) > size:
+            raise fail("`k` must be at most the number of scores.", k=k, size=size)
+        if k == size:
+            return tf.ones_like(score)
     key = tf.reshape(_sortable_key(score, ranking), [-1])
     return tf.reshape(_keep_largest(key, k), score.shape)
 
 
 def masked_kernel(
-    kernel: tf.Tensor, score: tf.Tensor, k: int, ranking: str = "magnitude"
+    kernel: tf.Tensor, score: tf.Tensor, k: int | tf.Tensor, ranking: str = "magnitude"
 ) -> tf.Tensor:
     """Returns `kernel · mask`, differentiable in the scores by a straight-through step.
 
@@ -89,7 +93,7 @@ def masked_kernel(
     Args:
         kernel: Weights, any floating dtype.
         score: float32 scores of the same shape.
-        k: Number of weights kept, in [1, number of weights].
+        k: Number of weights kept, in [1, number of weights], see `top_k_mask`.
         ranking: `"magnitude"` or `"score"`, see `top_k_mask`.
 
     Returns:
