@@ -59,12 +59,12 @@ def preprocess(images):
     return ((images / 255 - 0.4) / 0.25).astype(np.float32)
 
 
-def build(*layers, size=(32, 32), channels=3, seed=0):
-    keras.utils.set_random_seed(seed)
+def build(*layers, size=(32, 32), channels=3):
     return keras.Sequential([keras.Input((*size, channels)), *layers])
 
 
 def masked_net():
+    keras.utils.set_random_seed(0)  # before layers choose their seeds
     return build(
         SupermaskConv2D(6, 3, padding="same", activation="relu", sparsity=0.6),
         keras.layers.MaxPooling2D(),
@@ -76,6 +76,7 @@ def masked_net():
 
 
 def plain_net():
+    keras.utils.set_random_seed(0)  # before layers choose their seeds
     return build(
         keras.layers.Conv2D(5, (5, 3), bias_initializer="random_normal"),
         keras.layers.LeakyReLU(),
@@ -616,6 +617,7 @@ def subclassed():
 
 
 def shrinking_net():
+    keras.utils.set_random_seed(0)  # before layers choose their seeds
     return build(
         keras.layers.Conv2D(4, 3, strides=8, padding="same"),
         keras.layers.Conv2D(4, 3, padding="same"),
