@@ -1,4 +1,6 @@
 import dataclasses
+import hashlib
+import json
 
 import pytest
 
@@ -31,6 +33,9 @@ from tfsupermask.train import Config, resolve
         ({"init": "partial_patches", "patch_blocks": 0}, "patch_blocks=0"),
         ({"dataset": "cifar10", "image_size": 64}, "image_size=64"),
         ({"dataset": "folder"}, "data_dir=None"),
+        ({"allocation": "random"}, "'random'"),
+        ({"ramp_epochs": -1}, "ramp_epochs=-1"),
+        ({"epochs": 5, "ramp_epochs": 5}, "ramp_epochs=5, epochs=5"),
     ],
 )
 def test_refuses_wrong_and_contradictory_values(fields, message):
@@ -94,6 +99,8 @@ def test_default_number_of_patches_is_what_a_small_folder_offers():
 def test_resolving_still_refuses_contradictions_with_the_recipe():
     with pytest.raises(InputError, match="stop_after_epoch=11, epochs=10"):
         resolve(Config(stop_after_epoch=11), 1000)
+    with pytest.raises(InputError, match="ramp_epochs=10, epochs=10"):
+        resolve(Config(ramp_epochs=10), 1000)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,8 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
         ({"prune": 0.6}, False),
         ({"mixed_precision": True}, False),
         ({"epochs": 11}, False),
+        ({"allocation": "global"}, False),
+        ({"ramp_epochs": 2}, False),
         ({"data_dir": "elsewhere"}, True),
         ({"strategy": "mirrored"}, True),
         ({"stop_after_epoch": 2}, True),
@@ -114,6 +123,15 @@ def test_a_run_is_what_determines_its_result(change, same):
     changed = dataclasses.replace(config, **change)
     assert (config.identity() == changed.identity()) is same
     assert (config.run_name("data") == changed.run_name("data")) is same
+
+
+def test_runs_from_before_allocation_keep_their_names():
+    fields = Config(model="conv6", prune=0.7, epochs=3).identity()
+    assert (fields.pop("allocation"), fields.pop("ramp_epochs")) == ("uniform", 0)
+    text = json.dumps([fields, "some images"], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    name = Config(model="conv6", prune=0.7, epochs=3).run_name("some images")
+    assert name == f"conv6-digits-prune0.7-patches-seed0-{digest}"
 
 
 def test_run_name_is_readable_and_depends_on_the_images():

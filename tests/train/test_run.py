@@ -1,4 +1,7 @@
+import csv
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,8 +11,11 @@ import tensorflow as tf
 
 from tfsupermask import models, patches, train
 from tfsupermask._validation import InputError
-from tfsupermask.layers import supermask_layers
+from tfsupermask.layers import masked_weights, supermask_layers
+from tfsupermask.ops import num_kept
+from tfsupermask.sparsity import SparsityRamp
 from tfsupermask.train import checkpoint as checkpoints
+from tfsupermask.train.build import build_model, restore, set_sparsity, values_of
 
 FIELDS = {"batch_size": 32, "epochs": 3, "num_patches": 1000, "num_clusters": 80}
 
@@ -176,6 +182,8 @@ def test_mixed_precision_keeps_scores_in_float32(small_digits, tmp_path):
         ({"seed": 1}, "seed=0.*seed=1"),
         ({"prune": 0.7}, "prune=0.5.*prune=0.7"),
         ({"num_patches": 900}, "num_patches=1000.*num_patches=900"),
+        ({"allocation": "global"}, "allocation='uniform'.*allocation='global'"),
+        ({"ramp_epochs": 1}, "ramp_epochs=0.*ramp_epochs=1"),
         ({"resume": False}, "very run"),
     ],
 )
@@ -300,3 +308,93 @@ def test_interrupted_initialisation_goes_on_and_ends_the_same(
     assert len(calls) == 3
     assert not (tmp_path / "init_progress").exists()
     assert_same_result(workdir, tmp_path)
+
+
+ALLOCATED = {"allocation": "global", "ramp_epochs": 2, "prune": 0.8}
+
+
+@pytest.fixture(scope="module")
+def allocated(tmp_path_factory, small):
+    """A complete run with a ramp and one ranking over all layers."""
+    workdir = tmp_path_factory.mktemp("runs") / "allocated"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfsupermask.data.load", lambda *args: small)
+        run(workdir, **ALLOCATED)
+    return workdir
+
+
+def counts_of(model):
+    return [weight.num_kept for weight in masked_weights(model)]
+
+
+def test_metrics_show_the_ramp(allocated):
+    with open(allocated / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    # Nothing is removed in the first epoch, before and after.
+    assert float(rows[0]["mask_flips"]) == 0
+    sparsity = [float(row["sparsity"]) for row in rows]
+    model = train.load_run(allocated).model
+    total = sum(weight.num_weights for weight in masked_weights(model))
+    ramp = SparsityRamp(final=0.8, end_epoch=2)
+    assert sparsity == [1 - num_kept(total, ramp(e)) / total for e in range(3)]
+
+
+def test_a_ramp_and_one_ranking_resume_bit_for_bit(allocated, small_digits, tmp_path):
+    for epoch in (2, None):
+        run(tmp_path, stop_after_epoch=epoch, **ALLOCATED)
+    assert_same_result(allocated, tmp_path)
+
+
+def test_a_ramp_and_one_ranking_on_two_replicas(allocated, small_digits, tmp_path):
+    run(tmp_path, strategy="mirrored", **ALLOCATED)
+    assert_same_result(allocated, tmp_path)
+
+
+def test_load_run_restores_the_last_epochs_counts(allocated, small):
+    """They come from the scores at its beginning, so the final ones give others."""
+    loaded = train.load_run(allocated)
+    summary = json.loads((allocated / "summary.json").read_text())
+    assert {
+        layer.name: layer.realised_sparsity for layer in supermask_layers(loaded.model)
+    } == summary["layer_sparsity"]
+    for path in (allocated, allocated / "saved_model"):
+        totals = train.evaluate_path(path, small)
+        assert totals.means("test_")["test_top1"] == summary["test_top1"]
+    before = counts_of(loaded.model)
+    assert len({round(layer.sparsity, 2) for layer in loaded.model.layers
+                if hasattr(layer, "ranking")}) > 1  # fmt: skip
+    set_sparsity(loaded.config, loaded.model, 2)
+    assert counts_of(loaded.model) != before
+
+
+def test_restoring_leaves_the_configured_sparsity():
+    model = build_model(train.Config(prune=0.3), (8, 8, 3), 10)
+    optimizer = train.SGDWithL2(0.1, 0.9, 1e-4)
+    optimizer.build(model.trainable_variables)
+    restore(checkpoints.Checkpoint(0, values_of(model, optimizer), {}), model)
+    assert {layer.sparsity for layer in supermask_layers(model)} == {0.3}
+
+
+def test_a_run_from_before_allocation_can_be_loaded(
+    finished, small_digits, tmp_path
+):
+    old = shutil.copytree(finished[0], tmp_path / "old")
+    description = json.loads((old / "config.json").read_text())
+    for name in ("allocation", "ramp_epochs"):
+        del description["config"][name]
+    (old / "config.json").write_text(json.dumps(description))
+    saved = checkpoints.restore_latest(old / "checkpoints")
+    values = {
+        name: value
+        for name, value in saved.values.items()
+        if not name.startswith("num_kept/")
+    }
+    assert len(values) == len(saved.values) - 5
+    checkpoints.save(old / "checkpoints", dataclasses.replace(saved, values=values))
+    model, expected = train.load_run(old).model, train.load_run(finished[0]).model
+    for mine, theirs in zip(
+        masked_weights(model), masked_weights(expected), strict=True
+    ):
+        np.testing.assert_array_equal(mine.mask, theirs.mask)
+    run(old)
+    assert rows_without_time(finished[0]) == rows_without_time(old)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 
 from tfsupermask import init, models
 from tfsupermask._validation import fail
+from tfsupermask.layers import masked_weights
+from tfsupermask.sparsity import SparsityRamp, allocate
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.config import Config
 
@@ -63,14 +66,47 @@ def _first_blocks(model, count):
     return [name for block in blocks[:count] for name in block]
 
 
+def set_sparsity(config: Config, model: keras.Model, epoch: int) -> None:
+    """Sets how many weights each mask keeps in an epoch, counted from 0.
+
+    That is a function of the epoch and of the scores at its beginning alone.
+    """
+    sparsity = config.prune
+    if config.ramp_epochs:
+        sparsity = SparsityRamp(final=config.prune, end_epoch=config.ramp_epochs)(epoch)
+    allocate(model, sparsity, config.allocation)
+
+
 def restore(
     saved: Checkpoint,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Puts a checkpoint's values into a model, and into its optimizer if given."""
+    """Puts a checkpoint's values into a model, and into its optimizer if given.
+
+    Checkpoints that hold no numbers of weights kept leave the model's as they are: they
+    come from runs with the same sparsity in all layers and epochs.
+    """
     for name, variable in named_variables(model, optimizer).items():
         variable.assign(saved.values[name])
+    for weight in masked_weights(model):
+        count = int(saved.values.get(_count_name(weight), weight.num_kept))
+        if count != weight.num_kept:
+            weight.num_kept = count
+
+
+def values_of(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> dict[str, np.ndarray]:
+    """Returns what `restore` puts back, by name."""
+    variables = named_variables(model, optimizer)
+    values = {name: variable.numpy() for name, variable in variables.items()}
+    counts = {_count_name(w): np.array(w.num_kept) for w in masked_weights(model)}
+    return values | counts
+
+
+def _count_name(weight):
+    return f"num_kept/{weight.kernel.path}"
 
 
 def named_variables(

@@ -24,7 +24,7 @@ class Checkpoint:
 
     Attributes:
         epoch: Number of epochs completed.
-        values: Every variable's value, by name.
+        values: Every variable's value and every mask's number of weights kept, by name.
         state: The rest, as JSON values: metrics so far, seconds spent.
     """
 

@@ -17,10 +17,13 @@ from tfsupermask._validation import (
     fail,
 )
 from tfsupermask.ops import RANKINGS
+from tfsupermask.sparsity import ALLOCATIONS
 
 PATCH_INITS = ("patches", "partial_patches", "simple_patches")
 INITS = (*PATCH_INITS, *init.NAMES)
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
+# Fields that came later: their defaults leave the names of runs as they were.
+_LATER = ("allocation", "ramp_epochs")
 
 
 def _field(default: Any, help: str, check: Callable | None = None) -> Any:
@@ -40,7 +43,8 @@ class Config:
     """A run. `None` stands for the recipe's value, see `tfsupermask.train.recipes`.
 
     Example:
-    >>> Config(model="conv6", dataset="cifar100", prune=0.5).validate()
+        >>> Config(model="conv6", dataset="cifar100", prune=0.7).validate().prune
+        0.7
     """
 
     model: str = _field(
@@ -64,7 +68,20 @@ class Config:
         _at_least(8),
     )
     prune: float = _field(
-        0.5, "Sparsity: fraction of each layer's weights removed.", check_fraction
+        0.5, "Sparsity: fraction of the weights removed.", check_fraction
+    )
+    allocation: str = _field(
+        "uniform",
+        "How the sparsity is shared out: the same in each layer (uniform), small "
+        "layers denser (erdos_renyi), or by one ranking of all scores, anew each epoch "
+        "(global).",
+        _one_of(ALLOCATIONS),
+    )
+    ramp_epochs: int = _field(
+        0,
+        "Raise the sparsity from 0 to --prune over the first so many epochs (0: all of "
+        "it from the start).",
+        _at_least(0),
     )
     ranking: str = _field(
         "magnitude",
@@ -163,6 +180,13 @@ class Config:
                 stop_after_epoch=self.stop_after_epoch,
                 epochs=self.epochs,
             )
+        if self.epochs is not None and self.ramp_epochs >= self.epochs:
+            raise fail(
+                "`ramp_epochs` must be less than `epochs`, so that the last epoch has "
+                "the whole sparsity.",
+                ramp_epochs=self.ramp_epochs,
+                epochs=self.epochs,
+            )
         return self
 
     def _check_applies(self, field, values, *options):
@@ -187,7 +211,12 @@ class Config:
 
     def run_name(self, data_fingerprint: str) -> str:
         """Returns a readable name, unique to this configuration and these images."""
-        text = json.dumps([self.identity(), data_fingerprint], sort_keys=True)
+        fields = {
+            name: value
+            for name, value in self.identity().items()
+            if name not in _LATER or value != getattr(Config, name)
+        }
+        text = json.dumps([fields, data_fingerprint], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return (
             f"{self.model}-{self.dataset}-prune{self.prune:g}-{self.init}"

@@ -17,7 +17,17 @@ from tfsupermask.train.config import Config
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """Paths inside one run's folder."""
+    """Paths inside one run's folder.
+
+    Attributes:
+        root: The folder itself.
+
+    Example:
+        >>> from pathlib import Path
+        >>> folder = RunFolder(Path("runs/my_run"))
+        >>> folder.summary.name, folder.summary.is_file()
+        ('summary.json', True)
+    """
 
     root: Path
 
@@ -121,7 +131,8 @@ def _check_same_run(folder, config, description):
             workdir=str(folder.root),
         )
     there = json.loads(folder.config.read_text())
-    before = {**there["config"], **there["data"]}
+    # What a run of an older version does not say was as the default is.
+    before = {**dataclasses.asdict(Config()), **there["config"], **there["data"]}
     for name, value in {**config.identity(), **description["data"]}.items():
         if before.get(name) != value:
             raise fail(

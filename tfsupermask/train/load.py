@@ -28,6 +28,11 @@ class LoadedRun:
         class_names: Tuple of strings.
         mean: float32 (channels,), intensity 0..1.
         std: float32 (channels,), intensity 0..1.
+
+    Example:
+        >>> loaded = load_run("runs/my_run")
+        >>> loaded.epoch, loaded.class_names
+        (1, ('circle', 'cross', 'square'))
     """
 
     config: Config
@@ -49,11 +54,15 @@ def load_run(path: str | Path) -> LoadedRun:
     Args:
         path: The run folder.
 
+    Returns:
+        The run, with the newest checkpoint's values and masks.
+
     Raises:
         InputError: It holds no run, or no intact checkpoint.
 
     Example:
-    >>> load_run("runs/my_run").model.summary()
+        >>> load_run("runs/my_run").model.name
+        'conv2'
     """
     folder = RunFolder(Path(path))
     if not folder.config.is_file():

@@ -25,6 +25,11 @@ class Totals:
         top1: Number of images whose class has the largest logit.
         top5: Number of images whose class is among the five largest.
         images: Number of images.
+
+    Example:
+        >>> total = Totals(loss=2.0, top1=3.0, top5=4.0, images=4.0)
+        >>> (total + total).means("test_")["test_top1"]
+        0.75
     """
 
     loss: float = 0.0
@@ -63,6 +68,15 @@ class Loop:
 
     Raises:
         InputError: `batch_size` is not divisible by the number of replicas.
+
+    Example:
+        >>> from tfsupermask.data import TrainBatches
+        >>> optimizer = SGDWithL2(0.1, 0.9, 1e-4)
+        >>> optimizer.build(model.trainable_variables)
+        >>> loop = Loop(model, optimizer, make_strategy("single"), dataset, 10)
+        >>> batches = TrainBatches(dataset.train, 10, 0, 1, False)
+        >>> sum(loop.train_epoch(batches, epoch=0), Totals()).images
+        90.0
     """
 
     def __init__(

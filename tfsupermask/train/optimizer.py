@@ -16,6 +16,16 @@ class SGDWithL2(keras.optimizers.SGD):
         learning_rate: Float or Keras schedule.
         momentum: In [0, 1).
         l2: Factor of the penalty's gradient, at least 0: gradient + l2 · variable.
+
+    Example:
+        >>> variable = keras.Variable([2.0])
+        >>> optimizer = SGDWithL2(learning_rate=0.1, momentum=0.9, l2=0.5)
+        >>> optimizer.apply([tf.constant([0.0])], [variable])
+        >>> variable.numpy()
+        array([1.9], dtype=float32)
+
+    Reference:
+        - Thesis §5.2, weight decay.
     """
 
     def __init__(self, learning_rate, momentum, l2):

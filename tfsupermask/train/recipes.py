@@ -58,8 +58,8 @@ def resolve(config: Config, num_images: int) -> Config:
             `stop_after_epoch` beyond the recipe's `epochs`.
 
     Example:
-    >>> resolve(Config(model="conv6", dataset="cifar10"), 50_000).learning_rate
-    0.1
+        >>> resolve(Config(model="conv6", dataset="cifar10"), 50_000).learning_rate
+        0.1
     """
     defaults = dict(RECIPES[config.dataset])
     if not config.model.startswith("conv"):

@@ -19,13 +19,15 @@ from tfsupermask._files import write_json
 from tfsupermask.data import TrainBatches
 from tfsupermask.export import export_saved_model
 from tfsupermask.layers import supermask_layers
+from tfsupermask.sparsity import MaskWatch, realised_sparsity
 from tfsupermask.train import checkpoint as checkpoints
-from tfsupermask.train import metrics, pictures
+from tfsupermask.train import events, metrics, pictures
 from tfsupermask.train.build import (
     build_model,
-    named_variables,
     patches_init,
     restore,
+    set_sparsity,
+    values_of,
 )
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.config import PATCH_INITS, Config
@@ -50,8 +52,12 @@ def run(config: Config) -> dict[str, Any]:
             became infinite or NaN. What the run folder held before stays intact.
 
     Example:
-    >>> run(Config(model="conv2", dataset="digits", epochs=1))["test_top1"]
-    0.73
+        >>> mine = {"dataset": "folder", "data_dir": "my_images", "image_size": 8}
+        >>> config = Config(**mine, init="kaiming_normal", batch_size=32, epochs=1)
+        >>> summary = run(config)
+        runs/conv2-folder-prune0.5-kaiming_normal-seed0-...
+        >>> summary["epoch"]
+        1
 
     Reference:
         - Thesis §5.2.
@@ -138,6 +144,7 @@ class _Job:
             )
         seconds = time.perf_counter() - start
         self.say(f"initialised by {config.init} in {seconds:.1f} s")
+        set_sparsity(config, self.model, 0)
         state = {"init_seconds": seconds, "rows": []}
         saved = self._save(0, state)
         if self.chief:
@@ -145,21 +152,17 @@ class _Job:
         return saved
 
     def _save(self, epoch: int, state: dict[str, Any]) -> Checkpoint:
-        values = {
-            name: variable.numpy()
-            for name, variable in named_variables(self.model, self.optimizer).items()
-        }
-        saved = Checkpoint(epoch, values, state)
+        saved = Checkpoint(epoch, values_of(self.model, self.optimizer), state)
         if self.chief:
             checkpoints.save(self.folder.checkpoints, saved)
         return saved
 
     def _train(self, saved: Checkpoint, last: int) -> Checkpoint:
-        watch = metrics.MaskWatch(self.model)
+        watch = MaskWatch(self.model)
         images_per_epoch = self.batches.steps_per_epoch * self.config.batch_size
         if self.chief:
             metrics.write_csv(self.folder.metrics, saved.state["rows"])
-            events = tf.summary.create_file_writer(str(self.folder.events))
+            writer = tf.summary.create_file_writer(str(self.folder.events))
         with tqdm(
             total=self.config.epochs * images_per_epoch,
             initial=saved.epoch * images_per_epoch,
@@ -175,14 +178,18 @@ class _Job:
                 saved = self._save(epoch + 1, {**saved.state, "rows": rows})
                 if self.chief:
                     metrics.write_csv(self.folder.metrics, rows)
-                    metrics.write_events(events, row)
+                    events.write_events(writer, row)
+                    events.write_model_events(
+                        writer, self.model, epoch + 1, watch.by_weight
+                    )
                 self.say(_line(row, self.config.epochs))
-                if epoch == 0:
+                if epoch == self.config.ramp_epochs:
                     self._warn_at_chance(row)
         return saved
 
     def _train_epoch(self, epoch, watch, bar) -> dict[str, float]:
         start, total = time.perf_counter(), Totals()
+        set_sparsity(self.config, self.model, epoch)
         for some in self.loop.train_epoch(self.batches, epoch):
             total += some
             bar.update(int(some.images))
@@ -192,7 +199,7 @@ class _Job:
             "epoch": epoch + 1,
             **total.means("train_"),
             **self.loop.evaluate(self.dataset.test).means("test_"),
-            "sparsity": metrics.realised_sparsity(self.model),
+            "sparsity": realised_sparsity(self.model),
             "mask_flips": watch.flipped(),
             "learning_rate": float(self.optimizer.learning_rate),
             "seconds": seconds,
@@ -204,7 +211,7 @@ class _Job:
         error = np.sqrt(chance * (1 - chance) / len(labels))
         if row["test_top1"] <= chance + 3 * error:
             self.say(
-                f"WARNING: still at chance after an epoch: test accuracy "
+                f"WARNING: still at chance after epoch {row['epoch']}: test accuracy "
                 f"{row['test_top1']:.4f}, most frequent class {chance:.4f}; another "
                 "--init or --learning_rate may help."
             )
@@ -251,7 +258,7 @@ class _Job:
                 if name.startswith(("train_", "test_", "epoch"))
             },
             "epochs": self.config.epochs,
-            "sparsity": metrics.realised_sparsity(self.model),
+            "sparsity": realised_sparsity(self.model),
             "layer_sparsity": {
                 layer.name: layer.realised_sparsity
                 for layer in supermask_layers(self.model)

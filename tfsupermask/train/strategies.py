@@ -22,7 +22,12 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             otherwise single.
 
     Raises:
-        InputError: `"multi_worker"` without TF_CONFIG.
+        InputError: `"multi_worker"` without TF_CONFIG, or `"mirrored"` without a GPU
+            after TensorFlow has been used.
+
+    Example:
+        >>> make_strategy("single").num_replicas_in_sync
+        1
     """
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":

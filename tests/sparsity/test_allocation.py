@@ -1,0 +1,246 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask._validation import InputError
+from tfsupermask.layers import SupermaskDense, masked_weights
+from tfsupermask.ops import num_kept
+from tfsupermask.sparsity import (
+    ALLOCATIONS,
+    allocate,
+    erdos_renyi_counts,
+    global_counts,
+    realised_sparsity,
+)
+
+CONV2 = [(3, 3, 3, 64), (3, 3, 64, 64), (16384, 256), (256, 256), (256, 10)]
+SPARSITIES = (0.0, 0.3, 0.5, 0.9, 0.95, 0.999)
+
+
+def counts_of(model):
+    return [weight.num_kept for weight in masked_weights(model)]
+
+
+def naive_erdos_renyi(shapes, sparsity):
+    """Real-valued counts: whole kernels are set aside until no density exceeds 1."""
+    sizes = [math.prod(shape) for shape in shapes]
+    total = num_kept(sum(sizes), sparsity)
+    whole = set()
+    while True:
+        rest = [i for i in range(len(shapes)) if i not in whole]
+        left = total - sum(sizes[i] for i in whole)
+        unit = left / sum(sum(shapes[i]) for i in rest) if rest else 0
+        densities = {i: unit * sum(shapes[i]) / sizes[i] for i in rest}
+        too_dense = {i for i in rest if densities[i] > 1 + 1e-12}
+        if not too_dense:
+            return [
+                float(sizes[i]) if i in whole else densities[i] * sizes[i]
+                for i in range(len(shapes))
+            ]
+        whole |= too_dense
+
+
+def naive_global(ranked, sparsity):
+    """Sorts everything: the best of each kernel first, then by value, then by place."""
+    places = []
+    for number, values in enumerate(ranked):
+        keys = [
+            (math.isnan(value), -value, number, place)
+            for place, value in enumerate(np.ravel(values).tolist())
+        ]
+        keys = [(k[0], 0.0 if k[0] else k[1], *k[2:]) for k in keys]
+        best = min(keys)
+        places += [(key != best, *key) for key in keys]
+    total = max(len(ranked), num_kept(len(places), sparsity))
+    masks = [np.zeros(np.size(values)) for values in ranked]
+    for *_, number, place in sorted(places)[:total]:
+        masks[number][place] = 1
+    return masks
+
+
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_erdos_renyi_matches_the_iterative_definition(sparsity):
+    counts = erdos_renyi_counts(CONV2, sparsity)
+    sizes = [math.prod(shape) for shape in CONV2]
+    assert sum(counts) == num_kept(sum(sizes), sparsity)
+    exact = naive_erdos_renyi(CONV2, sparsity)
+    assert all(abs(c - e) < 1 for c, e in zip(counts, exact, strict=True))
+    assert all(c == n for c, n, e in zip(counts, sizes, exact, strict=True) if n == e)
+
+
+def test_erdos_renyi_on_many_random_shapes():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        shapes = [
+            tuple(rng.integers(1, 40, rng.integers(1, 5)))
+            for _ in range(rng.integers(1, 9))
+        ]
+        sparsity = float(rng.choice([0.0, rng.random(), rng.random() ** 0.1]))
+        sparsity = min(sparsity, 0.9999)
+        counts = erdos_renyi_counts(shapes, sparsity)
+        sizes = [math.prod(int(n) for n in shape) for shape in shapes]
+        assert sum(counts) == max(len(shapes), num_kept(sum(sizes), sparsity))
+        assert all(1 <= c <= n for c, n in zip(counts, sizes, strict=True))
+        exact = naive_erdos_renyi(shapes, sparsity)
+        if min(exact) >= 1:
+            assert all(abs(c - e) < 1 for c, e in zip(counts, exact, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "sparsity", "expected"),
+    [
+        # 10 weights kept, shares 2.5, 2.5, 5: the first of equals is rounded up.
+        ([(10, 10), (10, 10), (20, 20)], 1 - 10 / 600, (3, 2, 5)),
+        # 60 of 110: by shape 7 : 20 would give 15.6 of 10, so that one stays whole.
+        ([(2, 5), (10, 10)], 50 / 110, (10, 50)),
+        ([(1,), (1,), (1,)], 0.9, (1, 1, 1)),
+        # 2 of 1002, one for each; shares 2 · 2/1003 and 2 · 1001/1003 would leave none.
+        ([(1, 1, 1, 2), (1000,)], 1 - 2 / 1002, (1, 1)),
+    ],
+)
+def test_erdos_renyi_by_hand(shapes, sparsity, expected):
+    assert erdos_renyi_counts(shapes, sparsity) == expected
+
+
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+@pytest.mark.parametrize("kind", ["distinct", "ties", "extremes", "nan"])
+def test_global_counts_match_a_sort_of_everything(sparsity, kind):
+    rng = np.random.default_rng(1)
+    scales = (0.01, 1.0, 5.0, 0.5)
+    ranked = [rng.normal(scale=s, size=(7, 5, 3)) for s in scales]
+    if kind == "ties":
+        ranked = [np.round(values) for values in ranked]
+    if kind in ("extremes", "nan"):
+        for values in ranked:
+            values.flat[rng.integers(0, values.size, 60)] = -np.inf
+            values.flat[rng.integers(0, values.size, 9)] = np.inf
+    if kind == "nan":
+        ranked[0].flat[::3] = np.nan
+        ranked[2].flat[1:] = np.nan
+        ranked[3][:] = np.nan
+    expected = [int(mask.sum()) for mask in naive_global(ranked, sparsity)]
+    assert list(global_counts(ranked, sparsity)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ranked", "sparsity", "expected"),
+    [
+        ([[5, 4, 3], [2, 1, 0]], 0.5, (2, 1)),
+        ([[-5, -4, -3], [-2, -1, 0]], 0.5, (1, 2)),
+        ([[1, 1, 1], [1, 1, 1]], 0.5, (2, 1)),
+        ([[1, 2], [3, 4]], 0.0, (2, 2)),
+        ([[9, 8, 7, 6, 5], [0]], 0.8, (1, 1)),
+        ([[0.5, np.nan], [-np.inf, 0.1]], 0.25, (1, 2)),
+    ],
+)
+def test_global_counts_by_hand(ranked, sparsity, expected):
+    ranked = [np.array(values, float) for values in ranked]
+    assert global_counts(ranked, sparsity) == expected
+
+
+@pytest.mark.parametrize("values", ["tied", "close"])
+@pytest.mark.parametrize("ranking", ["magnitude", "score"])
+def test_global_masks_are_one_ranking_over_all_layers(model, ranking, values):
+    weights = masked_weights(model)
+    rng = np.random.default_rng(2)
+    for weight in weights:
+        weight.layer.ranking = ranking
+        score = rng.uniform(-1, 1, weight.score.shape)
+        score = np.sign(score) + 1e-6 * score if values == "close" else score
+        score /= np.sqrt(weight.fans[0])
+        weight.score.assign(np.round(score, 2) if values == "tied" else score)
+    allocate(model, 0.8, "global")
+    sign = abs if ranking == "magnitude" else np.positive
+    ranked = [
+        sign(weight.score.numpy().astype("float64")) * np.sqrt(weight.fans[0])
+        for weight in weights
+    ]
+    for weight, expected in zip(weights, naive_global(ranked, 0.8), strict=True):
+        np.testing.assert_array_equal(weight.mask.numpy().ravel(), expected)
+
+
+def test_global_starts_near_uniform_whatever_the_layers_sizes(model):
+    allocate(model, 0.5, "global")
+    for weight in masked_weights(model):
+        tolerance = 3 * math.sqrt(0.25 / weight.num_weights)
+        assert weight.num_kept / weight.num_weights == pytest.approx(0.5, abs=tolerance)
+
+
+@pytest.mark.parametrize("method", ALLOCATIONS)
+def test_the_whole_model_has_the_sparsity(model, method):
+    total = sum(weight.num_weights for weight in masked_weights(model))
+    for sparsity in (0.0, 0.5, 0.9):
+        allocate(model, sparsity, method)
+        if method != "uniform":
+            assert sum(counts_of(model)) == num_kept(total, sparsity)
+        assert realised_sparsity(model) == pytest.approx(sparsity, abs=5 / total)
+        for weight in masked_weights(model):
+            assert weight.mask.numpy().sum() == weight.num_kept
+
+
+def test_uniform_sets_the_very_number(model):
+    allocate(model, 0.9, "global")
+    allocate(model, 0.3)
+    assert {layer.sparsity for layer in model.layers if hasattr(layer, "ranking")} == {
+        0.3
+    }
+
+
+def test_erdos_renyi_uses_the_kernels_shapes(model):
+    allocate(model, 0.8, "erdos_renyi")
+    shapes = [tuple(weight.kernel.shape) for weight in masked_weights(model)]
+    assert counts_of(model) == list(erdos_renyi_counts(shapes, 0.8))
+    assert len(set(shapes)) == 5
+
+
+def test_compiled_functions_follow(model, images_and_labels):
+    images, _ = images_and_labels
+    traces = []
+
+    @tf.function
+    def forward(images):
+        traces.append(1)
+        return model(images, training=False)
+
+    outputs = []
+    for method in ALLOCATIONS:
+        allocate(model, 0.8, method)
+        outputs.append(forward(images).numpy())
+        np.testing.assert_allclose(outputs[-1], model(images), rtol=1e-5, atol=1e-6)
+    assert len(traces) == 1
+    assert not np.allclose(outputs[0], outputs[1])
+    assert not np.allclose(outputs[1], outputs[2])
+
+
+@pytest.mark.parametrize("method", ALLOCATIONS)
+def test_a_saved_model_keeps_its_counts(model, images_and_labels, tmp_path, method):
+    images, _ = images_and_labels
+    allocate(model, 0.8, method)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert counts_of(loaded) == counts_of(model)
+    np.testing.assert_array_equal(loaded(images), model(images))
+
+
+def test_refuses_what_it_cannot_use(model):
+    before = counts_of(model)
+    with pytest.raises(InputError, match=r"`sparsity`.*sparsity=1\.0"):
+        allocate(model, 1.0)
+    with pytest.raises(InputError, match=r"`method`.*'erdos_renyi'.*method='random'"):
+        allocate(model, 0.5, "random")
+    with pytest.raises(InputError, match="must have supermask layers"):
+        allocate(keras.Sequential([keras.layers.Dense(3)]), 0.5)
+    with pytest.raises(InputError, match=r"must be built.*layer='late'"):
+        allocate(keras.Sequential([SupermaskDense(3, name="late")]), 0.5, "global")
+    with pytest.raises(InputError, match=r"shapes=\[\]"):
+        erdos_renyi_counts([], 0.5)
+    with pytest.raises(InputError, match=r"shapes=\[\(3, 0\)\]"):
+        erdos_renyi_counts([(3, 0)], 0.5)
+    with pytest.raises(InputError, match=r"sizes=\[2, 0\]"):
+        global_counts([np.ones(2), np.ones(0)], 0.5)
+    with pytest.raises(InputError, match=r"sparsity=nan"):
+        global_counts([np.ones(2)], float("nan"))
+    assert counts_of(model) == before

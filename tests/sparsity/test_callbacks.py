@@ -1,0 +1,199 @@
+import csv
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from tfsupermask._validation import InputError
+from tfsupermask.layers import masked_weights
+from tfsupermask.ops import num_kept
+from tfsupermask.sparsity import (
+    SparsityRamp,
+    SparsitySchedule,
+    SupermaskMetrics,
+    allocate,
+    realised_sparsity,
+)
+
+RAMP = SparsityRamp(final=0.9, end_epoch=2)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Notes masks and counts at moments of training."""
+
+    def __init__(self):
+        super().__init__()
+        self.begins, self.after_batches, self.ends, self.logs = [], [], [], []
+
+    def _masks(self):
+        return [weight.mask.numpy() for weight in masked_weights(self.model)]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begins.append([w.num_kept for w in masked_weights(self.model)])
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.after_batches.append(
+            ([w.num_kept for w in masked_weights(self.model)], _scores(self.model))
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ends.append(self._masks())
+        self.logs.append(dict(logs))
+
+
+class Traced(keras.layers.Layer):
+    """Counts how often Python runs it."""
+
+    runs = 0
+
+    def call(self, inputs):
+        self.runs += 1
+        return inputs
+
+
+def _scores(model):
+    return [weight.score.numpy() for weight in masked_weights(model)]
+
+
+def fit(model, images_and_labels, callbacks, epochs=3, **options):
+    return model.fit(
+        *images_and_labels,
+        batch_size=8,
+        epochs=epochs,
+        callbacks=callbacks,
+        verbose=0,
+        shuffle=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "erdos_renyi", "global"])
+def test_counts_follow_the_schedule_from_the_epochs_first_step(
+    compiled, images_and_labels, allocation
+):
+    recorder = Recorder()
+    schedule = SparsitySchedule(RAMP, allocation)
+    fit(compiled, images_and_labels, [schedule, recorder])
+    total = sum(weight.num_weights for weight in masked_weights(compiled))
+    for epoch, (counts, masks) in enumerate(
+        zip(recorder.begins, recorder.ends, strict=True)
+    ):
+        expected = num_kept(total, RAMP(epoch))
+        assert sum(counts) == pytest.approx(
+            expected, abs=3 if allocation == "uniform" else 0
+        )
+        assert [int(mask.sum()) for mask in masks] == counts
+    assert realised_sparsity(compiled) == pytest.approx(0.9, abs=1e-3)
+
+
+def test_training_is_that_of_masks_set_by_hand(compiled, images_and_labels):
+    compiled.optimizer.build(compiled.trainable_variables)
+    variables = [*compiled.variables, *compiled.optimizer.variables]
+    start = [variable.numpy() for variable in variables]
+    fit(compiled, images_and_labels, [SparsitySchedule(RAMP, "global")], epochs=2)
+    scheduled = _scores(compiled)
+    for variable, value in zip(variables, start, strict=True):
+        variable.assign(value)
+    for epoch in range(2):
+        allocate(compiled, RAMP(epoch), "global")
+        fit(compiled, images_and_labels, [], epochs=1)
+    for one, other in zip(scheduled, _scores(compiled), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_every_batch_ranks_by_the_scores_of_that_step(compiled, images_and_labels):
+    recorder = Recorder()
+    schedule = SparsitySchedule(0.4, "global", every="batch")
+    fit(compiled, images_and_labels, [schedule, recorder], epochs=2)
+    assert len(recorder.after_batches) == 6
+    for counts, scores in recorder.after_batches:
+        for weight, score in zip(masked_weights(compiled), scores, strict=True):
+            weight.score.assign(score)
+        allocate(compiled, 0.4, "global")
+        assert [w.num_kept for w in masked_weights(compiled)] == counts
+    assert len({tuple(counts) for counts, _ in recorder.after_batches}) > 3
+
+
+def test_every_batch_moves_along_the_ramp(compiled, images_and_labels):
+    recorder = Recorder()
+    schedule = SparsitySchedule(RAMP, "erdos_renyi", every="batch")
+    fit(compiled, images_and_labels, [schedule, recorder], epochs=2)
+    total = sum(weight.num_weights for weight in masked_weights(compiled))
+    assert [sum(counts) for counts, _ in recorder.after_batches] == [
+        num_kept(total, RAMP(step / 3)) for step in range(1, 7)
+    ]
+
+
+def test_a_ramp_needs_no_retracing(model, images_and_labels):
+    traced = Traced()
+    model = keras.Sequential([keras.Input((6, 6, 2)), traced, *model.layers])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    schedule = SparsitySchedule(RAMP, "global", every="batch")
+    fit(model, images_and_labels, [schedule], epochs=1)
+    after_one_epoch = traced.runs
+    function = model.train_function
+    fit(model, images_and_labels, [schedule], epochs=4)
+    assert model.train_function is function
+    assert traced.runs == after_one_epoch
+    assert realised_sparsity(model) == pytest.approx(0.9, abs=1e-3)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_logs_have_sparsity_and_churn(model, images_and_labels, jit_compile, tmp_path):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.5), loss, jit_compile=jit_compile)
+    recorder = Recorder()
+    before = [weight.mask.numpy() for weight in masked_weights(model)]
+    callbacks = [
+        SupermaskMetrics(),
+        SparsitySchedule(RAMP, "global"),
+        keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+        recorder,
+    ]
+    run = fit(model, images_and_labels, callbacks, validation_data=images_and_labels)
+    looks = [before, *recorder.ends]
+    size = sum(mask.size for mask in before)
+    churn = [
+        sum((new != old).sum() for new, old in zip(now, then, strict=True)) / size
+        for then, now in itertools.pairwise(looks)
+    ]
+    sparsity = [1 - sum(mask.sum() for mask in masks) / size for masks in recorder.ends]
+    assert {"loss", "val_loss", "sparsity", "mask_churn"} == set(run.history)
+    np.testing.assert_allclose(run.history["mask_churn"], churn, rtol=1e-12)
+    np.testing.assert_allclose(run.history["sparsity"], sparsity, atol=1e-7)
+    assert run.history["sparsity"][0] == 0
+    assert min(churn) > 0
+    with open(tmp_path / "log.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["mask_churn"]) for row in rows] == run.history["mask_churn"]
+
+
+def test_early_stopping_sees_the_churn(model, images_and_labels):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.0), loss)
+    stop = keras.callbacks.EarlyStopping("mask_churn", mode="min", patience=1)
+    callbacks = [SupermaskMetrics(), stop]
+    run = fit(model, images_and_labels, callbacks, epochs=9)
+    assert run.history["mask_churn"] == [0.0, 0.0]
+
+
+def test_refuses_what_it_cannot_use(compiled, images_and_labels):
+    with pytest.raises(InputError, match="sparsity=1"):
+        SparsitySchedule(1)
+    with pytest.raises(InputError, match=r"sparsity='0\.5'"):
+        SparsitySchedule("0.5")
+    with pytest.raises(InputError, match="allocation='best'"):
+        SparsitySchedule(0.5, "best")
+    with pytest.raises(InputError, match="every='step'"):
+        SparsitySchedule(0.5, every="step")
+    with pytest.raises(InputError, match=r"sparsity=1\.5"):
+        fit(compiled, images_and_labels, [SparsitySchedule(lambda epoch: 1.5)])
+
+
+@pytest.mark.parametrize("callback", [SparsitySchedule(0.5), SupermaskMetrics()])
+def test_a_model_without_masks_is_refused(callback):
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="plain")
+    plain.compile("sgd", "mse")
+    with pytest.raises(InputError, match="model='plain'"):
+        plain.fit(np.ones((2, 3)), np.ones((2, 2)), callbacks=[callback], verbose=0)

@@ -1,0 +1,47 @@
+import keras
+import numpy as np
+import pytest
+
+from tfsupermask._validation import InputError
+from tfsupermask.layers import masked_weights
+from tfsupermask.sparsity import MaskWatch, realised_sparsity
+
+
+def masks_of(model):
+    return [weight.mask.numpy() for weight in masked_weights(model)]
+
+
+def test_flipped_is_the_share_of_bits_that_differ(model):
+    watch = MaskWatch(model)
+    assert watch.flipped() == 0
+    before = masks_of(model)
+    rng = np.random.default_rng(0)
+    for weight in masked_weights(model)[:3]:
+        weight.score.assign(rng.normal(size=weight.score.shape))
+    model.get_layer("classes").sparsity = 0.9
+    pairs = zip(masks_of(model), before, strict=True)
+    flips = [(new != old).sum() for new, old in pairs]
+    assert min(flips[:3]) > 0
+    assert watch.flipped() == sum(flips) / sum(mask.size for mask in before)
+    assert watch.by_weight == {
+        weight.name: count / weight.num_weights
+        for weight, count in zip(masked_weights(model), flips, strict=True)
+    }
+    assert watch.flipped() == 0
+    assert set(watch.by_weight.values()) == {0.0}
+
+
+def test_realised_sparsity_counts_all_kernels(model):
+    model.get_layer("separable").sparsity = (0.1, 0.9)
+    model.get_layer("wide").sparsity = 0.7
+    masks = masks_of(model)
+    removed = sum((mask == 0).sum() for mask in masks)
+    expected = removed / sum(mask.size for mask in masks)
+    assert realised_sparsity(model) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("measure", [realised_sparsity, MaskWatch])
+def test_a_model_without_masks_is_refused(measure):
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="plain")
+    with pytest.raises(InputError, match=r"supermask layers.*model='plain'"):
+        measure(plain)

@@ -1,0 +1,184 @@
+"""How a model's sparsity is shared out among its masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from tfsupermask._validation import check_choice, check_fraction, fail
+from tfsupermask.ops import num_kept
+from tfsupermask.sparsity.measures import built_weights
+
+ALLOCATIONS = ("uniform", "erdos_renyi", "global")
+
+
+def allocate(model: keras.Model, sparsity: float, method: str = "uniform") -> None:
+    """Sets how many weights each mask of a model keeps, `sparsity` removed in all.
+
+    Scores and kernels stay as they are, and compiled functions need no retracing. The
+    counts belong to the layers' configuration: a saved model keeps them, a file of
+    weights alone does not.
+
+    Args:
+        model: Built model with supermask layers.
+        sparsity: Fraction of all masked weights removed, in [0, 1).
+        method: `"uniform"` (default): the same fraction of every kernel.
+            `"erdos_renyi"`: by shape, see `erdos_renyi_counts`. `"global"`: by the
+            scores of this moment, see `global_counts`. There the scores, or their
+            magnitudes, whichever a layer ranks by, are compared after multiplication
+            by √fan_in: they start as U(-1/√fan_in, 1/√fan_in), and as they are, layers
+            with many inputs would lose nearly all their weights before training.
+
+    Raises:
+        InputError: An argument is out of range, or the model has no supermask layers
+            or is not built.
+
+    Example:
+        >>> model = models.build("conv2", sparsity=0.5)
+        >>> allocate(model, 0.9, "erdos_renyi")
+        >>> [model.get_layer(f"dense{i}").num_kept for i in (1, 2, 3)]
+        [409898, 12612, 2560]
+
+    Reference:
+        - Ramanujan et al., 2020, for "uniform"; see the functions for the others.
+    """
+    check_fraction("sparsity", sparsity)
+    check_choice("method", method, ALLOCATIONS)
+    weights = built_weights(model)
+    if method == "uniform":
+        for weight in weights:
+            weight.sparsity = sparsity
+        return
+    if method == "erdos_renyi":
+        shapes = [tuple(weight.kernel.shape) for weight in weights]
+        counts = erdos_renyi_counts(shapes, sparsity)
+    else:
+        counts = global_counts([_comparable(weight) for weight in weights], sparsity)
+    for weight, count in zip(weights, counts, strict=True):
+        weight.num_kept = count
+
+
+def _comparable(weight):
+    """Returns what a weight's layer ranks by, freed of the layer's size."""
+    # In double precision different scores stay different.
+    score = weight.score.numpy().astype(np.float64)
+    ranked = np.abs(score) if weight.layer.ranking == "magnitude" else score
+    return ranked * math.sqrt(weight.fans[0])
+
+
+def erdos_renyi_counts(
+    shapes: Sequence[Sequence[int]], sparsity: float
+) -> tuple[int, ...]:
+    """Returns how many weights of each kernel to keep, by the kernels' shapes alone.
+
+    The density of a kernel is proportional to the sum of its dimensions over their
+    product, so that small kernels stay denser. A kernel that would need a density above
+    1 is kept whole, one that would lose all keeps one weight, and the others make up
+    for it. Fractions are rounded by largest remainders, the first of equals upwards.
+
+    Args:
+        shapes: Shapes of the kernels, at least one, dimensions at least 1.
+        sparsity: Fraction of all weights removed, in [0, 1).
+
+    Returns:
+        One integer a kernel, in [1, its size]. They add up to
+        `num_kept(number of all weights, sparsity)`, or to the number of kernels if that
+        is more.
+
+    Raises:
+        InputError: An argument is not as above.
+
+    Example:
+        >>> erdos_renyi_counts([(3, 3, 3, 16), (3, 3, 16, 32), (2048, 10)], 0.9)
+        (30, 64, 2458)
+
+    Reference:
+        - Evci et al., 2020, "Rigging the lottery: making all tickets winners"
+          (Erdős–Rényi-kernel), after Mocanu et al., 2018.
+    """
+    check_fraction("sparsity", sparsity)
+    if not shapes or not all(min(shape, default=0) >= 1 for shape in shapes):
+        raise fail("`shapes` must be shapes of kernels, at least one.", shapes=shapes)
+    sizes = np.array([math.prod(shape) for shape in shapes])
+    total = _total_kept(sizes, sparsity)
+    wished = np.array([sum(shape) for shape in shapes], np.float64)
+    return _round_to(_scale_between(wished, 1, sizes, total), total)
+
+
+def global_counts(ranked: Sequence[np.ndarray], sparsity: float) -> tuple[int, ...]:
+    """Returns how many weights of each kernel are among the best ranked of all.
+
+    The best weight of each kernel is kept in any case. Then the highest values of all
+    kernels together are kept; among equal ones those of the earlier kernel. NaN ranks
+    below every number. A mask that keeps each kernel's own best with these counts is
+    the mask of that ranking over all kernels.
+
+    Args:
+        ranked: What each kernel's weights are ranked by, real arrays of any shape, at
+            least one, none empty.
+        sparsity: Fraction of all weights removed, in [0, 1).
+
+    Returns:
+        One integer a kernel, in [1, its size]. They add up to
+        `num_kept(number of all weights, sparsity)`, or to the number of kernels if that
+        is more.
+
+    Raises:
+        InputError: An argument is not as above.
+
+    Example:
+        >>> global_counts([np.array([0.9, 0.8, 0.7, 0.1]), np.array([0.3, 0.2])], 0.5)
+        (2, 1)
+
+    Reference:
+        - Frankle & Carbin, 2019, "The lottery ticket hypothesis", prune deep networks
+          by one ranking over all layers.
+    """
+    check_fraction("sparsity", sparsity)
+    if not ranked or not all(np.size(values) for values in ranked):
+        raise fail(
+            "`ranked` must be arrays, at least one, none empty.",
+            sizes=[np.size(values) for values in ranked],
+        )
+    sizes = np.array([np.size(values) for values in ranked])
+    places = _total_kept(sizes, sparsity) - len(sizes)
+    if not places:
+        return (1,) * len(sizes)
+    # Ascending, so partition puts the best of each kernel in front of its rest.
+    rests = [np.partition(_ascending(values), 0)[1:] for values in ranked]
+    threshold = np.partition(np.concatenate(rests), places - 1)[places - 1]
+    above = np.array([np.count_nonzero(rest < threshold) for rest in rests])
+    tied = np.array([np.count_nonzero(rest == threshold) for rest in rests])
+    taken_before = np.cumsum(tied) - tied
+    ties_kept = np.clip(places - above.sum() - taken_before, 0, tied)
+    return tuple((1 + above + ties_kept).tolist())
+
+
+def _ascending(values):
+    """Returns a flat float64 key that is smaller the better, NaN strictly last."""
+    largest = np.finfo(np.float64).max
+    key = -np.ravel(np.asarray(values, np.float64))
+    return np.nan_to_num(key, nan=np.inf, posinf=largest, neginf=-largest)
+
+
+def _total_kept(sizes, sparsity):
+    return max(len(sizes), num_kept(int(sizes.sum()), sparsity))
+
+
+def _scale_between(wished, low, high, total):
+    """Returns `wished` times the factor with which it adds up to `total`, clipped."""
+    # The sum is a piecewise linear function of the factor, and these are its corners.
+    corners = np.unique(np.concatenate([low / wished, high / wished]))
+    sums = [np.clip(corner * wished, low, high).sum() for corner in corners]
+    return np.clip(np.interp(total, sums, corners) * wished, low, high)
+
+
+def _round_to(shares, total):
+    """Rounds shares to integers with the sum `total`, by largest remainders."""
+    counts = np.floor(shares).astype(int)
+    order = np.argsort(counts - shares, kind="stable")
+    counts[order[: total - counts.sum()]] += 1
+    return tuple(counts.tolist())

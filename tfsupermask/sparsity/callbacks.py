@@ -1,0 +1,109 @@
+"""Keras callbacks for `model.fit`: sparsity that follows a plan, masks in the logs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import keras
+
+from tfsupermask._validation import check_choice, check_fraction
+from tfsupermask.sparsity.allocation import ALLOCATIONS, allocate
+from tfsupermask.sparsity.measures import MaskWatch, realised_sparsity
+
+PERIODS = ("epoch", "batch")
+
+
+class SparsitySchedule(keras.callbacks.Callback):
+    """Shares out a sparsity among a model's masks, anew every epoch or every batch.
+
+    Args:
+        sparsity: Fraction of all masked weights removed, in [0, 1): a number, or a
+            function from the epoch, counted from 0, to it, like `SparsityRamp`.
+        allocation: How it is shared out, see `allocate`: `"uniform"` (default),
+            `"erdos_renyi"` or `"global"`.
+        every: When: `"epoch"` (default), at the beginning of each; or `"batch"`, after
+            each as well. Then `"global"` ranks by the scores of every step, and the
+            function gets fractions of epochs too (whole ones in a first epoch whose
+            number of batches Keras does not know). With `steps_per_execution` above 1
+            Keras calls back after that many batches.
+
+    Raises:
+        InputError: A value is out of range; in `fit`: the model has no supermask
+            layers, or the function returns no sparsity.
+
+    Example:
+        >>> model = models.build("conv2", (8, 8, 3), sparsity=0.0)
+        >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
+        >>> ramp = SparsityRamp(final=0.9, end_epoch=2)
+        >>> callbacks = [SparsitySchedule(ramp, "global"), SupermaskMetrics()]
+        >>> images, labels = np.ones((8, 8, 8, 3)), np.zeros(8)
+        >>> run = model.fit(images, labels, epochs=3, callbacks=callbacks, verbose=0)
+        >>> [round(sparsity, 4) for sparsity in run.history["sparsity"]]
+        [0.0, 0.7875, 0.9]
+
+    Reference:
+        - Zhu & Gupta, 2017, for sparsity that rises during training.
+    """
+
+    def __init__(
+        self,
+        sparsity: float | Callable[[float], float],
+        allocation: str = "uniform",
+        every: str = "epoch",
+    ):
+        super().__init__()
+        if not callable(sparsity):
+            check_fraction("sparsity", sparsity)
+        self.sparsity = sparsity
+        self.allocation = check_choice("allocation", allocation, ALLOCATIONS)
+        self.every = check_choice("every", every, PERIODS)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Shares out the epoch's sparsity."""
+        self._epoch = epoch
+        self._allocate(epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Shares out the sparsity at the end of this batch, if every batch counts."""
+        if self.every == "batch":
+            steps = self.params.get("steps") or math.inf
+            self._allocate(self._epoch + (batch + 1) / steps)
+
+    def _allocate(self, epoch):
+        constant = not callable(self.sparsity)
+        sparsity = self.sparsity if constant else self.sparsity(epoch)
+        allocate(self.model, sparsity, self.allocation)
+
+
+class SupermaskMetrics(keras.callbacks.Callback):
+    """Adds to the logs of every epoch how sparse the masks are and how much they moved.
+
+    `sparsity` is the fraction of all masked weights that is removed, `mask_churn` the
+    fraction of mask bits that flipped since the end of the previous epoch (in the
+    first: since training began). Callbacks that read them, like `EarlyStopping`,
+    `CSVLogger` and `TensorBoard`, come later in the list; `fit` appends its `History`
+    and its progress bar itself.
+
+    Raises:
+        InputError: In `fit`: the model has no supermask layers.
+
+    Example:
+        >>> model = models.build("conv2", (8, 8, 3), sparsity=0.5)
+        >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
+        >>> stop = keras.callbacks.EarlyStopping("mask_churn", mode="min")
+        >>> images, labels = np.ones((8, 8, 8, 3)), np.zeros(8)
+        >>> callbacks = [SupermaskMetrics(), stop]
+        >>> run = model.fit(images, labels, epochs=1, callbacks=callbacks, verbose=0)
+        >>> sorted(run.history)
+        ['loss', 'mask_churn', 'sparsity']
+    """
+
+    def on_train_begin(self, logs=None):
+        """Takes the first look at the masks."""
+        self._watch = MaskWatch(self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds both numbers to the logs."""
+        logs["sparsity"] = realised_sparsity(self.model)
+        logs["mask_churn"] = self._watch.flipped()

@@ -1,0 +1,95 @@
+"""What the masks of a model look like, in numbers."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tfsupermask._validation import fail
+from tfsupermask.layers import MaskedWeight, masked_weights
+
+
+def built_weights(model: keras.Model) -> list[MaskedWeight]:
+    """Returns the masked weights of a model, which must be built and have some.
+
+    Raises:
+        InputError: There are none, or a layer is not built.
+
+    Example:
+        >>> len(built_weights(models.build("conv2")))
+        5
+    """
+    weights = masked_weights(model)
+    if not weights:
+        raise fail("`model` must have supermask layers.", model=model.name)
+    for weight in weights:
+        if not weight.layer.built:
+            raise fail(
+                "`model` must be built: give it an Input, or call it once.",
+                model=model.name,
+                layer=weight.layer.name,
+            )
+    return weights
+
+
+def realised_sparsity(model: keras.Model) -> float:
+    """Returns the fraction of all masked weights that the masks remove.
+
+    Args:
+        model: Built model with supermask layers.
+
+    Raises:
+        InputError: The model has no supermask layers or is not built.
+
+    Example:
+        >>> round(realised_sparsity(models.build("conv2", sparsity=0.7)), 4)
+        0.7
+    """
+    weights = built_weights(model)
+    kept = sum(weight.num_kept for weight in weights)
+    return 1 - kept / sum(weight.num_weights for weight in weights)
+
+
+class MaskWatch:
+    """Notices which mask bits flip between two looks at a model.
+
+    It takes its first look when it is made, and keeps one bit a weight.
+
+    Args:
+        model: Built model with supermask layers.
+
+    Attributes:
+        by_weight: For each masked weight, by its name, the fraction of its bits that
+            `flipped` last found to have flipped; at first empty.
+
+    Raises:
+        InputError: The model has no supermask layers or is not built.
+
+    Example:
+        >>> model = models.build("conv2", (8, 8, 3), sparsity=0.5)
+        >>> watch = MaskWatch(model)
+        >>> model.get_layer("dense3").sparsity = 0.0
+        >>> watch.flipped() > 0, watch.flipped()
+        (True, 0.0)
+    """
+
+    def __init__(self, model: keras.Model):
+        self._weights = built_weights(model)
+        self._bits = self._look()
+        self.by_weight: dict[str, float] = {}
+
+    def _look(self):
+        return [np.packbits(weight.mask.numpy() > 0) for weight in self._weights]
+
+    def flipped(self) -> float:
+        """Returns the fraction of all mask bits that flipped since the last look."""
+        before, self._bits = self._bits, self._look()
+        flips = [
+            int(np.bitwise_count(old ^ new).sum())
+            for old, new in zip(before, self._bits, strict=True)
+        ]
+        self.by_weight = {
+            weight.name: count / weight.num_weights
+            for weight, count in zip(self._weights, flips, strict=True)
+        }
+        return sum(flips) / sum(weight.num_weights for weight in self._weights)
