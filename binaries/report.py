@@ -1,0 +1,35 @@
+"""Writes one HTML page about a run, or about several side by side.
+
+python -m binaries.report runs/my_run
+python -m binaries.report runs/my_run runs/another --output=comparison.html
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from binaries import _program
+from tfsupermask.report import write_report
+
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "HTML file to write (default: report.html in the run's folder, of several runs in "
+    "the current one).",
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of the images (default: each run's)."
+)
+
+
+def main(argv):
+    """Writes the report and says where to."""
+    _program.require(argv, "Name at least one run folder.")
+    folder = Path(argv[0]) if len(argv) == 1 else Path()
+    print(write_report(argv, _OUTPUT.value or folder / "report.html", _DATA_DIR.value))
+
+
+if __name__ == "__main__":
+    _program.start(main)

@@ -1,0 +1,141 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tfsupermask import data
+from tfsupermask._validation import InputError
+from tfsupermask.report import collect_run
+from tfsupermask.report.collect import PICTURES
+from tfsupermask.train import load_run
+
+
+def test_a_finished_run(made, load, digits):
+    path = made["patches"]
+    run = collect_run(path, load=load)
+    summary = json.loads((path / "summary.json").read_text())
+    assert (run.epoch, len(run.rows), run.name) == (3, 3, "patches")
+    assert run.summary == summary
+    assert run.last["test_top1"] == summary["test_top1"]
+    assert run.train_seconds == pytest.approx(summary["train_seconds"])
+    assert run.class_names == digits.class_names
+    assert run.begun <= run.written
+    assert run.init.layers[0].num_patches == 500
+    assert set(run.pictures) == set(PICTURES)
+    assert run.pictures["first_layer"].startswith(b"\x89PNG")
+    assert set(run.filters) == {"kernel", "mask", "kernel_times_mask"}
+
+
+def test_masks_are_those_of_the_last_epoch(made, load):
+    run = collect_run(made["patches"], load=load)
+    model = load_run(made["patches"]).model
+    for mask in run.masks:
+        layer, _, _ = mask.name.partition("/")
+        bits = model.get_layer(layer).mask.numpy().ravel() == 1
+        np.testing.assert_array_equal(mask.bits, np.packbits(bits))
+    assert run.num_kept / run.num_weights == pytest.approx(0.3, abs=1e-3)
+
+
+def test_predictions_repeat_the_runs_own_accuracy(made, load):
+    for path in made.values():
+        run = collect_run(path, load=load)
+        totals = run.predictions.totals.means("test_")
+        for name, value in totals.items():
+            assert value == pytest.approx(run.last[name], rel=1e-5)
+        assert np.trace(run.predictions.confusion) == run.predictions.totals.top1
+        assert run.no_predictions == ""
+
+
+def test_an_unfinished_run(made, load):
+    run = collect_run(made["kaiming"], load=load)
+    assert (run.epoch, run.config.epochs, len(run.rows)) == (1, 3, 1)
+    assert run.init is None
+
+
+def test_a_run_that_was_killed_has_its_metrics_only(folder, load):
+    for name in ("summary.json", "init.json"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "pictures")
+    run = collect_run(folder, load=load)
+    assert (run.epoch, len(run.rows), run.summary) == (3, 3, {})
+    assert (run.init, run.pictures) == (None, {})
+
+
+def test_what_is_newer_or_older_than_the_checkpoint_is_left_out(folder, load):
+    (folder / "checkpoints" / "epoch_00003.npz").unlink()
+    run = collect_run(folder, load=load)
+    assert (run.epoch, [row["epoch"] for row in run.rows]) == (2, [1, 2])
+    assert run.summary == {}
+
+
+def test_before_the_first_epoch_there_are_no_metrics(folder, load):
+    (folder / "metrics.csv").unlink()
+    run = collect_run(folder, load=load)
+    assert (run.rows, run.last, run.train_seconds) == ([], {}, 0)
+
+
+def test_images_that_cannot_be_had_are_done_without(made):
+    def load(*args):
+        raise data.DataNotFoundError("They are at /home/somebody.")
+
+    with pytest.warns(UserWarning, match="could not be read. They are at") as caught:
+        run = collect_run(made["patches"], load=load)
+    assert len(caught) == 1
+    assert run.predictions is None
+    assert run.no_predictions == "The images of digits could not be read."
+
+
+def test_other_images_are_done_without(made, digits):
+    images = digits.test.images.copy()
+    images[0, 0, 0, 0] ^= 1
+    test = data.Split(images, digits.test.labels)
+    other = data.Dataset("digits", digits.train, test, digits.class_names, False)
+    with pytest.warns(UserWarning, match="not the run's own"):
+        run = collect_run(made["patches"], load=lambda *args: other)
+    assert run.predictions is None
+
+
+@pytest.mark.parametrize(("given", "asked"), [(None, None), ("there", "there")])
+def test_images_are_looked_for_where_it_is_said(made, digits, given, asked):
+    calls = []
+    collect_run(made["patches"], given, lambda *args: calls.append(args) or digits)
+    assert calls == [("digits", asked, None)]
+
+
+@pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])
+def test_what_is_no_run_is_refused(tmp_path, what):
+    path = tmp_path / "x"
+    if what == "a file":
+        path.write_text("x")
+    elif what == "an empty folder":
+        path.mkdir()
+    with pytest.raises(InputError, match=r"`path` must be the folder of a run.*x'"):
+        collect_run(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "{"),
+        ("config.json", '{"config": {}}'),
+        ("config.json", '{"config": {"colour": "blue"}, "data": {}}'),
+        ("config.json", "[]"),
+        ("metrics.csv", "epoch,test_top1\n1,good\n"),
+        ("metrics.csv", "a,b\n1,2\n"),
+        ("metrics.csv", "epoch,test_top1\n1,2,3\n"),
+        ("metrics.csv", "epoch,test_top1\n1,0.5\n"),
+        ("summary.json", "12"),
+        ("summary.json", "{}"),
+        ("init.json", '{"layers": [{}], "skipped": {}}'),
+        ("init.json", "null"),
+        ("config.json", b"\xff\xfe"),
+    ],
+)
+def test_damaged_files_are_refused_in_one_sentence(folder, load, file, content):
+    content = content if isinstance(content, bytes) else content.encode()
+    (folder / file).write_bytes(content)
+    with pytest.raises(InputError, match=r"must be whole and of this program") as error:
+        collect_run(folder, load=load)
+    assert "\n" not in str(error.value)
+    assert f"path={str(folder)!r}" in str(error.value)

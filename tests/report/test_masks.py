@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from tfsupermask import models
+from tfsupermask.layers import masked_weights
+from tfsupermask.report.masks import agreement, mask_facts, same_architecture
+
+
+def weights(sparsity, seed, name="conv2"):
+    return masked_weights(models.build(name, (8, 8, 3), sparsity=sparsity, seed=seed))
+
+
+def facts(*args):
+    return tuple(map(mask_facts, weights(*args)))
+
+
+def test_facts_are_those_of_scores_and_mask(rng):
+    for weight in weights(0.7, 0):
+        weight.score.assign(rng.normal(0.1, 1, weight.score.shape))
+        mask = mask_facts(weight)
+        scores, bits = weight.score.numpy(), weight.mask.numpy() == 1
+        assert (mask.name, mask.shape) == (weight.name, scores.shape)
+        assert (mask.num_kept, mask.num_weights) == (bits.sum(), bits.size)
+        assert mask.kept == bits.mean()
+        unpacked = np.unpackbits(mask.bits, count=bits.size).astype(bool)
+        np.testing.assert_array_equal(unpacked, bits.ravel())
+        assert mask.score_mean == pytest.approx(scores.mean(), abs=1e-5)
+        assert mask.score_std == pytest.approx(scores.std(), rel=1e-5)
+        assert mask.score_range == (scores.min(), scores.max())
+
+
+def test_histograms_count_all_and_kept(rng):
+    weight = weights(0.7, 0)[0]
+    weight.score.assign(rng.normal(size=weight.score.shape))
+    counts, kept = mask_facts(weight).histogram
+    scores, bits = weight.score.numpy(), weight.mask.numpy() == 1
+    low, high = scores.mean() - 3 * scores.std(), scores.mean() + 3 * scores.std()
+    edges = np.linspace(low, high, 41)
+    edges[[0, -1]] = -np.inf, np.inf
+    for bin in (0, 5, 20, 38, 39):
+        inside = (scores >= edges[bin]) & (scores < edges[bin + 1])
+        assert counts[bin] == inside.sum()
+        assert kept[bin] == (inside & bits).sum()
+    assert counts[0] > 0
+    assert (counts.sum(), kept.sum()) == (bits.size, bits.sum())
+
+
+def test_scores_that_are_all_equal_have_facts():
+    weight = weights(0.5, 0)[0]
+    weight.score.assign(np.zeros(weight.score.shape))
+    assert mask_facts(weight).histogram.sum(axis=1).tolist() == [1728, 864]
+
+
+def test_agreement_counts_equal_bits():
+    a, b = facts(0.5, 0), facts(0.7, 1)
+    masks = [
+        np.concatenate([w.mask.numpy().ravel() for w in weights(*args)])
+        for args in ((0.5, 0), (0.7, 1))
+    ]
+    found = agreement(a, b)
+    assert found.measured == pytest.approx(np.mean(masks[0] == masks[1]), abs=1e-12)
+    assert found.chance == pytest.approx(0.5, abs=1e-4)
+    assert abs(found.measured - found.chance) < 0.02
+
+
+def test_chance_is_of_independent_masks_as_sparse():
+    assert agreement(facts(0.9, 0), facts(0.8, 1)).chance == pytest.approx(
+        0.9 * 0.8 + 0.1 * 0.2, abs=1e-3
+    )
+
+
+def test_masks_agree_with_themselves():
+    assert agreement(facts(0.7, 3), facts(0.7, 3)).measured == 1
+
+
+def test_architectures_are_told_apart_by_names_and_shapes():
+    assert same_architecture(facts(0.5, 0), facts(0.9, 1))
+    assert not same_architecture(facts(0.5, 0), facts(0.5, 0, "conv4"))
+    assert not same_architecture(facts(0.5, 0), facts(0.5, 0)[:-1])

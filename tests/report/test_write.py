@@ -1,0 +1,85 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tfsupermask import data
+from tfsupermask._validation import InputError
+from tfsupermask.report import write, write_report
+
+
+@pytest.fixture
+def small_digits(monkeypatch, digits):
+    calls = []
+    monkeypatch.setattr(data, "load", lambda *args: calls.append(args) or digits)
+    return calls
+
+
+def test_a_file_is_written_with_its_folder(made, small_digits, tmp_path):
+    output = tmp_path / "new" / "report.html"
+    assert write_report(list(made.values()), output) == output
+    assert "<h1>2 runs side by side</h1>" in output.read_text("utf-8")
+    assert [file.name for file in output.parent.iterdir()] == ["report.html"]
+    assert len(small_digits) == 1
+
+
+def test_an_older_file_survives_a_failure(made, small_digits, tmp_path, monkeypatch):
+    output = tmp_path / "report.html"
+    output.write_text("older")
+    with pytest.raises(InputError, match="folder of a run"):
+        write_report([made["patches"], tmp_path], output)
+    monkeypatch.setattr(write, "render", lambda runs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_report([made["patches"]], output)
+    assert output.read_text() == "older"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_bad_arguments_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"at least one run folder.*paths=\[\]"):
+        write_report([], tmp_path / "report.html")
+    with pytest.raises(InputError, match="must be a file, not a folder"):
+        write_report(["x"], tmp_path)
+
+
+def test_a_name_that_is_not_unicode(folder, small_digits, tmp_path):
+    path = folder.rename(folder.with_name("run \udcff"))
+    text = write_report([path], tmp_path / "r.html").read_text("utf-8")
+    assert "run ?</title>" in text
+
+
+def start(*arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, "-m", "binaries.report", *map(str, arguments)],
+        cwd=cwd,
+        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_program(made, folder, tmp_path):
+    started = [
+        start(folder, cwd=tmp_path),
+        start(made["patches"], made["kaiming"], cwd=tmp_path),
+        start(tmp_path / "nothing", cwd=tmp_path),
+    ]
+    ends = [
+        (*process.communicate(timeout=300), process.returncode) for process in started
+    ]
+    for (out, err, code), path in zip(
+        ends, (folder / "report.html", "report.html"), strict=False
+    ):
+        assert (out, code) == (f"{path}\n", 0)
+        # The embedded digits are larger than those that the runs were trained on.
+        assert err.startswith("warning: The report goes without test images.")
+        assert len(err.splitlines()) == 1
+        text = (tmp_path / path).read_text("utf-8")
+        assert "Left out. The images of digits that were found are not" in text
+    out, err, code = ends[2]
+    (line,) = err.splitlines()
+    assert (out, code) == ("", 1)
+    assert line.startswith("error: `path` must be the folder of a run.")
+    assert str(tmp_path / "nothing") in line

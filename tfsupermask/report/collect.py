@@ -1,0 +1,219 @@
+"""Reading what a run's folder holds, for a report."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfsupermask import data
+from tfsupermask._validation import InputError, fail
+from tfsupermask.data import Dataset
+from tfsupermask.init import LayerReport, PatchesInitReport
+from tfsupermask.layers import masked_weights
+from tfsupermask.report.masks import MaskFacts, mask_facts
+from tfsupermask.report.predictions import Predictions, predict
+from tfsupermask.train import Config, LoadedRun, RunFolder, load_run
+from tfsupermask.train.events import filter_pictures, first_convolution
+from tfsupermask.train.folder import fingerprint
+from tfsupermask.train.metrics import COLUMNS
+
+PICTURES = ("boxes_and_patches", "first_layer")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A run as a report tells it.
+
+    Attributes:
+        path: Its folder.
+        config: Its resolved configuration.
+        epoch: Number of epochs done.
+        class_names: One name a class.
+        data_sha256: Fingerprint of its images.
+        rows: One dict of metrics an epoch done, see `tfsupermask.train.metrics`.
+        summary: `summary.json`; empty if it is missing or of an earlier epoch.
+        begun: When its folder was made.
+        written: When its last epoch was.
+        masks: The facts of each mask after the last epoch.
+        filters: Pictures of the first convolution, uint8 (height, width, 3), by name.
+        init: What PatchesInit did, or `None`.
+        pictures: PNG files' contents by name, of those in `PICTURES` that are there.
+        predictions: What the model says of the test images, or `None`.
+        no_predictions: Why there are none, a sentence.
+
+    Example:
+        >>> run = collect_run("runs/my_run")
+        >>> run.name, run.epoch, run.config.init, len(run.masks)
+        ('my_run', 1, 'kaiming_normal', 5)
+    """
+
+    path: Path
+    config: Config
+    epoch: int
+    class_names: tuple[str, ...]
+    data_sha256: str
+    rows: list[dict[str, float]]
+    summary: dict[str, Any]
+    begun: datetime.datetime
+    written: datetime.datetime
+    masks: tuple[MaskFacts, ...]
+    filters: dict[str, np.ndarray]
+    init: PatchesInitReport | None
+    pictures: dict[str, bytes]
+    predictions: Predictions | None
+    no_predictions: str
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return self.path.resolve().name
+
+    @property
+    def num_weights(self) -> int:
+        """Number of masked weights."""
+        return sum(mask.num_weights for mask in self.masks)
+
+    @property
+    def num_kept(self) -> int:
+        """Number of those that the masks keep."""
+        return sum(mask.num_kept for mask in self.masks)
+
+    @property
+    def last(self) -> dict[str, float]:
+        """Metrics of the last epoch; empty before the first."""
+        return self.rows[-1] if self.rows else {}
+
+    @property
+    def train_seconds(self) -> float:
+        """Seconds of training."""
+        return sum(row["seconds"] for row in self.rows)
+
+
+def collect_run(
+    path: str | Path,
+    data_dir: str | None = None,
+    load: Callable[..., Dataset] = data.load,
+) -> Run:
+    """Reads a run folder; if its images can be found, classifies the test images.
+
+    A warning says if they cannot, or are not those that the run was trained on.
+
+    Args:
+        path: The folder of a finished or unfinished run.
+        data_dir: Folder of the images. Defaults to the run's.
+        load: Loads a dataset, as `tfsupermask.data.load` does.
+
+    Returns:
+        What a report needs to know.
+
+    Raises:
+        InputError: The folder holds no run, or one that cannot be read.
+
+    Example:
+        >>> collect_run("runs/my_run").predictions.confusion.shape
+        (3, 3)
+    """
+    try:
+        return _collect(RunFolder(Path(path)), data_dir, load)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise fail(
+            f"The run's files must be whole and of this program ({error}).",
+            path=str(path),
+        ) from error
+
+
+def _collect(folder, data_dir, load):
+    loaded = load_run(folder.root)
+    sha256 = json.loads(folder.config.read_text())["data"]["sha256"]
+    first = first_convolution(loaded.model)
+    told = Run(
+        path=folder.root,
+        config=loaded.config,
+        epoch=loaded.epoch,
+        class_names=loaded.class_names,
+        data_sha256=sha256,
+        rows=_rows(folder, loaded.epoch),
+        summary=_summary(folder, loaded.epoch),
+        begun=_time(folder.config),
+        written=_time(max(folder.checkpoints.glob("epoch_*.npz"))),
+        masks=tuple(mask_facts(weight) for weight in masked_weights(loaded.model)),
+        filters={} if first is None else filter_pictures(first),
+        init=_init(folder),
+        pictures=_pictures(folder),
+        predictions=None,
+        no_predictions="",
+    )
+    predictions, reason = _predict(loaded, sha256, data_dir, load)
+    return dataclasses.replace(told, predictions=predictions, no_predictions=reason)
+
+
+def _rows(folder, epoch):
+    if not folder.metrics.is_file():
+        return []
+    with open(folder.metrics, newline="") as file:
+        rows = [
+            {name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)
+        ]
+    return [row for row in rows if row["epoch"] <= epoch]
+
+
+def _summary(folder, epoch):
+    if not folder.summary.is_file():
+        return {}
+    summary = json.loads(folder.summary.read_text())
+    return summary if summary["epoch"] == epoch else {}
+
+
+def _time(path):
+    return datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+
+
+def _init(folder):
+    if not folder.init_report.is_file():
+        return None
+    report = json.loads(folder.init_report.read_text())
+    fields = {field.name for field in dataclasses.fields(LayerReport)}
+    layers = (
+        LayerReport.from_dict({name: layer[name] for name in fields})
+        for layer in report["layers"]
+    )
+    return PatchesInitReport(tuple(layers), dict(report["skipped"]))
+
+
+def _pictures(folder):
+    files = {name: folder.pictures / f"{name}.png" for name in PICTURES}
+    return {name: file.read_bytes() for name, file in files.items() if file.is_file()}
+
+
+def _predict(
+    loaded: LoadedRun, sha256: str, data_dir: str | None, load: Callable[..., Dataset]
+) -> tuple[Predictions | None, str]:
+    config = loaded.config
+    try:
+        dataset = load(config.dataset, data_dir or config.data_dir, config.image_size)
+    except InputError as error:
+        reason, detail = (
+            f"The images of {config.dataset} could not be read.",
+            f" {error}",
+        )
+    else:
+        if fingerprint(dataset) == sha256:
+            return predict(loaded, dataset), ""
+        reason, detail = (
+            f"The images of {config.dataset} that were found are not the run's own.",
+            "",
+        )
+    warnings.warn(
+        f"The report goes without test images. {reason}{detail}", stacklevel=2
+    )
+    return None, reason

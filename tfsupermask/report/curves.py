@@ -1,0 +1,67 @@
+"""Which curves of training a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from tfsupermask.report.charts import Series, line_chart
+from tfsupermask.report.collect import Run
+
+_TOLERANCE = 1e-3  # of sparsity: rounding in small layers is no change
+
+
+def run_curves(run: Run) -> dict[str, Markup]:
+    """Returns the charts of one run by their titles; none before the first epoch."""
+    charts = {
+        "Cross-entropy / nats": [
+            _series(run, "train", "train_loss"),
+            _series(run, "test", "test_loss"),
+        ],
+        "Top-1 accuracy / %": [
+            _series(run, "train", "train_top1", 100),
+            _series(run, "test", "test_top1", 100),
+        ],
+        "Mask bits flipped in the epoch / %": [
+            _series(run, "flips", "mask_flips", 100)
+        ],
+    }
+    if _varies([run]):
+        charts["Weights removed / %"] = [_series(run, "removed", "sparsity", 100)]
+    return _draw(charts)
+
+
+def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Markup]:
+    """Returns the charts of several runs on common axes by their titles."""
+    columns = {
+        "Test cross-entropy / nats": ("test_loss", 1),
+        "Test top-1 accuracy / %": ("test_top1", 100),
+        "Mask bits flipped in the epoch / %": ("mask_flips", 100),
+    }
+    if _varies(runs):
+        columns["Weights removed / %"] = ("sparsity", 100)
+    return _draw(
+        {
+            title: [
+                _series(run, letter, *column)
+                for run, letter in zip(runs, letters, strict=True)
+            ]
+            for title, column in columns.items()
+        }
+    )
+
+
+def _series(run, label, column, factor=1):
+    points = ((row["epoch"], factor * row[column]) for row in run.rows)
+    return Series(label, tuple(points))
+
+
+def _varies(runs):
+    values = [[row["sparsity"] for row in run.rows] for run in runs]
+    return any(each and max(each) - min(each) > _TOLERANCE for each in values)
+
+
+def _draw(charts):
+    drawn = {title: line_chart(title, series) for title, series in charts.items()}
+    return {title: chart for title, chart in drawn.items() if chart}

@@ -1,0 +1,76 @@
+"""Numbers as text."""
+
+from __future__ import annotations
+
+import math
+
+_NONE = "–"
+_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    r"""Returns a fraction in percent; a dash for `None` and NaN.
+
+    Example:
+        >>> percent(0.901, 0), percent(float("nan"))
+        ('90\xa0%', '–')
+    """
+    if fraction is None or not math.isfinite(fraction):
+        return _NONE
+    return f"{100 * fraction:.{digits}f}{_SPACE}%"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """Returns a number with thousands set apart; a dash for `None` and NaN.
+
+    Example:
+        >>> number(1234567), number(0.5, 3)
+        ('1,234,567', '0.500')
+    """
+    if value is None or math.isnan(value):
+        return _NONE
+    return f"{value:,.{digits}f}"
+
+
+def significant(value: float) -> str:
+    """Returns a number with three significant digits.
+
+    Example:
+        >>> significant(0.05), significant(-12.0), significant(123)
+        ('0.0500', '−12.0', '123')
+    """
+    return f"{value:#.3g}".rstrip(".").replace("-", "−")
+
+
+def duration(seconds: float | None) -> str:
+    r"""Returns a time in its two largest units; a dash for `None`.
+
+    Example:
+        >>> duration(9.94), duration(125), duration(7300)
+        ('9.9\xa0s', '2\xa0min 5\xa0s', '2\xa0h 1\xa0min')
+    """
+    if seconds is None:
+        return _NONE
+    if seconds < 59.95:
+        return f"{seconds:.1f}{_SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}{_SPACE}h {minutes}{_SPACE}min"
+
+
+def general(value: object) -> str:
+    """Returns a setting's value as a person writes it.
+
+    Example:
+        >>> general(None), general(True), general(0.0001), general("conv2")
+        ('–', 'yes', '0.0001', 'conv2')
+    """
+    if value is None:
+        return _NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

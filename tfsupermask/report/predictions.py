@@ -1,0 +1,96 @@
+"""What a model says of test images: confusions, and errors that it is sure of."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfsupermask.data import Dataset, Split
+from tfsupermask.train import LoadedRun, Totals, evaluate
+
+_MAX_MISTAKES = 18
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mistake:
+    """A test image that the model takes for something else.
+
+    Attributes:
+        image: uint8 (height, width, 3).
+        label: Its class.
+        predicted: The class that the model takes it for.
+        probability: The probability that the model gives to `predicted`.
+    """
+
+    image: np.ndarray
+    label: int
+    predicted: int
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model says of a test split.
+
+    Attributes:
+        totals: Loss and hits over the split.
+        confusion: int64 (classes, classes), numbers of images by true class (row) and
+            predicted class (column).
+        mistakes: The wrong predictions of the highest probability, highest first.
+    """
+
+    totals: Totals
+    confusion: np.ndarray
+    mistakes: tuple[Mistake, ...]
+
+    @property
+    def class_accuracies(self) -> np.ndarray:
+        """Fraction of each class's images that are right; NaN for a class of none."""
+        with np.errstate(invalid="ignore"):
+            return np.diag(self.confusion) / self.confusion.sum(axis=1)
+
+    @property
+    def confused_pairs(self) -> list[tuple[int, int, int]]:
+        """(true class, predicted class, images), the most frequent confusion first."""
+        wrong = self.confusion * (1 - np.eye(len(self.confusion), dtype=np.int64))
+        order = np.argsort(-wrong, axis=None, kind="stable")
+        pairs = np.stack(np.unravel_index(order, wrong.shape), axis=1).tolist()
+        return [(t, p, int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
+
+
+def predict(run: LoadedRun, dataset: Dataset) -> Predictions:
+    """Returns what a run's model says of the test images of its dataset."""
+    totals, logits = _evaluate(run, dataset.test)
+    labels = dataset.test.labels
+    predicted = logits.argmax(axis=1)
+    confusion = np.zeros((dataset.num_classes,) * 2, np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    return Predictions(totals, confusion, _worst(dataset.test, logits, predicted))
+
+
+def _evaluate(run, split):
+    forward = tf.function(lambda images: run.model(images, training=False))
+    batches = []
+
+    def logits_of(images):
+        batches.append(forward(run.normalise(images)).numpy())
+        return batches[-1]
+
+    totals = evaluate(logits_of, split)
+    return totals, np.concatenate(batches)[: len(split)]
+
+
+def _worst(split: Split, logits, predicted) -> tuple[Mistake, ...]:
+    probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    best = probabilities[np.arange(len(predicted)), predicted]
+    wrong = np.flatnonzero(predicted != split.labels)
+    order = wrong[np.argsort(-best[wrong], kind="stable")][:_MAX_MISTAKES]
+    return tuple(
+        Mistake(
+            split.images[i], int(split.labels[i]), int(predicted[i]), float(best[i])
+        )
+        for i in order
+    )
