@@ -14,11 +14,12 @@ ALLOWED["models"] = GROUND | {"ops", "layers"}
 ALLOWED["patches"] = GROUND
 ALLOWED["init"] = GROUND | {"ops", "layers", "patches"}
 ALLOWED["data"] = GROUND
-ALLOWED["export"] = GROUND | {"layers"}
-ALLOWED["train"] = GROUND | {
-    *("ops", "layers", "models", "patches", "init", "data", "export")
-}
-ALLOWED["experiments"] = ALLOWED["train"] | {"train"}
+ALLOWED["sparsity"] = GROUND | {"ops", "layers"}
+ALLOWED["tickets"] = GROUND | {"ops", "layers"}
+ALLOWED["conversion"] = GROUND | {"ops", "layers", "init", "sparsity"}
+ALLOWED["export"] = GROUND | {"layers", "conversion", "tickets"}
+ALLOWED["train"] = GROUND | set(ALLOWED)
+ALLOWED["report"] = GROUND | set(ALLOWED)
 
 FRAMEWORKS = {"tensorflow", "keras", "tensorflow_datasets"}
 
