@@ -15,6 +15,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     Args:
         path: The file; its folder must exist.
         write: Function that writes the content to an open binary file.
+
+    Raises:
+        OSError: The file cannot be written. It holds its old content then, as it does
+            when `write` raises an error of its own.
+
+    Example:
+        >>> from pathlib import Path
+        >>> write_atomically(Path("notes.txt"), lambda file: file.write(b"all of it"))
+        >>> Path("notes.txt").read_text()
+        'all of it'
     """
     aside = path.with_name(path.name + ".partial")
     with open(aside, "wb") as file:
@@ -30,6 +40,23 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, atomically."""
+    """Writes `value` as indented JSON, atomically.
+
+    Args:
+        path: The file; its folder must exist.
+        value: What JSON can hold.
+
+    Raises:
+        OSError: The file cannot be written. It holds its old content then.
+        TypeError: `value` holds what JSON cannot.
+
+    Example:
+        >>> from pathlib import Path
+        >>> write_json(Path("result.json"), {"accuracy": 0.96})
+        >>> print(Path("result.json").read_text(), end="")
+        {
+          "accuracy": 0.96
+        }
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))

@@ -37,9 +37,9 @@ def load(
     Args:
         name: one of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`,
             `"tiny_imagenet"`.
-        data_dir: where its files are; a leading `~` is the user's home. What `None`
-            means, and whether it is needed, depends on the dataset: see the `load` of
-            its module.
+        data_dir: where its files are; a leading `~` is the user's home. What the
+            default `None` means, and whether a folder is needed, depends on the
+            dataset: see the `load` of its module.
         image_size: integer, the side of the images in pixels. Only `"folder"` has a
             choice, by default 64; the others accept no number but their own, 64 for
             `"tiny_imagenet"` and else 32.
@@ -53,10 +53,9 @@ def load(
             not what the dataset comes in.
 
     Example:
-    ```python
-    dataset = tfsupermask.data.load("cifar10", data_dir="~/tensorflow_datasets")
-    images, labels = dataset.train.images, dataset.train.labels
-    ```
+        >>> dataset = load("digits")
+        >>> dataset.train.images.shape, dataset.num_classes
+        ((1433, 32, 32, 3), 10)
     """
     loader = _LOADERS[check_choice("name", name, NAMES)]
     if data_dir is not None:

@@ -36,9 +36,9 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> np.ndarray:
         InputError: if an argument is not such an integer.
 
     Example:
-    ```python
-    order = epoch_order(50_000, seed=0, epoch=3)
-    ```
+        >>> order = epoch_order(50_000, seed=0, epoch=3)
+        >>> len(order), bool((order == epoch_order(50_000, seed=0, epoch=4)).all())
+        (50000, False)
     """
     num_images = check_integer("num_images", num_images)
     return _generator(seed, epoch, _ORDER_STREAM).permutation(num_images)
@@ -53,6 +53,13 @@ class Augmentation:
             in [-padding, padding], negative where it starts in the padding.
         columns: int32 array of shape `[n]`, likewise.
         flips: bool array of shape `[n]`, whether the crop is then mirrored.
+
+    Example:
+        >>> augmentation = Augmentation.draw(
+        ...     50_000, seed=0, epoch=3, padding=4, horizontal_flip=True
+        ... )
+        >>> int(augmentation.rows.min()), int(augmentation.rows.max())
+        (-4, 4)
     """
 
     rows: np.ndarray
@@ -84,9 +91,9 @@ class Augmentation:
             InputError: if an integer is out of its range.
 
         Example:
-        ```python
-        augmentation = Augmentation.draw(50_000, 0, 3, 4, horizontal_flip=True)
-        ```
+            >>> Augmentation.draw(3, seed=0, epoch=0, padding=0, horizontal_flip=False)
+            Augmentation(rows=array([0, 0, 0], dtype=int32), columns=array([0, 0, 0],
+            dtype=int32), flips=array([False, False, False]))
         """
         num_images = check_integer("num_images", num_images)
         padding = check_integer("padding", padding)
@@ -119,13 +126,19 @@ class TrainBatches:
             the number of images.
 
     Example:
-    ```python
-    batches = TrainBatches(
-        dataset.train, 128, seed=0, padding=dataset.crop_padding, horizontal_flip=True
-    )
-    for step in range(batches.steps_per_epoch):
-        images, labels = batches.chunk(epoch=0, first_step=step, num_steps=1)
-    ```
+        >>> dataset = data.load("digits")
+        >>> batches = TrainBatches(
+        ...     dataset.train, batch_size=64, seed=0, padding=dataset.crop_padding,
+        ...     horizontal_flip=dataset.horizontal_flip,
+        ... )
+        >>> batches.steps_per_epoch
+        22
+        >>> images, labels = batches.chunk(epoch=0, first_step=0, num_steps=5)
+        >>> images.shape, labels.shape
+        ((5, 64, 32, 32, 3), (5, 64))
+
+    Reference:
+        - Thesis §5.2, crop-4 and flip.
     """
 
     def __init__(
@@ -176,7 +189,7 @@ class TrainBatches:
             first_step: integer in [0, steps_per_epoch).
             num_steps: integer of at least 1, ending within the epoch.
             first_position: integer in [0, batch_size), the first image of each batch
-                to return. A worker gives the start of its share.
+                to return. A worker gives the start of its share. Defaults to 0.
             num_positions: integer of at least 1, ending within the batch, how many
                 images of each batch to return. Defaults to all from `first_position`.
 
@@ -186,6 +199,13 @@ class TrainBatches:
 
         Raises:
             InputError: if steps or positions are not all there.
+
+        Example:
+            >>> split = data.load("digits").train
+            >>> batches = TrainBatches(split, 64, 0, padding=4, horizontal_flip=False)
+            >>> images, labels = batches.chunk(0, 0, num_steps=5, first_position=32)
+            >>> images.shape, labels.shape
+            ((5, 32, 32, 32, 3), (5, 32))
         """
         epoch = check_integer("epoch", epoch)
         _check_first("step", first_step, self.steps_per_epoch)
@@ -256,10 +276,10 @@ def eval_chunks(
         InputError: if `batch_size` is no such integer.
 
     Example:
-    ```python
-    for images, labels, weights in eval_chunks(dataset.test, 256):
-        correct += np.sum(weights * (predict(images) == labels))
-    ```
+        >>> for images, labels, weights in eval_chunks(data.load("digits").test, 256):
+        ...     print(images.shape, int(weights.sum()))
+        (256, 32, 32, 3) 256
+        (256, 32, 32, 3) 108
     """
     batch_size = check_integer("batch_size", batch_size, 1)
     return _eval_chunks(split, batch_size)

@@ -26,6 +26,11 @@ class Split:
 
     Raises:
         InputError: if a shape or a dtype is another.
+
+    Example:
+        >>> split = Split(np.zeros((2, 32, 32, 3), np.uint8), np.array([3, 8]))
+        >>> len(split)
+        2
     """
 
     images: np.ndarray
@@ -68,10 +73,12 @@ class Dataset:
             no class name.
 
     Example:
-    ```python
-    dataset = tfsupermask.data.load("digits")
-    normalized = (dataset.test.images / 255 - dataset.mean) / dataset.std
-    ```
+        >>> images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
+        >>> split = Split(images, np.arange(10) % 2)
+        >>> mine = Dataset("mine", split, split, ("cat", "dog"), horizontal_flip=True)
+        >>> normalised = (images / 255 - mine.mean) / mine.std
+        >>> f"{normalised.std():.3f}"
+        '1.000'
     """
 
     name: str

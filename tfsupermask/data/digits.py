@@ -26,7 +26,7 @@ def load(
     Args:
         data_dir: ignored, as there is nothing to read; accepted so that a program's
             `--data_dir` may stay when only the dataset changes.
-        image_size: integer, `None` or 32.
+        image_size: integer, `None` (default) or 32.
 
     Returns:
         The `Dataset`; digits are not mirrored in training.
@@ -35,10 +35,13 @@ def load(
         InputError: if `image_size` is another number than 32.
 
     Example:
-    ```python
-    dataset = tfsupermask.data.load("digits")
-    dataset.train.images.shape  # (1433, 32, 32, 3)
-    ```
+        >>> dataset = data.load("digits")
+        >>> dataset.train.images.shape, dataset.test.images.shape
+        ((1433, 32, 32, 3), (364, 32, 32, 3))
+
+    Reference:
+        - `sklearn.datasets.load_digits`, the test set of "Optical recognition of
+          handwritten digits", Alpaydin & Kaynak, 1998, UCI machine learning repository.
     """
     del data_dir
     check_fixed_size("digits", image_size, _IMAGE_SIZE)

@@ -38,8 +38,9 @@ def load(
     `tfsupermask.data.decode_image`.
 
     Args:
-        data_dir: the folder. Image files are those ending in .bmp, .jpeg, .jpg, .png,
-            .tif, .tiff or .webp, in any case; hidden and other files are ignored.
+        data_dir: the folder, which has to be given. Image files are those ending in
+            .bmp, .jpeg, .jpg, .png, .tif, .tiff or .webp, in any case; hidden and other
+            files are ignored.
         image_size: integer of at least 1, the side of the images in pixels. Defaults
             to 64.
 
@@ -47,14 +48,14 @@ def load(
         The `Dataset`; its images may be mirrored in training.
 
     Raises:
-        InputError: if the folder is not laid out so, has fewer than two classes, or
-            any image file is unreadable or is not 8-bit RGB.
+        InputError: if there is no such folder, it is not laid out so, has fewer than
+            two classes, or any image file is unreadable or is not 8-bit RGB; or if
+            `image_size` is no such integer.
 
     Example:
-    ```python
-    dataset = tfsupermask.data.load("folder", data_dir="flowers", image_size=96)
-    dataset.class_names  # ("daisy", "rose", "tulip")
-    ```
+        >>> dataset = data.load("folder", data_dir="my_images", image_size=96)
+        >>> dataset.class_names, dataset.image_shape
+        (('circle', 'cross', 'square'), (96, 96, 3))
     """
     if image_size is None:
         image_size = _DEFAULT_IMAGE_SIZE

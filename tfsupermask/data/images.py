@@ -52,11 +52,11 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
         UnreadableImageError: if the file cannot be read or decoded.
         ImageFormatError: if the image is not 8-bit RGB: converting a grayscale,
             transparent or 16-bit image loses something, so it is left to the caller.
+        InputError: if `image_size` is no such integer. The two above are of its kind.
 
     Example:
-    ```python
-    image = tfsupermask.data.decode_image("photo.jpg", image_size=64)
-    ```
+        >>> decode_image("photo.jpg", image_size=64).shape
+        (64, 64, 3)
     """
     image_size = check_integer("image_size", image_size, 1)
     with quiet_opencv():

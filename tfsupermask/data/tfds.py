@@ -48,7 +48,7 @@ def load(
         name: `"cifar10"` or `"cifar100"` (its 100 fine labels).
         data_dir: the folder that holds, or is to hold, `cifar10/3.0.2`. Defaults to
             that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-        image_size: integer, `None` or 32.
+        image_size: integer, `None` (default) or 32.
 
     Returns:
         The `Dataset`.
@@ -58,10 +58,12 @@ def load(
         InputError: if the prepared data is damaged, or `image_size` is not 32.
 
     Example:
-    ```python
-    dataset = tfsupermask.data.load("cifar10", data_dir="/data/tensorflow_datasets")
-    dataset.class_names[:2]  # ("airplane", "automobile")
-    ```
+        >>> dataset = data.load("cifar10", data_dir="tensorflow_datasets")
+        >>> dataset.class_names[:3]
+        ('airplane', 'automobile', 'bird')
+
+    Reference:
+        - Krizhevsky, 2009, "Learning multiple layers of features from tiny images".
     """
     check_fixed_size(name, image_size, _IMAGE_SIZE)
     with open_prepared(name, data_dir) as builder:

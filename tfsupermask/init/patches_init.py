@@ -40,22 +40,25 @@ class PatchesInit:
         discriminative_from: D, the first convolution, counted from 1, that selects
             clusters of low entropy. Defaults to the last one. A number beyond the last
             makes all layers select clusters of high entropy.
-        seed: Non-negative integer.
+        seed: Non-negative integer. Defaults to 0.
         forward: `"dense"` (default) lets all weights of earlier layers take part in
             the activations that patches come from, `"masked"` only those of the model's
             initial, still random, mask.
         only: Names of the convolutions to set; the others stay as they are
             (Partial-PatchesInit, §5.5). Defaults to all of them.
-        verbose: Whether to show a progress bar.
+        verbose: Whether to show a progress bar. Defaults to `False`.
 
     Raises:
         InputError: An argument is out of range.
 
     Example:
-    >>> model = tfsupermask.models.build("conv6", num_classes=10)
-    >>> report = PatchesInit(num_patches=10_000, seed=0).apply(
-    ...     model, images, labels, preprocess=lambda x: (x / 255 - mean) / std)
-    >>> print(report)
+        >>> report = PatchesInit(num_patches=2000, num_clusters=100, seed=0).apply(
+        ...     model, images, labels, preprocess=lambda batch: np.float32(batch) / 255
+        ... )
+        >>> print(report)
+        layer         clusters  kept  filters  mean entropy  smallest  seconds
+        conv1 ...
+        conv2 ...
 
     Reference:
         - Thesis §4, Algorithm 1.
@@ -111,16 +114,17 @@ class PatchesInit:
             preprocess: Function from a batch of images to what the model takes.
                 Defaults to a cast to float32.
             progress_dir: Folder in which to keep the layers that are done. The same
-                call on the same model and images goes on behind them.
+                call on the same model and images goes on behind them. Defaults to
+                `None`, which keeps nothing.
 
         Returns:
             What was done to each layer, and where every pattern comes from.
 
         Raises:
-            InputError: The model has no such convolution, the images do not fit it,
-                a layer has more filters than there are clusters, or the images offer
-                fewer than `num_patches` patches or too few that vary. The model is
-                unchanged then.
+            InputError: The model has no such convolution or lacks one that `only`
+                names, the images do not fit it, a layer has more filters than there
+                are clusters, or the images offer fewer than `num_patches` patches or
+                too few that vary. The model is unchanged then.
         """
         numbered, skipped, last = self._convolutions(model)
         labels = _check_images(model, images, labels)
@@ -306,12 +310,17 @@ class SimpleInit(PatchesInit):
 
     Args:
         num_patches: P, at least the number of filters. Defaults to 10,000.
-        seed: Non-negative integer.
+        seed: Non-negative integer. Defaults to 0.
         forward: `"dense"` (default) or `"masked"`, see `PatchesInit`.
-        verbose: Whether to show a progress bar.
+        verbose: Whether to show a progress bar. Defaults to `False`.
+
+    Raises:
+        InputError: An argument is out of range.
 
     Example:
-    >>> SimpleInit(seed=0).apply(model, images, labels)
+        >>> report = SimpleInit(num_patches=2000).apply(model, images, labels)
+        >>> [layer.layer for layer in report.layers]
+        ['conv1', 'conv2']
 
     Reference:
         - Thesis §5.6.1.

@@ -26,6 +26,14 @@ class LayerReport:
         row: int32 array (filters,), the pattern's top row in the layer's input map.
         column: int32 array (filters,), its left column.
         seconds: Wall-clock seconds of each stage, by name.
+
+    Example:
+        >>> report = PatchesInit(num_patches=2000, num_clusters=100).apply(
+        ...     model, images, labels
+        ... )
+        >>> first = report.layers[0]
+        >>> first.layer, first.num_patches, len(first.image)
+        ('conv1', 2000, 64)
     """
 
     layer: str
@@ -51,7 +59,11 @@ class LayerReport:
 
     @classmethod
     def from_dict(cls, values: dict) -> LayerReport:
-        """Returns the report that `as_dict` described."""
+        """Returns the report that `as_dict` described.
+
+        Args:
+            values: What `as_dict` returned, or JSON made of it.
+        """
         arrays = {
             name: np.array(values[name], dtype)
             for name, dtype in (
@@ -72,9 +84,17 @@ class LayerReport:
 
 @dataclasses.dataclass(frozen=True)
 class PatchesInitReport:
-    """The whole initialisation: `layers` in the order in which they were set.
+    """What PatchesInit did to a whole model; `print` shows it as a table.
 
-    `skipped` names the convolutions left as they were, with the reason.
+    Attributes:
+        layers: A `LayerReport` for each layer that was set, in that order.
+        skipped: The reasons why the others were left as they were, by their names.
+
+    Example:
+        >>> patches_init = PatchesInit(2000, num_clusters=100, only=["conv1"])
+        >>> report = patches_init.apply(model, images, labels)
+        >>> len(report.layers), report.skipped
+        (1, {'conv2': 'not in `only`'})
     """
 
     layers: tuple[LayerReport, ...]

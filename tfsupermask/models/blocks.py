@@ -30,8 +30,8 @@ def convolution_blocks(model: keras.Model) -> list[list[str]]:
         InputError: The names do not say where the blocks are.
 
     Example:
-    >>> convolution_blocks(models.build("conv6"))
-    [['conv1', 'conv2'], ['conv3', 'conv4'], ['conv5', 'conv6']]
+        >>> convolution_blocks(models.build("conv6"))
+        [['conv1', 'conv2'], ['conv3', 'conv4'], ['conv5', 'conv6']]
 
     Reference:
         - Thesis §5.5 and §8.3, Partial-PatchesInit.

@@ -25,10 +25,14 @@ class Parts:
         ranking: `"magnitude"` or `"score"`.
         seed: Non-negative integer.
 
+    Raises:
+        InputError: In the layers: `sparsity` or `ranking` is out of range.
+
     Example:
-    >>> parts = Parts(sparsity=0.5, ranking="magnitude", seed=0)
-    >>> parts.conv(64, 3, "conv1", activation="relu")(np.zeros((8, 32, 32, 3))).shape
-    TensorShape([8, 32, 32, 64])
+        >>> parts = Parts(sparsity=0.5, ranking="magnitude", seed=0)
+        >>> conv = parts.conv(64, 3, "conv1", activation="relu")
+        >>> conv(np.zeros((8, 32, 32, 3))).shape
+        TensorShape([8, 32, 32, 64])
     """
 
     def __init__(self, sparsity: float, ranking: str, seed: int):

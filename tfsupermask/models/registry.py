@@ -13,7 +13,24 @@ _BUILDERS: dict[str, Callable[..., keras.Model]] = {}
 
 
 def register(name: str) -> Callable:
-    """Makes a builder available to `build` under `name`."""
+    """Makes a builder available to `build` under `name`.
+
+    Args:
+        name: How to call it; a builder that has the name already is replaced.
+
+    Returns:
+        A decorator for functions that take `input_shape`, `num_classes`, `sparsity`,
+        `ranking` and `seed` by keyword, checked by `build`, and return a Keras model.
+
+    Example:
+        >>> @register("linear")
+        ... def _build(*, input_shape, num_classes, sparsity, ranking, seed):
+        ...     dense = layers.SupermaskDense(num_classes, sparsity=sparsity)
+        ...     inputs = keras.Input(input_shape)
+        ...     return keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+        >>> build("linear", sparsity=0.9).output_shape
+        (None, 10)
+    """
 
     def add(builder):
         _BUILDERS[name] = builder
@@ -23,7 +40,12 @@ def register(name: str) -> Callable:
 
 
 def names() -> list[str]:
-    """Returns the names that `build` knows, in alphabetical order."""
+    """Returns the names that `build` knows, in alphabetical order.
+
+    Example:
+        >>> "conv6" in names()
+        True
+    """
     return sorted(_BUILDERS)
 
 
@@ -44,27 +66,30 @@ def build(
 
     Args:
         name: One of `names()`, for example `"conv6"`.
-        input_shape: (height, width, channels) of the images, in pixels.
-        num_classes: Number of logits, at least 2.
-        sparsity: Fraction of each layer's weights removed, in [0, 1).
-        ranking: `"magnitude"` or `"score"`, see `tfsupermask.ops.top_k_mask`.
-        seed: Any non-negative integer.
+        input_shape: `(height, width, channels)` of the images, in pixels. Defaults to
+            (32, 32, 3).
+        num_classes: Number of logits, at least 2. Defaults to 10.
+        sparsity: Fraction of each layer's weights removed, in [0, 1). Defaults to 0.5.
+        ranking: `"magnitude"` (default) or `"score"`, see
+            `tfsupermask.ops.top_k_mask`.
+        seed: Any non-negative integer. Defaults to 0.
 
     Returns:
-        A functional Keras model from (batch, *input_shape) normalised images to
-        (batch, num_classes) logits.
+        A functional Keras model from normalised images `(batch, height, width,
+        channels)` to logits `(batch, num_classes)`.
 
     Raises:
         InputError: An argument is unknown, out of range or too small for the model.
 
     Example:
-    >>> model = build("conv6", num_classes=100, sparsity=0.5)
-    >>> model.output_shape
-    (None, 100)
+        >>> model = build("conv6", num_classes=100, sparsity=0.5)
+        >>> model.output_shape
+        (None, 100)
 
     Reference:
         - Thesis Table 5.1.
-        - He et al., 2015, "Deep residual learning for image recognition": resnet*.
+        - He et al., 2015, "Deep residual learning for image recognition": resnet18 to
+          resnet101.
         - Simonyan and Zisserman, 2014, "Very deep convolutional networks for
           large-scale image recognition": vgg16.
         - Krizhevsky et al., 2012, "ImageNet classification with deep convolutional

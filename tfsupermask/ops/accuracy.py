@@ -21,8 +21,8 @@ def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
         float32 tensor (batch,) of zeros and ones.
 
     Example:
-    >>> in_top_k(tf.zeros((3, 10)), tf.constant([0, 1, 9]), k=1).numpy()
-    array([1., 0., 0.], dtype=float32)
+        >>> in_top_k(tf.zeros((3, 10)), tf.constant([0, 1, 9]), k=1).numpy()
+        array([1., 0., 0.], dtype=float32)
     """
     labels = tf.cast(labels, tf.int32)[:, None]
     own = tf.gather(logits, labels, batch_dims=1)

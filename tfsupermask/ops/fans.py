@@ -18,8 +18,11 @@ def compute_fans(kernel_shape: Sequence[int]) -> tuple[int, int]:
         input unit reaches: channels times receptive field.
 
     Example:
-    >>> compute_fans((3, 3, 64, 128))
-    (576, 1152)
+        >>> compute_fans((3, 3, 64, 128))
+        (576, 1152)
+
+    Reference:
+        - Thesis eq. 3.1 and 4.2, n_{l-1} and n_{l+1}.
     """
     *receptive_field, inputs, outputs = kernel_shape
     field = math.prod(receptive_field)

@@ -28,8 +28,11 @@ def num_kept(size: int, sparsity: float) -> int:
         InputError: An argument is out of range.
 
     Example:
-    >>> num_kept(1000, 0.7)
-    300
+        >>> num_kept(1000, 0.7)
+        300
+
+    Reference:
+        - Thesis §3.2.
     """
     size = check_integer("size", size, minimum=1)
     return max(1, size - round(check_fraction("sparsity", sparsity) * size))
@@ -48,7 +51,8 @@ def top_k_mask(
         score: float32 tensor of any static shape, at least one entry.
         k: Number of entries kept, in [1, number of scores]: an integer, or an int32
             tensor, whose value is not checked.
-        ranking: `"magnitude"` ranks by |score|, `"score"` by the signed value.
+        ranking: `"magnitude"` (default) ranks by `|score|`, `"score"` by the signed
+            value.
 
     Returns:
         float32 tensor of zeros and ones with the shape of `score`.
@@ -57,8 +61,8 @@ def top_k_mask(
         InputError: `k`, `ranking` or the dtype of `score` is not as above.
 
     Example:
-    >>> top_k_mask(tf.constant([0.1, -3.0, 2.0, 0.0]), k=2).numpy()
-    array([0., 1., 1., 0.], dtype=float32)
+        >>> top_k_mask(tf.constant([0.1, -3.0, 2.0, 0.0]), k=2).numpy()
+        array([0., 1., 1., 0.], dtype=float32)
 
     Reference:
         - Thesis §3.2, h of eq. 3.4; Ramanujan et al., 2020, "What's hidden in a
@@ -94,7 +98,7 @@ def masked_kernel(
         kernel: Weights, any floating dtype.
         score: float32 scores of the same shape.
         k: Number of weights kept, in [1, number of weights], see `top_k_mask`.
-        ranking: `"magnitude"` or `"score"`, see `top_k_mask`.
+        ranking: `"magnitude"` (default) or `"score"`, see `top_k_mask`.
 
     Returns:
         Tensor with the shape and dtype of `kernel`.
@@ -103,9 +107,9 @@ def masked_kernel(
         InputError: The shapes differ, or `top_k_mask` refuses its arguments.
 
     Example:
-    >>> kernel, score = tf.constant([1.0, 2.0, 3.0]), tf.constant([0.3, -0.9, 0.1])
-    >>> masked_kernel(kernel, score, k=1).numpy()
-    array([0., 2., 0.], dtype=float32)
+        >>> kernel, score = tf.constant([1.0, 2.0, 3.0]), tf.constant([0.3, -0.9, 0.1])
+        >>> masked_kernel(kernel, score, k=1).numpy()
+        array([0., 2., 0.], dtype=float32)
 
     Reference:
         - Thesis §3.2; Bengio, Léonard & Courville, 2013, "Estimating or propagating

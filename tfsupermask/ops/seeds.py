@@ -19,9 +19,13 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
     Returns:
         An integer in [0, 2³¹), which NumPy, TensorFlow, Keras and scikit-learn accept.
 
+    Raises:
+        TypeError: `seed` is no integer, or a part of the purpose neither that nor a
+            string.
+
     Example:
-    >>> derive_seed(0, "score", 3) == derive_seed(0, "score", 3)
-    True
+        >>> derive_seed(0, "score", 3) == derive_seed(0, "score", 3)
+        True
     """
     # Plain types: NumPy's integers and strings have a `repr` of their own.
     plain = [str(p) if isinstance(p, str) else operator.index(p) for p in purpose]

@@ -29,6 +29,12 @@ class Survey:
         covariance: float64 array (d, d).
         deviation: float32 array (P,), standard deviation inside each patch.
         peak: The largest absolute value of all.
+
+    Example:
+        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
+        >>> about = survey([patches])
+        >>> about.mean.shape, about.covariance.shape, about.deviation.shape
+        ((72,), (72, 72), (100,))
     """
 
     mean: np.ndarray
@@ -45,6 +51,11 @@ class Clusters:
         assignment: int array (P,), the cluster of each patch, in [0, C).
         distance: float array (P,), Euclidean distance of each patch to its centroid.
         centroids: float array (C, components).
+
+    Example:
+        >>> clusters = cluster(np.array([[0.0], [0.1], [9.0]], "float32"), 2, seed=0)
+        >>> clusters.assignment.shape, clusters.centroids.shape
+        ((3,), (2, 1))
     """
 
     assignment: np.ndarray
@@ -62,9 +73,9 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         The survey, the same whatever the number of threads.
 
     Example:
-    >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
-    >>> survey([patches[:60], patches[60:]]).covariance.shape
-    (72, 72)
+        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
+        >>> survey([patches[:60], patches[60:]]).covariance.shape
+        (72, 72)
     """
     total, products, deviations, peak, count, shift = 0.0, 0.0, [], 0.0, 0, None
 
@@ -100,17 +111,23 @@ def principal_components(
 
     Args:
         survey: Of the patches.
-        num_components: Directions wanted, at least 1; never more than a patch has
-            values or than there are patches.
+        num_components: Directions wanted, at least 1, by default 27; never more than a
+            patch has values or than there are patches.
 
     Returns:
         float64 array (components, d) of orthonormal rows. The largest entry of each by
         magnitude is positive.
 
+    Raises:
+        ValueError: The covariance is not finite.
+
     Example:
-    >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
-    >>> principal_components(survey([patches])).shape
-    (27, 72)
+        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
+        >>> principal_components(survey([patches])).shape
+        (27, 72)
+
+    Reference:
+        - Thesis §4.2.2 and §5.2.
     """
     length = len(survey.mean)
     kept = min(num_components, length, len(survey.deviation))
@@ -135,6 +152,12 @@ def project(
 
     Returns:
         float32 array (P, components).
+
+    Example:
+        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
+        >>> about = survey([patches])
+        >>> project([patches], about.mean, principal_components(about)).shape
+        (100, 27)
     """
     offset, basis = mean.astype(np.float32), components.T.astype(np.float32)
 
@@ -159,8 +182,14 @@ def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
         InputError: There are fewer patches than clusters.
 
     Example:
-    >>> cluster(np.array([[0.0], [0.1], [9.0]], "float32"), 2, seed=0).centroids.shape
-    (2, 1)
+        >>> projections = np.array([[0.0], [0.1], [9.0]], "float32")
+        >>> assignment = cluster(projections, num_clusters=2, seed=0).assignment
+        >>> assignment[0] == assignment[1], assignment[0] == assignment[2]
+        (np.True_, np.False_)
+
+    Reference:
+        - Thesis §4.2.2 and §5.2.
+        - Sculley, 2010, "Web-scale k-means clustering".
     """
     if num_clusters > len(projections):
         raise fail(

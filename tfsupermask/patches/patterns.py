@@ -11,7 +11,17 @@ _FLAT = 1e-5
 
 
 def not_flat(survey: Survey) -> np.ndarray:
-    """Returns which patches vary at all: bool array (P,). Eq. 4.2 divides by σ."""
+    """Returns which patches vary at all: bool array (P,), as eq. 4.2 divides by σ.
+
+    Args:
+        survey: Of the patches.
+
+    Example:
+        >>> patches = np.random.rand(3, 3, 3, 8).astype("float32")
+        >>> patches[1] = 0.5
+        >>> not_flat(survey([patches]))
+        array([ True, False,  True])
+    """
     return survey.deviation > _FLAT * survey.peak
 
 
@@ -25,6 +35,17 @@ def nearest_patches(clusters: Clusters, usable: np.ndarray) -> np.ndarray:
     Returns:
         int64 array (C,) of patch indices; -1 for a cluster without a usable patch.
         Among equally near patches the first is taken.
+
+    Example:
+        >>> clusters = Clusters(
+        ...     assignment=np.array([0, 0, 1]), distance=np.array([0.3, 0.1, 0.2]),
+        ...     centroids=np.zeros((2, 27)),
+        ... )
+        >>> nearest_patches(clusters, usable=np.array([True, True, False]))
+        array([ 1, -1])
+
+    Reference:
+        - Thesis §4.2.2.
     """
     nearest = np.full(len(clusters.centroids), -1, np.int64)
     candidates = np.flatnonzero(usable)
@@ -50,9 +71,12 @@ def scale_patterns(patterns: np.ndarray, fan_in: int, fan_out: int) -> np.ndarra
         float32 kernel (height, width, channels, n).
 
     Example:
-    >>> kernel = scale_patterns(np.random.rand(64, 3, 3, 3), fan_in=27, fan_out=576)
-    >>> kernel.shape, round(float(kernel.std()), 4)
-    ((3, 3, 3, 64), 0.0576)
+        >>> kernel = scale_patterns(np.random.rand(64, 3, 3, 3), fan_in=27, fan_out=576)
+        >>> kernel.shape, round(float(kernel.std()), 4)
+        ((3, 3, 3, 64), 0.0576)
+
+    Reference:
+        - Thesis eq. 4.2.
     """
     flat = patterns.reshape(len(patterns), -1).astype(np.float64)
     normalised = (flat - flat.mean(axis=1, keepdims=True)) / flat.std(

@@ -27,10 +27,11 @@ def propose_boxes(image: np.ndarray) -> np.ndarray:
         InputError: `image` is not as above.
 
     Example:
-    >>> propose_boxes(np.zeros((32, 32, 3), np.uint8)).shape[1]
-    4
+        >>> propose_boxes(np.zeros((32, 32, 3), np.uint8)).shape[1]
+        4
 
     Reference:
+        - Thesis §4.2.1.
         - Uijlings et al., 2013, "Selective search for object recognition".
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -66,6 +67,18 @@ def propose_filtered_boxes(
 
     Returns:
         A list of n int32 arrays (boxes, 4) of (top, left, height, width).
+
+    Raises:
+        InputError: `images` are not as above.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+        >>> boxes = propose_filtered_boxes(images, min_height=3, min_width=3)
+        >>> len(boxes), bool((boxes[0][:, 2:] >= 3).all())
+        (2, True)
+
+    Reference:
+        - Thesis §4.2.1 and §5.2.
     """
     height, width = images.shape[1:3]
 

@@ -29,9 +29,12 @@ def class_balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
         int64 permutation (n,).
 
     Example:
-    >>> labels = np.array([0, 0, 0, 1, 1, 1])
-    >>> labels[class_balanced_order(labels, seed=0)].reshape(3, 2).sum(axis=1)
-    array([1, 1, 1])
+        >>> labels = np.array([0, 0, 0, 1, 1, 1])
+        >>> labels[class_balanced_order(labels, seed=0)].reshape(3, 2).sum(axis=1)
+        array([1, 1, 1])
+
+    Reference:
+        - Thesis §4.2.1.
     """
     generator = np.random.Generator(np.random.Philox(seed))
     shuffled = generator.permutation(len(labels))
@@ -57,8 +60,8 @@ def grid_positions(height: int, width: int, window: Window) -> np.ndarray:
         int32 array (positions, 2) in row-major order.
 
     Example:
-    >>> len(grid_positions(8, 8, Window((3, 3), padding="same")))
-    64
+        >>> len(grid_positions(8, 8, Window((3, 3), padding="same")))
+        64
     """
 
     def starts(length, extent, stride):
@@ -90,6 +93,18 @@ def box_positions(boxes: Sequence[np.ndarray], height: int, width: int, window: 
         int32 positions (k, 2) of all images one after another, and int64 offsets
         (images + 1,) at which each image's begin. An image without boxes has all of
         its positions.
+
+    Raises:
+        ValueError: Boxes and sizes do not fit each other.
+
+    Example:
+        >>> boxes = [np.array([[0, 0, 4, 4]], np.int32), np.empty((0, 4), np.int32)]
+        >>> positions, offsets = box_positions(boxes, 8, 8, Window((3, 3)))
+        >>> offsets
+        array([ 0,  4, 40])
+
+    Reference:
+        - Thesis §4.2.1.
     """
     offsets = np.concatenate([[0], np.cumsum([len(b) for b in boxes])]).astype(np.int64)
     return _core.candidate_positions(
@@ -129,7 +144,22 @@ def sample_patches(
         `num_patches` patches, grouped by image.
 
     Raises:
-        InputError: There are fewer positions than `num_patches`.
+        InputError: There are fewer positions than `num_patches`, or the filter does
+            not fit into the map of a convolution without padding.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
+        >>> labels = np.arange(10) % 2
+        >>> patches = sample_patches(
+        ...     images, labels, class_balanced_order(labels, seed=0), Window((3, 3)),
+        ...     num_patches=100, seed=0, from_boxes=False,
+        ...     activations=lambda images: np.float32(images) / 255,
+        ... )
+        >>> len(patches), [block.shape for block in patches.blocks()]
+        (100, [(100, 3, 3, 3)])
+
+    Reference:
+        - Thesis §4.2.1 and §5.2.
     """
     map_size = activations(images[order[:1]]).shape[1:3]
     drawn: list[np.ndarray] = []

@@ -8,7 +8,16 @@ MIN_CLUSTER_SIZE = 5  # thesis §5.2
 
 
 def cluster_sizes(assignment: np.ndarray, num_clusters: int) -> np.ndarray:
-    """Returns the number of patches in each cluster: int64 array (C,)."""
+    """Returns the number of patches in each cluster: int64 array (C,).
+
+    Args:
+        assignment: int array (P,), the cluster of each patch, in [0, C).
+        num_clusters: C, at least 1.
+
+    Example:
+        >>> cluster_sizes(np.array([0, 0, 2]), num_clusters=3)
+        array([2, 0, 1])
+    """
     return np.bincount(assignment, minlength=num_clusters)
 
 
@@ -27,8 +36,11 @@ def cluster_entropy(
         empty cluster.
 
     Example:
-    >>> cluster_entropy(np.array([0, 0, 1, 1]), np.array([3, 3, 0, 1]), 2)
-    array([0., 1.])
+        >>> cluster_entropy(np.array([0, 0, 1, 1]), np.array([3, 3, 0, 1]), 2)
+        array([0., 1.])
+
+    Reference:
+        - Thesis §3.3, eq. 4.1.
     """
     num_classes = int(labels.max()) + 1
     counts = np.bincount(
@@ -67,9 +79,12 @@ def select_clusters(
         are eligible.
 
     Example:
-    >>> entropy, sizes = np.array([1.0, 3.0, 2.0]), np.array([9, 4, 9])
-    >>> select_clusters(entropy, sizes, 3, discriminative=False)
-    array([2, 0, 1])
+        >>> entropy, sizes = np.array([1.0, 3.0, 2.0]), np.array([9, 4, 9])
+        >>> select_clusters(entropy, sizes, 3, discriminative=False)
+        array([2, 0, 1])
+
+    Reference:
+        - Thesis §4.2.2 and §5.2.
     """
     preference = entropy if discriminative else -entropy
     order = np.lexsort((-sizes, preference, sizes < MIN_CLUSTER_SIZE))

@@ -36,6 +36,19 @@ class Patches:
         image: int64 array (P,).
         row: int32 array (P,).
         column: int32 array (P,).
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+        >>> patches = Patches(
+        ...     images, labels=np.array([0, 1, 2, 3, 4]), image=np.array([4, 4]),
+        ...     row=np.array([0, 5]), column=np.array([0, 5]), window=Window((3, 3)),
+        ...     activations=lambda images: np.float32(images) / 255,
+        ... )
+        >>> len(patches), patches.labels, patches.take(np.array([1])).shape
+        (2, array([4, 4]), (1, 3, 3, 3))
+
+    Reference:
+        - Thesis §4.2.1.
     """
 
     def __init__(

@@ -7,9 +7,18 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """How a convolution slides over its input map: sizes in map pixels.
+    """How a convolution slides over its input map.
 
-    `padding` is `"same"` or `"valid"`; each pair is (vertical, horizontal).
+    Attributes:
+        size: Height and width of a patch in pixels of the map.
+        strides: Vertical and horizontal step in pixels. Defaults to (1, 1).
+        padding: `"valid"` (default) or `"same"`.
+        dilation: Vertical and horizontal distance between the pixels of a patch.
+            Defaults to (1, 1), neighbours.
+
+    Example:
+        >>> Window((3, 3), dilation=(2, 2)).extent
+        (5, 5)
     """
 
     size: tuple[int, int]

@@ -373,11 +373,11 @@ def open_archive(path: str | os.PathLike) -> Iterator[Archive]:
         InputError: if it cannot be read, or is no Tiny-ImageNet.
 
     Example:
-    ```python
-    with open_archive("tiny-imagenet-200.zip") as archive:
-        images = archive.read_images()["train"]
-        labels = [example.label for example in archive.examples["train"]]
-    ```
+        >>> with open_archive("tiny-imagenet-200.zip") as archive:
+        ...     images = archive.read_images()["train"]
+        ...     labels = [example.label for example in archive.examples["train"]]
+        >>> images.shape[1:], len(images) == len(labels)
+        ((64, 64, 3), True)
     """
     path = pathlib.Path(path)
     with contextlib.ExitStack() as stack:

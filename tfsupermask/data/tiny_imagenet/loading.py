@@ -42,7 +42,7 @@ def load(
     Args:
         data_dir: the folder that holds, or is to hold, one of the three. Defaults to
             that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-        image_size: integer, `None` or 64.
+        image_size: integer, `None` (default) or 64.
 
     Returns:
         The `Dataset`; its images may be mirrored in training.
@@ -52,10 +52,12 @@ def load(
         InputError: if it is damaged beyond use, or `image_size` is not 64.
 
     Example:
-    ```python
-    dataset = tfsupermask.data.load("tiny_imagenet", data_dir="/data")
-    dataset.class_names[:2]  # ("Egyptian cat", "reel")
-    ```
+        >>> dataset = data.load("tiny_imagenet", data_dir=".")
+        >>> dataset.class_names[:2]
+        ('Egyptian cat', 'reel')
+
+    Reference:
+        - Le & Yang, 2015, "Tiny ImageNet visual recognition challenge".
     """
     check_fixed_size(_NAME, image_size, IMAGE_SIZE)
     path = archive_lib.find_archive(tfds_lib.resolve_root(data_dir))

@@ -26,13 +26,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         **kwargs: those of every builder, such as `data_dir`.
 
     Example:
-    ```python
-    from tfsupermask.data.tiny_imagenet import tiny_imagenet_dataset_builder
-
-    builder = tiny_imagenet_dataset_builder.Builder(source="tiny-imagenet-200.zip")
-    builder.download_and_prepare()
-    train = builder.as_dataset(split="train")
-    ```
+        >>> from tfsupermask.data.tiny_imagenet import tiny_imagenet_dataset_builder
+        >>> builder = tiny_imagenet_dataset_builder.Builder(
+        ...     source="tiny-imagenet-200.zip", data_dir="prepared"
+        ... )
+        >>> builder.download_and_prepare()
+        Downloading and preparing dataset ...
+        >>> train = builder.as_dataset(split="train")
+        >>> train.element_spec["image"].shape
+        TensorShape([64, 64, 3])
     """
 
     VERSION = tfds.core.Version("1.0.0")
