@@ -1,0 +1,490 @@
+import itertools
+import os
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.tickets import layout
+from tfsupermask import layers, models
+from tfsupermask._validation import InputError
+from tfsupermask.layers import masked_weights
+from tfsupermask.tickets import load_ticket, read_ticket_header, save_ticket
+
+
+def scramble(model, seed=0):
+    """Gives every variable other values, so that nothing is what it started as."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        values = rng.normal(size=weight.shape) ** 2 + 0.1
+        weight.assign(values.astype(weight.dtype))
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
+def kinds(path):
+    return [part["kind"] for part in read_ticket_header(path)["parts"]]
+
+
+def same_masks(model, other):
+    pairs = zip(masked_weights(model), masked_weights(other), strict=True)
+    return all(np.array_equal(a.mask, b.mask) for a, b in pairs)
+
+
+def branched():
+    """A nested model, a layer called twice, and all kinds of supermask kernels."""
+    inner_input = x = keras.Input((8, 8, 4))
+    x = layers.SupermaskDepthwiseConv2D(3, sparsity=0.25, padding="same")(x)
+    x = keras.layers.BatchNormalization()(x)
+    inner = keras.Model(inner_input, keras.layers.ReLU(6.0)(x), name="inner")
+
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Normalization(name="norm")(inputs)
+    x = layers.SupermaskConv2D(4, 3, padding="same", use_bias=True)(x)
+    twice = layers.SupermaskSeparableConv2D(
+        4, 3, sparsity=(0.1, 0.6), ranking="score", padding="same", activation="gelu"
+    )
+    x = keras.layers.Add()([inner(twice(x)), twice(twice(x))]) * 0.5
+    x = keras.layers.Conv2D(2, 1, kernel_constraint="non_neg")(x)
+    x = layers.SupermaskConv2DTranspose(3, 2, strides=2)(x)
+    y = keras.layers.Flatten()(x)
+    y = keras.layers.Dropout(0.5, seed=3)(y)
+    y = layers.SupermaskDense(3, sparsity=0.9, activation=keras.layers.LeakyReLU())(y)
+    z = keras.layers.Reshape((-1, 3))(x)
+    z = layers.SupermaskConv1D(2, 3, padding="causal")(z)
+    return keras.Model(inputs, {"y": y, "z": z})
+
+
+def spatial():
+    """A Sequential model in another Sequential model."""
+    body = keras.Sequential(
+        [
+            keras.Input((4, 4, 4, 2)),
+            layers.SupermaskConv3D(3, 3, kernel_regularizer="l2"),
+            keras.layers.Flatten(),
+        ]
+    )
+    return keras.Sequential([body, layers.SupermaskDense(2)])
+
+
+BUILDERS = {
+    "conv2": lambda: models.build("conv2", (8, 8, 3), sparsity=0.7),
+    "branched": branched,
+    "spatial": spatial,
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_loaded_model_is_the_same(name, tmp_path):
+    model = BUILDERS[name]()
+    scramble(model)
+    inputs = np.random.default_rng(1).normal(size=(3, *model.input_shape[1:]))
+    inputs = inputs.astype(np.float32)
+    loaded = load_ticket(save_ticket(model, tmp_path / "a.ticket")).model
+
+    assert same_masks(model, loaded)
+    for found, expected in (
+        (loaded(inputs), model(inputs)),
+        (tf.function(loaded)(inputs), tf.function(model)(inputs)),
+    ):
+        tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
+    for weight, other in zip(model.weights, loaded.weights, strict=True):
+        assert weight.trainable == other.trainable
+        assert weight.dtype == other.dtype
+    kernels = {id(weight.kernel) for weight in masked_weights(model)}
+    scores = {id(weight.score) for weight in masked_weights(model)}
+    for weight, other in zip(model.weights, loaded.weights, strict=True):
+        if id(weight) not in kernels | scores:
+            np.testing.assert_array_equal(weight, other)
+    for weight, other in zip(
+        masked_weights(model), masked_weights(loaded), strict=True
+    ):
+        np.testing.assert_array_equal(weight.kernel * weight.mask, other.kernel)
+        assert weight.num_kept == other.num_kept
+        assert weight.sparsity == other.sparsity
+
+
+def test_resnet18_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(models.resnet, "_FILTERS", (4, 4, 4, 4))
+    model = models.build("resnet18", (8, 8, 3), sparsity=0.3)
+    for weight in model.weights:
+        if "moving" in weight.name:
+            weight.assign(np.random.default_rng(0).random(weight.shape) + 0.5)
+    path = save_ticket(model, tmp_path / "a.ticket")
+    loaded = load_ticket(path).model
+    inputs = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+    assert same_masks(model, loaded)
+    assert set(kinds(path)) == {"architecture", "mask", "drawn", "values"}
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path):
+    first, second, third = (tmp_path / f"{name}.ticket" for name in "abc")
+    recipe = {"b": [1, 2], "a": None}
+    keras.utils.set_random_seed(0)
+    model = branched()
+    save_ticket(model, first, recipe=recipe)
+    save_ticket(load_ticket(first).model, second, recipe=dict(reversed(recipe.items())))
+    assert first.read_bytes() == second.read_bytes()
+
+    model.compile("sgd", {"y": "mse", "z": "mse"})
+    save_ticket(model, third, recipe=recipe)
+    assert first.read_bytes() == third.read_bytes()
+
+
+def test_drawn_kernels_take_no_space(tmp_path):
+    model = models.build("conv6", seed=3)
+    path = save_ticket(model, tmp_path / "a.ticket")
+    assert path.stat().st_size < 300_000
+    assert kinds(path) == ["architecture"] + ["mask", "drawn"] * 9
+    loaded = load_ticket(path).model
+    for weight, other in zip(
+        masked_weights(model), masked_weights(loaded), strict=True
+    ):
+        np.testing.assert_array_equal(weight.kernel, other.kernel)
+        np.testing.assert_array_equal(weight.mask, other.mask)
+
+    kernel = masked_weights(model)[0].kernel
+    values = np.array(kernel)
+    values[0, 0, 0, 0] = np.nextafter(values[0, 0, 0, 0], 1)
+    kernel.assign(values)
+    save_ticket(model, path)
+    assert kinds(path)[:5] == ["architecture", "mask", "kept", "mask", "drawn"]
+
+
+def test_what_is_drawn_is_drawn_on_the_first_cpu(tmp_path, monkeypatch):
+    devices = []
+    original = keras.initializers.VarianceScaling.__call__
+
+    def spy(self, *args, **kwargs):
+        drawn = original(self, *args, **kwargs)
+        devices.append(drawn.device)
+        return drawn
+
+    model = models.build("conv2", (8, 8, 1))
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", spy)
+    with tf.device("CPU:1"):
+        save_ticket(model, tmp_path / "a.ticket")
+    drawn = [device for device in devices if device.startswith("/job")]
+    assert len(drawn) == 5
+    assert all(device.endswith("CPU:0") for device in drawn)
+
+
+def test_a_kernel_without_a_seed_is_stored(tmp_path):
+    model = models.build("conv2", (8, 8, 1))
+    model.layers[1].kernel_initializer = keras.initializers.Zeros()
+    path = save_ticket(model, tmp_path / "a.ticket")
+    assert kinds(path)[:5] == ["architecture", "mask", "kept", "mask", "drawn"]
+    assert same_masks(model, load_ticket(path).model)
+
+
+def test_plain_layers_kernels_are_drawn_too(tmp_path):
+    drawn = keras.initializers.HeUniform(seed=1)
+    model = keras.Sequential(
+        [
+            keras.Input((200,)),
+            keras.layers.Dense(300, kernel_initializer=drawn),
+            keras.layers.Dense(4),
+        ]
+    )
+    path = save_ticket(model, tmp_path / "a.ticket")
+    assert kinds(path) == ["architecture", "drawn", "values", "values", "values"]
+    loaded = load_ticket(path).model
+    for weight, other in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(weight, other)
+    loaded.layers[0].kernel.assign_add(np.ones((200, 300)))
+    save_ticket(loaded, path)
+    assert kinds(path) == ["architecture", "values", "values", "values", "values"]
+
+
+def test_signed_constants_are_drawn(tmp_path):
+    from tfsupermask.init import initialize
+
+    model = models.build("conv2", (8, 8, 1))
+    initialize(model, "signed_constant", seed=5)
+    for weight in masked_weights(model):
+        attribute = "kernel_initializer"
+        assert getattr(weight.layer, attribute).__class__.__name__ == "SignedConstant"
+    path = save_ticket(model, tmp_path / "a.ticket")
+    assert set(kinds(path)) == {"architecture", "mask", "drawn"}
+    loaded = load_ticket(path).model
+    for weight, other in zip(
+        masked_weights(model), masked_weights(loaded), strict=True
+    ):
+        np.testing.assert_array_equal(weight.kernel, other.kernel)
+
+
+def test_other_random_numbers_are_an_error(tmp_path, small):
+    path = save_ticket(models.build("conv2", (8, 8, 1)), tmp_path / "a.ticket")
+    header, contents = layout.read(path)
+    drawn = next(part for part in header["parts"] if part["kind"] == "drawn")
+    drawn["drawn_sha256"] = "0" * 64
+    layout.write(path, header, contents)
+    with pytest.raises(InputError, match=r"conv1/kernel.*drawn again exactly"):
+        load_ticket(path)
+
+
+@pytest.mark.parametrize(
+    ("precision", "step"), [("float32", 0.0), ("float16", 2**-11), ("bfloat16", 2**-8)]
+)
+def test_precision_rounds_what_is_kept_and_nothing_else(precision, step, tmp_path):
+    model = branched()
+    scramble(model)
+    path = save_ticket(model, tmp_path / "a.ticket", precision=precision)
+    ticket = load_ticket(path)
+    assert ticket.precision == precision
+    assert same_masks(model, ticket.model)
+    errors = []
+    pairs = zip(masked_weights(model), masked_weights(ticket.model), strict=True)
+    for weight, other in pairs:
+        kept = np.array(weight.kernel * weight.mask)
+        errors.append(np.abs(other.kernel - kept).max() / np.abs(kept).max())
+    assert max(errors) <= step
+    assert (max(errors) > 0) == (precision != "float32")
+    np.testing.assert_array_equal(
+        ticket.model.get_layer("norm").adapt_mean, model.get_layer("norm").adapt_mean
+    )
+    kept = [p for p in read_ticket_header(path)["parts"] if p["kind"] == "kept"]
+    width = 4 if precision == "float32" else 2
+    assert all(p["decoded_length"] == width * p["num_kept"] for p in kept)
+
+
+def test_kernels_of_low_precision_stay_as_they_are(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((5,)), layers.SupermaskDense(7, dtype="bfloat16")]
+    )
+    scramble(model)
+    model.layers[0].kernel.assign_add(np.full((5, 7), 70_000.0))
+    path = save_ticket(model, tmp_path / "a.ticket", precision="float16")
+    assert read_ticket_header(path)["parts"][2]["stored_dtype"] == "bfloat16"
+    loaded = load_ticket(path).model
+    kept = masked_weights(model)[0].masked()
+    np.testing.assert_array_equal(loaded.layers[0].kernel, kept)
+    assert loaded.layers[0].kernel.dtype == "bfloat16"
+
+
+def test_weights_too_large_for_the_precision_are_an_error(tmp_path, small):
+    model = load_ticket(small).model
+    kernel = model.layers[0].kernel
+    kernel.assign(np.full(kernel.shape, 70_000.0))
+    before = small.read_bytes()
+    with pytest.raises(InputError, match=r"d/kernel must fit in float16.*70000"):
+        save_ticket(model, small, precision="float16")
+    assert small.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [small]
+
+
+def test_removed_weights_may_be_anything(tmp_path, small):
+    model = load_ticket(small).model
+    layer = model.layers[0]
+    kernel = np.where(np.array(layer.mask) == 1, layer.kernel, 1e30)
+    layer.kernel.assign(kernel)
+    save_ticket(model, small, precision="float16")
+    found = load_ticket(small).model.layers[0].kernel
+    np.testing.assert_array_equal(np.array(found) != 0, np.array(layer.mask) == 1)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.01, 0.37, 0.5, 0.999])
+@pytest.mark.parametrize("ranking", ["magnitude", "score"])
+def test_every_count_comes_back(sparsity, ranking, tmp_path):
+    layer = layers.SupermaskDense(23, sparsity=sparsity, ranking=ranking)
+    model = keras.Sequential([keras.Input((17,)), layer])
+    loaded = load_ticket(save_ticket(model, tmp_path / "a.ticket")).model
+    assert same_masks(model, loaded)
+    assert loaded.layers[0].sparsity == sparsity
+    weight = masked_weights(loaded)[0]
+    assert set(np.unique(weight.score)) <= {0.0, 1.0}
+    for num_kept in (1, 100, 390, 391):
+        weight.num_kept = num_kept
+        again = load_ticket(save_ticket(loaded, tmp_path / "b.ticket")).model
+        assert again.layers[0].num_kept == num_kept
+        assert same_masks(loaded, again)
+
+
+def test_counts_of_the_file_win_over_the_architecture(small, tmp_path):
+    header, contents = layout.read(small)
+    contents[0] = contents[0].replace(b'"sparsity":0.5', b'"sparsity":0.1')
+    layout.write(small, header, contents)
+    layer = load_ticket(small).model.layers[0]
+    assert layer.num_kept == 3
+    assert np.count_nonzero(layer.mask) == 3
+
+
+def test_everything_said_of_a_model_comes_back(tmp_path, small):
+    model = load_ticket(small).model
+    path = save_ticket(
+        model,
+        str(tmp_path / "a.ticket"),
+        class_names=("é", "b c", ""),
+        mean=np.float32([0.1, -0.5]),
+        std=(1, 2.5),
+        recipe={"seed": 3, "nested": {"list": [1, None, True, "x"]}},
+    )
+    assert path == tmp_path / "a.ticket"
+    ticket = load_ticket(path)
+    assert ticket.class_names == ("é", "b c", "")
+    assert ticket.mean == (float(np.float32(0.1)), -0.5)
+    assert ticket.std == (1.0, 2.5)
+    assert ticket.recipe == {"seed": 3, "nested": {"list": [1, None, True, "x"]}}
+    assert (ticket.precision, ticket.version) == ("float32", 1)
+    versions = read_ticket_header(path)["versions"]
+    assert versions["format"] == 1
+    assert versions["keras"] == keras.__version__
+
+    bare = load_ticket(save_ticket(model, path))
+    assert (bare.class_names, bare.mean, bare.std, bare.recipe) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"precision": "int8"}, "precision.*int8"),
+        ({"class_names": "abc"}, "class_names"),
+        ({"class_names": [1]}, "class_names"),
+        ({"mean": [float("nan")]}, "mean.*nan"),
+        ({"mean": ["a"]}, "mean"),
+        ({"std": [0.0]}, "std.*greater than 0"),
+        ({"recipe": {"a": float("inf")}}, "recipe"),
+        ({"recipe": {"a": object()}}, "recipe.*JSON"),
+        ({"recipe": {"a": "x" * 70_000}}, "recipe|65536"),
+    ],
+)
+def test_bad_arguments_leave_the_old_file(small, arguments, message):
+    model, before = load_ticket(small).model, small.read_bytes()
+    with pytest.raises(InputError, match=message):
+        save_ticket(model, small, **arguments)
+    assert small.read_bytes() == before
+
+
+def test_there_must_be_a_folder_and_no_folder_in_the_way(small):
+    model = load_ticket(small).model
+    for path in (small.parent, small.parent / "no" / "a.ticket"):
+        with pytest.raises(InputError, match="file in a folder that exists"):
+            save_ticket(model, path)
+
+
+def test_layers_must_be_as_their_configs_say(small):
+    model, before = load_ticket(small).model, small.read_bytes()
+    model.layers[0].units = 4
+    with pytest.raises(InputError, match=r"missing=.*\(2, 3\).*added=.*\(2, 4\)"):
+        save_ticket(model, small)
+    assert small.read_bytes() == before
+
+
+def test_a_failed_write_leaves_the_old_file(small, monkeypatch):
+    model, before = load_ticket(small).model, small.read_bytes()
+
+    def no_space(file):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space"):
+        save_ticket(model, small, recipe={"other": 1})
+    assert small.read_bytes() == before
+
+
+def test_size_is_checked_before_the_model_is_built(small, monkeypatch):
+    with pytest.raises(InputError, match=r"at most 8 weights.*=9"):
+        load_ticket(small, max_parameters=8)
+    assert load_ticket(small, max_parameters=9).model
+    with pytest.raises(InputError, match="max_parameters"):
+        load_ticket(small, max_parameters=0)
+
+    header, contents = layout.read(small)
+    header["num_parameters"] = 8
+    layout.write(small, header, contents)
+    with pytest.raises(InputError, match=r"the 8 weights that the header.*=9"):
+        load_ticket(small)
+
+
+@pytest.mark.parametrize(
+    ("place", "lie", "message"),
+    [
+        (1, {"num_kept": 4}, "keep the 4 weights.*num_kept=3"),
+        (1, {"num_kept": "3"}, "num_kept"),
+        (1, {"shape": [3, 2]}, r"shape \(2, 3\).*\[3, 2\]"),
+        (1, {"shape": None}, "shape"),
+        (1, {"dtype": ">f4"}, "must be float32"),
+        (1, {"kind": "kept"}, "kind mask"),
+        (2, {"kind": "values"}, "kind kept or drawn"),
+        (2, {"kind": "drawn", "drawn_sha256": "0" * 64}, "must hold 0 bytes"),
+        (2, {"stored_dtype": "float16"}, "must hold 6 bytes"),
+        (2, {"stored_dtype": "float8_e4m3fn"}, "stored as"),
+        (2, {"stored_dtype": 3}, "stored_dtype"),
+        (3, {"dtype": "float16"}, "must be float32"),
+        (3, {"kind": "mask"}, "kind values or drawn"),
+    ],
+)
+def test_lies_about_a_weight_are_refused(small, place, lie, message):
+    header, contents = layout.read(small)
+    header["parts"][place] |= lie
+    layout.write(small, header, contents)
+    with pytest.raises(InputError, match=message):
+        load_ticket(small)
+
+
+@pytest.mark.parametrize(
+    ("mask", "num_kept", "message"),
+    [
+        (b"\xe4", 3, "num_kept=4"),
+        (b"\x00", 0, "at least 1"),
+        (b"\xe1", 3, "after a mask's last one"),
+        (b"\xe0\x00", 3, "must hold 1 bytes"),
+        (b"", 3, "must hold 1 bytes"),
+    ],
+)
+def test_lies_about_a_mask_are_refused(small, mask, num_kept, message):
+    header, contents = layout.read(small)
+    header["parts"][1]["num_kept"] = num_kept
+    contents[1] = mask
+    layout.write(small, header, contents)
+    with pytest.raises(InputError, match=message):
+        load_ticket(small)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("class_names", "abc"),
+        ("class_names", [1]),
+        ("mean", [None]),
+        ("std", {}),
+        ("recipe", [1]),
+        ("precision", "int8"),
+        ("precision", None),
+        ("num_parameters", 9.0),
+        ("num_parameters", True),
+        ("versions", None),
+    ],
+)
+def test_lies_of_the_header_are_refused(small, key, value):
+    header, contents = layout.read(small)
+    header[key] = value
+    layout.write(small, header, contents)
+    with pytest.raises(InputError, match=key.split("_")[0]):
+        load_ticket(small)
+    del header[key]
+    layout.write(small, header, contents)
+    with pytest.raises(InputError, match=key):
+        load_ticket(small)
+
+
+def test_a_loaded_model_trains_on(small):
+    model = load_ticket(small).model
+    model.compile("sgd", "mse")
+    before = np.array(model.layers[0].score)
+    model.fit(np.ones((4, 2)), np.ones((4, 3)), epochs=1, verbose=0)
+    assert not np.array_equal(model.layers[0].score, before)
+
+
+def test_the_ticket_of_one_process_is_read_by_another(small, tmp_path):
+    inputs = np.linspace(-1, 1, 10, dtype=np.float32).reshape(5, 2)
+    expected = load_ticket(small).model(inputs)
+    keras.backend.clear_session()
+    names = itertools.count()
+    copy = pathlib.Path(tmp_path / f"{next(names)}.ticket")
+    copy.write_bytes(small.read_bytes())
+    np.testing.assert_array_equal(load_ticket(copy).model(inputs), expected)

@@ -1,0 +1,558 @@
+import builtins
+import copy
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.src.applications import convnext
+from keras.src.backend.common import global_state
+
+from tests.tickets import layout
+from tfsupermask import layers
+from tfsupermask._validation import InputError
+from tfsupermask.tickets import (
+    checking,
+    load_ticket,
+    read_ticket_header,
+    save_ticket,
+    trusted,
+)
+from tfsupermask.tickets.architecture import build, build_empty, describe
+
+RAN = []
+
+
+@keras.saving.register_keras_serializable("marker")
+class Marker(keras.layers.Layer):
+    """Stands for any class that a user registered: it must never be made."""
+
+    def __init__(self, *args, **kwargs):
+        RAN.append("made")
+        super().__init__()
+
+    def __call__(self, *args, **kwargs):
+        RAN.append("called")
+        return args[0]
+
+
+@keras.saving.register_keras_serializable("marker")
+def marker(*args, **kwargs):
+    """Likewise for functions."""
+    RAN.append("called")
+    return args[0]
+
+
+# Legacy registration without a package. Not "Zeros" and the like, which Keras' own
+# constructors look up.
+SHORT_NAMES = dict.fromkeys(
+    [
+        *("Dense", "SupermaskDense", "Sequential", "Functional", "InputLayer"),
+        *("DTypePolicy", "float32", "linear", "relu", "args", "m", "d", "i"),
+    ],
+    Marker,
+) | {"marker": marker}
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs():
+    """Checks that no test made or called what it must not."""
+    RAN.clear()
+    keras.saving.get_custom_objects().update(SHORT_NAMES)
+    yield
+    for name in SHORT_NAMES:
+        del keras.saving.get_custom_objects()[name]
+    assert RAN == []
+
+
+def thing(module, class_name, registered_name=None, **config):
+    return {
+        "module": module,
+        "class_name": class_name,
+        "config": config,
+        "registered_name": registered_name,
+    }
+
+
+def layer(class_name, module="keras.layers", registered_name=None, **config):
+    return thing(module, class_name, registered_name, **{"name": "x", **config})
+
+
+def dense(**config):
+    config = {"units": 3, "kernel_initializer": zeros(), **config}
+    return layer("Dense", **config)
+
+
+def zeros(**config):
+    return thing("keras.initializers", "Zeros", **config)
+
+
+def sequential(*inner, shape=(2,), **changes):
+    entry = layer("InputLayer", name="i", batch_shape=[None, *shape], dtype="float32")
+    config = {"name": "m", "trainable": True, "layers": [entry, *inner]}
+    return {**thing("keras", "Sequential", **config), **changes}
+
+
+def functional(node=None, **changes):
+    tensor = {"shape": [None, 2], "dtype": "float32", "keras_history": ["i", 0, 0]}
+    tensor = {"class_name": "__keras_tensor__", "config": tensor}
+    node = {"args": [tensor], "kwargs": {}} if node is None else node(tensor)
+    entry = layer("InputLayer", name="i", batch_shape=[None, 2], dtype="float32")
+    inner = [
+        {**entry, "name": "i", "inbound_nodes": []},
+        {**dense(), "name": "x", "inbound_nodes": [node]},
+    ]
+    config = {"name": "m", "trainable": True, "layers": inner}
+    config |= {"input_layers": ["i", 0, 0], "output_layers": ["x", 0, 0]}
+    return thing("keras.src.models.functional", "Functional", **{**config, **changes})
+
+
+def called(*args, **kwargs):
+    return functional(lambda tensor: {"args": [tensor, *args], "kwargs": kwargs})
+
+
+def nested(depth):
+    tree = dense()
+    for _ in range(depth):
+        tree = sequential(tree)
+    return tree
+
+
+PLAIN = [
+    sequential(dense()),
+    functional(),
+    called(training=False),
+    sequential(dense(activation="relu")),
+    sequential(dense(activation=layer("LeakyReLU", negative_slope=0.2))),
+    sequential(dense(dtype="float16")),
+    sequential(dense(kernel_regularizer=thing("keras.regularizers", "L2", l2=0.1))),
+    sequential(sequential(dense())),
+]
+
+MARKER = {"module": "builtins", "registered_name": "marker>Marker"}
+FUNCTION = thing("builtins", "function", "marker>marker") | {"config": "marker>marker"}
+
+HOSTILE = {
+    "can hold no": {
+        "os": sequential(layer("system", module="os")),
+        "builtins": sequential(layer("eval", module="builtins")),
+        "builtins as a model": {**sequential(dense()), **MARKER},
+        "registered layer": sequential(layer("Marker", **MARKER)),
+        "registered as Dense": sequential(
+            layer("Dense", registered_name="marker>Marker", units=3)
+        ),
+        "registered as Sequential": sequential(
+            dense(), registered_name="marker>Marker"
+        ),
+        "registered as nested": sequential(
+            sequential(dense(), registered_name="marker>Marker")
+        ),
+        "registered as Zeros": sequential(
+            dense(kernel_initializer=zeros() | {"registered_name": "marker>Marker"})
+        ),
+        "registered as L2": sequential(
+            dense(bias_regularizer=thing("keras.regularizers", "L2", "marker>Marker"))
+        ),
+        "registered as NonNeg": sequential(
+            dense(bias_constraint=thing("keras.constraints", "NonNeg", "marker>Marker"))
+        ),
+        "registered as a policy": sequential(
+            dense(dtype=thing("keras", "DTypePolicy", "marker>Marker", name="float32"))
+        ),
+        "registered as an activation": sequential(
+            dense(activation=layer("LeakyReLU", registered_name="marker>Marker"))
+        ),
+        "registered as ours": sequential(
+            layer("SupermaskDense", "tfsupermask", "marker>Marker", units=3)
+        ),
+        "ours by another name": sequential(
+            layer(
+                "SupermaskDense", "tfsupermask", "tfsupermask>SupermaskConv2D", units=3
+            )
+        ),
+        "ours from another module": sequential(
+            layer("SupermaskDense", "os", "tfsupermask>SupermaskDense", units=3)
+        ),
+        "registered by short name": sequential(
+            layer("Dense", registered_name="Dense", units=3)
+        ),
+        "an initializer as a layer": sequential(zeros(name="x")),
+        "a layer as an initializer": sequential(dense(kernel_initializer=dense())),
+        "a layer as the model": dense(),
+        "lambda layer": sequential(
+            layer(
+                "Lambda", function={"class_name": "__lambda__", "config": {"value": ""}}
+            )
+        ),
+        "lambda layer by name": sequential(layer("Lambda", function="marker>marker")),
+        "SavedModel": sequential(layer("TFSMLayer", filepath="/tmp")),
+        "torch": sequential(layer("TorchModuleWrapper", module_bytes="")),
+        "jax": sequential(layer("JaxLayer", call_fn="marker")),
+        "vocabulary": sequential(layer("StringLookup", vocabulary="/etc/passwd")),
+        "text": sequential(layer("TextVectorization", vocabulary="/etc/passwd")),
+        "wrapper": sequential(layer("TimeDistributed", layer=dense())),
+        "orthogonal": sequential(
+            dense(kernel_initializer=thing("keras.initializers", "Orthogonal"))
+        ),
+        "operation with a function": sequential(layer("Map", "keras.src.ops.core")),
+        "other module of Keras": sequential(
+            layer("Dense", "keras.src.layers.core.dense")
+        ),
+        "quantized policy": sequential(
+            dense(dtype=thing("keras", "QuantizedDTypePolicy", mode="int8"))
+        ),
+        "activation class": sequential(dense(activation=layer("Marker", **MARKER))),
+        "constraint": sequential(dense(bias_constraint=thing("keras", "Marker", None))),
+    },
+    "dtype must be": {
+        "quantized dtype": sequential(dense(dtype="int8_from_float32")),
+        "unhashable dtype": sequential(dense(dtype=["float32"])),
+    },
+    "activation must be": {
+        "activation": sequential(dense(activation="marker>marker")),
+        "activation by short name": sequential(dense(activation="marker")),
+        "activation function": sequential(dense(activation=FUNCTION)),
+        "activation a number": sequential(dense(activation=3)),
+        "no activation": sequential(dense(activation=None)),
+    },
+    "must be an object": {
+        "initializer by name": sequential(dense(kernel_initializer="zeros")),
+        "regularizer by name": sequential(dense(kernel_regularizer="marker>marker")),
+    },
+    "of type dict": {
+        "initializer function": sequential(dense(kernel_initializer=FUNCTION)),
+        "regularizer function": sequential(dense(kernel_regularizer=FUNCTION)),
+        "no name": {k: v for k, v in sequential(dense()).items() if k != "config"},
+        "config a list": {**sequential(dense()), "config": []},
+    },
+    "be called with": {
+        "called with a name": called("marker>marker"),
+        "called with a keyword": called(mask="marker>marker"),
+        "called with a lambda": called({"class_name": "__lambda__", "config": {}}),
+        "called with an array": called(
+            {"class_name": "__numpy__", "config": {"value": [1], "dtype": "float32"}}
+        ),
+        "called with a slice": called({"class_name": "__slice__", "config": {}}),
+        "called with bytes": called(
+            {"class_name": "__bytes__", "config": {"value": ""}}
+        ),
+    },
+    "tensor must have|has keys": {
+        "called with a function": called(FUNCTION),
+        "called with a typespec": called(
+            {"class_name": "__typespec__", "spec_name": "x", "config": []}
+        ),
+    },
+    "has keys that it must not have": {
+        "build_config": sequential(
+            {**dense(), "build_config": {"input_shape": [1, 2]}}
+        ),
+        "compile_config": sequential(dense(), compile_config={"loss": "marker>marker"}),
+        "shared object": sequential({**dense(), "shared_object_id": 1}),
+        "custom_objects": functional(custom_objects={"Dense": "marker"}),
+    },
+    "of type": {
+        "no module": sequential({k: v for k, v in dense().items() if k != "module"}),
+        "layers a dict": sequential(dense())
+        | {"config": {"name": "m", "trainable": True, "layers": {}}},
+    },
+    "must be a plain value": {
+        "object as a size": sequential(dense(units=zeros())),
+        "dict as a size": sequential(dense(units={"a": 1})),
+        "object in a list": sequential(dense(units=[zeros()])),
+        "seed an object": sequential(dense(kernel_initializer=zeros(seed=zeros()))),
+    },
+    "ends must be": {
+        "ends an object": functional(output_layers=[zeros()]),
+        "ends a float": functional(output_layers=["x", 0.5, 0]),
+    },
+    "layers must make a": {
+        "unknown argument": sequential(dense(marker=1)),
+        "size a string": sequential(dense(units="3")),
+        "negative size": sequential(dense(units=-3)),
+        "loop": called() | {"config": functional(input_layers=["x", 0, 0])["config"]},
+        "unknown tensor": functional(output_layers=["x", 7, 0]),
+        "unknown layer": functional(output_layers=["y", 0, 0]),
+        "never built": thing(
+            "keras", "Sequential", name="m", trainable=True, layers=[]
+        ),
+    },
+    "64 levels deep": {
+        "deep": nested(25),
+    },
+    "weights that the header says": {
+        "huge": sequential(dense(units=10**12)),
+        "huge in the middle": sequential(dense(units=10**10), dense(units=1, name="y")),
+        "huge beyond 64 bits": sequential(
+            dense(units=2**62), dense(units=2**62, name="y")
+        ),
+        "huge statistics": sequential(layer("Normalization"), shape=(10**12,)),
+        "huge mask": sequential(
+            layer(
+                "SupermaskDense",
+                "tfsupermask",
+                "tfsupermask>SupermaskDense",
+                units=2**40,
+            )
+        ),
+        "huge embedding": sequential(
+            layer("Embedding", input_dim=10**9, output_dim=10**9)
+        ),
+    },
+}
+HUGE = HOSTILE["weights that the header says"]["huge"]
+HUGE_CONSTANTS = sequential(
+    layer("Normalization", mean=0.0, variance=1.0), shape=(10**12,)
+)
+
+
+def put(path, tree, num_parameters=9):
+    """Replaces the architecture of a ticket."""
+    header, contents = layout.read(path)
+    header["num_parameters"] = num_parameters
+    layout.write(path, header, [json.dumps(tree).encode(), *contents[1:]])
+
+
+@pytest.mark.parametrize("tree", PLAIN, ids=range(len(PLAIN)))
+def test_the_trees_that_these_tests_change_are_sound(tree):
+    assert build(tree).built
+    assert build_empty(tree).count_params() in (9, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [(name, message) for message, trees in HOSTILE.items() for name in trees],
+)
+def test_hostile_architectures_are_refused(name, message, small):
+    put(small, HOSTILE[message][name])
+    with pytest.raises(InputError, match=message):
+        load_ticket(small)
+
+
+def test_constants_count_as_well(small):
+    put(small, HUGE_CONSTANTS, num_parameters=0)
+    with pytest.raises(InputError, match="constants=2000000000000"):
+        load_ticket(small)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "123456789" * 3])
+def test_numbers_must_be_finite(small, number):
+    header, contents = layout.read(small)
+    text = json.dumps(sequential(dense(units=424242))).replace("424242", number)
+    layout.write(small, header, [text.encode(), *contents[1:]])
+    with pytest.raises(InputError, match=r"finite|64 bits"):
+        load_ticket(small)
+
+
+def test_whatever_is_refused_takes_no_memory_later(small):
+    """Keras initialises what it finds on its list when another scope ends."""
+    put(small, HUGE, num_parameters=3 * 10**12)
+    with pytest.raises(InputError, match="max_parameters"):
+        load_ticket(small)
+    put(small, HUGE)
+    with pytest.raises(InputError, match="num_parameters=3000000000000"):
+        load_ticket(small)
+    assert not global_state.get_global_attribute("uninitialized_variables")
+    with keras.StatelessScope():
+        pass
+
+
+def test_a_model_of_too_many_layers_is_refused(small, monkeypatch):
+    put(small, sequential(*[dense()] * 20))
+    monkeypatch.setattr(checking, "_MAX_OBJECTS", 41)
+    with pytest.raises(InputError, match=r"at most 41 objects.*42"):
+        load_ticket(small)
+
+
+def test_a_class_registered_in_place_of_ours_is_not_made(small, monkeypatch):
+    name = "tfsupermask>SupermaskDense"
+    monkeypatch.setitem(keras.saving.get_custom_objects(), name, Marker)
+    with pytest.raises(InputError, match=r"no layer of this class.*SupermaskDense"):
+        load_ticket(small)
+
+
+def test_an_initializer_that_is_not_imported_is_named(monkeypatch):
+    name = "tfsupermask>SignedConstant"
+    monkeypatch.delitem(keras.saving.get_custom_objects(), name, raising=False)
+    signed = thing("tfsupermask", "SignedConstant", name, scale=2.0, seed=0)
+    with pytest.raises(InputError, match=r"import tfsupermask.init.*SignedConstant"):
+        build(sequential(dense(kernel_initializer=signed)))
+
+
+def test_activations_are_those_of_keras():
+    for name in trusted.ACTIVATIONS:
+        assert keras.activations.serialize(keras.activations.get(name)) == name
+
+
+MADE = {
+    **{name: {"size": 2} for name in ("UpSampling1D", "UpSampling2D", "UpSampling3D")},
+    **{
+        f"{kind}Pooling{d}D": {"pool_size": 2}
+        for kind in ("Average", "Max")
+        for d in "123"
+    },
+    **{f"Conv{d}D": {"filters": 2, "kernel_size": 2} for d in "123"},
+    **{f"Conv{d}DTranspose": {"filters": 2, "kernel_size": 2} for d in "123"},
+    **{f"DepthwiseConv{d}D": {"kernel_size": 2} for d in "12"},
+    **{f"SeparableConv{d}D": {"filters": 2, "kernel_size": 2} for d in "12"},
+    **{f"SpatialDropout{d}D": {"rate": 0.5} for d in "123"},
+    **{name: {"rate": 0.5} for name in ("AlphaDropout", "Dropout", "GaussianDropout")},
+    "Activation": {"activation": "selu"},
+    "Dense": {"units": 2, "bias_regularizer": "l1", "kernel_constraint": "max_norm"},
+    "EinsumDense": {"equation": "abc,cd->abd", "output_shape": (None, 3)},
+    "Embedding": {"input_dim": 5, "output_dim": 2},
+    "GaussianNoise": {"stddev": 0.5},
+    "GroupNormalization": {"groups": 2},
+    "Dot": {"axes": 2},
+    "MultiHeadAttention": {"num_heads": 2, "key_dim": 2},
+    "Normalization": {"mean": [1.0, 2.0, 3.0, 4.0], "variance": [1.0] * 4},
+    "Permute": {"dims": (2, 1)},
+    "RepeatVector": {"n": 2},
+    "Rescaling": {"scale": [1.0, 2.0, 3.0, 4.0], "offset": -1},
+    "Reshape": {"target_shape": (-1, 2)},
+    "LayerScale": {"init_values": 0.1, "projection_dim": 4},
+}
+MERGING = {"Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply"}
+MERGING |= {"Subtract"}
+
+
+def connect(module, name):
+    """Connects a layer to an input of a rank that it takes."""
+    rank = next((int(d) for d in "123" if f"{d}D" in name), 1)
+    rank = 0 if name == "RepeatVector" else rank
+    inputs = keras.Input((*[6] * rank, 4))
+    if module == "keras.src.ops.numpy":
+        function = getattr(
+            keras.ops, {"TrueDivide": "true_divide"}.get(name, name.lower())
+        )
+        return inputs, function(inputs) if name == "Negative" else function(inputs, 2.0)
+    if name == "LayerScale":
+        made = convnext.LayerScale(**MADE[name], name="layer_scale")
+    else:
+        made = getattr(keras.layers, name)(**MADE.get(name, {}))
+    if name == "MultiHeadAttention":
+        return inputs, made(inputs, inputs)
+    return inputs, made([inputs, inputs] if name in MERGING else inputs)
+
+
+def test_every_layer_that_a_ticket_may_name_comes_back(tmp_path):
+    names = sorted(trusted.LAYERS - {("keras.layers", "InputLayer")})
+    ends = [connect(*name) for name in names]
+    model = keras.Model([a for a, _ in ends], [b for _, b in ends])
+    described = {
+        (tree["module"], tree["class_name"])
+        for tree in describe(model)["config"]["layers"]
+    }
+    assert described == trusted.LAYERS
+    path = save_ticket(model, tmp_path / "a.ticket")
+    names = {part["name"] for part in read_ticket_header(path)["parts"]}
+    assert "layer_scale/variable" in names  # without Keras' running number
+    loaded = load_ticket(path).model
+    rng = np.random.default_rng(0)
+    inputs = [rng.random((2, *a.shape[1:]), np.float32) for a, _ in ends]
+    for found, expected in zip(loaded(inputs), model(inputs), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+class Subclass(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.SupermaskDense(3)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def subclassed():
+    model = Subclass()
+    model(np.zeros((1, 2)))
+    return model
+
+
+def shared():
+    first = keras.layers.Dense(2, name="first")
+    inner_input = keras.Input((2,))
+    inner = keras.Model(inner_input, first(inner_input), name="inner")
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, inner(first(inputs)), name="outer")
+
+
+def with_slice():
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, inputs[:, :1])
+
+
+REFUSED = {
+    "subclassed": (subclassed, "no model of this class.*Subclass"),
+    "lambda": (
+        lambda: keras.Sequential(
+            [keras.Input((2,)), keras.layers.Lambda(tf.abs, name="odd")]
+        ),
+        "fold.*keras.*name='odd'.*keras.layers.Lambda",
+    ),
+    "own class": (
+        lambda: keras.Sequential([keras.Input((2, 2)), keras.layers.GRU(2)]),
+        "no layer of this class.*GRU",
+    ),
+    "own activation": (
+        lambda: keras.Sequential(
+            [keras.Input((2,)), keras.layers.Dense(2, activation=marker, name="odd")]
+        ),
+        r"Layer 'odd': An activation must be.*marker",
+    ),
+    "shared": (shared, "two models share.*first.*inner"),
+    "slice": (with_slice, "GetItem"),
+    "unbuilt": (lambda: keras.Sequential([layers.SupermaskDense(2)]), "built"),
+    "no model": (lambda: layers.SupermaskDense(2), "built Keras model"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_models_that_tickets_cannot_hold_are_refused(name, tmp_path):
+    make, message = REFUSED[name]
+    model = make()
+    RAN.clear()
+    with pytest.raises(InputError, match=message):
+        save_ticket(model, tmp_path / "a.ticket")
+    assert list(tmp_path.iterdir()) == []
+
+
+def ones(shape, dtype=None):
+    return keras.ops.ones(shape, dtype)
+
+
+def test_unknown_initializers_are_left_out(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((2,)),
+            layers.SupermaskDense(
+                3,
+                kernel_initializer=keras.initializers.Orthogonal(seed=0),
+                score_initializer=ones,
+            ),
+        ]
+    )
+    loaded = load_ticket(save_ticket(model, tmp_path / "a.ticket")).model
+    expected = model.layers[0].kernel * model.layers[0].mask
+    np.testing.assert_array_equal(loaded.layers[0].kernel, expected)
+
+
+def test_loading_opens_no_other_file(small, monkeypatch):
+    opened = []
+    original = builtins.open
+
+    def spy(file, *args, **kwargs):
+        opened.append(str(file))
+        return original(file, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "open", spy)
+    load_ticket(small)
+    assert set(opened) <= {str(small)}
+
+
+def test_checking_changes_nothing():
+    for tree in PLAIN:
+        before = copy.deepcopy(tree)
+        build(tree)
+        assert tree == before

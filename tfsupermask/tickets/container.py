@@ -1,0 +1,219 @@
+"""The layout of a ticket file: preamble, header, parts (docs/ticket_format.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tfsupermask._files import write_atomically
+from tfsupermask._validation import fail
+from tfsupermask.tickets.coding import compress, decompress
+from tfsupermask.tickets.tree import check_keys, check_tree
+
+VERSION = 1
+MAX_JSON = 1 << 23
+
+_MAGIC = b"\x89ticket\n"
+_PREAMBLE = struct.Struct("<8sIIQ32s")
+_PART_KEYS = {
+    **{"name": str, "kind": str, "codec": str, "sha256": str},
+    **{"offset": int, "length": int, "decoded_length": int},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A piece of a ticket.
+
+    Attributes:
+        name: What it belongs to, for people.
+        kind: How to read it.
+        data: Its bytes, not yet compressed.
+        about: What else the header says of it, a JSON dict.
+    """
+
+    name: str
+    kind: str
+    data: bytes
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def write_container(path: Path, header: dict[str, Any], parts: list[Part]) -> None:
+    """Writes a ticket file, whole or not at all.
+
+    Args:
+        path: The file; its folder must exist.
+        header: JSON dict without `"parts"`, which is added.
+        parts: What the file holds, in this order.
+
+    Raises:
+        InputError: The header is larger than a reader accepts.
+    """
+    entries, stored, offset = [], [], 0
+    for part in parts:
+        codec, data = compress(part.data)
+        entry = {
+            **part.about,
+            "name": part.name,
+            "kind": part.kind,
+            "codec": codec,
+            "offset": offset,
+            "length": len(data),
+            "decoded_length": len(part.data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        entries.append(entry)
+        stored.append(data)
+        offset += len(data)
+    text = to_json({**header, "parts": entries})
+    if len(text) > MAX_JSON:
+        raise fail(
+            f"The header of a ticket must be at most {MAX_JSON} bytes.",
+            header_bytes=len(text),
+        )
+    total = _PREAMBLE.size + len(text) + offset
+    preamble = _PREAMBLE.pack(
+        _MAGIC, VERSION, len(text), total, hashlib.sha256(text).digest()
+    )
+    write_atomically(path, lambda file: file.writelines([preamble, text, *stored]))
+
+
+class Container:
+    """An open ticket file whose header has been checked.
+
+    Attributes:
+        header: The header, a JSON dict.
+    """
+
+    def __init__(self, file: BinaryIO):
+        length, expected = _read_preamble(file)
+        text = file.read(length)
+        if hashlib.sha256(text).digest() != expected:
+            raise fail(
+                "The header must have the SHA-256 that the file says: it is damaged.",
+                sha256=hashlib.sha256(text).hexdigest(),
+            )
+        self._file = file
+        self._start = _PREAMBLE.size + length
+        self.header = from_json(text)
+        self.parts = _check_parts(self.header, _size(file) - self._start)
+
+    def read(self, part: dict[str, Any], decoded_length: int) -> bytes:
+        """Returns what a part holds, which must be `decoded_length` bytes."""
+        if part["decoded_length"] != decoded_length:
+            raise fail(
+                f"Part {part['name']!r} must hold {decoded_length} bytes.",
+                decoded_length=part["decoded_length"],
+            )
+        self._file.seek(self._start + part["offset"])
+        data = self._file.read(part["length"])
+        found = hashlib.sha256(data).hexdigest()
+        if found != part["sha256"]:
+            raise fail(
+                f"Part {part['name']!r} must have the SHA-256 that the header says: "
+                "the ticket is damaged.",
+                sha256=found,
+            )
+        return decompress(data, part["codec"], decoded_length)
+
+
+@contextlib.contextmanager
+def open_container(path: Path) -> Iterator[Container]:
+    """Opens a ticket file and checks its header.
+
+    Raises:
+        InputError: There is no such file, or it is not a ticket, damaged, or of
+            another version.
+    """
+    if not path.is_file():
+        raise fail("A ticket must be a file.", path=str(path))
+    with path.open("rb") as file:
+        yield Container(file)
+
+
+def to_json(tree: Any) -> bytes:
+    """Returns JSON in its shortest and only form."""
+    return json.dumps(
+        tree,
+        allow_nan=False,
+        ensure_ascii=False,
+        separators=(",", ":"),
+        sort_keys=True,
+    ).encode()
+
+
+def from_json(text: bytes) -> dict[str, Any]:
+    """Returns the dict that JSON text holds, if it is a bounded one.
+
+    Raises:
+        InputError: It is no JSON dict, too deep, or holds a number that is not finite.
+    """
+    try:
+        tree = json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise fail("A ticket's JSON must be well-formed.", error=str(error)) from None
+    check_tree(tree)
+    if not isinstance(tree, dict):
+        raise fail("A ticket's JSON must be an object.", type=type(tree).__name__)
+    return tree
+
+
+def _read_preamble(file):
+    preamble = file.read(_PREAMBLE.size)
+    if not preamble.startswith(_MAGIC):
+        raise fail("The file must be a ticket.", first_bytes=preamble[: len(_MAGIC)])
+    if len(preamble) < _PREAMBLE.size:
+        raise fail(
+            f"A ticket must have at least {_PREAMBLE.size} bytes.", size=len(preamble)
+        )
+    _, version, length, total, sha256 = _PREAMBLE.unpack(preamble)
+    if version != VERSION:
+        raise fail(f"This program reads tickets of version {VERSION}.", version=version)
+    if _size(file) != total:
+        raise fail(
+            f"The ticket must have the {total} bytes that it says: it is damaged.",
+            size=_size(file),
+        )
+    if length > min(MAX_JSON, total - _PREAMBLE.size):
+        raise fail(
+            f"The header must fit in the file and in {MAX_JSON} bytes.",
+            header_bytes=length,
+        )
+    return length, sha256
+
+
+def _check_parts(header, available):
+    parts = header.get("parts")
+    if not isinstance(parts, list):
+        raise fail("The header must list the parts.", parts=parts)
+    offset = 0
+    for part in parts:
+        check_keys("A part", part, _PART_KEYS)
+        if part["codec"] not in ("raw", "deflate"):
+            raise fail("A part's codec must be raw or deflate.", codec=part["codec"])
+        if part["offset"] != offset or not 0 <= part["length"] <= min(
+            part["decoded_length"], available - offset
+        ):
+            raise fail(
+                f"Part {part['name']!r} must follow the one before, be no longer than "
+                "what it decodes to and end within the file.",
+                **{key: part[key] for key in ("offset", "length", "decoded_length")},
+            )
+        offset += part["length"]
+    if offset != available:
+        raise fail(
+            f"The parts must fill the {available} bytes after the header.",
+            bytes=offset,
+        )
+    return parts
+
+
+def _size(file):
+    return os.fstat(file.fileno()).st_size

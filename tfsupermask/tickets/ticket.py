@@ -1,0 +1,269 @@
+"""Saving a model with its masks as a ticket, and loading it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfsupermask._validation import check_integer, fail
+from tfsupermask.tickets.architecture import (
+    build,
+    build_empty,
+    count_constants,
+    describe,
+)
+from tfsupermask.tickets.container import (
+    MAX_JSON,
+    VERSION,
+    Part,
+    from_json,
+    open_container,
+    to_json,
+    write_container,
+)
+from tfsupermask.tickets.header import check_header, make_header
+from tfsupermask.tickets.weights import list_weights, restore_weight, weight_parts
+
+MAX_PARAMETERS = 10**9
+
+
+@dataclasses.dataclass(frozen=True)
+class Ticket:
+    """What a ticket holds.
+
+    Attributes:
+        model: Keras model with the masks of the file. The scores of the weights that
+            are kept are 1, the others 0.
+        class_names: One string for each logit, or `None`.
+        mean: What to subtract from each channel of an image in 0..1, or `None`.
+        std: What to divide each channel by then, or `None`.
+        recipe: How the model came about, a JSON dict, or `None`.
+        precision: `"float32"`, `"float16"` or `"bfloat16"`: what the kept weights were
+            rounded to.
+        version: Version of the file's format.
+    """
+
+    model: keras.Model
+    class_names: tuple[str, ...] | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    recipe: dict[str, Any] | None
+    precision: str
+    version: int
+
+
+def save_ticket(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    precision: str = "float32",
+    class_names: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes a model, its masks and what it takes to use it as one small file.
+
+    A mask takes hardly more than its information, -k log₂ k - (1 - k) log₂ (1 - k) bits
+    a weight where a fraction k is kept. A kernel that its layer's initializer draws
+    again from its seed, bit for bit, takes nothing; of any other masked kernel only the
+    kept weights are stored. Everything else is stored as it is. Scores are not stored.
+
+    The same model gives the same bytes. An older file at `path` is replaced once the
+    new one is complete.
+
+    Args:
+        model: Functional or Sequential Keras model, built, of Keras' own layers and
+            supermask layers.
+        path: File to write, by convention `*.ticket`, in a folder that exists.
+        precision: What the kept weights of masked kernels are rounded to: `"float32"`
+            (default), `"float16"` or `"bfloat16"`. Drawn kernels stay exact.
+        class_names: One name for each logit. Defaults to none.
+        mean: What to subtract from each channel of an image in 0..1. Defaults to none.
+        std: What to divide each channel by then. Defaults to none.
+        recipe: How the model came about, a dict of JSON values. Defaults to none.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: The model has a layer that a ticket cannot hold, a weight does not
+            fit in `precision`, or another argument is not as above.
+
+    Example:
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> path = save_ticket(models.build("conv2", (8, 8, 3)), f"{folder}/small.ticket")
+    >>> os.path.getsize(path) < 60_000  # 368,832 weights
+    True
+    >>> load_ticket(path).model.name
+    'conv2'
+
+    Reference:
+        - Thesis §2.3, winning tickets; docs/ticket_format.md, the format.
+    """
+    path = _check_path(path)
+    header = make_header(precision, class_names, mean, std, recipe)
+    architecture = describe(model)
+    weights = list_weights(model)
+    _check_rebuilt(model, weights, list_weights(build_empty(architecture)))
+    header["num_parameters"] = sum(weight.size for weight in weights)
+    parts = [Part(model.name, "architecture", to_json(architecture))]
+    _check_architecture_bytes(len(parts[0].data))
+    for weight in weights:
+        parts.extend(weight_parts(weight, precision))
+    write_container(path, header, parts)
+    return path
+
+
+def load_ticket(
+    path: str | os.PathLike, *, max_parameters: int = MAX_PARAMETERS
+) -> Ticket:
+    """Loads a ticket; safe for files from anywhere.
+
+    Nothing in the file is run, and no class is made but Keras' own layers of known
+    kinds and those of this package. Every byte is checked, and the model's size before
+    it is built.
+
+    Args:
+        path: The file.
+        max_parameters: Largest model to build, in weights. Defaults to 10⁹; building
+            one takes about 8 bytes a weight.
+
+    Returns:
+        The ticket. Its model is not compiled, and trains on from there: the scores
+        start as 0 and 1.
+
+    Raises:
+        InputError: The file is not a ticket, is damaged, is of another version, is
+            larger than `max_parameters`, names a layer that tickets cannot hold, or
+            this version of Keras or TensorFlow draws other kernels from its seeds.
+
+    Example:
+    >>> import tempfile
+    >>> model = models.build("conv2", (8, 8, 3), sparsity=0.9)
+    >>> path = save_ticket(model, tempfile.mkdtemp() + "/a.ticket", mean=[0.5] * 3)
+    >>> ticket = load_ticket(path)
+    >>> ticket.mean, ticket.model.get_layer("conv1").num_kept
+    ((0.5, 0.5, 0.5), 173)
+    """
+    path = Path(path)
+    check_integer("max_parameters", max_parameters, minimum=1)
+    with open_container(path) as container:
+        header = container.header
+        check_header(header)
+        parts = iter(container.parts)
+        architecture = _read_architecture(container, next(parts, None))
+        _check_size(architecture, header["num_parameters"], max_parameters)
+        model = build(architecture)
+        for weight in list_weights(model):
+            restore_weight(weight, parts, container)
+        left = [part["name"] for part in parts]
+    if left:
+        raise fail("A ticket must hold nothing but the model's weights.", left=left)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+    return Ticket(
+        model=model,
+        class_names=_tuple(header["class_names"]),
+        mean=_tuple(header["mean"]),
+        std=_tuple(header["std"]),
+        recipe=header["recipe"],
+        precision=header["precision"],
+        version=VERSION,
+    )
+
+
+def read_ticket_header(path: str | os.PathLike) -> dict[str, Any]:
+    """Returns what a ticket says of itself, without building its model.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The JSON header of docs/ticket_format.md: `"versions"`, `"num_parameters"`,
+        `"class_names"`, `"recipe"`, ... and the list of `"parts"`.
+
+    Raises:
+        InputError: The file is not a ticket, is damaged, or is of another version.
+
+    Example:
+    >>> import tempfile
+    >>> model = models.build("conv2", (8, 8, 3))
+    >>> path = save_ticket(model, tempfile.mkdtemp() + "/a.ticket", recipe={"seed": 0})
+    >>> header = read_ticket_header(path)
+    >>> header["num_parameters"], header["recipe"]
+    (368832, {'seed': 0})
+    """
+    with open_container(Path(path)) as container:
+        return container.header
+
+
+def _check_path(path):
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise fail("`path` must be a file in a folder that exists.", path=str(path))
+    return path
+
+
+def _check_rebuilt(model, weights, rebuilt):
+    """Raises unless the architecture alone gives weights like the model's."""
+    names, again = (
+        [f"{weight.name}: {weight.dtype.name} {weight.shape}" for weight in each]
+        for each in (weights, rebuilt)
+    )
+    if names != again:
+        raise fail(
+            "`model` must be described by its layers' configs, which give other "
+            "weights.",
+            model=model.name,
+            missing=sorted(set(names) - set(again))[:3],
+            added=sorted(set(again) - set(names))[:3],
+        )
+
+
+def _read_architecture(container, part):
+    if part is None or part["kind"] != "architecture":
+        raise fail("The ticket's first part must be the architecture.", part=part)
+    _check_architecture_bytes(part["decoded_length"])
+    return from_json(container.read(part, part["decoded_length"]))
+
+
+def _check_architecture_bytes(number):
+    if number > MAX_JSON:
+        raise fail(f"An architecture must be at most {MAX_JSON} bytes.", bytes=number)
+
+
+def _check_size(architecture, announced, max_parameters):
+    """Raises unless the model is as large as announced and not too large to build."""
+    if announced > max_parameters:
+        raise fail(
+            f"The ticket's model must have at most {max_parameters} weights "
+            "(`max_parameters`).",
+            num_parameters=announced,
+        )
+    empty = build_empty(architecture)
+    found = sum(weight.size for weight in list_weights(empty))
+    if found != announced:
+        raise fail(
+            f"The ticket's model must have the {announced} weights that the header "
+            "says.",
+            num_parameters=found,
+        )
+    constants = count_constants(empty)
+    if constants > max_parameters:
+        raise fail(
+            f"The ticket's model must have at most {max_parameters} constants "
+            "(`max_parameters`).",
+            constants=constants,
+        )
+
+
+def _tuple(values):
+    return None if values is None else tuple(values)

@@ -1,0 +1,251 @@
+"""A model's weights: from variables to the parts of a ticket and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfsupermask._validation import fail
+from tfsupermask.layers import MaskedWeight, kernels_of, masked_weights
+from tfsupermask.tickets.checking import is_initializer
+from tfsupermask.tickets.coding import from_bytes, pack_mask, to_bytes, unpack_mask
+from tfsupermask.tickets.container import Container, Part
+from tfsupermask.tickets.portable import to_tree
+from tfsupermask.tickets.tree import check_keys
+
+PRECISIONS = ("float32", "float16", "bfloat16")
+
+_AUTOMATIC_NUMBER = re.compile(r"(?<=/variable)_\d+$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Weight:
+    """A variable that a ticket holds.
+
+    Attributes:
+        variable: The variable.
+        masked: Its mask and scores, if it is the kernel of a supermask layer.
+        initializer: What it may have been drawn by, if it is a kernel.
+    """
+
+    variable: keras.Variable
+    masked: MaskedWeight | None = None
+    initializer: keras.initializers.Initializer | None = None
+
+    @property
+    def name(self) -> str:
+        """Names of its layer and of itself, for people."""
+        # Keras numbers nameless variables from the start of the program.
+        return _AUTOMATIC_NUMBER.sub("", "/".join(self.variable.path.split("/")[-2:]))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return tuple(self.variable.shape)
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Its dtype."""
+        return _dtype(self.variable.dtype)
+
+    @property
+    def values(self) -> np.ndarray:
+        """Its numbers."""
+        return keras.ops.convert_to_numpy(self.variable)
+
+    def draw(self) -> np.ndarray | None:
+        """Returns what its initializer draws, `None` if it has no seed that says."""
+        if self.initializer is None:
+            return None
+        tree = to_tree(self.initializer)
+        if not is_initializer(tree) or type(tree["config"].get("seed")) is not int:
+            return None
+        # Anew from its config, as the one at hand may have drawn before; and always on
+        # a CPU, as kinds of devices differ in the last bits of their normal numbers.
+        initializer = type(self.initializer).from_config(tree["config"])
+        with tf.device("CPU:0"):
+            values = initializer(self.shape, self.variable.dtype)
+        return keras.ops.convert_to_numpy(values)
+
+
+def list_weights(model: keras.Model) -> list[Weight]:
+    """Returns the weights of a model but its scores, in Keras' order."""
+    masked = masked_weights(model)
+    scores = {id(weight.score) for weight in masked}
+    masks = {id(weight.kernel): weight for weight in masked}
+    initializers = dict(_kernel_initializers(model))
+    return [
+        Weight(variable, masks.get(id(variable)), initializers.get(id(variable)))
+        for variable in model.weights
+        if id(variable) not in scores
+    ]
+
+
+def weight_parts(weight: Weight, precision: str) -> list[Part]:
+    """Returns the parts that hold a weight: of a supermask layer's kernel two."""
+    about = {"shape": list(weight.shape), "dtype": weight.dtype.name}
+    parts = []
+    values = weight.values
+    if weight.masked is not None:
+        mask = weight.masked.mask.numpy()
+        about["num_kept"] = int(np.count_nonzero(mask))
+        parts.append(Part(weight.name, "mask", pack_mask(mask), about))
+    drawn = weight.draw()
+    if drawn is not None and to_bytes(drawn) == to_bytes(values):
+        about = {**about, "drawn_sha256": _sha256(values)}
+        return [*parts, Part(weight.name, "drawn", b"", about)]
+    if weight.masked is None:
+        return [Part(weight.name, "values", to_bytes(values), about)]
+    kept = _narrow(values[mask != 0], precision, weight.name)
+    about = {**about, "stored_dtype": kept.dtype.name}
+    return [*parts, Part(weight.name, "kept", to_bytes(kept), about)]
+
+
+def restore_weight(
+    weight: Weight, parts: Iterator[dict[str, Any]], container: Container
+) -> None:
+    """Sets a weight, and its mask if it has one, from the next parts of a ticket.
+
+    Raises:
+        InputError: They are not the parts of this weight, or are damaged.
+    """
+    part = _next_part(weight, parts)
+    mask = None
+    if weight.masked is not None:
+        mask = _read_mask(weight, part, container)
+        part = _next_part(weight, parts)
+    if part["kind"] == "drawn":
+        values = _draw_again(weight, part, container)
+    elif mask is None:
+        values = _read_values(weight, part, container)
+    else:
+        values = _read_kept(weight, part, container, mask)
+    weight.variable.assign(values)
+    if mask is not None:
+        _set_mask(weight.masked, mask)
+
+
+def _kernel_initializers(model):
+    for layer in model._flatten_layers():
+        for kernel in kernels_of(layer):
+            variable = getattr(layer, kernel.attribute)
+            yield id(variable), getattr(layer, kernel.initializer)
+
+
+def _narrow(values, precision, name):
+    """Returns values in the precision asked for, or as they are if they have less."""
+    dtype = _dtype(precision)
+    if values.dtype.itemsize <= dtype.itemsize:
+        return values
+    with np.errstate(over="ignore"):
+        narrow = values.astype(dtype)
+    lost = np.isfinite(values) & ~np.isfinite(narrow)
+    if lost.any():
+        raise fail(
+            f"The weights of {name} must fit in {precision}: choose another precision.",
+            weight=float(values[lost][0]),
+        )
+    return narrow
+
+
+def _next_part(weight, parts):
+    part = next(parts, None)
+    if part is None:
+        raise fail(f"The ticket must hold {weight.name}, which is not there.")
+    check_keys("A weight's part", part, {"shape": list, "dtype": str})
+    if tuple(part["shape"]) != weight.shape or part["dtype"] != weight.dtype.name:
+        raise fail(
+            f"{part['name']!r} must be {weight.dtype.name} of shape {weight.shape}.",
+            shape=part["shape"],
+            dtype=part["dtype"],
+        )
+    return part
+
+
+def _check_kind(part, *kinds):
+    if part["kind"] not in kinds:
+        raise fail(
+            f"Part {part['name']!r} must be of kind {' or '.join(kinds)}.",
+            kind=part["kind"],
+        )
+
+
+def _read_mask(weight, part, container):
+    _check_kind(part, "mask")
+    check_keys("A mask", part, {"num_kept": int})
+    bits = unpack_mask(container.read(part, -(-weight.size // 8)), weight.size)
+    found = int(np.count_nonzero(bits))
+    if found != part["num_kept"] or not found:
+        raise fail(
+            f"The mask of {part['name']!r} must keep the {part['num_kept']} weights, "
+            "at least 1, that the header says.",
+            num_kept=found,
+        )
+    return bits.reshape(weight.shape)
+
+
+def _draw_again(weight, part, container):
+    check_keys("A drawn weight", part, {"drawn_sha256": str})
+    container.read(part, 0)
+    values = weight.draw()
+    if values is None:
+        raise fail(f"The initializer of {part['name']!r} must have a seed.")
+    if _sha256(values) != part["drawn_sha256"]:
+        raise fail(
+            f"{part['name']!r} must be drawn again exactly, and this version of "
+            f"TensorFlow ({tf.__version__}) or Keras ({keras.__version__}) draws other "
+            "numbers from its seed.",
+            sha256=_sha256(values),
+        )
+    return values
+
+
+def _read_values(weight, part, container):
+    _check_kind(part, "values", "drawn")
+    data = container.read(part, weight.size * weight.dtype.itemsize)
+    return from_bytes(data, weight.dtype, weight.shape)
+
+
+def _read_kept(weight, part, container, mask):
+    _check_kind(part, "kept", "drawn")
+    check_keys("Kept weights", part, {"stored_dtype": str})
+    if part["stored_dtype"] not in (*PRECISIONS, weight.dtype.name):
+        raise fail(
+            f"Kept weights must be stored as {', '.join(PRECISIONS)} or as they are.",
+            stored_dtype=part["stored_dtype"],
+        )
+    dtype = _dtype(part["stored_dtype"])
+    num_kept = int(np.count_nonzero(mask))
+    data = container.read(part, num_kept * dtype.itemsize)
+    values = np.zeros(weight.shape, weight.dtype)
+    values[mask] = from_bytes(data, dtype, (num_kept,)).astype(weight.dtype)
+    return values
+
+
+def _set_mask(masked, mask):
+    masked.score.assign(mask.astype(np.float32))
+    num_kept = int(np.count_nonzero(mask))
+    # The sparsity of the architecture is as its author wrote it, if it still holds.
+    if masked.num_kept != num_kept:
+        masked.num_kept = num_kept
+
+
+def _dtype(name):
+    return np.dtype(tf.as_dtype(name).as_numpy_dtype)
+
+
+def _sha256(values):
+    return hashlib.sha256(to_bytes(values)).hexdigest()
