@@ -1,7 +1,8 @@
-"""Measures top-1 and top-5 accuracy of a run or of a SavedModel.
+"""Measures top-1 and top-5 accuracy of a run or of anything that was exported.
 
 python -m binaries.evaluate --path=runs/my_run
 python -m binaries.evaluate --path=runs/my_run/saved_model --dataset=cifar10
+python -m binaries.evaluate --path=my_model.tflite --dataset=cifar10
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from absl import flags
 
 from binaries import _program
 from tfsupermask import data, train
-from tfsupermask.export import Classifier, is_saved_model
+from tfsupermask.export import Classifier, is_export
 
-_PATH = flags.DEFINE_string("path", None, "Run folder or SavedModel.", required=True)
+_PATH = flags.DEFINE_string(
+    "path", None, "Run folder, or anything exported.", required=True
+)
 _DATASET = flags.DEFINE_string(
     "dataset", None, f"One of {', '.join(data.NAMES)} (default: the run's)."
 )
@@ -25,8 +28,8 @@ def main(argv):
     """Prints the accuracy on the dataset's test images."""
     _program.refuse_arguments(argv)
     name, data_dir, image_size = _DATASET.value, _DATA_DIR.value, None
-    if is_saved_model(_PATH.value):
-        _program.require(name, "`--dataset` must be given for a SavedModel.")
+    if is_export(_PATH.value):
+        _program.require(name, "`--dataset` must be given with an exported model.")
         if name == "folder":
             image_size = Classifier(_PATH.value).image_shape[0]
     else:

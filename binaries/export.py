@@ -1,33 +1,78 @@
-"""Writes the SavedModel of a run's newest checkpoint.
+"""Exports a run's newest checkpoint, in the format that the name of the output says.
 
-python -m binaries.export --path=runs/my_run --output=my_model
+python -m binaries.export --path=runs/my_run --output=my_model         # SavedModel
+python -m binaries.export --path=runs/my_run --output=my_model.keras
+python -m binaries.export --path=runs/my_run --output=my_model.onnx
+python -m binaries.export --path=runs/my_run --output=my_model.tflite --precision=int8
+python -m binaries.export --path=runs/my_run --output=my_model.ticket  # the small one
 """
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 from absl import flags
 
 from binaries import _program
-from tfsupermask.export import export_saved_model
+from tfsupermask import data
+from tfsupermask.export import check_format, export_model, size_table
 from tfsupermask.train import load_run
+
+_REPRESENTATIVE_IMAGES = 200
 
 _PATH = flags.DEFINE_string("path", None, "Run folder.", required=True)
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "Folder of the SavedModel; an older SavedModel there is replaced.",
+    "File ending in .keras, .tflite, .onnx or .ticket; without a suffix the folder of "
+    "a SavedModel. An older one there is replaced.",
     required=True,
+)
+_PRECISION = flags.DEFINE_string(
+    "precision",
+    "float32",
+    "Of the weights: float32; .tflite also float16 and int8 (of the activations too), "
+    ".ticket also float16 and bfloat16.",
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of the images, for int8 alone, whose ranges come from "
+    f"{_REPRESENTATIVE_IMAGES} training images (default: the run's).",
 )
 
 
 def main(argv):
-    """Exports and says where to."""
+    """Exports, says where to, and what it weighs."""
     _program.refuse_arguments(argv)
+    check_format(_OUTPUT.value, _PRECISION.value)
+    _program.require(
+        _DATA_DIR.value is None or _PRECISION.value == "int8",
+        "`--data_dir` is for --precision=int8 alone.",
+    )
     run = load_run(_PATH.value)
-    path = export_saved_model(
-        run.model, _OUTPUT.value, run.mean, run.std, run.class_names
+    images = _training_images(run.config) if _PRECISION.value == "int8" else None
+    path = export_model(
+        run.model,
+        _OUTPUT.value,
+        run.mean,
+        run.std,
+        run.class_names,
+        precision=_PRECISION.value,
+        representative_images=images,
+        recipe=dataclasses.asdict(run.config),
     )
     print(f"{path}: {run.config.model} after epoch {run.epoch}")
+    print(size_table(run.model, path))
+
+
+def _training_images(config):
+    data_dir = _DATA_DIR.value or config.data_dir
+    images = data.load(config.dataset, data_dir, config.image_size).train.images
+    rng = np.random.default_rng(config.seed)
+    count = min(_REPRESENTATIVE_IMAGES, len(images))
+    return images[rng.choice(len(images), count, replace=False)]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Classifies image files.
 
 python -m binaries.predict --path=runs/my_run cat.jpg dog.png
+python -m binaries.predict --path=my_model.tflite cat.jpg
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from absl import flags
 
 from binaries import _program
 from tfsupermask.data import decode_image
-from tfsupermask.export import Classifier, is_saved_model
+from tfsupermask.export import Classifier
 from tfsupermask.train import RunFolder
 
-_PATH = flags.DEFINE_string("path", None, "Run folder or SavedModel.", required=True)
+_PATH = flags.DEFINE_string(
+    "path", None, "Run folder, or anything exported.", required=True
+)
 _TOP = flags.DEFINE_integer("top", 3, "Classes to print for each image.", lower_bound=1)
 
 
@@ -23,9 +26,8 @@ def main(argv):
     """Prints the most probable classes of each file."""
     _program.require(argv, "Name at least one image file after the flags.")
     path = Path(_PATH.value)
-    classifier = Classifier(
-        path if is_saved_model(path) else RunFolder(path).saved_model
-    )
+    of_run = RunFolder(path).saved_model
+    classifier = Classifier(of_run if of_run.exists() else path)
     images = np.stack([decode_image(f, classifier.image_shape[0]) for f in argv])
     for file, row in zip(argv, classifier.probabilities(images), strict=True):
         best = np.argsort(-row, kind="stable")[: _TOP.value]

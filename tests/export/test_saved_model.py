@@ -1,10 +1,18 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsupermask import models
+from tfsupermask import layers, models
 from tfsupermask._validation import InputError
-from tfsupermask.export import Classifier, export_saved_model, is_saved_model
+from tfsupermask.export import (
+    Classifier,
+    export_litert,
+    export_onnx,
+    export_saved_model,
+    is_saved_model,
+)
+from tfsupermask.export.sizes import dense_bytes
 
 MEAN, STD = np.float32([0.5, 0.4, 0.3]), np.float32([0.2, 0.25, 0.3])
 NAMES = tuple(f"größe {i}" for i in range(10))
@@ -72,5 +80,56 @@ def test_refuses_what_is_no_saved_model_of_ours(tmp_path):
     with pytest.raises(InputError, match="must be the folder of a SavedModel"):
         Classifier(tmp_path)
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    with pytest.raises(InputError, match="that this program wrote"):
+    with pytest.raises(InputError, match="a classifier of this program's"):
         Classifier(tmp_path / "other")
+
+
+def test_holds_every_weight_once(exported):
+    model, path = exported
+    size = (path / "variables" / "variables.data-00000-of-00001").stat().st_size
+    assert size == pytest.approx(dense_bytes(model), rel=0.05)
+
+
+def test_a_failed_export_leaves_the_older_one(exported, tmp_path, monkeypatch):
+    model, _ = exported
+    path = export_saved_model(model, tmp_path / "saved")
+    before = (path / "saved_model.pb").read_bytes()
+
+    def full_disk(servable, aside, signatures):
+        (tmp_path / "saved.partial").mkdir()
+        (tmp_path / "saved.partial" / "half").write_text("")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.saved_model, "save", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            export_saved_model(model, path, MEAN, STD, NAMES)
+    assert (path / "saved_model.pb").read_bytes() == before
+    export_saved_model(model, path, MEAN, STD, NAMES)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["saved"]
+    assert not (path / "half").exists()
+    assert Classifier(path).class_names == NAMES
+
+
+def test_a_subclassed_model_does_not_say_what_it_takes(tmp_path):
+    class Subclassed(keras.Model):
+        def __init__(self, **config):
+            super().__init__(**config)
+            self.dense = layers.SupermaskDense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = Subclassed()
+    model(np.zeros((1, 3)))
+    for export in (export_saved_model, export_litert, export_onnx):
+        suffix = {export_litert: ".tflite", export_onnx: ".onnx"}.get(export, "")
+        with pytest.raises(InputError, match=r"wrapped as keras\.Model"):
+            export(model, tmp_path / f"model{suffix}")
+    inputs = keras.Input((3,), name="numbers")
+    path = export_saved_model(keras.Model(inputs, model(inputs)), tmp_path / "wrapped")
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    ones = np.ones((2, 3), "float32")
+    np.testing.assert_allclose(
+        serve(numbers=tf.constant(ones))["output_0"], model(ones), rtol=1e-5
+    )

@@ -1,4 +1,4 @@
-"""SavedModels that need TensorFlow alone, and programs that use them."""
+"""SavedModels that need TensorFlow alone."""
 
 from __future__ import annotations
 
@@ -8,74 +8,62 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfsupermask._validation import fail
-from tfsupermask.export.folding import fold
-
-
-class _Servable(tf.Module):
-    """The folded network with its preprocessing and class names."""
-
-    def __init__(self, model, mean, std, class_names):
-        super().__init__(name="subnetwork")
-        self._network = model
-        self._mean, self._std = mean, std
-        # Variables, because a SavedModel keeps no bare constants.
-        self.network_variables = [variable.value for variable in model.variables]
-        self.class_names = tf.Variable(list(class_names), trainable=False)
-
-    def uint8_images(self, images):
-        return self.float_images(tf.cast(images, tf.float32) / 255.0)
-
-    def float_images(self, images):
-        normalised = (images - self._mean) / self._std
-        logits = tf.cast(self._network(normalised, training=False), tf.float32)
-        return {
-            "logits": logits,
-            "probabilities": tf.nn.softmax(logits),
-            "class_names": self.class_names.value(),
-        }
+from tfsupermask.conversion import fold
+from tfsupermask.export.inference import (
+    check_preprocessing,
+    classify,
+    input_structure,
+)
 
 
 def export_saved_model(
     model: keras.Model,
     path: str | os.PathLike,
-    mean: np.ndarray,
-    std: np.ndarray,
-    class_names: Sequence[str],
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Path:
     """Writes a SavedModel with the masks folded in.
 
-    It has two signatures, both with one argument `images` and a batch of any size:
+    With `mean` and `std` it is a classifier of raw images as described in
+    `tfsupermask.export.inference`. It then has two signatures, both with one argument
+    `images` and a batch of any size:
 
     - `serving_default` takes uint8 images, 0 to 255;
     - `float_images` takes float32 images, 0 to 1.
 
     Both normalise by themselves and return `logits` and `probabilities`, float32
-    (batch, classes), and `class_names`, strings (classes,). A whole new folder is put
-    in the place of an older one at `path` once it is complete.
+    (batch, classes), and `class_names`, strings (classes,).
+
+    Without them `serving_default` takes and returns what the model does. A whole new
+    folder is put in the place of an older one at `path` once it is complete.
 
     Args:
-        model: Keras model from normalised images to logits.
+        model: Keras model; from normalised images to logits if `mean` is given.
         path: Folder to write.
         mean: (channels,) mean of the training images, in units of 0..1 intensity.
-        std: (channels,) standard deviation likewise.
-        class_names: One name for each logit.
+        std: (channels,) standard deviation likewise. Without the two, which is the
+            default, the model is exported as it is.
+        class_names: One name for each logit. Defaults to their numbers.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: There is something at `path` that is not a SavedModel.
+        InputError: There is something at `path` that is not a SavedModel, or `mean`,
+            `std` and `class_names` do not fit.
 
     Example:
-    >>> export_saved_model(model, "digits", dataset.mean, dataset.std,
-    ...                    dataset.class_names)
-    >>> serve = tf.saved_model.load("digits").signatures["serving_default"]
-    >>> serve(images=tf.zeros((1, 32, 32, 3), tf.uint8))["probabilities"].shape
-    TensorShape([1, 10])
+        >>> import tempfile
+        >>> model = models.build("conv2")
+        >>> path = tempfile.mkdtemp() + "/saved_model"
+        >>> path = export_saved_model(model, path, [0.5] * 3, [0.2] * 3)
+        >>> serve = tf.saved_model.load(path).signatures["serving_default"]
+        >>> serve(images=tf.zeros((1, 32, 32, 3), tf.uint8))["probabilities"].shape
+        TensorShape([1, 10])
     """
     path = Path(path)
     if path.exists() and not is_saved_model(path):
@@ -83,18 +71,15 @@ def export_saved_model(
             "The export's place must be free or hold an older SavedModel.",
             path=str(path),
         )
-    servable = _Servable(fold(model), mean, std, class_names)
-    shape = (None, *model.input_shape[1:])
-    signatures = {
-        "serving_default": tf.function(servable.uint8_images).get_concrete_function(
-            images=tf.TensorSpec(shape, tf.uint8)
-        ),
-        "float_images": tf.function(servable.float_images).get_concrete_function(
-            images=tf.TensorSpec(shape, tf.float32)
-        ),
-    }
+    preprocessing = check_preprocessing(model, mean, std, class_names)
+    network = fold(model)
     aside = path.with_name(path.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
+    servable, signatures = (
+        _as_it_is(network)
+        if preprocessing is None
+        else _classifier(network, preprocessing)
+    )
     tf.saved_model.save(servable, str(aside), signatures)
     if path.exists():
         shutil.rmtree(path)
@@ -103,50 +88,62 @@ def export_saved_model(
 
 
 def is_saved_model(path: str | os.PathLike) -> bool:
-    """Returns whether `path` is the folder of a SavedModel."""
+    """Returns whether `path` is the folder of a SavedModel.
+
+    Args:
+        path: Anything, there or not.
+
+    Example:
+        >>> is_saved_model("runs/my_run/saved_model"), is_saved_model("runs/my_run")
+        (True, False)
+    """
     return (Path(path) / "saved_model.pb").is_file()
 
 
-class Classifier:
-    """A SavedModel of this package, loaded for use.
+def _classifier(network, preprocessing):
+    """Returns what to save of a classifier of raw images, and its signatures."""
+    servable = _servable(network)
+    servable.class_names = tf.Variable(preprocessing.class_names, trainable=False)
 
-    Args:
-        path: Folder of the SavedModel.
+    def float_images(images):
+        outputs = classify(network, images, preprocessing)
+        return {**outputs, "class_names": servable.class_names.value()}
 
-    Attributes:
-        class_names: Tuple of strings.
-        image_shape: (height, width, channels) that it takes.
+    def uint8_images(images):
+        return float_images(tf.cast(images, tf.float32) / 255.0)
 
-    Raises:
-        InputError: `path` holds no SavedModel, or not one of this package.
+    shape = (None, *network.input_shape[1:])
+    return servable, {
+        "serving_default": tf.function(uint8_images).get_concrete_function(
+            images=tf.TensorSpec(shape, tf.uint8)
+        ),
+        "float_images": tf.function(float_images).get_concrete_function(
+            images=tf.TensorSpec(shape, tf.float32)
+        ),
+    }
 
-    Example:
-    >>> classifier = Classifier("runs/my_run/saved_model")
-    >>> classifier.logits(np.zeros((1, 32, 32, 3), np.uint8)).shape
-    (1, 10)
-    """
 
-    def __init__(self, path: str | os.PathLike):
-        if not is_saved_model(path):
-            raise fail("`path` must be the folder of a SavedModel.", path=str(path))
-        self._loaded = tf.saved_model.load(str(path))
-        self._serve = self._loaded.signatures.get("serving_default")
-        if self._serve is None or not hasattr(self._loaded, "class_names"):
-            raise fail(
-                "The SavedModel must be one that this program wrote, with class names "
-                "and a serving signature.",
-                path=str(path),
-            )
-        self.class_names = tuple(
-            name.decode() for name in self._loaded.class_names.numpy()
-        )
-        spec = self._serve.structured_input_signature[1]["images"]
-        self.image_shape = tuple(spec.shape[1:])
+def _as_it_is(network):
+    """Returns what to save of any network, and its signature."""
+    structure = input_structure(network)
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 logits (n, classes) of uint8 images (n, *image_shape)."""
-        return self._serve(images=tf.convert_to_tensor(images))["logits"].numpy()
+    def serve(**inputs):
+        ordered = [inputs[each.name] for each in network.inputs]
+        outputs = network(keras.tree.pack_sequence_as(structure, ordered))
+        if isinstance(outputs, dict):
+            return outputs
+        flat = keras.tree.flatten(outputs)
+        return {f"output_{index}": output for index, output in enumerate(flat)}
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 probabilities (n, classes) of uint8 images."""
-        return self._serve(images=tf.convert_to_tensor(images))["probabilities"].numpy()
+    specs = {
+        each.name: tf.TensorSpec(each.shape, each.dtype) for each in network.inputs
+    }
+    signature = tf.function(serve).get_concrete_function(**specs)
+    return _servable(network), {"serving_default": signature}
+
+
+def _servable(network):
+    # Not the network itself: a SavedModel would hold each Keras variable twice.
+    servable = tf.Module()
+    servable.network_variables = [variable.value for variable in network.variables]
+    return servable

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, Split, eval_chunks
-from tfsupermask.export import Classifier, is_saved_model
+from tfsupermask.export import Classifier, is_export
 from tfsupermask.ops import in_top_k
 from tfsupermask.train.load import load_run
 from tfsupermask.train.loop import Totals
@@ -27,8 +27,10 @@ def evaluate(logits_of: Callable[[np.ndarray], np.ndarray], split: Split) -> Tot
         split: Images and labels.
 
     Example:
-    >>> evaluate(Classifier("saved_model").logits, dataset.test).means("test_")
-    {'test_loss': 0.155, 'test_top1': 0.964, 'test_top5': 1.0}
+        >>> classifier = Classifier("runs/my_run/saved_model")
+        >>> total = evaluate(classifier.logits, dataset.test)
+        >>> total.images, sorted(total.means("test_"))
+        (24.0, ['test_loss', 'test_top1', 'test_top5'])
     """
     total = Totals()
     for images, labels, weights in eval_chunks(split, BATCH_SIZE):
@@ -41,16 +43,25 @@ def evaluate(logits_of: Callable[[np.ndarray], np.ndarray], split: Split) -> Tot
 
 
 def evaluate_path(path: str | Path, dataset: Dataset) -> Totals:
-    """Evaluates a run folder or a SavedModel on the test split of a dataset.
+    """Evaluates a run folder or an export on the test split of a dataset.
 
     Args:
-        path: A run folder (its newest checkpoint is used) or a SavedModel.
+        path: A run folder (its newest checkpoint is used), or what `Classifier` takes.
         dataset: Images of the same size and classes as the model's.
+
+    Returns:
+        The totals; every image counts exactly once.
 
     Raises:
         InputError: `path` is neither, or the dataset does not fit the model.
+
+    Example:
+        >>> evaluate_path("runs/my_run", dataset).images
+        24.0
+        >>> evaluate_path("runs/my_run/saved_model", dataset).images
+        24.0
     """
-    if is_saved_model(path):
+    if is_export(path):
         classifier = Classifier(path)
         _check_fits(dataset, classifier.image_shape, classifier.class_names)
         return evaluate(classifier.logits, dataset.test)

@@ -1,0 +1,60 @@
+import zipfile
+
+import pytest
+
+from tfsupermask._validation import InputError
+from tfsupermask.export.files import add_class_names, export_file, read_class_names
+
+
+def write(content):
+    return lambda path: path.write_bytes(content)
+
+
+def test_a_whole_file_takes_the_place_of_an_older_one(tmp_path):
+    path = tmp_path / "a" / "b" / "model.x"
+    for content in (b"old" * 100, b"new"):
+        assert export_file(path, ".x", write(content)) == path
+        assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_export_leaves_the_older_one(tmp_path):
+    path = tmp_path / "model.x"
+    path.write_bytes(b"precious")
+
+    def fail_half_way(aside):
+        aside.write_bytes(b"half")
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        export_file(path, ".x", fail_half_way)
+    assert path.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_places_that_do_not_fit_are_refused_before_any_work(tmp_path):
+    (tmp_path / "folder.x").mkdir()
+    for name, message in (("model.y", "end in '.x'"), ("folder.x", "not a folder")):
+        with pytest.raises(InputError, match=message):
+            export_file(tmp_path / name, ".x", lambda path: pytest.fail("began"))
+
+
+@pytest.mark.parametrize("start", [b"", b"flatbuffer" * 1000])
+def test_class_names_are_found_behind_anything(tmp_path, start):
+    names = ("a", "ü\nb", '"', "")
+    (tmp_path / "file").write_bytes(start)
+    add_class_names(tmp_path / "file", names)
+    assert (tmp_path / "file").read_bytes().startswith(start)
+    assert read_class_names(tmp_path / "file") == names
+    with zipfile.ZipFile(tmp_path / "file") as archive:
+        (entry,) = archive.infolist()
+    assert entry.date_time == (1980, 1, 1, 0, 0, 0)  # the same bytes whenever
+
+
+def test_class_names_join_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
+        archive.writestr("other", "kept")
+    add_class_names(tmp_path / "archive", ["a"])
+    with zipfile.ZipFile(tmp_path / "archive") as archive:
+        assert archive.read("other") == b"kept"
+    assert read_class_names(tmp_path / "archive") == ("a",)

@@ -1,0 +1,90 @@
+import pytest
+
+from tfsupermask._validation import InputError
+from tfsupermask.export import Classifier, check_format, export_model, is_export
+from tfsupermask.tickets import load_ticket
+
+from .conftest import MEAN, NAMES, STD, conv2, normalised, uint8_images
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "suffix"),
+    [
+        ("a/model", "float32", ""),
+        ("conv6-0.5", "float32", ""),
+        ("m.keras", "float32", ".keras"),
+        ("m.onnx", "float32", ".onnx"),
+        ("m.v2.tflite", "int8", ".tflite"),
+        ("m.tflite", "float16", ".tflite"),
+        ("m.ticket", "bfloat16", ".ticket"),
+    ],
+)
+def test_the_name_decides(name, precision, suffix):
+    assert check_format(name, precision) == suffix
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "message"),
+    [
+        ("m.h5", "float32", r"\.keras, \.tflite, \.onnx or \.ticket.*m\.h5"),
+        ("m.ONNX", "float32", "must end in"),
+        ("m", "float16", "of a SavedModel must be one of float32.*'float16'"),
+        ("m.onnx", "int8", r"of \.onnx must be one of float32"),
+        ("m.ticket", "int8", r"of \.ticket must be one of float32, float16, bfloat16"),
+        ("m.tflite", "bfloat16", r"of \.tflite must be one of float32, float16, int8"),
+    ],
+)
+def test_combinations_that_do_not_exist(tmp_path, name, precision, message):
+    with pytest.raises(InputError, match=message):
+        export_model(conv2(), tmp_path / name, precision=precision)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["model", "m.keras", "m.tflite", "m.onnx", "m.ticket"])
+def test_every_format_classifies_alike(tmp_path, name):
+    model, images = conv2(), uint8_images(9)
+    path = export_model(model, tmp_path / "deep" / name, MEAN, STD, NAMES)
+    assert is_export(path)
+    classifier = Classifier(path)
+    assert classifier.class_names == NAMES
+    assert classifier.image_shape == (8, 8, 3)
+    expected = model(normalised(images)).numpy()
+    assert abs(classifier.logits(images) - expected).max() < 1e-6
+    assert classifier.probabilities(images).shape == (9, 10)
+
+
+def test_a_ticket_keeps_its_recipe_and_precision(tmp_path):
+    path = export_model(
+        conv2(), tmp_path / "m.ticket", precision="float16", recipe={"epochs": 3}
+    )
+    ticket = load_ticket(path)
+    assert (ticket.recipe, ticket.precision) == ({"epochs": 3}, "float16")
+    with pytest.raises(InputError, match="exported with the mean and std"):
+        Classifier(path)
+
+
+def test_what_is_no_export(tmp_path):
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "m.txt").write_text("")
+    for name in ("folder.onnx", "m.txt", "missing.keras", "missing"):
+        assert not is_export(tmp_path / name)
+        with pytest.raises(InputError, match=f"SavedModel, or a file.*{name}"):
+            Classifier(tmp_path / name)
+
+
+def test_a_damaged_file_is_said_to_be_one(tmp_path):
+    for name in ("m.keras", "m.tflite", "m.onnx", "m.ticket"):
+        (tmp_path / name).write_bytes(b"\0" * 100)
+        with pytest.raises(InputError):
+            Classifier(tmp_path / name)
+
+
+def test_a_missing_runtime_is_named_with_its_extra(tmp_path, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("importlib.import_module", missing)
+    for name, extra in (("m.tflite", "litert"), ("m.onnx", "onnx")):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(InputError, match=rf"pip install 'tfsupermask\[{extra}\]'"):
+            Classifier(tmp_path / name)

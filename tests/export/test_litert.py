@@ -1,0 +1,166 @@
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from tfsupermask import layers
+from tfsupermask._validation import InputError
+from tfsupermask.export import Classifier, export_litert
+from tfsupermask.export.litert import PRECISIONS
+
+from .conftest import MEAN, NAMES, STD, conv2, normalised, separable, uint8_images
+
+
+def images_for(precision):
+    return uint8_images(20) if precision == "int8" else None
+
+
+def operators(path):
+    """Names of a file's operators; the runtime itself must not add any."""
+    from ai_edge_litert.interpreter import OpResolverType
+
+    interpreter = Interpreter(
+        str(path),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    return [operator["op_name"] for operator in interpreter._get_ops_details()]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_one_contract_for_every_precision(tmp_path, precision):
+    path = export_litert(
+        separable(),
+        tmp_path / "model.tflite",
+        MEAN,
+        STD,
+        precision=precision,
+        representative_images=images_for(precision),
+    )
+    interpreter = Interpreter(str(path))
+    (image_input,) = interpreter.get_input_details()
+    assert image_input["dtype"] == np.uint8
+    assert image_input["shape_signature"].tolist() == [-1, 8, 8, 3]
+    assert image_input["quantization"] == ((1, 0) if precision == "int8" else (0, 0))
+    assert {output["dtype"] for output in interpreter.get_output_details()} == {
+        np.float32
+    }
+    signature = interpreter.get_signature_list()["serving_default"]
+    assert signature == {"inputs": ["images"], "outputs": ["logits", "probabilities"]}
+    assert not [name for name in operators(path) if name.startswith(("Flex", "CUSTOM"))]
+
+
+def test_eight_bits_all_the_way(tmp_path):
+    path = export_litert(
+        conv2(),
+        tmp_path / "model.tflite",
+        MEAN,
+        STD,
+        precision="int8",
+        representative_images=uint8_images(20),
+    )
+    interpreter = Interpreter(str(path))
+    tensors = interpreter.get_tensor_details()
+    floats = [t["name"] for t in tensors if t["dtype"] == np.float32]
+    assert len(floats) == 2  # the outputs
+    assert {t["dtype"] for t in tensors} <= {
+        np.uint8, np.int8, np.int32, np.float32,
+    }  # fmt: skip
+
+
+def test_a_dark_representative_set_does_not_shift_raw_intensities(tmp_path):
+    path = export_litert(
+        conv2(),
+        tmp_path / "model.tflite",
+        MEAN,
+        STD,
+        precision="int8",
+        representative_images=uint8_images(20) // 4 + 10,
+    )
+    (image_input,) = Interpreter(str(path)).get_input_details()
+    assert image_input["quantization"] == (1, 0)
+
+
+def test_given_images_are_left_alone(tmp_path):
+    images = uint8_images(20) // 4 + 10
+    before = images.copy()
+    path = tmp_path / "model.tflite"
+    export_litert(
+        separable(), path, MEAN, STD, precision="int8", representative_images=images
+    )
+    np.testing.assert_array_equal(images, before)
+
+
+def test_eight_bits_of_a_model_as_it_is(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((12,)), layers.SupermaskDense(9, activation="relu")]
+    )
+    inputs = np.random.default_rng(0).normal(size=(200, 12)).astype("float32")
+    path = export_litert(
+        model,
+        tmp_path / "model.tflite",
+        precision="int8",
+        representative_images=inputs,
+    )
+    runner = Interpreter(str(path)).get_signature_runner()
+    (name,) = runner.get_input_details()
+    outputs = runner(**{name: inputs})["output_0"]
+    expected = model(inputs).numpy()
+    assert outputs.dtype == np.float32
+    assert np.abs(outputs - expected).max() < 0.05 * expected.max()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_models_run_in_float32(tmp_path, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = conv2()
+    finally:
+        keras.config.set_dtype_policy(before)
+    path = export_litert(model, tmp_path / "model.tflite", MEAN, STD, NAMES)
+    images = uint8_images(20)
+    expected = conv2()(normalised(images))  # the same weights, in float32
+    np.testing.assert_allclose(
+        Classifier(path).logits(images), expected, rtol=1e-5, atol=1e-6
+    )
+    assert model.dtype_policy.name == policy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"precision": "int4"}, "one of 'float32', 'float16', 'int8'.*'int4'"),
+        ({"precision": "int8"}, "must be given for precision 'int8'"),
+        ({"representative_images": uint8_images(2)}, r"precision='float32'"),
+        (
+            {"precision": "int8", "representative_images": uint8_images(2)[0]},
+            r"of shape \(None, 8, 8, 3\).*shape=\(8, 8, 3\)",
+        ),
+        (
+            {"precision": "int8", "representative_images": uint8_images(0)},
+            r"at least one.*shape=\(0, 8, 8, 3\)",
+        ),
+        (
+            {"precision": "int8", "representative_images": uint8_images(2) / 255},
+            "uint8, 0 to 255.*float64",
+        ),
+        ({"mean": None}, "`mean` and `std` must be given together"),
+    ],
+)
+def test_bad_arguments(tmp_path, arguments, message):
+    path = tmp_path / "model.tflite"
+    with pytest.raises(InputError, match=message):
+        export_litert(conv2(), path, **{"mean": MEAN, "std": STD, **arguments})
+    assert not path.exists()
+
+
+def test_what_litert_lacks_is_said_and_the_older_file_stays(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"precious")
+    inputs = keras.Input((4, 4))
+    lacking = keras.Model(inputs, keras.ops.linalg.inv(inputs))
+    with pytest.raises(InputError, match="operations that LiteRT has built in"):
+        export_litert(lacking, path)
+    assert path.read_bytes() == b"precious"
+    with pytest.raises(InputError, match=r"end in '\.tflite'"):
+        export_litert(lacking, tmp_path / "model.lite")

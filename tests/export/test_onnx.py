@@ -1,0 +1,95 @@
+import importlib.util
+import json
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+from keras.src.export.tf2onnx_lib import patch_tf2onnx
+
+from tfsupermask import layers
+from tfsupermask._validation import InputError
+from tfsupermask.export import Classifier, export_onnx
+
+from .conftest import MEAN, NAMES, STD, separable
+
+
+def test_says_what_it_takes_and_gives(tmp_path):
+    file = onnx.load(export_onnx(separable(), tmp_path / "m.onnx", MEAN, STD, NAMES))
+    onnx.checker.check_model(file)
+
+    def described(value):
+        tensor = value.type.tensor_type
+        sizes = [d.dim_param or d.dim_value for d in tensor.shape.dim]
+        return value.name, onnx.TensorProto.DataType.Name(tensor.elem_type), sizes
+
+    assert [described(value) for value in file.graph.input] == [
+        ("images", "UINT8", ["batch", 8, 8, 3])
+    ]
+    assert [described(value) for value in file.graph.output] == [
+        ("logits", "FLOAT", ["batch", 10]),
+        ("probabilities", "FLOAT", ["batch", 10]),
+    ]
+    metadata = {entry.key: entry.value for entry in file.metadata_props}
+    assert json.loads(metadata["class_names"]) == list(NAMES)
+
+
+def test_no_warnings(tmp_path, monkeypatch, recwarn):
+    patch_tf2onnx.cache_clear()  # as in a process that exports for the first time
+    monkeypatch.delattr(np, "object", raising=False)
+    export_onnx(separable(), tmp_path / "model.onnx", MEAN, STD)
+    assert not [w for w in recwarn if issubclass(w.category, FutureWarning)]
+
+
+def test_tensors_that_layers_hold_are_no_inputs(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 3), name="images"),
+            keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[1.0, 4.0, 9.0]),
+            layers.SupermaskConv2D(2, 3),
+        ]
+    )
+    images = np.random.default_rng(0).normal(size=(5, 4, 4, 3)).astype("float32")
+    session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "model.onnx"))
+    (outputs,) = session.run(None, {"images": images})
+    np.testing.assert_allclose(outputs, model(images), rtol=1e-5, atol=1e-6)
+
+
+def test_other_constants_that_would_become_inputs_are_refused(tmp_path):
+    held = [tf.constant([1.0, 2.0])]
+
+    class Adds(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs + held[0]
+
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, Adds()(inputs))
+    with pytest.raises(InputError, match="constants of the model became inputs"):
+        export_onnx(model, tmp_path / "model.onnx")
+
+
+def test_a_missing_tf2onnx_is_named_with_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'tfsupermask\[onnx\]'"):
+        export_onnx(separable(), tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    "lacking", [keras.ops.linalg.cholesky, lambda x: keras.ops.linalg.lu_factor(x)[0]]
+)
+def test_what_onnx_lacks_is_said_and_the_older_file_stays(tmp_path, lacking):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"precious")
+    inputs = keras.Input((4, 4))
+    with pytest.raises(InputError, match="operations that ONNX has"):
+        export_onnx(keras.Model(inputs, lacking(inputs)), path)
+    assert path.read_bytes() == b"precious"
+
+
+def test_a_foreign_file_is_no_classifier(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"what is this")
+    with pytest.raises(InputError, match=r"classifier of this program's.*model\.onnx"):
+        Classifier(path)

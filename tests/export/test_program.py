@@ -1,0 +1,119 @@
+"""The program, and that each of its outputs evaluates and predicts alike."""
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import pytest
+
+from tfsupermask import data, train
+from tfsupermask.export import export_model
+
+
+def call(program, *arguments, cwd):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"binaries.{program}", *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def call_all(calls, cwd):
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(lambda arguments: call(*arguments, cwd=cwd), calls))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a run of one epoch on few, small digits, kept as class folders."""
+    folder = tmp_path_factory.mktemp("exports")
+    digits = data.load("digits")
+    for split, count in ((digits.train, 300), (digits.test, 60)):
+        place = folder / "images" / ("train" if split is digits.train else "test")
+        for index in range(count):
+            target = place / f"digit {split.labels[index]}" / f"{index}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(target), split.images[index][2::4, 2::4, ::-1])
+    train.run(
+        train.Config(
+            workdir=str(folder / "run"),
+            dataset="folder",
+            data_dir=str(folder / "images"),
+            image_size=8,
+            init="kaiming_normal",
+            epochs=2,
+            batch_size=32,
+        )
+    )
+    return folder
+
+
+def test_every_format_has_the_runs_accuracy(folder):
+    run = train.load_run(folder / "run")
+    dataset = data.load("folder", str(folder / "images"), 8)
+    expected = train.evaluate_path(folder / "run", dataset).means("")
+    for name in ("model", "m.keras", "m.tflite", "m.onnx", "m.ticket"):
+        path = export_model(
+            run.model, folder / name, run.mean, run.std, run.class_names
+        )
+        means = train.evaluate_path(path, dataset).means("")
+        assert means == pytest.approx(expected, rel=1e-4), name
+
+
+def test_exports_weighs_evaluates_and_predicts(folder):
+    (folder / "m8.tflite").write_bytes(b"older")
+    code, out, err = call(
+        "export", "--path=run", "--output=m8.tflite", "--precision=int8", cwd=folder
+    )
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0] == "m8.tflite: conv2 after epoch 2"
+    assert lines[3].startswith("m8.tflite ")
+    assert any(line.startswith("masks alone") for line in lines)
+    image = next((folder / "images" / "test" / "digit 3").iterdir())
+    results = call_all(
+        [
+            ("evaluate", "--path=run"),
+            ("evaluate", "--path=m8.tflite", "--dataset=folder", "--data_dir=images"),
+            ("predict", "--path=m8.tflite", "--top=10", image),
+        ],
+        folder,
+    )
+    for code, _, err in results:
+        assert code == 0, err
+    whole, eight_bits, prediction = [out for _, out, _ in results]
+    assert "60 test images: top-1 0." in whole
+    top1 = [float(out.split("top-1 ")[1].split(",")[0]) for out in (whole, eight_bits)]
+    assert abs(top1[0] - top1[1]) < 0.06
+    assert prediction.startswith(f"{image}: digit ")
+    assert {f"digit {n}" for n in range(10)} == set(
+        re.findall(r"digit \d", prediction.removeprefix(f"{image}: "))
+    )
+
+
+def test_bad_combinations_end_with_one_sentence_and_help_helps(folder):
+    *bad, (_, out, _) = call_all(
+        [
+            ("export", "--path=run", "--output=m.onnx", "--precision=int8"),
+            ("export", "--path=run", "--output=m.onnx", "--data_dir=images"),
+            ("export", "--help"),
+        ],
+        folder,
+    )
+    for (code, printed, err), received in zip(
+        bad, ("precision='int8'", "`--data_dir` is for --precision=int8"), strict=True
+    ):
+        assert (code, printed) == (1, "")
+        (line,) = err.splitlines()
+        assert line.startswith("error: ")
+        assert received in line
+    for text in ("--output", ".tflite, .onnx or .ticket", "--precision", "bfloat16"):
+        assert text in out

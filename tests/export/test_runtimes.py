@@ -1,0 +1,136 @@
+"""Every format, run by its own runtime, gives what the model gives."""
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from tfsupermask import export
+from tfsupermask._validation import InputError
+from tfsupermask.layers import SupermaskDense, supermask_layers
+
+from .conftest import MEAN, NAMES, STD, normalised, uint8_images
+
+IMAGES = uint8_images(40, seed=2)
+EXPORTS = {
+    "saved_model": export.export_saved_model,
+    "model.keras": export.export_keras,
+    "model.tflite": export.export_litert,
+    "model.onnx": export.export_onnx,
+}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_same_outputs_in_its_own_runtime(trained, tmp_path, name):
+    path = EXPORTS[name](trained, tmp_path / name, MEAN, STD, NAMES)
+    classifier = export.Classifier(path)
+    assert classifier.class_names == NAMES
+    assert classifier.image_shape == (8, 8, 3)
+    expected = trained(normalised(IMAGES)).numpy()
+    for count in (1, 40):
+        np.testing.assert_allclose(
+            classifier.logits(IMAGES[:count]), expected[:count], rtol=1e-5, atol=2e-6
+        )
+    probabilities = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        classifier.probabilities(IMAGES), probabilities, rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("trained", ["conv2", "separable"], indirect=True)
+def test_half_precision_is_close_and_half_as_large(trained, tmp_path):
+    half = export.export_litert(
+        trained, tmp_path / "half.tflite", MEAN, STD, precision="float16"
+    )
+    expected = trained(normalised(IMAGES)).numpy()
+    np.testing.assert_allclose(
+        export.Classifier(half).logits(IMAGES), expected, rtol=1e-2, atol=1e-2
+    )
+    num_weights = sum(layer.num_weights for layer in supermask_layers(trained))
+    assert 2 * num_weights < half.stat().st_size < 2 * num_weights + 40_000
+
+
+def test_eight_bits_agree_on_the_classes(trained, tmp_path):
+    path = export.export_litert(
+        trained,
+        tmp_path / "model.tflite",
+        MEAN,
+        STD,
+        precision="int8",
+        representative_images=uint8_images(100),
+    )
+    expected = trained(normalised(IMAGES)).numpy()
+    logits = export.Classifier(path).logits(IMAGES)
+    assert np.mean(logits.argmax(axis=1) == expected.argmax(axis=1)) >= 0.9
+    assert np.abs(logits - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def two_inputs():
+    """A supermask model whose inputs are no images, with two outputs."""
+    left, right = keras.Input((3,), name="left"), keras.Input((4,), name="right")
+    joint = keras.layers.Concatenate()([SupermaskDense(5)(left), right])
+    outputs = {"sum": SupermaskDense(2)(joint), "same": joint}
+    return keras.Model({"left": left, "right": right}, outputs)
+
+
+def run_saved_model(path, inputs):
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    return serve(**{name: tf.constant(value) for name, value in inputs.items()})
+
+
+def run_keras(path, inputs):
+    return keras.models.load_model(path)(inputs)
+
+
+def run_litert(path, inputs):
+    return Interpreter(str(path)).get_signature_runner()(**inputs)
+
+
+def run_onnx(path, inputs):
+    session = onnxruntime.InferenceSession(path)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+RUN = dict(
+    zip(EXPORTS, (run_saved_model, run_keras, run_litert, run_onnx), strict=True)
+)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_without_mean_and_std_a_model_is_exported_as_it_is(tmp_path, name):
+    model = two_inputs()
+    rng = np.random.default_rng(0)
+    inputs = {
+        "left": rng.normal(size=(6, 3)).astype("float32"),
+        "right": rng.normal(size=(6, 4)).astype("float32"),
+    }
+    path = EXPORTS[name](model, tmp_path / name)
+    outputs = RUN[name](path, inputs)
+    assert set(outputs) == {"sum", "same"}
+    for key, expected in model(inputs).items():
+        np.testing.assert_allclose(outputs[key], expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match="classifier of this program"):
+        export.Classifier(path)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_exports_leave_the_model_alone_and_replace_older_ones(tmp_path, name):
+    model = two_inputs()
+    before = [variable.numpy() for variable in model.variables]
+    path = EXPORTS[name](model, tmp_path / "deep" / name)
+    layer = supermask_layers(model)[0]
+    layer.kernel.assign(-layer.kernel)
+    assert EXPORTS[name](model, path) == path
+    layer.kernel.assign(-layer.kernel)
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    inputs = {"left": np.ones((1, 3), "float32"), "right": np.ones((1, 4), "float32")}
+    np.testing.assert_allclose(
+        RUN[name](path, inputs)["same"][:, :5],
+        -model(inputs)["same"][:, :5],
+        rtol=1e-5,
+    )
+    assert [entry.name for entry in path.parent.iterdir()] == [name]

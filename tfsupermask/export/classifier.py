@@ -1,0 +1,167 @@
+"""Exported classifiers of every format, loaded for use."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfsupermask._validation import InputError, fail
+from tfsupermask.export.files import read_class_names
+from tfsupermask.export.inference import check_preprocessing, inference_model
+from tfsupermask.export.saved_model import is_saved_model
+from tfsupermask.tickets import load_ticket
+
+
+class Classifier:
+    """An exported classifier, run by its format's own runtime.
+
+    Args:
+        path: What an export with `mean` and `std` wrote: the folder of a SavedModel, or
+            a `.keras`, `.tflite` (needs `pip install 'tfsupermask[litert]'`), `.onnx`
+            (needs `pip install 'tfsupermask[onnx]'`) or `.ticket` file.
+
+    Attributes:
+        class_names: Tuple of strings.
+        image_shape: (height, width, channels) that it takes.
+
+    Raises:
+        InputError: `path` is none of these, or was exported without `mean` and `std`.
+
+    Example:
+        >>> import tempfile
+        >>> from tfsupermask.export import export_keras
+        >>> model, path = models.build("conv2"), tempfile.mkdtemp() + "/digits.keras"
+        >>> classifier = Classifier(export_keras(model, path, [0.5] * 3, [0.2] * 3))
+        >>> classifier.image_shape
+        (32, 32, 3)
+        >>> classifier.logits(np.zeros((1, 32, 32, 3), np.uint8)).shape
+        (1, 10)
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        path = Path(path)
+        if not is_export(path):
+            raise fail(
+                "`path` must be the folder of a SavedModel, or a file that ends in "
+                f"{', '.join(_OPEN)}.",
+                path=str(path),
+            )
+        try:
+            opened = _OPEN.get(path.suffix, _open_saved_model)(path)
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # each runtime has errors of its own
+            raise fail(
+                "`path` must hold a classifier of this program's, exported with the "
+                "mean and std of its images.",
+                path=str(path),
+            ) from error
+        self.class_names, self.image_shape, self._run = opened
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Returns float32 logits (n, classes) of uint8 images.
+
+        Args:
+            images: uint8 array `(n, *image_shape)`, 0 to 255.
+        """
+        return np.asarray(self._run(images)["logits"])
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Returns float32 probabilities (n, classes) of uint8 images.
+
+        Args:
+            images: uint8 array `(n, *image_shape)`, 0 to 255.
+        """
+        return np.asarray(self._run(images)["probabilities"])
+
+
+def is_export(path: str | os.PathLike) -> bool:
+    """Returns whether `path` looks like something that an export wrote.
+
+    Args:
+        path: Anything, there or not.
+
+    Example:
+        >>> is_export("runs/my_run/saved_model"), is_export("photo.jpg")
+        (True, False)
+    """
+    path = Path(path)
+    return is_saved_model(path) or (path.suffix in _OPEN and path.is_file())
+
+
+def _open_saved_model(path):
+    loaded = tf.saved_model.load(str(path))
+    (_, arguments) = loaded.signatures["serving_default"].structured_input_signature
+    class_names = tuple(name.decode() for name in loaded.class_names.numpy())
+
+    def run(images):
+        # By way of `loaded`, without which the signature would lose its variables.
+        return loaded.signatures["serving_default"](images=tf.constant(images))
+
+    return class_names, tuple(arguments["images"].shape[1:]), run
+
+
+def _open_keras(path):
+    return _keras_classifier(keras.models.load_model(path), read_class_names(path))
+
+
+def _open_ticket(path):
+    ticket = load_ticket(path)
+    prepared = check_preprocessing(
+        ticket.model, ticket.mean, ticket.std, ticket.class_names
+    )
+    return _keras_classifier(
+        inference_model(ticket.model, prepared), prepared.class_names
+    )
+
+
+def _keras_classifier(model, class_names):
+    return class_names, tuple(model.input_shape[1:]), tf.function(model)
+
+
+def _open_litert(path):
+    runtime = _runtime("ai_edge_litert.interpreter", "litert")
+    runner = runtime.Interpreter(str(path)).get_signature_runner()
+    shape = runner.get_input_details()["images"]["shape"]
+
+    def run(images):
+        return runner(images=images)
+
+    return read_class_names(path), tuple(map(int, shape[1:])), run
+
+
+def _open_onnx(path):
+    runtime = _runtime("onnxruntime", "onnx")
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    class_names = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
+    names = [output.name for output in session.get_outputs()]
+    (images_input,) = session.get_inputs()
+
+    def run(images):
+        return dict(zip(names, session.run(names, {"images": images}), strict=True))
+
+    return tuple(class_names), tuple(images_input.shape[1:]), run
+
+
+def _runtime(module, extra):
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise fail(
+            f"Running this file needs pip install 'tfsupermask[{extra}]'.",
+            missing=module,
+        ) from error
+
+
+_OPEN = {
+    ".keras": _open_keras,
+    ".tflite": _open_litert,
+    ".onnx": _open_onnx,
+    ".ticket": _open_ticket,
+}

@@ -1,0 +1,63 @@
+"""How exported files come into their place, and the class names inside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tfsupermask._files import write_atomically
+from tfsupermask._validation import fail
+
+_CLASS_NAMES = "class_names.json"
+
+
+def export_file(
+    path: str | os.PathLike, suffix: str, write: Callable[[Path], None]
+) -> Path:
+    """Lets `write` make a file aside and puts it at `path` once it is whole.
+
+    Args:
+        path: The file; missing folders are made.
+        suffix: How its name has to end.
+        write: Function that writes the file whose path it is given.
+
+    Returns:
+        `path`.
+
+    Raises:
+        InputError: The name ends otherwise, or `path` is a folder.
+    """
+    path = Path(path)
+    if path.suffix != suffix:
+        raise fail(f"`path` must end in '{suffix}'.", path=str(path))
+    if path.is_dir():
+        raise fail("`path` must be a file, not a folder.", path=str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder, "model").with_suffix(suffix)
+        write(aside)
+        with open(aside, "rb") as whole:
+            write_atomically(path, lambda file: shutil.copyfileobj(whole, file))
+    return path
+
+
+def add_class_names(path: Path, class_names: Sequence[str]) -> None:
+    """Adds `class_names.json`, a JSON list, to the zip archive in a file.
+
+    A file that is none, such as a `.tflite`, gets one after its end: its readers do not
+    look there, and every unzip program finds it.
+    """
+    with zipfile.ZipFile(path, "a") as archive:
+        # A fresh ZipInfo has a fixed date: the same model gives the same bytes.
+        archive.writestr(zipfile.ZipInfo(_CLASS_NAMES), json.dumps(list(class_names)))
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Returns what `add_class_names` added; `KeyError` or `BadZipFile` if nothing."""
+    with zipfile.ZipFile(path) as archive:
+        return tuple(json.loads(archive.read(_CLASS_NAMES)))

@@ -1,0 +1,154 @@
+"""What a subnetwork weighs: as it is, in a file, compressed, and at the very least."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+
+from tfsupermask._validation import InputError
+from tfsupermask.layers import masked_weights
+from tfsupermask.tickets import save_ticket
+
+_CHUNK = 1 << 20
+_ZEROS = "Removed weights are zeros in this format: only compression or a ticket saves."
+
+
+def dense_bytes(model: keras.Model) -> int:
+    """Returns the bytes of all weights as float32, removed ones included, scores not.
+
+    Example:
+        >>> dense_bytes(models.build("conv2")) == 4 * 4_300_992
+        True
+    """
+    scores = sum(weight.num_weights for weight in masked_weights(model))
+    return 4 * (sum(math.prod(weight.shape) for weight in model.weights) - scores)
+
+
+def mask_bytes(model: keras.Model) -> int:
+    """Returns the information limit of the masks, in whole bytes.
+
+    Which of n weights a mask removes, each with probability p, cannot be told in fewer
+    than n · H(p) bits on average, where H(p) = -p log₂ p - (1 - p) log₂(1 - p).
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((80,)), layers.SupermaskDense(10)])
+        >>> mask_bytes(model)  # half of 800 weights: a bit each
+        100
+    """
+    bits = sum(
+        weight.num_weights * _entropy(weight.num_kept / weight.num_weights)
+        for weight in masked_weights(model)
+    )
+    return math.ceil(bits / 8)
+
+
+def _entropy(p):
+    return -sum(q * math.log2(q) for q in (p, 1 - p) if q > 0)
+
+
+def file_bytes(path: str | os.PathLike) -> int:
+    """Returns the bytes of a file, or of all files in a folder.
+
+    Example:
+        >>> import tempfile
+        >>> file_bytes(tempfile.mkdtemp())
+        0
+    """
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def compressed_bytes(path: str | os.PathLike) -> int:
+    """Returns what Deflate at level 9 makes of a file or of all files in a folder.
+
+    It is the compression of `gzip -9`, of zip archives and of downloads; the few bytes
+    of an archive's headers are left out.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "zeros")
+        >>> path.write_bytes(bytes(100_000))
+        100000
+        >>> compressed_bytes(path) < 200
+        True
+    """
+    return sum(_deflated(file) for file in _files(path))
+
+
+def _files(path) -> Iterator[Path]:
+    path = Path(path)
+    return filter(Path.is_file, path.rglob("*")) if path.is_dir() else iter([path])
+
+
+def _deflated(path):
+    deflate, total = zlib.compressobj(9), 0
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            total += len(deflate.compress(chunk))
+    return total + len(deflate.flush())
+
+
+def ticket_bytes(model: keras.Model) -> int | None:
+    """Returns the bytes of the model's float32 ticket, `None` if it cannot have one.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((80,)), keras.layers.Lambda(abs)])
+        >>> print(ticket_bytes(model))
+        None
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return file_bytes(save_ticket(model, Path(folder, "model.ticket")))
+        except InputError:
+            return None
+
+
+def size_table(model: keras.Model, path: str | os.PathLike) -> str:
+    """Returns a table of what the model and its export weigh.
+
+    Args:
+        model: Keras model with supermask layers.
+        path: What was written of it.
+
+    Returns:
+        Lines of name, bytes and percentage of the dense float32 weights; last a
+        sentence that says why a pruned file is not smaller, unless it is a ticket.
+
+    Example:
+        >>> import tempfile
+        >>> from tfsupermask.export import export_keras
+        >>> model = models.build("conv2", (8, 8, 3), sparsity=0.9)
+        >>> path = export_keras(model, tempfile.mkdtemp() + "/conv2.keras")
+        >>> print(size_table(model, path))
+                                           bytes   of dense
+        all weights, float32           1,475,328    100.0 %
+        conv2.keras                    1,5...
+        conv2.keras, compressed          2...
+        ticket, float32                   2...
+        masks alone, at the least         21,623      1.5 %
+        Removed weights are zeros in this format: only compression or a ticket saves.
+    """
+    path = Path(path)
+    sizes = {
+        "all weights, float32": dense_bytes(model),
+        path.name: file_bytes(path),
+        f"{path.name}, compressed": compressed_bytes(path),
+        "ticket, float32": None if path.suffix == ".ticket" else ticket_bytes(model),
+        "masks alone, at the least": mask_bytes(model),
+    }
+    table = _table({name: size for name, size in sizes.items() if size is not None})
+    return table if path.suffix == ".ticket" else f"{table}\n{_ZEROS}"
+
+
+def _table(sizes):
+    dense = next(iter(sizes.values()))
+    width = max(map(len, sizes))
+    lines = [f"{'':{width}}  {'bytes':>13}   of dense"]
+    for name, size in sizes.items():
+        lines.append(f"{name:{width}}  {size:13,}  {100 * size / dense:7.1f} %")
+    return "\n".join(lines)
