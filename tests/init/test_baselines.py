@@ -5,7 +5,12 @@ import pytest
 from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.init import baselines
-from tfsupermask.layers import SupermaskConv2D, SupermaskDense, supermask_layers
+from tfsupermask.layers import (
+    SupermaskConv2D,
+    SupermaskDense,
+    SupermaskSeparableConv2D,
+    supermask_layers,
+)
 from tfsupermask.ops import derive_seed
 
 SHAPE = (3, 3, 16, 128)  # fan in 144, fan out 1152
@@ -231,3 +236,115 @@ def test_initialize_refuses_and_changes_nothing(arguments, named):
         baselines.initialize(model, *arguments)
     for one, two in zip(before, kernels(model), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def make_model_of_every_layout():
+    """A nested separable convolution, and the layouts that Keras takes for regular."""
+    inner = keras.Sequential(
+        [
+            keras.Input((9, 9, 32)),
+            keras.layers.SeparableConv2D(24, 3, depth_multiplier=2, name="separable"),
+            SupermaskSeparableConv2D(40, 3, sparsity=(0.0, 0.75), name="masked"),
+        ]
+    )
+    return keras.Sequential(
+        [
+            keras.Input((9, 9, 16)),
+            keras.layers.DepthwiseConv2D(
+                5, depth_multiplier=2, padding="same", name="depthwise"
+            ),
+            inner,
+            keras.layers.Conv2DTranspose(96, 3, name="transpose"),
+            keras.layers.Reshape((7, 7, 96, 1)),
+            keras.layers.Conv3D(8, (2, 2, 3), name="conv3d"),
+            keras.layers.Reshape((-1, 8)),
+            keras.layers.Conv1D(64, 5, groups=2, name="conv1d"),
+        ]
+    )
+
+
+# Layer, kernel, its initializer, fan_in and fan_out, in the order of the places.
+LAYOUTS = [
+    ("depthwise", "kernel", "depthwise_initializer", 25, 25 * 32),
+    ("separable", "depthwise_kernel", "depthwise_initializer", 9, 9 * 64),
+    ("separable", "pointwise_kernel", "pointwise_initializer", 64, 24),
+    ("masked", "depthwise_kernel", "depthwise_initializer", 9, 9 * 24),
+    ("masked", "pointwise_kernel", "pointwise_initializer", 24, 40),
+    ("transpose", "kernel", "kernel_initializer", 9 * 40, 9 * 96),
+    ("conv3d", "kernel", "kernel_initializer", 12, 12 * 8),
+    ("conv1d", "kernel", "kernel_initializer", 20, 320),
+]
+
+
+def find_layer(model, name):
+    return next(layer for layer in model._flatten_layers() if layer.name == name)
+
+
+@each_name
+def test_every_layout_has_its_own_fans_and_seeds(name):
+    model = make_model_of_every_layout()
+    baselines.initialize(model, name, seed=5)
+    drawn = []
+    for layer_name, attribute, initializer, fan_in, fan_out in LAYOUTS:
+        layer = find_layer(model, layer_name)
+        values = getattr(layer, attribute).numpy()
+        fan = (fan_in + fan_out) / 2 if "glorot" in name else fan_in
+        variance = (1 if "glorot" in name else 2) / fan
+        assert abs(values.std() / np.sqrt(variance) - 1) < 4 / np.sqrt(values.size)
+        config = layer.get_config()[initializer]
+        again = keras.initializers.deserialize(config)(values.shape)
+        np.testing.assert_array_equal(again, values)
+        drawn.append(getattr(layer, initializer).seed)
+    assert drawn == [derive_seed(5, "kernel", place) for place in range(len(LAYOUTS))]
+
+
+def test_fan_correction_of_two_kernels_uses_the_sparsity_of_each():
+    corrected, plain = make_model_of_every_layout(), make_model_of_every_layout()
+    baselines.initialize(corrected, "kaiming_normal", fan_correction=True)
+    baselines.initialize(plain, "kaiming_normal")
+    for layer_name, attribute, *_ in LAYOUTS:
+        one, two = (
+            getattr(find_layer(model, layer_name), attribute)
+            for model in (corrected, plain)
+        )
+        factor = 2 if (layer_name, attribute) == ("masked", "pointwise_kernel") else 1
+        np.testing.assert_allclose(one, factor * two, rtol=1e-5)
+
+
+@each_name
+def test_kernels_can_be_drawn_again_from_the_saved_model(name, tmp_path):
+    model = make_plain_model()
+    baselines.initialize(model, name, seed=7, fan_correction=True)
+    model.save(tmp_path / "model.keras")
+    clone = keras.models.clone_model(keras.models.load_model(tmp_path / "model.keras"))
+    for one, two in zip(
+        kernels_with_nested(model), kernels_with_nested(clone), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_layers_not_asked_for_keep_kernel_and_initializer():
+    model, whole = make_plain_model(), make_plain_model()
+    first, _, inner, _, masked, last = model.layers
+    before = {layer.name: layer.kernel.numpy() for layer in (first, last)}
+    configs = {layer.name: layer.get_config() for layer in (first, last)}
+    baselines.initialize(model, "kaiming_normal", layers=[masked, inner.layers[0]])
+    baselines.initialize(whole, "kaiming_normal")
+    for layer in (first, last):
+        np.testing.assert_array_equal(layer.kernel, before[layer.name])
+        assert layer.get_config() == configs[layer.name]
+    drawn, expected = kernels_with_nested(model), kernels_with_nested(whole)
+    for place in (1, 2):
+        np.testing.assert_array_equal(drawn[place], expected[place])
+
+
+def test_a_layer_of_an_outer_and_an_inner_model_has_one_place():
+    shared = keras.layers.Dense(4)
+    inner = keras.Sequential([keras.Input((4,)), shared, keras.layers.Dense(4)])
+    model = keras.Sequential([keras.Input((4,)), shared, inner, keras.layers.Dense(2)])
+    baselines.initialize(model, "glorot_normal")
+    seeds = [
+        each.kernel_initializer.seed
+        for each in (shared, inner.layers[1], model.layers[-1])
+    ]
+    assert seeds == [derive_seed(0, "kernel", place) for place in range(3)]

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfsupermask.layers import SupermaskConv2D
+from tfsupermask.layers import SupermaskConv1D, SupermaskConv2D, SupermaskConv3D
 
 
 def random(*shape, seed=0):
@@ -70,3 +70,71 @@ def test_kernel_by_hand():
 def test_keras_own_checks_remain(arguments):
     with pytest.raises(ValueError, match="Received"):
         SupermaskConv2D(**{"filters": 4, "kernel_size": 3, **arguments})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"padding": "same"},
+        {"padding": "causal"},
+        {"padding": "causal", "dilation_rate": 2},
+        {"padding": "causal", "strides": 2},
+        {"dilation_rate": 3},
+        {"strides": 2, "padding": "same"},
+        {"groups": 2},
+        {"use_bias": True, "activation": "tanh", "padding": "causal"},
+    ],
+)
+@pytest.mark.parametrize("sparsity", [0.0, 0.7])
+def test_conv1d_equals_keras_layer_with_the_masked_kernel(
+    sparsity, arguments, check_equals_plain
+):
+    arguments = {"filters": 4, "kernel_size": 3, "use_bias": False, **arguments}
+    layer = SupermaskConv1D(**arguments, sparsity=sparsity)
+    check_equals_plain(layer, keras.layers.Conv1D(**arguments), (11, 2))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"padding": "same"},
+        {"kernel_size": (1, 2, 3)},
+        {"strides": 2},
+        {"groups": 2},
+        {"use_bias": True, "activation": "relu"},
+    ],
+)
+@pytest.mark.parametrize("sparsity", [0.0, 0.7])
+def test_conv3d_equals_keras_layer_with_the_masked_kernel(
+    sparsity, arguments, check_equals_plain
+):
+    arguments = {"filters": 4, "kernel_size": 2, "use_bias": False, **arguments}
+    layer = SupermaskConv3D(**arguments, sparsity=sparsity)
+    check_equals_plain(layer, keras.layers.Conv3D(**arguments), (5, 6, 5, 2))
+
+
+def test_a_causal_convolution_does_not_look_ahead():
+    layer = SupermaskConv1D(1, 2, padding="causal", sparsity=0.5, dilation_rate=2)
+    layer.build((None, 4, 1))
+    layer.kernel.assign(np.reshape([10.0, 1.0], (2, 1, 1)))
+    layer.score.assign(np.reshape([0.2, 0.1], (2, 1, 1)))
+    outputs = layer(np.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)))
+    np.testing.assert_array_equal(outputs[0, :, 0], [0, 0, 10, 20])
+
+
+@pytest.mark.parametrize(
+    ("layer_class", "input_shape", "kernel_shape", "output_shape"),
+    [
+        (SupermaskConv1D, (2, 6), (3, 2, 4), (4, 4)),
+        (SupermaskConv3D, (2, 6, 7, 8), (3, 3, 3, 2, 4), (4, 4, 5, 6)),
+    ],
+)
+def test_channels_first_of_the_other_ranks(
+    layer_class, input_shape, kernel_shape, output_shape
+):
+    layer = layer_class(4, 3, data_format="channels_first")
+    layer.build((None, *input_shape))
+    assert tuple(layer.score.shape) == kernel_shape
+    assert layer.compute_output_shape((None, *input_shape)) == (None, *output_shape)

@@ -1,19 +1,27 @@
 import copy
 import functools
+import math
 import pickle
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl.testing import parameterized
 from keras.src import testing
 
 from tfsupermask._validation import InputError
 from tfsupermask.layers import (
+    SupermaskConv1D,
     SupermaskConv2D,
+    SupermaskConv2DTranspose,
+    SupermaskConv3D,
     SupermaskDense,
+    SupermaskDepthwiseConv2D,
+    SupermaskSeparableConv2D,
     default_score_initializer,
     dense_forward,
+    kernels_of,
     supermask_layers,
 )
 from tfsupermask.ops import RANKINGS, num_kept, top_k_mask
@@ -22,8 +30,52 @@ from tfsupermask.ops import RANKINGS, num_kept, top_k_mask
 LAYERS = {
     "conv": (SupermaskConv2D, {"filters": 4, "kernel_size": 3}, (6, 6, 2)),
     "dense": (SupermaskDense, {"units": 5}, (7,)),
+    "conv1d": (SupermaskConv1D, {"filters": 4, "kernel_size": 3}, (9, 3)),
+    "causal": (
+        SupermaskConv1D,
+        {"filters": 4, "kernel_size": 2, "padding": "causal"},
+        (9, 3),
+    ),
+    "conv3d": (SupermaskConv3D, {"filters": 3, "kernel_size": 2}, (4, 5, 4, 2)),
+    "depthwise": (
+        SupermaskDepthwiseConv2D,
+        {"kernel_size": 3, "depth_multiplier": 2},
+        (6, 6, 3),
+    ),
+    "separable": (
+        SupermaskSeparableConv2D,
+        {"filters": 4, "kernel_size": 3},
+        (6, 6, 3),
+    ),
+    "transpose": (
+        SupermaskConv2DTranspose,
+        {"filters": 3, "kernel_size": 3, "strides": 2},
+        (4, 4, 2),
+    ),
+}
+# Shapes of the kernels of each kind.
+KERNELS = {
+    "conv": {"kernel": (3, 3, 2, 4)},
+    "dense": {"kernel": (7, 5)},
+    "conv1d": {"kernel": (3, 3, 4)},
+    "causal": {"kernel": (2, 3, 4)},
+    "conv3d": {"kernel": (2, 2, 2, 2, 3)},
+    "depthwise": {"kernel": (3, 3, 3, 2)},
+    "separable": {
+        "depthwise_kernel": (3, 3, 3, 1),
+        "pointwise_kernel": (1, 1, 3, 4),
+    },
+    "transpose": {"kernel": (3, 3, 3, 2)},
 }
 each_layer = pytest.mark.parametrize("kind", LAYERS)
+
+
+def scores_of(kind):
+    return {name.replace("kernel", "score") for name in KERNELS[kind]}
+
+
+def names(variables):
+    return {variable.name for variable in variables}
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +121,19 @@ def make_nested_model():
     return keras.Model(image, SupermaskDense(2, name="e")(outer(x)))
 
 
+def make_model_of_other_kinds():
+    image = keras.Input((6, 6, 3))
+    x = SupermaskDepthwiseConv2D(2, depth_multiplier=2, use_bias=True)(image)
+    x = SupermaskSeparableConv2D(4, 2, sparsity=(0.2, 0.8), use_bias=True)(x)
+    x = SupermaskConv2DTranspose(3, 2, strides=2, use_bias=True)(x)
+    y = keras.layers.Reshape((64, 3))(x)
+    y = SupermaskConv1D(2, 3, padding="causal", sparsity=0.4)(y)
+    z = keras.layers.Reshape((8, 8, 3, 1))(x)
+    z = SupermaskConv3D(2, 2, use_bias=True, ranking="score")(z)
+    flat = [keras.layers.Flatten()(each) for each in (y, z)]
+    return keras.Model(image, keras.layers.Concatenate()(flat))
+
+
 def make_deepest():
     return keras.Sequential([keras.Input((4,)), SupermaskDense(5, name="d")])
 
@@ -89,41 +154,43 @@ def randomize(model):
         variable.assign(random(*variable.shape, seed=100 + index))
 
 
-class KerasContract(testing.TestCase):
-    def test_conv(self):
-        for use_bias in (False, True):
-            self.run_layer_test(
-                SupermaskConv2D,
-                {"filters": 4, "kernel_size": 3, "use_bias": use_bias},
-                input_shape=(2, 6, 6, 2),
-                expected_output_shape=(2, 4, 4, 4),
-                expected_num_trainable_weights=1 + use_bias,
-                expected_num_non_trainable_weights=1,
-                expected_num_losses=0,
-                supports_masking=False,
-            )
+# Output shapes of the layers in `LAYERS` for a batch of 2.
+OUTPUT_SHAPES = {
+    "conv": (2, 4, 4, 4),
+    "dense": (2, 5),
+    "conv1d": (2, 7, 4),
+    "causal": (2, 9, 4),
+    "conv3d": (2, 3, 4, 3, 3),
+    "depthwise": (2, 4, 4, 6),
+    "separable": (2, 4, 4, 4),
+    "transpose": (2, 9, 9, 3),
+}
 
-    def test_dense(self):
+
+class KerasContract(testing.TestCase):
+    @parameterized.named_parameters((kind, kind) for kind in LAYERS)
+    def test_contract(self, kind):
+        layer_class, arguments, input_shape = LAYERS[kind]
         for use_bias in (False, True):
             self.run_layer_test(
-                SupermaskDense,
-                {"units": 5, "use_bias": use_bias},
-                input_shape=(2, 3, 7),
-                expected_output_shape=(2, 3, 5),
-                expected_num_trainable_weights=1 + use_bias,
-                expected_num_non_trainable_weights=1,
+                layer_class,
+                {**arguments, "use_bias": use_bias},
+                input_shape=(2, *input_shape),
+                expected_output_shape=OUTPUT_SHAPES[kind],
+                expected_num_trainable_weights=len(KERNELS[kind]) + use_bias,
+                expected_num_non_trainable_weights=len(KERNELS[kind]),
                 expected_num_losses=0,
-                supports_masking=True,
+                supports_masking=kind == "dense",
             )
 
 
 @each_layer
 def test_trains_the_score_alone_unless_a_bias_is_asked_for(kind):
     without, with_bias = make_layer(kind), make_layer(kind, use_bias=True)
-    assert [weight.name for weight in without.trainable_weights] == ["score"]
-    assert {weight.name for weight in with_bias.trainable_weights} == {"score", "bias"}
+    assert names(without.trainable_weights) == scores_of(kind)
+    assert names(with_bias.trainable_weights) == {*scores_of(kind), "bias"}
     for layer in (without, with_bias):
-        assert [weight.name for weight in layer.non_trainable_weights] == ["kernel"]
+        assert names(layer.non_trainable_weights) == set(KERNELS[kind])
 
 
 @each_layer
@@ -136,7 +203,7 @@ def test_kernel_stays_frozen_when_trainable_is_switched(kind):
         assert layer.trainable_weights == []
         owner.trainable = True
         assert layer.trainable
-        assert [weight.name for weight in layer.trainable_weights] == ["score"]
+        assert names(layer.trainable_weights) == scores_of(kind)
 
 
 @each_layer
@@ -144,7 +211,7 @@ def test_kernel_stays_frozen_when_built_while_not_trainable(kind):
     layer = make_layer(kind, trainable=False)
     assert layer.trainable_weights == []
     layer.trainable = True
-    assert [weight.name for weight in layer.trainable_weights] == ["score"]
+    assert names(layer.trainable_weights) == scores_of(kind)
 
 
 @each_layer
@@ -152,18 +219,23 @@ def test_kernel_stays_frozen_when_built_while_not_trainable(kind):
 @pytest.mark.parametrize("sparsity", [0, 0.3, 0.5, 0.999999])
 def test_mask_keeps_num_kept_weights_of_the_best_scores(sparsity, ranking, kind):
     layer = make_layer(kind, sparsity=sparsity, ranking=ranking)
-    size = {"conv": 3 * 3 * 2 * 4, "dense": 7 * 5}[kind]
-    kept = num_kept(size, sparsity)
-    assert layer.num_weights == size
-    assert layer.num_kept == kept
-    assert layer.realised_sparsity == 1 - kept / size
-    assert layer.mask.dtype == tf.float32
-    assert float(tf.reduce_sum(layer.mask)) == kept
-    expected = top_k_mask(layer.score.value, kept, ranking)
-    np.testing.assert_array_equal(layer.mask, expected)
-    np.testing.assert_array_equal(
-        layer.masked_kernel(), layer.kernel.numpy() * expected
-    )
+    weights = layer.masked_weights
+    assert {w.attribute: tuple(w.kernel.shape) for w in weights} == KERNELS[kind]
+    for weight in weights:
+        size = math.prod(KERNELS[kind][weight.attribute])
+        kept = num_kept(size, sparsity)
+        assert (weight.num_weights, weight.num_kept) == (size, kept)
+        assert weight.mask.dtype == tf.float32
+        assert float(tf.reduce_sum(weight.mask)) == kept
+        expected = top_k_mask(weight.score.value, kept, ranking)
+        np.testing.assert_array_equal(weight.mask, expected)
+        np.testing.assert_array_equal(weight.masked(), weight.kernel.numpy() * expected)
+    assert layer.num_weights == sum(weight.num_weights for weight in weights)
+    assert layer.num_kept == sum(weight.num_kept for weight in weights)
+    assert layer.realised_sparsity == 1 - layer.num_kept / layer.num_weights
+    if len(weights) == 1:
+        np.testing.assert_array_equal(layer.mask, weights[0].mask)
+        np.testing.assert_array_equal(layer.masked_kernel(), weights[0].masked())
 
 
 def test_realised_sparsity_is_what_rounding_leaves():
@@ -175,7 +247,8 @@ def test_assigned_sparsity_takes_effect_in_eager_code(kind):
     layer, inputs = make_layer(kind, sparsity=0.9), make_input(kind)
     before = layer(inputs)
     layer.sparsity = 0.2
-    assert layer.num_kept == num_kept(layer.num_weights, 0.2)
+    sizes = [math.prod(shape) for shape in KERNELS[kind].values()]
+    assert layer.num_kept == sum(num_kept(size, 0.2) for size in sizes)
     assert layer.get_config()["sparsity"] == 0.2
     assert np.any(before != layer(inputs))
     layer.sparsity = 0.9
@@ -216,19 +289,23 @@ def test_refuses_an_unknown_ranking(ranking, kind):
 @each_layer
 def test_gradient_is_straight_through(kind):
     layer, inputs = make_layer(kind, sparsity=0.7), make_input(kind)
-    with tf.GradientTape() as tape:
-        masked = layer.masked_kernel()
-        loss = tf.reduce_sum(masked**2)
-    upstream = 2 * masked.numpy()
-    np.testing.assert_allclose(
-        tape.gradient(loss, layer.score.value),
-        upstream * layer.kernel.numpy() * np.sign(layer.score.numpy()),
-        rtol=1e-6,
-    )
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(inputs))
-    gradient = tape.gradient(loss, layer.score.value).numpy()
-    assert np.all(gradient[layer.mask.numpy() == 0] != 0)
+    for weight in layer.masked_weights:
+        with tf.GradientTape() as tape:
+            masked = weight.masked()
+            loss = tf.reduce_sum(masked**2)
+        upstream = 2 * masked.numpy()
+        np.testing.assert_allclose(
+            tape.gradient(loss, weight.score.value),
+            upstream * weight.kernel.numpy() * np.sign(weight.score.numpy()),
+            rtol=1e-6,
+        )
+        # Those of the other kernel's channels that are cut off have no gradient.
+        for other in layer.masked_weights:
+            other.sparsity = 0.7 if other.attribute == weight.attribute else 0.0
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(inputs))
+        gradient = tape.gradient(loss, weight.score.value).numpy()
+        assert np.all(gradient[weight.mask.numpy() == 0] != 0)
 
 
 @each_layer
@@ -244,7 +321,8 @@ def test_compiled_layer_and_gradient_equal_eager(transform, rtol, kind):
         with tf.GradientTape() as tape:
             outputs = layer(inputs)
             loss = tf.reduce_sum(outputs**2)
-        return outputs, tape.gradient(loss, layer.score.value)
+        scores = [weight.score.value for weight in layer.masked_weights]
+        return outputs, *tape.gradient(loss, scores)
 
     for compiled, eager in zip(transform(step)(), step(), strict=True):
         np.testing.assert_allclose(compiled, eager, rtol=rtol, atol=rtol)
@@ -268,9 +346,10 @@ def test_scores_are_kaiming_uniform_unless_told():
 def test_score_initializer_can_be_chosen(choice, kind):
     layer = make_layer(kind, score_initializer=choice)
     expected = 1 if choice == "ones" else 0.25
-    np.testing.assert_array_equal(
-        layer.score.numpy(), np.full(layer.score.shape, expected)
-    )
+    for weight in layer.masked_weights:
+        np.testing.assert_array_equal(
+            weight.score.numpy(), np.full(weight.kernel.shape, expected)
+        )
 
 
 def test_unknown_score_initializer_is_refused():
@@ -286,7 +365,10 @@ def test_config_round_trip(kind):
         "sparsity": 0.3,
         "ranking": "score",
         "score_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=5),
-        "kernel_initializer": keras.initializers.HeNormal(seed=6),
+        **{
+            kernel.initializer: keras.initializers.HeNormal(seed=6)
+            for kernel in kernels_of(layer_class(**arguments))
+        },
         "use_bias": True,
         "activation": "relu",
         "name": "some_name",
@@ -301,8 +383,9 @@ def test_config_round_trip(kind):
     assert twin.get_config() == config
     for copied in (layer, twin):
         copied.build((None, *input_shape))
-    np.testing.assert_array_equal(layer.score, twin.score)
-    np.testing.assert_array_equal(layer.kernel, twin.kernel)
+    for one, two in zip(layer.masked_weights, twin.masked_weights, strict=True):
+        np.testing.assert_array_equal(one.score, two.score)
+        np.testing.assert_array_equal(one.kernel, two.kernel)
 
 
 @each_layer
@@ -346,7 +429,9 @@ def by_deepcopy(model, tmp_path):
     return copy.deepcopy(model)
 
 
-@pytest.mark.parametrize("make", [make_model, make_nested_model])
+@pytest.mark.parametrize(
+    "make", [make_model, make_nested_model, make_model_of_other_kinds]
+)
 @pytest.mark.parametrize(
     "way",
     [
@@ -367,12 +452,14 @@ def test_a_copy_has_the_same_variables_and_output(way, make, tmp_path):
     for layer, other in zip(layers, twins, strict=True):
         assert other is not layer
         assert other.sparsity == layer.sparsity
-        np.testing.assert_array_equal(layer.kernel, other.kernel)
-        np.testing.assert_array_equal(layer.score, other.score)
+        for one, two in zip(layer.masked_weights, other.masked_weights, strict=True):
+            np.testing.assert_array_equal(one.kernel, two.kernel)
+            np.testing.assert_array_equal(one.score, two.score)
         if layer.bias is not None:
             np.testing.assert_array_equal(layer.bias, other.bias)
-        trainable = {weight.name for weight in other.trainable_weights}
-        assert trainable == {"score"} | ({"bias"} if layer.use_bias else set())
+        scores = {weight.score_attribute for weight in layer.masked_weights}
+        trained = scores | ({"bias"} if layer.use_bias else set())
+        assert names(other.trainable_weights) == trained
     inputs = random(2, *model.input_shape[1:])
     np.testing.assert_array_equal(model(inputs), twin(inputs))
 
@@ -450,26 +537,28 @@ def test_an_unbuilt_layer_stores_and_loads_nothing():
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
 def test_half_precision_ranks_float32_scores(dtype, kind):
     layer, inputs = make_layer(kind, dtype=dtype), make_input(kind)
-    # All alike in bfloat16 and float16.
-    fine = 1 + np.random.default_rng(0).permutation(layer.num_weights) * 2.0**-22
-    layer.score.assign(fine.reshape(layer.score.shape))
     compute_dtype = dtype.removeprefix("mixed_")
-    assert layer.score.dtype == "float32"
-    assert layer.kernel.dtype == ("float32" if "mixed" in dtype else dtype)
-    expected = top_k_mask(tf.constant(layer.score.numpy()), layer.num_kept)
-    np.testing.assert_array_equal(layer.mask, expected)
+    weights = layer.masked_weights
+    for weight in weights:
+        # All alike in bfloat16 and float16.
+        order = np.random.default_rng(0).permutation(weight.num_weights)
+        weight.score.assign((1 + order * 2.0**-22).reshape(weight.kernel.shape))
+        assert weight.score.dtype == "float32"
+        assert weight.kernel.dtype == ("float32" if "mixed" in dtype else dtype)
+        expected = top_k_mask(tf.constant(weight.score.numpy()), weight.num_kept)
+        np.testing.assert_array_equal(weight.mask, expected)
     with tf.GradientTape() as tape:
         outputs = layer(inputs)
         loss = tf.reduce_sum(outputs)
     assert outputs.dtype == compute_dtype
-    gradient = tape.gradient(loss, layer.score.value)
-    assert gradient.dtype == tf.float32
-    assert np.all(np.isfinite(gradient))
+    for gradient in tape.gradient(loss, [weight.score.value for weight in weights]):
+        assert gradient.dtype == tf.float32
+        assert np.all(np.isfinite(gradient))
 
     reference = make_layer(kind)
-    for name in ("kernel", "score"):
-        value = keras.ops.cast(getattr(layer, name), "float32")
-        getattr(reference, name).assign(value)
+    for weight, other in zip(weights, reference.masked_weights, strict=True):
+        other.kernel.assign(keras.ops.cast(weight.kernel, "float32"))
+        other.score.assign(weight.score)
     np.testing.assert_allclose(
         tf.cast(outputs, tf.float32), reference(inputs), rtol=0.05, atol=0.1
     )
@@ -569,7 +658,11 @@ def test_refuses_lora(kind):
     layer = make_layer(kind)
     with pytest.raises(InputError, match=r"cannot use LoRA.*rank=2"):
         layer.enable_lora(2)
-    assert not layer.lora_enabled
+    assert not getattr(layer, "lora_enabled", False)
+
+
+@pytest.mark.parametrize("kind", ["conv", "dense", "conv1d", "conv3d"])
+def test_refuses_lora_when_made(kind):
     with pytest.raises(InputError, match=r"cannot use LoRA.*rank=2"):
         make_layer(kind, lora_rank=2)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import keras
 
 from tfsupermask._validation import (
@@ -10,7 +12,7 @@ from tfsupermask._validation import (
     check_integer,
     check_number,
 )
-from tfsupermask.layers import SupermaskMixin
+from tfsupermask.layers import MaskedWeight, SupermaskMixin, kernel_fans, kernels_of
 from tfsupermask.ops import compute_fans, derive_seed
 
 # Scale and mode as in `keras.initializers.VarianceScaling`: variance = scale / fan.
@@ -38,8 +40,8 @@ class SignedConstant(keras.initializers.Initializer):
         InputError: `scale` is not as above.
 
     Example:
-    >>> np.unique(np.abs(SignedConstant(seed=0)((3, 3, 2, 8)))).size
-    1
+        >>> np.unique(np.abs(SignedConstant(seed=0)((3, 3, 2, 8)))).size
+        1
 
     Reference:
         - Ramanujan et al., 2020, "Signed Kaiming Constant".
@@ -80,8 +82,8 @@ def kernel_initializer(
         InputError: An argument is unknown or out of range.
 
     Example:
-    >>> kernel_initializer("kaiming_normal", seed=0)((3, 3, 64, 64)).shape
-    TensorShape([3, 3, 64, 64])
+        >>> kernel_initializer("kaiming_normal", seed=0)((3, 3, 64, 64)).shape
+        TensorShape([3, 3, 64, 64])
 
     Reference:
         - Thesis §3.1 and §5.7; He et al., 2015; Ramanujan et al., 2020 for the
@@ -96,44 +98,85 @@ def kernel_initializer(
 
 
 def initialize(
-    model: keras.Model, name: str, seed: int = 0, *, fan_correction: bool = False
+    model: keras.Model,
+    name: str,
+    seed: int = 0,
+    *,
+    fan_correction: bool = False,
+    layers: Iterable[keras.Layer] | None = None,
 ) -> None:
     """Draws every convolution's and dense layer's kernel anew.
 
     Layers of nested models included. The values are a pure function of the name, the
-    seed, the kernel's shape and the place of its layer among those with a kernel.
-    `glorot_normal` gives the values that `tfsupermask.models.build` starts with for
-    the same seed.
+    seed, the kernel's shape and layout, and its place among the model's kernels. The
+    initializer stays in the layer, so that the layer's config says how to draw them
+    again. `glorot_normal` gives the values that `tfsupermask.models.build` starts with
+    for the same seed.
 
     Args:
-        model: Any built Keras model with `Conv2D` and `Dense` layers, masked or not.
+        model: Any built Keras model with layers that `tfsupermask.layers.kernels_of`
+            knows, masked or not.
         name: One of `NAMES`.
         seed: Non-negative integer.
         fan_correction: Whether supermask layers divide the standard deviation by
             √(1 - their sparsity), as if the removed weights did not count as inputs.
+        layers: The layers whose kernels to draw. Defaults to all.
 
     Raises:
         InputError: `name` or `seed` is not as above.
 
     Example:
-    >>> initialize(models.build("conv2"), "kaiming_normal", seed=1)
+        >>> model = models.build("conv2")
+        >>> initialize(model, "kaiming_normal", seed=1)
+        >>> layer = model.get_layer("conv1")
+        >>> config = layer.get_config()["kernel_initializer"]
+        >>> drawn = keras.initializers.deserialize(config)(layer.kernel.shape)
+        >>> bool(tf.reduce_all(drawn == layer.kernel))
+        True
     """
+    check_choice("init", name, NAMES)
     check_integer("seed", seed)
-    for index, layer in enumerate(_layers_with_kernel(model)):
-        masked = fan_correction and isinstance(layer, SupermaskMixin)
-        draw = kernel_initializer(
-            name,
-            derive_seed(seed, "kernel", index),
-            layer.sparsity if masked else 0.0,
-        )
-        layer.kernel.assign(draw(layer.kernel.shape))
+    wanted = None if layers is None else {id(layer) for layer in layers}
+    for place, (layer, kernel) in enumerate(_kernels_in(model)):
+        if wanted is None or id(layer) in wanted:
+            draw_seed = derive_seed(seed, "kernel", place)
+            sparsity = _sparsity_of(layer, kernel) if fan_correction else 0.0
+            draw = _layout_initializer(name, draw_seed, sparsity, layer, kernel)
+            setattr(layer, kernel.initializer, draw)
+            variable = getattr(layer, kernel.attribute)
+            variable.assign(draw(variable.shape))
 
 
-def _layers_with_kernel(model):
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-            found.append(layer)
-        elif hasattr(layer, "layers"):
-            found.extend(_layers_with_kernel(layer))
-    return found
+def _kernels_in(model):
+    """Lists (layer, kernel) in layer order, layers that appear twice only once."""
+    found = {}
+
+    def walk(container):
+        for layer in container.layers:
+            if layer.built and kernels_of(layer):
+                found[id(layer)] = layer
+            elif hasattr(layer, "layers"):
+                walk(layer)
+
+    walk(model)
+    return [(layer, kernel) for layer in found.values() for kernel in kernels_of(layer)]
+
+
+def _sparsity_of(layer, kernel):
+    if not isinstance(layer, SupermaskMixin):
+        return 0.0
+    return MaskedWeight(layer, kernel.attribute).sparsity
+
+
+def _layout_initializer(name, seed, sparsity, layer, kernel):
+    """Returns the initializer with the variance that is right for the kernel's layout.
+
+    Initializers know the shape alone and take it for the regular layout's.
+    """
+    initializer = kernel_initializer(name, seed, sparsity)
+    assumed = compute_fans(getattr(layer, kernel.attribute).shape)
+    fans = kernel_fans(layer, kernel.attribute)
+    if _SCALES[name][1] == "fan_in":
+        assumed, fans = assumed[:1], fans[:1]
+    initializer.scale *= sum(assumed) / sum(fans)
+    return initializer

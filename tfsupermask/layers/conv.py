@@ -38,11 +38,11 @@ class SupermaskConv1D(SupermaskMixin, keras.layers.Conv1D):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-    >>> layer = SupermaskConv1D(8, 3, sparsity=0.7, padding="causal")
-    >>> layer(np.zeros((2, 20, 4))).shape
-    TensorShape([2, 20, 8])
-    >>> float(tf.reduce_sum(layer.mask))
-    29.0
+        >>> layer = SupermaskConv1D(8, 3, sparsity=0.7, padding="causal")
+        >>> layer(np.zeros((2, 20, 4))).shape
+        TensorShape([2, 20, 8])
+        >>> float(tf.reduce_sum(layer.mask))
+        29.0
 
     Reference:
         - Thesis §3.2; Ramanujan et al., 2020.
@@ -95,11 +95,11 @@ class SupermaskConv2D(SupermaskMixin, keras.layers.Conv2D):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-    >>> layer = SupermaskConv2D(64, 3, sparsity=0.7, padding="same", activation="relu")
-    >>> layer(np.zeros((8, 32, 32, 3))).shape
-    TensorShape([8, 32, 32, 64])
-    >>> len(layer.trainable_weights), float(tf.reduce_sum(layer.mask))
-    (1, 518.0)
+        >>> layer = SupermaskConv2D(64, 3, sparsity=0.7, padding="same")
+        >>> layer(np.zeros((8, 32, 32, 3))).shape
+        TensorShape([8, 32, 32, 64])
+        >>> len(layer.trainable_weights), float(tf.reduce_sum(layer.mask))
+        (1, 518.0)
 
     Reference:
         - Thesis §3.2; Ramanujan et al., 2020.
@@ -142,9 +142,9 @@ class SupermaskConv3D(SupermaskMixin, keras.layers.Conv3D):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-    >>> layer = SupermaskConv3D(8, 3, sparsity=0.5)
-    >>> layer(np.zeros((2, 6, 6, 6, 1))).shape
-    TensorShape([2, 4, 4, 4, 8])
+        >>> layer = SupermaskConv3D(8, 3, sparsity=0.5)
+        >>> layer(np.zeros((2, 6, 6, 6, 1))).shape
+        TensorShape([2, 4, 4, 4, 8])
 
     Reference:
         - Thesis §3.2; Ramanujan et al., 2020.

@@ -37,9 +37,9 @@ class SupermaskDense(SupermaskMixin, keras.layers.Dense):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-    >>> layer = SupermaskDense(10, sparsity=0.5)
-    >>> layer(np.zeros((8, 256))).shape
-    TensorShape([8, 10])
+        >>> layer = SupermaskDense(10, sparsity=0.5)
+        >>> layer(np.zeros((8, 256))).shape
+        TensorShape([8, 10])
 
     Reference:
         - Thesis §3.2; Ramanujan et al., 2020.

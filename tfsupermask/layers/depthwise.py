@@ -39,11 +39,11 @@ class SupermaskDepthwiseConv2D(SupermaskMixin, keras.layers.DepthwiseConv2D):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-    >>> layer = SupermaskDepthwiseConv2D(3, sparsity=0.5, padding="same")
-    >>> layer(np.zeros((8, 32, 32, 16))).shape
-    TensorShape([8, 32, 32, 16])
-    >>> float(tf.reduce_sum(layer.mask))
-    72.0
+        >>> layer = SupermaskDepthwiseConv2D(3, sparsity=0.5, padding="same")
+        >>> layer(np.zeros((8, 32, 32, 16))).shape
+        TensorShape([8, 32, 32, 16])
+        >>> float(tf.reduce_sum(layer.mask))
+        72.0
 
     Reference:
         - Ramanujan et al., 2020, applied to one filter a channel.
@@ -97,11 +97,11 @@ class SupermaskSeparableConv2D(SupermaskMixin, keras.layers.SeparableConv2D):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-    >>> layer = SupermaskSeparableConv2D(32, 3, sparsity=(0.0, 0.5))
-    >>> layer(np.zeros((8, 32, 32, 16))).shape
-    TensorShape([8, 30, 30, 32])
-    >>> [float(tf.reduce_sum(weight.mask)) for weight in layer.masked_weights]
-    [144.0, 256.0]
+        >>> layer = SupermaskSeparableConv2D(32, 3, sparsity=(0.0, 0.5))
+        >>> layer(np.zeros((8, 32, 32, 16))).shape
+        TensorShape([8, 30, 30, 32])
+        >>> [float(tf.reduce_sum(weight.mask)) for weight in layer.masked_weights]
+        [144.0, 256.0]
 
     Reference:
         - Ramanujan et al., 2020, applied to both kernels.

@@ -30,11 +30,17 @@ class MaskedWeight:
             `"pointwise_score"`.
 
     Example:
-    >>> layer = SupermaskDense(10, sparsity=0.7, name="dense")
-    >>> layer.build((None, 100))
-    >>> weight = layer.masked_weights[0]
-    >>> weight.name, weight.num_weights, weight.num_kept
-    ('dense/kernel', 1000, 300)
+        >>> layer = SupermaskDense(10, sparsity=0.7, name="dense")
+        >>> layer.build((None, 100))
+        >>> weight = layer.masked_weights[0]
+        >>> weight.name, weight.num_weights, weight.num_kept
+        ('dense/kernel', 1000, 300)
+        >>> weight.num_kept = 100
+        >>> layer.sparsity
+        0.9
+
+    Reference:
+        - Thesis §3.2; Ramanujan et al., 2020.
     """
 
     def __init__(self, layer: keras.Layer, attribute: str):
@@ -64,7 +70,7 @@ class MaskedWeight:
 
     @property
     def num_kept(self) -> int:
-        """Number of weights that survive, in [1, `num_weights`]."""
+        """Number of weights that survive, in [1, `num_weights`]; may be assigned to."""
         return masking.num_kept(self.num_weights, self.sparsity)
 
     @num_kept.setter
@@ -79,7 +85,7 @@ class MaskedWeight:
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the weights that is removed, in [0, 1)."""
+        """Fraction of the weights that is removed, in [0, 1); may be assigned to."""
         return self.layer._sparsities[self.attribute]
 
     @sparsity.setter

@@ -27,7 +27,7 @@ class SupermaskMixin:
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. Layers
             with two kernels also take a pair. It may be assigned to at any time;
             compiled functions follow.
-        ranking: `"magnitude"` (default) keeps the largest |score|, `"score"` the
+        ranking: `"magnitude"` (default) keeps the largest `|score|`, `"score"` the
             largest score.
         score_initializer: Keras initializer of the scores. Defaults to Kaiming-uniform
             with a = √5, that is U(-1/√fan_in, 1/√fan_in).
@@ -37,6 +37,14 @@ class SupermaskMixin:
     Raises:
         InputError: `sparsity` or `ranking` is not as above, or LoRA or a quantized
             dtype policy is asked for: both would bypass the mask.
+
+    Example:
+        >>> class MaskedDense(SupermaskMixin, keras.layers.Dense):
+        ...     def call(self, inputs):
+        ...         product = keras.ops.matmul(inputs, self.masked_kernel())
+        ...         return self.add_bias_and_activate(product)
+        >>> MaskedDense(10, sparsity=0.9)(np.ones((8, 100))).shape
+        TensorShape([8, 10])
 
     Reference:
         - Thesis §3.2; Ramanujan et al., 2020, "What's hidden in a randomly weighted
@@ -65,7 +73,10 @@ class SupermaskMixin:
 
     @property
     def sparsity(self) -> float | tuple[float, ...]:
-        """Fraction of the weights that is removed, in [0, 1); a pair if they differ."""
+        """Fraction of the weights removed, in [0, 1); a pair if they differ.
+
+        It may be assigned to: one number, or one for each kernel.
+        """
         values = tuple(self._sparsities.values())
         return values[0] if len(set(values)) == 1 else values
 
@@ -97,7 +108,14 @@ class SupermaskMixin:
                 weight.kernel.trainable = False
 
     def build(self, input_shape):
-        """Creates the frozen kernels and their scores."""
+        """Creates the frozen kernels and their scores.
+
+        Args:
+            input_shape: Shape of the inputs, the batch included.
+
+        Raises:
+            InputError: The layer's dtype policy is a quantized one.
+        """
         if getattr(self, "quantization_mode", None) is not None:
             raise fail(
                 f"Layer '{self.name}' has no quantized form: fold the model first.",
@@ -125,11 +143,19 @@ class SupermaskMixin:
 
     @property
     def mask(self) -> tf.Tensor:
-        """The current mask: float32 zeros and ones, shaped like the kernel."""
+        """The current mask: float32 zeros and ones, shaped like the kernel.
+
+        Raises:
+            InputError: The layer has several, see `masked_weights`.
+        """
         return self._only_weight().mask
 
     def masked_kernel(self) -> tf.Tensor:
-        """Returns kernel · mask in the compute dtype, differentiable in the scores."""
+        """Returns kernel · mask in the compute dtype, differentiable in the scores.
+
+        Raises:
+            InputError: The layer has several, see `masked_weights`.
+        """
         return self._only_weight().masked()
 
     def _only_weight(self):
@@ -142,7 +168,11 @@ class SupermaskMixin:
         return weights[0]
 
     def add_bias_and_activate(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns what follows the product with the kernels in the forward pass."""
+        """Returns what follows the product with the kernels in the forward pass.
+
+        Args:
+            outputs: That product, channels where the layer has them.
+        """
         if self.bias is not None:
             spatial = getattr(self, "rank", 0)
             first = getattr(self, "data_format", None) == "channels_first"
@@ -151,7 +181,11 @@ class SupermaskMixin:
         return outputs if self.activation is None else self.activation(outputs)
 
     def enable_lora(self, rank, *args, **kwargs):
-        """Refuses: the kernel is frozen, and what is added to it is not saved."""
+        """Refuses: the kernel is frozen, and what is added to it is not saved.
+
+        Raises:
+            InputError: Always.
+        """
         raise fail(
             f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )
@@ -164,13 +198,24 @@ class SupermaskMixin:
         return variables if self.bias is None else {**variables, "bias": self.bias}
 
     def save_own_variables(self, store):
-        """Stores kernels, scores and bias by name."""
+        """Stores kernels, scores and bias by name.
+
+        Args:
+            store: Where to, a mapping from names.
+        """
         if self.built:
             for name, variable in self._own_variables().items():
                 store[name] = variable
 
     def load_own_variables(self, store):
-        """Reads kernels, scores and bias by name."""
+        """Reads kernels, scores and bias by name.
+
+        Args:
+            store: Arrays by name, as `save_own_variables` stored them.
+
+        Raises:
+            InputError: Other names are stored than the layer has.
+        """
         variables = self._own_variables() if self.built else {}
         if sorted(store.keys()) != sorted(variables):
             raise fail(
@@ -193,9 +238,12 @@ class SupermaskMixin:
 def supermask_layers(model: keras.Model) -> list[SupermaskMixin]:
     """Returns the supermask layers of a model in its layer order, nested ones included.
 
+    Args:
+        model: Any Keras model.
+
     Example:
-    >>> [layer.name for layer in supermask_layers(models.build("conv2"))]
-    ['conv1', 'conv2', 'dense1', 'dense2', 'dense3']
+        >>> [layer.name for layer in supermask_layers(models.build("conv2"))]
+        ['conv1', 'conv2', 'dense1', 'dense2', 'dense3']
     """
     found = []
     for layer in model.layers:
@@ -207,11 +255,14 @@ def supermask_layers(model: keras.Model) -> list[SupermaskMixin]:
 
 
 def masked_weights(model: keras.Model) -> list[MaskedWeight]:
-    """Returns the masked weights of a model in its layer order.
+    """Returns the masked weights of a model in its layer order, nested ones included.
+
+    Args:
+        model: Any Keras model.
 
     Example:
-    >>> [weight.name for weight in masked_weights(models.build("conv2"))][:2]
-    ['conv1/kernel', 'conv2/kernel']
+        >>> [weight.name for weight in masked_weights(models.build("conv2"))][:2]
+        ['conv1/kernel', 'conv2/kernel']
     """
     return [
         weight for layer in supermask_layers(model) for weight in layer.masked_weights
@@ -220,7 +271,19 @@ def masked_weights(model: keras.Model) -> list[MaskedWeight]:
 
 @contextlib.contextmanager
 def dense_forward(model: keras.Model) -> Iterator[None]:
-    """Runs the body with every mask of `model` keeping all weights."""
+    """Runs the body with every mask of `model` keeping all weights.
+
+    Args:
+        model: Any Keras model; it gets its sparsities back when the body ends or fails.
+
+    Example:
+        >>> model = models.build("conv2", sparsity=0.9)
+        >>> with dense_forward(model):
+        ...     model.get_layer("conv1").realised_sparsity
+        0.0
+        >>> round(model.get_layer("conv1").realised_sparsity, 2)
+        0.9
+    """
     layers = supermask_layers(model)
     sparsities = [layer.sparsity for layer in layers]
     try:

@@ -39,9 +39,9 @@ class SupermaskConv2DTranspose(SupermaskMixin, keras.layers.Conv2DTranspose):
         InputError: `sparsity` or `ranking` is out of range.
 
     Example:
-    >>> layer = SupermaskConv2DTranspose(4, 3, strides=2, padding="same")
-    >>> layer(np.zeros((8, 16, 16, 8))).shape
-    TensorShape([8, 32, 32, 4])
+        >>> layer = SupermaskConv2DTranspose(4, 3, strides=2, padding="same")
+        >>> layer(np.zeros((8, 16, 16, 8))).shape
+        TensorShape([8, 32, 32, 4])
 
     Reference:
         - Ramanujan et al., 2020, applied to upsampling.

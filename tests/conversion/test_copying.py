@@ -1,0 +1,463 @@
+"""Every kind of model comes through conversion and folding with its outputs."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers as kl
+
+from tfsupermask._validation import InputError
+from tfsupermask.conversion import convert, fold
+from tfsupermask.conversion.walking import leaves
+from tfsupermask.layers import SupermaskDense, SupermaskMixin, supermask_layers
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+X, STEPS = random(3, 8), random(2, 5, 8)
+
+
+class Branches(keras.Model):
+    """Layers in every place where they may be, and a weight of its own."""
+
+    def __init__(self, units=3):
+        super().__init__()
+        self.first = kl.Dense(units, name="first")
+        self.many = [kl.Dense(4), kl.Dense(5)]
+        self.by_name = {"x": kl.Dense(2), "deep": [kl.Dense(3)]}
+        self.pair = (kl.Dense(2), kl.BatchNormalization())
+        self.inner = keras.Sequential([kl.Dense(7), kl.ReLU()])
+        self.never_used = kl.Conv2D(2, 3)
+
+    def build(self, shape):
+        self.extra = self.add_weight(shape=(2,), initializer="ones", name="extra")
+        super().build(shape)
+
+    def call(self, inputs, training=None):
+        x = self.inner(self.first(inputs))
+        for layer in self.many:
+            x = layer(x)
+        x = self.by_name["deep"][0](self.by_name["x"](x))
+        return self.pair[1](self.pair[0](x), training=training) + self.extra
+
+
+def subclassed():
+    model = Branches(4)
+    model(X)
+    return model
+
+
+def subclassed_in_a_graph():
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, kl.Dense(3)(Branches()(kl.Dense(8)(inputs))))
+
+
+class TwoArguments(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = kl.Dense(2)
+
+    def call(self, inputs, other=None):
+        return self.dense(inputs) + self.dense(other)
+
+
+def two_arguments():
+    model = TwoArguments()
+    model(X, X)
+    return model
+
+
+class Rows(kl.Layer):
+    """Takes integers, so that Keras cannot build what is in it by itself."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = kl.Dense(4)
+
+    def call(self, inputs):
+        return self.inner(tf.one_hot(inputs, 5))
+
+
+class OfIndices(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.rows, self.dense = Rows(), kl.Dense(2)
+
+    def call(self, inputs):
+        return self.dense(self.rows(inputs))
+
+
+def of_indices():
+    model = OfIndices()
+    model(np.array([1, 2]))
+    return model
+
+
+def deferred():
+    model = keras.Sequential([kl.Dense(4), kl.Dense(2)])
+    model(X)
+    return model
+
+
+class GraphWithArgument(keras.Model):
+    def __init__(self, width=4):
+        inputs = keras.Input((8,))
+        super().__init__(inputs, kl.Dense(2)(kl.Dense(width)(inputs)))
+
+
+class GraphWithTrainStep(keras.Model):
+    def train_step(self, data):
+        return {"loss": 0.0}
+
+
+def graph_with_train_step():
+    inputs = keras.Input((8,))
+    return GraphWithTrainStep(inputs, kl.Dense(2)(inputs))
+
+
+def shared_layers():
+    shared, again = kl.Dense(8, name="shared"), kl.Dense(8, name="again")
+    inputs = keras.Input((8,))
+    inner = keras.Model(inputs, again(again(shared(inputs))), name="inner")
+    outer = keras.Input((8,))
+    return keras.Model(outer, kl.Dense(2)(shared(inner(inner(shared(outer))))))
+
+
+def deep():
+    inner = keras.Sequential([keras.Input((8,)), kl.Dense(8), kl.Dense(6)])
+    inputs = keras.Input((8,))
+    middle = keras.Model(inputs, kl.Dense(5)(inner(inputs)))
+    return keras.Sequential([keras.Input((8,)), kl.Dense(8), middle, kl.Dense(2)])
+
+
+def dicts_of_tensors():
+    a, b = keras.Input((8,), name="a"), keras.Input((8,), name="b")
+    shared = kl.Dense(4)
+    first, second = shared(a), shared(b)
+    outputs = {"sum": kl.Add()([first, second]), "list": [kl.Dense(2)(first), second]}
+    return keras.Model({"a": a, "b": b}, outputs)
+
+
+class AddIfThere(kl.Layer):
+    def call(self, inputs, other=None):
+        return inputs if other is None else inputs + other
+
+    def compute_output_shape(self, inputs_shape, other_shape=None):
+        return inputs_shape
+
+
+def optional_input():
+    a = keras.Input((8,), name="a")
+    b = keras.Input((8,), name="b", optional=True)
+    return keras.Model({"a": a, "b": b}, kl.Dense(2)(AddIfThere()(a, b)))
+
+
+def functions_and_operations():
+    inputs, factor = keras.Input((8,)), 3.0
+    x = kl.Lambda(lambda value: factor * value)(inputs)
+    x = kl.Dense(5, activation=tf.nn.relu)(x)
+    x = kl.Dense(5, activation=lambda value: 2 * value)(x)
+    x = kl.Dense(4, activation=kl.PReLU(keras.initializers.Constant(0.3)))(x)
+    x = keras.ops.relu(x)[:, 1:] + 1.0
+    x = keras.ops.concatenate([x, x * 2])
+    return keras.Model(inputs, kl.Dense(2)(x))
+
+
+def preprocessing():
+    inputs = keras.Input((8,))
+    normalise = kl.Normalization()
+    normalise.adapt(3 * X + 1)
+    x = kl.Dropout(0.5)(kl.Rescaling(0.5, offset=1)(normalise(inputs)))
+    return keras.Model(inputs, kl.Dense(2)(x))
+
+
+def vocabulary():
+    inputs = keras.Input((1,), dtype="string")
+    lookup = kl.StringLookup(output_mode="one_hot")
+    lookup.adapt(np.array(["a", "b", "c"]))
+    return keras.Model(inputs, kl.Dense(2)(lookup(inputs)))
+
+
+def half_precision():
+    inputs = keras.Input((5, 8))
+    x = kl.Conv1D(4, 3, dtype="mixed_float16", activation="relu")(inputs)
+    x = kl.Dense(3, dtype="mixed_bfloat16")(x)
+    x = kl.Dense(3, dtype="bfloat16")(x)
+    return keras.Model(inputs, kl.Dense(2, dtype="float32")(x))
+
+
+MODELS = {
+    "subclassed": (subclassed, X),
+    "subclassed_in_a_graph": (subclassed_in_a_graph, X),
+    "two_arguments": (two_arguments, X, 2 * X),
+    "in_a_set": (lambda: called(InASet), X),
+    "of_indices": (of_indices, np.array([0, 3])),
+    "deferred": (deferred, X),
+    "graph_with_argument": (GraphWithArgument, X),
+    "graph_with_train_step": (graph_with_train_step, X),
+    "shared_layers": (shared_layers, X),
+    "deep": (deep, X),
+    "dicts_of_tensors": (dicts_of_tensors, {"a": X, "b": 2 * X}),
+    "optional_input": (optional_input, {"a": X, "b": None}),
+    "functions_and_operations": (functions_and_operations, X),
+    "preprocessing": (preprocessing, X),
+    "vocabulary": (vocabulary, tf.constant([["a"], ["c"], ["?"]])),
+    "half_precision": (half_precision, STEPS),
+}
+
+
+def randomize(model):
+    for index, weight in enumerate(model.trainable_weights):
+        weight.assign(random(*weight.shape, seed=100 + index))
+    return model
+
+
+def outputs_of(model, inputs):
+    return keras.tree.map_structure(np.asarray, model(*inputs))
+
+
+def everything_in(layer):
+    yield layer
+    for inner in layer.layers if hasattr(layer, "layers") else layer._layers:
+        yield from everything_in(inner)
+
+
+def structure(model):
+    """Names and dtypes of a model's layers, nested ones in brackets."""
+    return [
+        (layer.name, layer.dtype_policy.name, structure(layer))
+        if isinstance(layer, keras.Model)
+        else (layer.name, layer.dtype_policy.name)
+        for layer in model.layers
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:.*lambda:UserWarning")
+@pytest.mark.parametrize("kind", MODELS)
+def test_outputs_and_structure_survive(kind):
+    make, *inputs = MODELS[kind]
+    model = randomize(make())
+    whole = convert(model, 0.0, verbose=False)
+    expected = outputs_of(model, inputs)
+    keras.tree.map_structure(
+        np.testing.assert_array_equal, outputs_of(whole, inputs), expected
+    )
+    half = convert(model, 0.5, verbose=False)
+    folded = fold(half)
+    masked = outputs_of(half, inputs)
+    keras.tree.map_structure(
+        np.testing.assert_array_equal, outputs_of(folded, inputs), masked
+    )
+    pairs = zip(keras.tree.flatten(expected), keras.tree.flatten(masked), strict=True)
+    assert any(np.any(one != other) for one, other in pairs)
+
+    assert structure(whole) == structure(half) == structure(folded) == structure(model)
+    assert half.name == folded.name == model.name
+    for copied in (half, folded):
+        mine = {id(variable) for variable in model.variables}
+        assert not mine & {id(variable) for variable in copied.variables}
+    for layer in everything_in(half):
+        left_alone = not layer.built or kind == "of_indices"
+        assert type(layer) is not kl.Dense or left_alone
+    for layer in everything_in(folded):
+        assert not isinstance(layer, SupermaskMixin)
+
+
+def test_a_model_class_of_ones_own_is_kept_where_it_can_be():
+    assert type(convert(graph_with_train_step(), verbose=False)) is GraphWithTrainStep
+    assert type(convert(subclassed(), verbose=False)) is Branches
+    # The constructor makes layers of its own, so that only a plain graph will do.
+    assert type(convert(GraphWithArgument(), verbose=False)).__name__ == "Functional"
+
+
+def test_shared_layers_stay_shared_and_are_listed_once():
+    converted = convert(shared_layers(), verbose=False)
+    inner = converted.get_layer("inner")
+    assert converted.get_layer("shared") is inner.get_layer("shared")
+    names = [layer.name for layer in leaves(converted)]
+    assert sorted(names) == sorted(set(names))
+    assert len(converted.trainable_weights) == 2 * 3
+    folded = fold(converted)
+    inner = folded.get_layer("inner")
+    assert folded.get_layer("shared") is inner.get_layer("shared")
+
+
+def test_weights_in_a_subclassed_model_are_trained():
+    converted = convert(subclassed(), verbose=False)
+    converted.compile("sgd", "mse")
+    before = {id(w): w.numpy() for w in converted.weights}
+    converted.fit(X, random(3, 2), verbose=0)
+    for weight in converted.weights:
+        changed = np.any(before[id(weight)] != weight.numpy())
+        assert changed == (weight.name != "kernel"), weight.path
+
+
+def test_layers_never_used_are_left_alone():
+    model = subclassed()
+    converted = convert(model, initializer="kaiming_normal", verbose=False)
+    assert type(converted.never_used) is kl.Conv2D
+    assert not converted.never_used.built
+    assert len(supermask_layers(converted)) == 7
+    with pytest.raises(InputError, match="must match the name of a layer"):
+        convert(model, {"conv*": 0.5})
+
+
+def test_a_folded_subclassed_model_has_the_weights_file_of_the_plain_one(tmp_path):
+    folded, plain = fold(convert(subclassed(), verbose=False)), subclassed()
+    folded.save_weights(tmp_path / "folded.weights.h5")
+    plain.load_weights(tmp_path / "folded.weights.h5")
+    np.testing.assert_array_equal(plain(X), folded(X))
+
+
+def test_weights_of_an_activation_are_copied():
+    activation = kl.PReLU()
+    dense = kl.Dense(4, activation=activation, name="dense")
+    model = keras.Sequential([keras.Input((8,)), dense])
+    model(X)
+    activation.alpha.assign([1.0, 2.0, 3.0, 4.0])
+    converted = convert(model, 0.0, verbose=False)
+    np.testing.assert_array_equal(converted(X), model(X))
+    np.testing.assert_array_equal(fold(converted)(X), model(X))
+
+
+def test_random_seeds_are_copied():
+    model = preprocessing()
+    model(X, training=True)
+    converted = convert(model, 0.0, verbose=False)
+    np.testing.assert_array_equal(converted(X, training=True), model(X, training=True))
+
+
+def test_frozen_parts_stay_frozen():
+    inner = keras.Sequential([keras.Input((8,)), kl.Dense(4), kl.Dense(4)])
+    inner.trainable = False
+    inner.layers[1].trainable = True
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, kl.Dense(2)(inner(inputs, training=False)))
+    converted = convert(model, verbose=False)
+    copied = converted.layers[1]
+    assert not copied.trainable
+    assert [layer.trainable for layer in copied.layers] == [False, True]
+    assert copied.trainable_weights == []
+    assert len(converted.trainable_weights) == len(model.trainable_weights) == 4
+    copied.trainable = True
+    assert len(converted.trainable_weights) == 6
+
+
+def wrapped():
+    steps = keras.Input((5, 8))
+    x = kl.TimeDistributed(SupermaskDense(4, name="inside"), name="around")(steps)
+    return keras.Model(steps, kl.Dense(2, name="top")(x))
+
+
+def test_masks_inside_a_wrapper_are_kept_and_folded():
+    model = randomize(wrapped())
+    converted = convert(model, 0.5, verbose=False)
+    inside, copied = (each.get_layer("around").layer for each in (model, converted))
+    assert copied is not inside
+    np.testing.assert_array_equal(copied.score, inside.score)
+    folded = fold(converted)
+    assert type(folded.get_layer("around").layer) is kl.Dense
+    assert "tfsupermask" not in folded.to_json()
+    np.testing.assert_array_equal(folded(STEPS), converted(STEPS))
+
+
+def test_a_layer_shared_with_a_wrapper_is_refused_not_doubled():
+    steps, dense = keras.Input((5, 8)), kl.Dense(8, name="both")
+    model = keras.Model(steps, kl.TimeDistributed(dense)(dense(steps)))
+    with pytest.raises(InputError, match=r"must not be shared.*layer='both'"):
+        convert(model)
+
+
+class Unconfigured(kl.Layer):
+    def __init__(self, table):
+        super().__init__()
+        self.table = table
+
+    def call(self, inputs):
+        return inputs + self.table.sum()
+
+
+class LateLayers(keras.Model):
+    def build(self, shape):
+        self.dense = kl.Dense(2)
+        self.dense.build(shape)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+class InASet(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = kl.Dense(2)
+        self.also = {self.dense}
+
+    def call(self, inputs):
+        return next(iter(self.also))(inputs)
+
+
+class Hiding(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = kl.Dense(2)
+        self.apply = functools.partial(self.dense.__call__)
+
+    def call(self, inputs):
+        return self.apply(inputs)
+
+
+class OwnCall(keras.Model):
+    def __init__(self, width=4):
+        inputs = keras.Input((8,))
+        super().__init__(inputs, kl.Dense(2)(kl.Dense(width)(inputs)))
+
+    def call(self, inputs, training=None, mask=None):
+        return -super().call(inputs)
+
+
+class OwnSequentialCall(keras.Sequential):
+    def __init__(self):
+        super().__init__([kl.Dense(2)])
+
+    def call(self, inputs, training=None, mask=None):
+        return -super().call(inputs)
+
+
+def unconfigured():
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, kl.Dense(2)(Unconfigured(random(3))(inputs)))
+
+
+def called(model_class):
+    model = model_class()
+    model(X)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (unconfigured, r"from its config to be copied.*layer_class='Unconfigured'"),
+        (lambda: called(LateLayers), r"LateLayers must make its layers in its"),
+        (lambda: called(Hiding), r"must be its attributes.*layers=\['dense"),
+        (lambda: called(OwnSequentialCall), r"A Sequential model with its own `call`"),
+        (OwnCall, r"A Functional model with its own `call`"),
+    ],
+)
+def test_refuses_what_cannot_be_copied_with_its_name(make, message):
+    with pytest.raises(InputError, match=message):
+        convert(make(), verbose=False)
+
+
+def test_leaves_are_in_layer_order():
+    model = deep()
+    _, middle, _ = model.layers
+    inner = middle.layers[1]
+    expected = [model.layers[0], middle.layers[0], *inner.layers]
+    expected += [middle.layers[2], model.layers[2]]
+    found = list(leaves(model))
+    assert [id(layer) for layer in found] == [id(layer) for layer in expected]

@@ -1,0 +1,118 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+from tfsupermask._validation import InputError
+from tfsupermask.conversion import convert, summary
+from tfsupermask.layers import SupermaskDense
+
+
+def model_of_many_kinds():
+    image = keras.Input((6, 6, 3))
+    x = kl.SeparableConv2D(40, 3, name="sep")(image)
+    x = kl.BatchNormalization(name="bn")(x)
+    inner = keras.Sequential([keras.Input((640,)), kl.Dense(50, name="in")])
+    x = inner(kl.Flatten()(x))
+    x = kl.Dense(9, activation=kl.PReLU(), use_bias=False, name="prelu")(x)
+    model = keras.Model(image, kl.Dense(10, name="top")(x))
+    model(np.zeros((1, 6, 6, 3)))  # builds the activation
+    return convert(model, 0.7, skip="top", verbose=False)
+
+
+def test_table():
+    assert (
+        summary(model_of_many_kinds())
+        == """\
+masked weight         class                     shape     weights  sparsity   kept
+sep/depthwise_kernel  SupermaskSeparableConv2D  3×3×3×1        27     0.704      8
+sep/pointwise_kernel  SupermaskSeparableConv2D  1×1×3×40      120     0.700     36
+in/kernel             SupermaskDense            640×50     32,000     0.700  9,600
+prelu/kernel          SupermaskDense            50×9          450     0.700    135
+total                                                      32,597     0.700  9,779
+
+trained without mask  class                     weights
+sep                   SupermaskSeparableConv2D       40
+bn                    BatchNormalization             80
+in                    SupermaskDense                 50
+prelu                 SupermaskDense                  9
+top                   Dense                         100
+total                                               279"""
+    )
+
+
+def total_unmasked(text):
+    return int(text.splitlines()[-1].removeprefix("total").replace(",", ""))
+
+
+def test_all_that_is_trained_is_in_it_scores_apart():
+    model = model_of_many_kinds()
+    scores = 32597
+    trained = sum(np.prod(weight.shape) for weight in model.trainable_weights)
+    assert total_unmasked(summary(model)) == trained - scores
+    model.get_layer("bn").trainable = False
+    assert total_unmasked(summary(model)) == trained - scores - 80
+    assert "\nbn " not in summary(model)
+
+
+def test_follows_the_sparsity():
+    model = model_of_many_kinds()
+    model.get_layer("prelu").sparsity = 0.0
+    row = next(row for row in summary(model).splitlines() if "prelu/" in row).split()
+    assert row == [
+        "prelu/kernel",
+        "SupermaskDense",
+        "50×9",
+        "450",
+        "0.000",
+        "450",
+    ]
+
+
+def test_either_table_alone():
+    masked = keras.Sequential([keras.Input((4,)), SupermaskDense(3)])
+    assert "without mask" not in summary(masked)
+    plain = keras.Sequential([keras.Input((4,)), kl.Dense(3, name="d")])
+    assert summary(plain).splitlines() == [
+        "trained without mask  class  weights",
+        "d                     Dense       15",
+        "total                             15",
+    ]
+    plain.trainable = False
+    assert summary(plain) == ""
+
+
+class Scaled(keras.Model):
+    def __init__(self):
+        super().__init__(name="scaled")
+        self.dense = SupermaskDense(3, name="used")
+        self.unused = SupermaskDense(3, name="unused")
+        self.scale = self.add_weight(shape=(3,), name="scale")
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, inputs):
+        return self.scale * self.dense(inputs)
+
+
+def test_weights_of_the_model_itself_come_last_and_unbuilt_layers_not_at_all():
+    model = Scaled()
+    model(np.zeros((1, 4)))
+    text = summary(model)
+    assert "unused" not in text
+    assert text.splitlines()[-2].split() == ["scaled", "Scaled", "3"]
+
+
+def test_a_shared_layer_is_listed_once():
+    shared = SupermaskDense(4, name="shared")
+    inner = keras.Sequential([keras.Input((4,)), shared])
+    model = keras.Sequential([keras.Input((4,)), inner, shared])
+    assert summary(model).count("shared/kernel") == 1
+
+
+def test_refuses_what_is_no_built_model():
+    with pytest.raises(InputError, match="must be built"):
+        summary(keras.Sequential([kl.Dense(3)]))
+    with pytest.raises(InputError, match="must be a Keras model"):
+        summary(None)
