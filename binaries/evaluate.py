@@ -7,6 +7,8 @@ python -m binaries.evaluate --path=my_model.tflite --dataset=cifar10
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from absl import flags
 
 from binaries import _program
@@ -27,6 +29,10 @@ _DATA_DIR = flags.DEFINE_string(
 def main(argv):
     """Prints the accuracy on the dataset's test images."""
     _program.refuse_arguments(argv)
+    _program.require(
+        Path(_PATH.value).exists(),
+        f"`--path` must be a run folder or an exported model. Received: {_PATH.value}",
+    )
     name, data_dir, image_size = _DATASET.value, _DATA_DIR.value, None
     if is_export(_PATH.value):
         _program.require(name, "`--dataset` must be given with an exported model.")

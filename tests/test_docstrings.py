@@ -235,7 +235,7 @@ def test_examples_do_what_they_say(name, file, request, tmp_path, monkeypatch):
 
 
 def test_examples_are_found_behind_decorators():
-    module = importlib.import_module("tfsupermask.layers.supermask")
+    module = importlib.import_module("tfsupermask.layers.walking")
     assert "dense_forward" in {test.name for test in examples_of(module)}
 
 

@@ -10,8 +10,8 @@ from keras import layers as kl
 
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import convert, fold
-from tfsupermask.conversion.walking import leaves
 from tfsupermask.layers import SupermaskDense, SupermaskMixin, supermask_layers
+from tfsupermask.layers.walking import leaves
 
 
 def random(*shape, seed=0):

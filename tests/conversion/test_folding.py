@@ -10,7 +10,8 @@ import pytest
 from tfsupermask import layers, models
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import convert, fold
-from tfsupermask.init import SignedConstant, initialize
+from tfsupermask.init import initialize
+from tfsupermask.layers import SignedConstant
 
 
 def images(shape=(5, 8, 8, 3)):

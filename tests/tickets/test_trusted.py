@@ -1,6 +1,8 @@
 import builtins
 import copy
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -12,6 +14,7 @@ from keras.src.backend.common import global_state
 from tests.tickets import layout
 from tfsupermask import layers
 from tfsupermask._validation import InputError
+from tfsupermask.layers import SignedConstant, SupermaskDense
 from tfsupermask.tickets import (
     checking,
     load_ticket,
@@ -372,12 +375,22 @@ def test_a_class_registered_in_place_of_ours_is_not_made(small, monkeypatch):
         load_ticket(small)
 
 
-def test_an_initializer_that_is_not_imported_is_named(monkeypatch):
+def test_an_initializer_registered_in_place_of_ours_is_not_made(monkeypatch):
     name = "tfsupermask>SignedConstant"
-    monkeypatch.delitem(keras.saving.get_custom_objects(), name, raising=False)
+    monkeypatch.setitem(keras.saving.get_custom_objects(), name, Marker)
     signed = thing("tfsupermask", "SignedConstant", name, scale=2.0, seed=0)
-    with pytest.raises(InputError, match=r"import tfsupermask.init.*SignedConstant"):
+    with pytest.raises(InputError, match=r"no initializer.*SignedConstant"):
         build(sequential(dense(kernel_initializer=signed)))
+
+
+def test_our_initializer_needs_no_other_import(tmp_path):
+    signed = SignedConstant(seed=1)
+    layers = [keras.Input((3,)), SupermaskDense(2, kernel_initializer=signed)]
+    save_ticket(keras.Sequential(layers), tmp_path / "a.ticket")
+    code = "import sys, tfsupermask as t; print(t.load_ticket(sys.argv[1]).version)"
+    command = [sys.executable, "-c", code, str(tmp_path / "a.ticket")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_activations_are_those_of_keras():

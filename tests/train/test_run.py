@@ -375,9 +375,7 @@ def test_restoring_leaves_the_configured_sparsity():
     assert {layer.sparsity for layer in supermask_layers(model)} == {0.3}
 
 
-def test_a_run_from_before_allocation_can_be_loaded(
-    finished, small_digits, tmp_path
-):
+def test_a_run_from_before_allocation_can_be_loaded(finished, small_digits, tmp_path):
     old = shutil.copytree(finished[0], tmp_path / "old")
     description = json.loads((old / "config.json").read_text())
     for name in ("allocation", "ramp_epochs"):

@@ -12,9 +12,9 @@ from tfsupermask.conversion.classes import MASKED_CLASSES
 from tfsupermask.conversion.copying import copy_model, remake
 from tfsupermask.conversion.plan import Sparsity, plan
 from tfsupermask.conversion.summary import summary
-from tfsupermask.conversion.walking import check_built, masked_layers
 from tfsupermask.init import NAMES, initialize
 from tfsupermask.layers import default_score_initializer, kernels_of
+from tfsupermask.layers.walking import check_built, supermask_layers
 from tfsupermask.ops import RANKINGS, derive_seed
 from tfsupermask.sparsity import ALLOCATIONS, allocate
 
@@ -58,17 +58,18 @@ def convert(
             layer that returns one or `None`. Layers without one are left alone.
             Defaults to 0.5.
         skip: Names of layers and of nested models to leave alone, or patterns of names.
+            Defaults to none.
         allocation: `"uniform"` (default) gives every layer the sparsity as it is. The
             others of `tfsupermask.sparsity.ALLOCATIONS` share one number out.
         initializer: `None` (default) keeps the kernels. One of `tfsupermask.init.NAMES`
             draws those of the new supermask layers anew.
         scores: `"random"` (default) draws them from U(-1/√fan_in, 1/√fan_in),
-            `"magnitude"` lets them start as |kernel|, so that training starts from
+            `"magnitude"` lets them start as `|kernel|`, so that training starts from
             magnitude pruning, the choice for pretrained networks.
-        ranking: `"magnitude"` (default) keeps the largest |score|, `"score"` the
+        ranking: `"magnitude"` (default) keeps the largest `|score|`, `"score"` the
             largest score.
-        seed: Non-negative integer. Kernels and scores are a pure function of it and of
-            their place in the model.
+        seed: Non-negative integer, 0 by default. Kernels and scores are a pure function
+            of it and of their place in the model.
         verbose: Whether to print `summary` of the result. Defaults to `True`.
 
     Returns:
@@ -135,7 +136,7 @@ def _check_allocation(model, sparsity, allocation):
             sparsity=sparsity,
             allocation=allocation,
         )
-    kept = [layer.name for layer in masked_layers(model)]
+    kept = [layer.name for layer in supermask_layers(model)]
     if kept:
         raise fail(
             "`allocation` must be 'uniform' for a model that has supermask layers, "
@@ -147,7 +148,7 @@ def _check_allocation(model, sparsity, allocation):
 
 def _start_scores(model, masked, scores, seed):
     """Sets the scores of the layers in `masked`, places counted over all masks."""
-    layers = masked_layers(model)
+    layers = [layer for layer in supermask_layers(model) if layer.built]
     everything = [weight for layer in layers for weight in layer.masked_weights]
     for place, weight in enumerate(everything):
         if not any(weight.layer is layer for layer in masked):

@@ -14,8 +14,8 @@ from keras.src.saving.serialization_lib import SafeModeScope
 
 from tfsupermask._validation import fail
 from tfsupermask.conversion.attributes import hidden_layers, replace_attributes
-from tfsupermask.conversion.walking import parts_of
 from tfsupermask.layers import plain_class
+from tfsupermask.layers.walking import parts_of
 
 
 def remake(

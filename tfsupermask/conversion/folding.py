@@ -9,9 +9,8 @@ import keras
 from tfsupermask._validation import fail
 from tfsupermask.conversion.classes import MASKED_CLASSES
 from tfsupermask.conversion.copying import copy_model, remake
-from tfsupermask.conversion.walking import check_built
-from tfsupermask.init import SignedConstant
-from tfsupermask.layers import SupermaskMixin
+from tfsupermask.layers import SignedConstant, SupermaskMixin
+from tfsupermask.layers.walking import check_built
 
 _PLAIN_CLASSES = {masked: plain for plain, masked in MASKED_CLASSES.items()}
 _SIGNED_CONSTANT = keras.saving.get_registered_name(SignedConstant)

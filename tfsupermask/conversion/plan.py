@@ -10,7 +10,7 @@ import keras
 
 from tfsupermask._validation import check_fraction, fail
 from tfsupermask.conversion.classes import MASKED_CLASSES
-from tfsupermask.conversion.walking import leaves, masked_layers, parts_of
+from tfsupermask.layers.walking import leaves, parts_of, supermask_layers
 
 Sparsity = float | Mapping[str, float] | Callable[[keras.Layer], float | None]
 
@@ -41,7 +41,7 @@ def plan(
     choose = _chooser(sparsity, candidates)
     chosen = [(layer, choose(layer)) for layer in candidates]
     chosen = [(layer, value) for layer, value in chosen if value is not None]
-    if not chosen and not masked_layers(model):
+    if not chosen and not supermask_layers(model):
         raise fail(
             "`model` must have a layer to convert: a convolution or `Dense` of Keras "
             "that neither `skip` nor `sparsity` leaves out.",

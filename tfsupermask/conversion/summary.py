@@ -6,7 +6,7 @@ import math
 
 import keras
 
-from tfsupermask.conversion.walking import check_built, leaves, masked_layers
+from tfsupermask.layers.walking import check_built, leaves, supermask_layers
 
 
 def summary(model: keras.Model) -> str:
@@ -38,7 +38,8 @@ def summary(model: keras.Model) -> str:
         total                            202
     """
     check_built(model)
-    masked = [w for layer in masked_layers(model) for w in layer.masked_weights]
+    layers = [layer for layer in supermask_layers(model) if layer.built]
+    masked = [weight for layer in layers for weight in layer.masked_weights]
     tables = [_masked_table(masked)] if masked else []
     if unmasked := _unmasked_rows(model, masked):
         tables.append(_unmasked_table(unmasked))

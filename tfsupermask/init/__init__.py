@@ -2,7 +2,6 @@
 
 from tfsupermask.init.baselines import (
     NAMES,
-    SignedConstant,
     initialize,
     kernel_initializer,
 )
@@ -14,7 +13,6 @@ __all__ = [
     "LayerReport",
     "PatchesInit",
     "PatchesInitReport",
-    "SignedConstant",
     "SimpleInit",
     "initialize",
     "kernel_initializer",

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 
 import keras
 
-from tfsupermask._validation import (
-    check_choice,
-    check_fraction,
-    check_integer,
-    check_number,
+from tfsupermask._validation import check_choice, check_fraction, check_integer
+from tfsupermask.layers import (
+    MaskedWeight,
+    SignedConstant,
+    SupermaskMixin,
+    kernel_fans,
+    kernels_of,
 )
-from tfsupermask.layers import MaskedWeight, SupermaskMixin, kernel_fans, kernels_of
+from tfsupermask.layers.walking import leaves
 from tfsupermask.ops import compute_fans, derive_seed
 
 # Scale and mode as in `keras.initializers.VarianceScaling`: variance = scale / fan.
@@ -25,42 +27,6 @@ _SCALES = {
     "signed_constant": (2.0, "fan_in", "signed_constant"),
 }
 NAMES = tuple(_SCALES)
-
-
-@keras.saving.register_keras_serializable(package="tfsupermask")
-class SignedConstant(keras.initializers.Initializer):
-    """±√(scale / fan_in) with random signs.
-
-    Args:
-        scale: Variance times fan_in, greater than 0. Defaults to 2, as in Kaiming
-            initialisation.
-        seed: Integer or `None`.
-
-    Raises:
-        InputError: `scale` is not as above.
-
-    Example:
-        >>> np.unique(np.abs(SignedConstant(seed=0)((3, 3, 2, 8)))).size
-        1
-
-    Reference:
-        - Ramanujan et al., 2020, "Signed Kaiming Constant".
-    """
-
-    def __init__(self, scale=2.0, seed=None):
-        self.scale = check_number("scale", scale, above=True)
-        self.seed = seed
-
-    def __call__(self, shape, dtype=None):
-        """Returns a tensor of the given shape."""
-        magnitude = (self.scale / compute_fans(shape)[0]) ** 0.5
-        uniform = keras.random.uniform(shape, seed=self.seed)
-        sign = keras.ops.where(uniform < 0.5, -magnitude, magnitude)
-        return keras.ops.cast(sign, dtype or keras.config.floatx())
-
-    def get_config(self):
-        """Mirrors the constructor."""
-        return {"scale": self.scale, "seed": self.seed}
 
 
 def kernel_initializer(
@@ -117,9 +83,10 @@ def initialize(
         model: Any built Keras model with layers that `tfsupermask.layers.kernels_of`
             knows, masked or not.
         name: One of `NAMES`.
-        seed: Non-negative integer.
+        seed: Non-negative integer. Defaults to 0.
         fan_correction: Whether supermask layers divide the standard deviation by
             √(1 - their sparsity), as if the removed weights did not count as inputs.
+            Defaults to `False`.
         layers: The layers whose kernels to draw. Defaults to all.
 
     Raises:
@@ -148,18 +115,12 @@ def initialize(
 
 
 def _kernels_in(model):
-    """Lists (layer, kernel) in layer order, layers that appear twice only once."""
-    found = {}
-
-    def walk(container):
-        for layer in container.layers:
-            if layer.built and kernels_of(layer):
-                found[id(layer)] = layer
-            elif hasattr(layer, "layers"):
-                walk(layer)
-
-    walk(model)
-    return [(layer, kernel) for layer in found.values() for kernel in kernels_of(layer)]
+    return [
+        (layer, kernel)
+        for layer in leaves(model)
+        if layer.built
+        for kernel in kernels_of(layer)
+    ]
 
 
 def _sparsity_of(layer, kernel):

@@ -6,25 +6,29 @@ from tfsupermask.layers.depthwise import (
     SupermaskDepthwiseConv2D,
     SupermaskSeparableConv2D,
 )
+from tfsupermask.layers.initializers import (
+    SignedConstant,
+    default_score_initializer,
+)
 from tfsupermask.layers.kernels import (
     Kernel,
-    default_score_initializer,
     kernel_fans,
     kernels_of,
     plain_class,
 )
 from tfsupermask.layers.masked_weight import MaskedWeight
-from tfsupermask.layers.supermask import (
-    SupermaskMixin,
+from tfsupermask.layers.supermask import SupermaskMixin
+from tfsupermask.layers.transpose import SupermaskConv2DTranspose
+from tfsupermask.layers.walking import (
     dense_forward,
     masked_weights,
     supermask_layers,
 )
-from tfsupermask.layers.transpose import SupermaskConv2DTranspose
 
 __all__ = [
     "Kernel",
     "MaskedWeight",
+    "SignedConstant",
     "SupermaskConv1D",
     "SupermaskConv2D",
     "SupermaskConv2DTranspose",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import keras
 
@@ -15,10 +14,15 @@ class Kernel:
     """A kernel of a kind of Keras layer.
 
     Attributes:
-        attribute: Its name in the layer.
+        attribute: Its name in the layer. Defaults to `"kernel"`.
         initializer: The name of its initializer in the layer and in its config.
+            Defaults to `"kernel_initializer"`.
         layout: `"regular"` (..., in, out), `"depthwise"` (..., in, multiplier) or
             `"transposed"` (..., out, in).
+
+    Example:
+        >>> Kernel()
+        Kernel(attribute='kernel', initializer='kernel_initializer', layout='regular')
     """
 
     attribute: str = "kernel"
@@ -44,9 +48,12 @@ _KERNELS = {
 def plain_class(layer: keras.Layer) -> type[keras.Layer] | None:
     """Returns Keras' own class of a layer, `None` unless it is one that can be masked.
 
+    Args:
+        layer: Any Keras layer.
+
     Example:
-    >>> plain_class(SupermaskDense(3)).__name__
-    'Dense'
+        >>> plain_class(SupermaskDense(3)).__name__
+        'Dense'
     """
     return next((base for base in type(layer).__mro__ if base in _KERNELS), None)
 
@@ -54,9 +61,12 @@ def plain_class(layer: keras.Layer) -> type[keras.Layer] | None:
 def kernels_of(layer: keras.Layer) -> tuple[Kernel, ...]:
     """Returns the kernels of a layer that can be masked, of any other layer none.
 
+    Args:
+        layer: Any Keras layer, built or not.
+
     Example:
-    >>> [k.attribute for k in kernels_of(keras.layers.SeparableConv2D(8, 3))]
-    ['depthwise_kernel', 'pointwise_kernel']
+        >>> [k.attribute for k in kernels_of(keras.layers.SeparableConv2D(8, 3))]
+        ['depthwise_kernel', 'pointwise_kernel']
     """
     return _KERNELS.get(plain_class(layer), ())
 
@@ -67,11 +77,15 @@ def kernel_fans(layer: keras.Layer, attribute: str = "kernel") -> tuple[int, int
     A depthwise convolution counts like the grouped convolution that it is: one input
     channel reaches each output.
 
+    Args:
+        layer: A layer of a kind that `kernels_of` knows.
+        attribute: The kernel's name in the layer. Defaults to `"kernel"`.
+
     Example:
-    >>> layer = keras.layers.DepthwiseConv2D(3)
-    >>> layer.build((None, 8, 8, 32))
-    >>> kernel_fans(layer)
-    (9, 288)
+        >>> layer = keras.layers.DepthwiseConv2D(3)
+        >>> layer.build((None, 8, 8, 32))
+        >>> kernel_fans(layer)
+        (9, 288)
     """
     layouts = {kernel.attribute: kernel.layout for kernel in kernels_of(layer)}
     *field, inputs, outputs = getattr(layer, attribute).shape
@@ -80,11 +94,3 @@ def kernel_fans(layer: keras.Layer, attribute: str = "kernel") -> tuple[int, int
     elif layouts[attribute] == "depthwise":
         inputs, outputs = 1, inputs * outputs
     return compute_fans((*field, inputs, outputs))
-
-
-def default_score_initializer(
-    fan_in: int, seed: int | None = None
-) -> keras.initializers.Initializer:
-    """Returns Kaiming-uniform with a = √5: U(-1/√fan_in, 1/√fan_in)."""
-    limit = math.sqrt(1 / fan_in)
-    return keras.initializers.RandomUniform(-limit, limit, seed)

@@ -8,7 +8,8 @@ import keras
 import tensorflow as tf
 
 from tfsupermask._validation import check_fraction, check_integer, fail
-from tfsupermask.layers.kernels import default_score_initializer, kernel_fans
+from tfsupermask.layers.initializers import default_score_initializer
+from tfsupermask.layers.kernels import kernel_fans
 from tfsupermask.ops import masking
 
 

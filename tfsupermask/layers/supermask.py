@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import keras
 import tensorflow as tf
 
@@ -233,63 +230,3 @@ class SupermaskMixin:
             "ranking": self.ranking,
             "score_initializer": keras.initializers.serialize(self.score_initializer),
         }
-
-
-def supermask_layers(model: keras.Model) -> list[SupermaskMixin]:
-    """Returns the supermask layers of a model in its layer order, nested ones included.
-
-    Args:
-        model: Any Keras model.
-
-    Example:
-        >>> [layer.name for layer in supermask_layers(models.build("conv2"))]
-        ['conv1', 'conv2', 'dense1', 'dense2', 'dense3']
-    """
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, SupermaskMixin):
-            found.append(layer)
-        elif hasattr(layer, "layers"):
-            found.extend(supermask_layers(layer))
-    return found
-
-
-def masked_weights(model: keras.Model) -> list[MaskedWeight]:
-    """Returns the masked weights of a model in its layer order, nested ones included.
-
-    Args:
-        model: Any Keras model.
-
-    Example:
-        >>> [weight.name for weight in masked_weights(models.build("conv2"))][:2]
-        ['conv1/kernel', 'conv2/kernel']
-    """
-    return [
-        weight for layer in supermask_layers(model) for weight in layer.masked_weights
-    ]
-
-
-@contextlib.contextmanager
-def dense_forward(model: keras.Model) -> Iterator[None]:
-    """Runs the body with every mask of `model` keeping all weights.
-
-    Args:
-        model: Any Keras model; it gets its sparsities back when the body ends or fails.
-
-    Example:
-        >>> model = models.build("conv2", sparsity=0.9)
-        >>> with dense_forward(model):
-        ...     model.get_layer("conv1").realised_sparsity
-        0.0
-        >>> round(model.get_layer("conv1").realised_sparsity, 2)
-        0.9
-    """
-    layers = supermask_layers(model)
-    sparsities = [layer.sparsity for layer in layers]
-    try:
-        for layer in layers:
-            layer.sparsity = 0.0
-        yield
-    finally:
-        for layer, sparsity in zip(layers, sparsities, strict=True):
-            layer.sparsity = sparsity

@@ -16,8 +16,8 @@ def compress(data: bytes) -> tuple[str, bytes]:
     """Returns the shortest form of `data` and its codec, `"raw"` or `"deflate"`.
 
     Example:
-    >>> compress(bytes(1000))[0]
-    'deflate'
+        >>> compress(bytes(1000))[0]
+        'deflate'
     """
     # Bits without structure come nearest to their entropy without the search for
     # repetitions; structured ones need it.
@@ -42,9 +42,9 @@ def decompress(data: bytes, codec: str, length: int) -> bytes:
         InputError: The data is damaged, or does not make exactly `length` bytes.
 
     Example:
-    >>> codec, data = compress(bytes(1000))
-    >>> decompress(data, codec, 1000) == bytes(1000)
-    True
+        >>> codec, data = compress(bytes(1000))
+        >>> decompress(data, codec, 1000) == bytes(1000)
+        True
     """
     if codec == "raw":
         decoded, complete = data, True
@@ -65,8 +65,8 @@ def pack_mask(mask: np.ndarray) -> bytes:
     """Returns a mask's bits in flat order, the first one in the highest bit.
 
     Example:
-    >>> pack_mask(np.array([[1.0, 0.0], [0.0, 1.0]])).hex()
-    '90'
+        >>> pack_mask(np.array([[1.0, 0.0], [0.0, 1.0]])).hex()
+        '90'
     """
     return np.packbits(np.ravel(mask) != 0).tobytes()
 
@@ -85,8 +85,8 @@ def unpack_mask(data: bytes, size: int) -> np.ndarray:
         InputError: A bit beyond the last one is set.
 
     Example:
-    >>> unpack_mask(b"\x90", 4)
-    array([ True, False, False,  True])
+        >>> unpack_mask(b"\x90", 4)
+        array([ True, False, False,  True])
     """
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     if bits[size:].any():
@@ -100,8 +100,8 @@ def to_bytes(values: np.ndarray) -> bytes:
     """Returns numbers in flat order, little-endian, in their own dtype.
 
     Example:
-    >>> to_bytes(np.array([1, 2], ">u2")).hex()
-    '01000200'
+        >>> to_bytes(np.array([1, 2], ">u2")).hex()
+        '01000200'
     """
     values = np.ascontiguousarray(values)
     little = f"<u{values.dtype.itemsize}"
@@ -112,8 +112,8 @@ def from_bytes(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarr
     """Undoes `to_bytes`.
 
     Example:
-    >>> from_bytes(bytes([1, 0, 2, 0]), np.dtype("uint16"), (2, 1)).tolist()
-    [[1], [2]]
+        >>> from_bytes(bytes([1, 0, 2, 0]), np.dtype("uint16"), (2, 1)).tolist()
+        [[1], [2]]
     """
     little = np.frombuffer(data, f"<u{dtype.itemsize}")
     return little.astype(f"u{dtype.itemsize}").view(dtype).reshape(shape)

@@ -25,9 +25,9 @@ def to_tree(keras_object: Any) -> Any:
     do not know: a ticket holds the values.
 
     Example:
-    >>> tree = to_tree(keras.layers.Dense(3, kernel_initializer="orthogonal"))
-    >>> tree["config"]["kernel_initializer"]["class_name"]
-    'Zeros'
+        >>> tree = to_tree(keras.layers.Dense(3, kernel_initializer="orthogonal"))
+        >>> tree["config"]["kernel_initializer"]["class_name"]
+        'Zeros'
     """
     return _portable(keras.saving.serialize_keras_object(keras_object))
 

@@ -46,6 +46,11 @@ class Ticket:
         precision: `"float32"`, `"float16"` or `"bfloat16"`: what the kept weights were
             rounded to.
         version: Version of the file's format.
+
+    Example:
+        >>> ticket = load_ticket(save_ticket(model, "model.ticket"))
+        >>> ticket.precision, ticket.model.output_shape
+        ('float32', (None, 3))
     """
 
     model: keras.Model
@@ -96,13 +101,12 @@ def save_ticket(
             fit in `precision`, or another argument is not as above.
 
     Example:
-    >>> import os, tempfile
-    >>> folder = tempfile.mkdtemp()
-    >>> path = save_ticket(models.build("conv2", (8, 8, 3)), f"{folder}/small.ticket")
-    >>> os.path.getsize(path) < 60_000  # 368,832 weights
-    True
-    >>> load_ticket(path).model.name
-    'conv2'
+        >>> model = models.build("conv2", (8, 8, 3))
+        >>> path = save_ticket(model, "small.ticket")
+        >>> path.stat().st_size < 60_000  # 368,832 weights
+        True
+        >>> load_ticket(path).model.name
+        'conv2'
 
     Reference:
         - Thesis §2.3, winning tickets; docs/ticket_format.md, the format.
@@ -145,12 +149,11 @@ def load_ticket(
             this version of Keras or TensorFlow draws other kernels from its seeds.
 
     Example:
-    >>> import tempfile
-    >>> model = models.build("conv2", (8, 8, 3), sparsity=0.9)
-    >>> path = save_ticket(model, tempfile.mkdtemp() + "/a.ticket", mean=[0.5] * 3)
-    >>> ticket = load_ticket(path)
-    >>> ticket.mean, ticket.model.get_layer("conv1").num_kept
-    ((0.5, 0.5, 0.5), 173)
+        >>> model = models.build("conv2", (8, 8, 3), sparsity=0.9)
+        >>> path = save_ticket(model, "conv2.ticket", mean=[0.5] * 3)
+        >>> ticket = load_ticket(path)
+        >>> ticket.mean, ticket.model.get_layer("conv1").num_kept
+        ((0.5, 0.5, 0.5), 173)
     """
     path = Path(path)
     check_integer("max_parameters", max_parameters, minimum=1)
@@ -194,12 +197,11 @@ def read_ticket_header(path: str | os.PathLike) -> dict[str, Any]:
         InputError: The file is not a ticket, is damaged, or is of another version.
 
     Example:
-    >>> import tempfile
-    >>> model = models.build("conv2", (8, 8, 3))
-    >>> path = save_ticket(model, tempfile.mkdtemp() + "/a.ticket", recipe={"seed": 0})
-    >>> header = read_ticket_header(path)
-    >>> header["num_parameters"], header["recipe"]
-    (368832, {'seed': 0})
+        >>> model = models.build("conv2", (8, 8, 3))
+        >>> path = save_ticket(model, "conv2.ticket", recipe={"seed": 0})
+        >>> header = read_ticket_header(path)
+        >>> header["num_parameters"], header["recipe"]
+        (368832, {'seed': 0})
     """
     with open_container(Path(path)) as container:
         return container.header

@@ -19,7 +19,7 @@ def check_tree(tree: Any) -> None:
     Integers must fit in 64 bits, and a text be at most 65,536 characters.
 
     Example:
-    >>> check_tree({"units": [1, 2.5, None]})
+        >>> check_tree({"units": [1, 2.5, None]})
     """
     level = [tree]
     for _ in range(MAX_DEPTH):
@@ -46,7 +46,7 @@ def check_keys(
         optional: The other keys that it may have; `None` (default) means any.
 
     Example:
-    >>> check_keys("A point", {"x": 1, "y": 2}, {"x": int, "y": int}, optional=())
+        >>> check_keys("A point", {"x": 1, "y": 2}, {"x": int, "y": int}, optional=())
     """
     if not isinstance(tree, dict):
         raise fail(f"{what} must be an object.", type=type(tree).__name__)

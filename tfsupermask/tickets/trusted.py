@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 
 from tfsupermask import layers
-from tfsupermask._validation import fail
 
 _DIMENSIONS = ("1D", "2D", "3D")
 
@@ -60,12 +59,14 @@ CONSTRAINTS = frozenset(
 POLICIES = frozenset({("keras", "DTypePolicy")})
 
 # Those of this package, by the names that they are registered by.
-OWN_LAYERS = {
-    keras.saving.get_registered_name(cls): cls
-    for cls in vars(layers).values()
-    if isinstance(cls, type) and issubclass(cls, keras.Layer)
-}
-OWN_INITIALIZERS = {"tfsupermask>SignedConstant"}
+OWN_LAYERS, OWN_INITIALIZERS = (
+    {
+        keras.saving.get_registered_name(cls): cls
+        for cls in vars(layers).values()
+        if isinstance(cls, type) and issubclass(cls, base)
+    }
+    for base in (keras.Layer, keras.initializers.Initializer)
+)
 OWN_MODULE = "tfsupermask"
 
 POLICY_NAMES = frozenset(
@@ -89,24 +90,16 @@ ACTIVATIONS = frozenset(
 
 def is_own_layer(registered_name: object) -> bool:
     """Returns whether the name stands for a layer of this package, and for no other."""
-    if registered_name not in OWN_LAYERS:
-        return False
-    found = keras.saving.get_registered_object(registered_name)
-    return found is OWN_LAYERS[registered_name]
+    return _is_own(registered_name, OWN_LAYERS)
 
 
 def is_own_initializer(registered_name: object) -> bool:
-    """Returns whether the name stands for an initializer of this package.
+    """Returns whether the name stands for an initializer of this package."""
+    return _is_own(registered_name, OWN_INITIALIZERS)
 
-    Raises:
-        InputError: It does, but the module that registers it is not imported.
-    """
-    if registered_name not in OWN_INITIALIZERS:
+
+def _is_own(registered_name, classes):
+    if registered_name not in classes:
         return False
     found = keras.saving.get_registered_object(registered_name)
-    if found is None:
-        raise fail(
-            "This ticket needs `import tfsupermask.init` first.",
-            initializer=registered_name,
-        )
-    return found.__module__.split(".")[0] == OWN_MODULE
+    return found is classes[registered_name]
