@@ -20,6 +20,7 @@ extensions = [
 ]
 html_theme = "furo"
 html_title = f"tfsupermask {release}"
+default_role = "code"
 exclude_patterns = ["examples/*", "gallery/**/*.ipynb", "sg_execution_times.rst"]
 
 # Links in method.md and results.md lead to files of the source tree, which these pages
