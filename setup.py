@@ -1,4 +1,4 @@
-"""Builds the C++ extension with CMake; everything else is in pyproject.toml."""
+"""Builds the C++ extensions with CMake; everything else is in pyproject.toml."""
 
 import os
 import shlex
@@ -77,6 +77,9 @@ class CMakeBuild(build_ext):
 
 
 setup(
-    ext_modules=[Extension("tfsupermask._core", sources=[])],
+    ext_modules=[
+        Extension("tfsupermask._core", sources=[]),
+        Extension("tfsupermask._tensorflow_ops", sources=[]),
+    ],
     cmdclass={"build_ext": CMakeBuild},
 )

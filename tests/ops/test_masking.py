@@ -1,4 +1,5 @@
 import functools
+from unittest import mock
 
 import hypothesis
 import numpy as np
@@ -8,11 +9,24 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tfsupermask._validation import InputError
-from tfsupermask.ops import RANKINGS, masked_kernel, num_kept, top_k_mask
+from tfsupermask.ops import RANKINGS, masked_kernel, native, num_kept, top_k_mask
+
+
+def without_native(function):
+    """Compiles a function with TensorFlow's own ops, as they run on other devices."""
+
+    @tf.function
+    def run(*arguments):
+        with mock.patch.object(native, "usable", return_value=False):
+            return function(*arguments)
+
+    return run
+
 
 MODES = {
     "eager": lambda function: function,
     "graph": tf.function,
+    "tensorflow": without_native,
     "xla": functools.partial(tf.function, jit_compile=True),
 }
 NAN, INF = np.nan, np.inf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfsupermask._validation import check_choice, check_fraction, check_integer, fail
+from tfsupermask.ops import native
 
 RANKINGS = ("magnitude", "score")
 
@@ -69,17 +70,11 @@ def top_k_mask(
           randomly weighted neural network?".
     """
     score = tf.convert_to_tensor(score)
-    if score.dtype != tf.float32:
-        raise fail("`score` must be float32.", dtype=score.dtype.name)
-    size = score.shape.num_elements()
-    if size is None:
-        raise fail("`score` must have a static shape.", shape=score.shape)
-    check_choice("ranking", ranking, RANKINGS)
-    if not tf.is_tensor(k):
-        if check_integer("k", k, minimum=1) > size:
-            raise fail("`k` must be at most the number of scores.", k=k, size=size)
-        if k == size:
-            return tf.ones_like(score)
+    _check(score, k, ranking)
+    if not tf.is_tensor(k) and k == score.shape.num_elements():
+        return tf.ones_like(score)
+    if native.usable():
+        return native.mask_all_but_top_k(tf.ones_like(score), score, k, ranking)
     key = tf.reshape(_sortable_key(score, ranking), [-1])
     return tf.reshape(_keep_largest(key, k), score.shape)
 
@@ -122,23 +117,43 @@ def masked_kernel(
             kernel=tuple(kernel.shape),
             score=tuple(score.shape),
         )
+    _check(score, k, ranking)
 
     @tf.custom_gradient
     def apply_mask(kernel, score):
-        mask = tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
+        if kernel.dtype == tf.float32 and native.usable():
+            masked = native.mask_all_but_top_k(kernel, score, k, ranking)
+        else:
+            masked = kernel * tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
 
         def straight_through(upstream):
-            # In the scores' precision: a product of two halves may underflow.
-            score_gradient = tf.cast(upstream, score.dtype) * tf.cast(
-                kernel, score.dtype
-            )
-            if ranking == "magnitude":
-                score_gradient *= tf.sign(score)
-            return upstream * mask, score_gradient
+            # Frozen kernels leave the first gradient unused, and graphs leave it out.
+            mask = tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
+            return upstream * mask, _score_gradient(upstream, kernel, score, ranking)
 
-        return kernel * mask, straight_through
+        return masked, straight_through
 
     return apply_mask(kernel, score)
+
+
+def _check(score, k, ranking):
+    if score.dtype != tf.float32:
+        raise fail("`score` must be float32.", dtype=score.dtype.name)
+    size = score.shape.num_elements()
+    if size is None:
+        raise fail("`score` must have a static shape.", shape=score.shape)
+    check_choice("ranking", ranking, RANKINGS)
+    if not tf.is_tensor(k) and check_integer("k", k, minimum=1) > size:
+        raise fail("`k` must be at most the number of scores.", k=k, size=size)
+
+
+def _score_gradient(upstream, kernel, score, ranking):
+    # In the scores' precision: a product of two halves may underflow.
+    upstream, kernel = tf.cast(upstream, score.dtype), tf.cast(kernel, score.dtype)
+    if native.usable():
+        return native.straight_through(upstream, kernel, score, ranking)
+    gradient = upstream * kernel
+    return gradient * tf.sign(score) if ranking == "magnitude" else gradient
 
 
 def _sortable_key(score: tf.Tensor, ranking: str) -> tf.Tensor:

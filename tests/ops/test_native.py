@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask.ops import RANKINGS, native, top_k_mask
+
+
+def scores(size, seed=0):
+    return np.random.default_rng(seed).normal(size=size).astype(np.float32)
+
+
+def naive_mask(score, k, ranking):
+    key = np.abs(score) if ranking == "magnitude" else score
+    mask = np.zeros(score.size, np.float32)
+    mask[np.argsort(-key, kind="stable")[:k]] = 1
+    return mask
+
+
+def test_is_used_on_this_machine_but_not_under_xla():
+    seen = {}
+
+    def note(name):
+        seen[name] = native.usable()
+        return tf.constant(0)
+
+    note("eager")
+    tf.function(lambda: note("graph"))()
+    tf.function(lambda: note("xla"), jit_compile=True)()
+    inner = tf.function(lambda: note("graph within xla"))
+    tf.function(lambda: inner(), jit_compile=True)()
+    assert seen == {
+        "eager": True,
+        "graph": True,
+        "xla": False,
+        "graph within xla": False,
+    }
+
+
+@pytest.mark.parametrize("missing", ["gpu", "library"])
+def test_is_not_used_beside_a_gpu_or_without_its_library(monkeypatch, missing):
+    if missing == "gpu":
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    else:
+        monkeypatch.setattr(native, "_library", lambda: None)
+    assert not native.usable()
+    mask = top_k_mask(tf.constant([0.1, -3.0, 2.0]), 2)
+    np.testing.assert_array_equal(mask, [0, 1, 1])
+
+
+def test_a_library_that_does_not_load_is_said_once_and_done_without(monkeypatch):
+    class Found:
+        origin = __file__
+
+    native._library.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: Found)
+        with pytest.warns(UserWarning, match="TensorFlow's own ops, which is slower"):
+            assert not native.usable()
+    native._library.cache_clear()
+    assert native.usable()
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+# Blocks are of 32,768 scores and more: less than one, one, many and a rest.
+@pytest.mark.parametrize("size", [1, 1000, 32_768, 32_769, 300_007])
+def test_blocks_make_one_mask(size, ranking):
+    score, values = scores(size), scores(size, seed=1)
+    for k in {1, size // 3 + 1, size}:
+        expected = values * naive_mask(score, k, ranking)
+        masked = native.mask_all_but_top_k(values, score, k, ranking)
+        np.testing.assert_array_equal(masked, expected)
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+def test_ties_across_blocks_keep_the_first(ranking):
+    score = np.tile(np.float32([0.5, 0.25, 0.5, 0.125]), 40_000)
+    for k in (1, 39_999, 80_000, 80_001, 120_000):
+        masked = native.mask_all_but_top_k(np.ones_like(score), score, k, ranking)
+        np.testing.assert_array_equal(masked, naive_mask(score, k, ranking))
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+def test_neighbouring_floats_are_told_apart(ranking):
+    # All in one bin of the counting pass, in random order.
+    steps = np.random.default_rng(0).permutation(50_000).astype(np.int32)
+    score = (steps + np.float32(1).view(np.int32)).view(np.float32)
+    masked = native.mask_all_but_top_k(np.ones_like(score), score, 20_001, ranking)
+    np.testing.assert_array_equal(masked, naive_mask(score, 20_001, ranking))
+
+
+@pytest.mark.parametrize("k", [0, -1, 4])
+def test_a_computed_k_out_of_range_is_refused(k):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`k` must be in \[1"):
+        native.mask_all_but_top_k(tf.ones(3), tf.ones(3), k, "magnitude")
+
+
+def test_differing_sizes_are_refused():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Shapes must be equal"):
+        native.mask_all_but_top_k(tf.ones(4), tf.ones(3), 1, "magnitude")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Shapes must be equal"):
+        native.straight_through(tf.ones(3), tf.ones(4), tf.ones(3), "magnitude")
+
+
+@pytest.mark.parametrize("size", [5, 100_003])
+def test_gradient_is_the_product(size):
+    upstream, kernel, score = (scores(size, seed) for seed in range(3))
+    score[0] = 0.0
+    np.testing.assert_array_equal(
+        native.straight_through(upstream, kernel, score, "magnitude"),
+        upstream * kernel * np.sign(score),
+    )
+    np.testing.assert_array_equal(
+        native.straight_through(upstream, kernel, score, "score"), upstream * kernel
+    )
+
+
+def test_nan_scores_have_nan_gradients_by_magnitude():
+    gradient = native.straight_through([2.0], [3.0], [np.nan], "magnitude")
+    assert np.isnan(gradient)
+    assert native.straight_through([2.0], [3.0], [np.nan], "score") == 6
+
+
+def test_shape_is_known_when_traced():
+    @tf.function
+    def masked(values, score):
+        found = native.mask_all_but_top_k(values, score, 2, "score")
+        assert found.shape == (2, 3)
+        return found
+
+    masked(tf.ones((2, 3)), tf.ones((2, 3)))

@@ -1,0 +1,81 @@
+"""The masking ops in C++, for where they can run: on CPUs, outside of XLA."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import warnings
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+
+def usable() -> bool:
+    """Returns whether the code that is being traced or run can use the C++ ops.
+
+    XLA compiles no ops but its own, and on a GPU they would send the scores to the
+    host and back.
+
+    Example:
+        >>> usable() == (not tf.config.list_logical_devices("GPU"))
+        True
+    """
+    graph = tf.compat.v1.get_default_graph()
+    if control_flow_util.GraphOrParentsInXlaContext(graph):
+        return False
+    return not tf.config.list_logical_devices("GPU") and _library() is not None
+
+
+def mask_all_but_top_k(
+    values: tf.Tensor, scores: tf.Tensor, k: int | tf.Tensor, ranking: str
+) -> tf.Tensor:
+    """Returns `values` times 1 at the `k` highest ranked scores and times 0 elsewhere.
+
+    Args:
+        values: float32 tensor of any shape.
+        scores: float32 tensor of the same shape.
+        k: Integer or int32 scalar, in [1, number of scores].
+        ranking: `"magnitude"` or `"score"`, see `tfsupermask.ops.top_k_mask`.
+
+    Example:
+        >>> scores = tf.constant([0.1, -3.0, 2.0])
+        >>> mask_all_but_top_k(tf.ones(3), scores, 2, "magnitude").numpy()
+        array([0., 1., 1.], dtype=float32)
+    """
+    return _library().supermask_mask_all_but_top_k(
+        values, scores, k, by_magnitude=ranking == "magnitude"
+    )
+
+
+def straight_through(
+    upstream: tf.Tensor, kernel: tf.Tensor, scores: tf.Tensor, ranking: str
+) -> tf.Tensor:
+    """Returns `upstream · kernel`, times sign(scores) when ranking by magnitude.
+
+    Args:
+        upstream: float32 tensor, the gradient of the masked kernel.
+        kernel: float32 tensor of the same shape.
+        scores: float32 tensor of the same shape.
+        ranking: `"magnitude"` or `"score"`.
+
+    Example:
+        >>> two = tf.constant([2.0, 2.0])
+        >>> straight_through(two, two, tf.constant([0.1, -0.1]), "magnitude").numpy()
+        array([ 4., -4.], dtype=float32)
+    """
+    return _library().supermask_straight_through(
+        upstream, kernel, scores, by_magnitude=ranking == "magnitude"
+    )
+
+
+@functools.cache
+def _library():
+    found = importlib.util.find_spec("tfsupermask._tensorflow_ops")
+    try:
+        return None if found is None else tf.load_op_library(found.origin)
+    except (tf.errors.OpError, RuntimeError) as error:
+        warnings.warn(
+            f"Masks are found by TensorFlow's own ops, which is slower: {error}",
+            stacklevel=2,
+        )
+        return None
