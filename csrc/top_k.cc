@@ -16,7 +16,8 @@ constexpr uint32_t kInfinityBits = 0x7F800000;
 constexpr uint32_t kZeroKey = 0x80000000;
 constexpr int kBinShift = 16;
 constexpr int64_t kNumBins = int64_t{1} << (32 - kBinShift);
-constexpr int64_t kSmallestBlock = int64_t{1} << 15;
+constexpr int64_t kSmallestBlock = int64_t{1} << 17;  // worth a thread
+constexpr int64_t kStrip = 64;
 
 // Integers in the order of the ranking; NaN gets 0, below all others.
 template <Ranking ranking>
@@ -32,10 +33,10 @@ inline uint32_t Key(float score) {
   return magnitude > kInfinityBits ? 0 : key;
 }
 
-// What is kept: all keys above `key`, and those equal to it up to index `last_tie`.
+// What is kept: all keys above `key`, and of those equal to it the ones in `ties`.
 struct Cut {
   uint32_t key;
-  int64_t last_tie;
+  std::vector<int64_t> ties;
 };
 
 int64_t BlockSize(int64_t count, int num_threads) {
@@ -43,67 +44,94 @@ int64_t BlockSize(int64_t count, int num_threads) {
   return std::max(kSmallestBlock, (count + threads - 1) / threads);
 }
 
-// Finds the bin of the k-th highest key by counting, then the key itself in that bin.
-template <Ranking ranking>
-Cut FindCut(const float* scores, int64_t count, int64_t k, int num_threads) {
-  const int64_t block_size = BlockSize(count, num_threads);
-  const int64_t num_blocks = (count + block_size - 1) / block_size;
+struct Bin {
+  uint32_t number;
+  int64_t num_above;  // keys in higher bins
+};
 
-  std::vector<std::vector<uint32_t>> histograms(num_blocks);
+// Finds the bin of the k-th highest key by counting.
+template <Ranking ranking>
+Bin FindBin(const float* scores, int64_t count, int64_t k, int num_threads) {
+  const int64_t block_size = BlockSize(count, num_threads);
+  std::vector<std::vector<uint32_t>> histograms((count + block_size - 1) / block_size);
   ParallelFor(count, block_size, num_threads, [&](int64_t begin, int64_t end) {
     std::vector<uint32_t>& histogram = histograms[begin / block_size];
     histogram.assign(kNumBins, 0);
-    for (int64_t i = begin; i < end; ++i)
+    for (int64_t i = begin; i < end; ++i) {
       ++histogram[Key<ranking>(scores[i]) >> kBinShift];
+    }
   });
-  int64_t num_above = 0;
-  uint32_t bin = kNumBins;
-  for (int64_t num_in_bin = 0; num_above + num_in_bin < k;) {
-    num_above += num_in_bin;
-    --bin;
+  Bin bin{kNumBins, 0};
+  for (int64_t num_in_bin = 0; bin.num_above + num_in_bin < k;) {
+    bin.num_above += num_in_bin;
+    --bin.number;
     num_in_bin = 0;
-    for (const std::vector<uint32_t>& histogram : histograms)
-      num_in_bin += histogram[bin];
+    for (const auto& histogram : histograms) num_in_bin += histogram[bin.number];
   }
+  return bin;
+}
 
-  std::vector<std::vector<std::pair<uint32_t, int64_t>>> found(num_blocks);
+// Returns the keys of a bin with their indices, in order of the indices.
+template <Ranking ranking>
+std::vector<std::pair<uint32_t, int64_t>> Collect(const float* scores, int64_t count,
+                                                  uint32_t bin, int num_threads) {
+  const int64_t block_size = BlockSize(count, num_threads);
+  std::vector<std::vector<std::pair<uint32_t, int64_t>>> found(
+      (count + block_size - 1) / block_size);
   ParallelFor(count, block_size, num_threads, [&](int64_t begin, int64_t end) {
     auto& in_block = found[begin / block_size];
-    for (int64_t i = begin; i < end; ++i) {
-      const uint32_t key = Key<ranking>(scores[i]);
-      if (key >> kBinShift == bin) in_block.emplace_back(key, i);
+    for (int64_t strip = begin; strip < end; strip += kStrip) {
+      const int64_t strip_end = std::min(strip + kStrip, end);
+      // Most strips have none, which is told without a branch an element.
+      uint32_t any = 0;
+      for (int64_t i = strip; i < strip_end; ++i) {
+        any |= (Key<ranking>(scores[i]) >> kBinShift) == bin;
+      }
+      for (int64_t i = strip; any && i < strip_end; ++i) {
+        const uint32_t key = Key<ranking>(scores[i]);
+        if (key >> kBinShift == bin) in_block.emplace_back(key, i);
+      }
     }
   });
-  std::vector<uint32_t> keys;
+  std::vector<std::pair<uint32_t, int64_t>> all;
   for (const auto& in_block : found) {
-    for (const auto& [key, index] : in_block) keys.push_back(key);
+    all.insert(all.end(), in_block.begin(), in_block.end());
   }
-  const int64_t rank = k - num_above;  // from 1, within the bin
+  return all;
+}
+
+template <Ranking ranking>
+Cut FindCut(const float* scores, int64_t count, int64_t k, int num_threads) {
+  const Bin bin = FindBin<ranking>(scores, count, k, num_threads);
+  const auto candidates = Collect<ranking>(scores, count, bin.number, num_threads);
+  std::vector<uint32_t> keys;
+  keys.reserve(candidates.size());
+  for (const auto& [key, index] : candidates) keys.push_back(key);
+
+  const int64_t rank = k - bin.num_above;  // from 1, within the bin
   std::nth_element(keys.begin(), keys.begin() + (rank - 1), keys.end(),
                    std::greater<>());
-  const uint32_t cut_key = keys[rank - 1];
+  Cut cut{keys[rank - 1], {}};
   int64_t ties_left = rank - std::count_if(keys.begin(), keys.end(),
-                                           [&](uint32_t key) { return key > cut_key; });
-  for (const auto& in_block : found) {
-    for (const auto& [key, index] : in_block) {
-      if (key == cut_key && --ties_left == 0) return {cut_key, index};
-    }
+                                           [&](uint32_t key) { return key > cut.key; });
+  for (const auto& [key, index] : candidates) {
+    if (key == cut.key && ties_left-- > 0) cut.ties.push_back(index);
   }
-  return {cut_key, count};  // Not reached: the cut's own key is in the bin.
+  return cut;
 }
 
 template <Ranking ranking>
 void Mask(const float* scores, const float* values, int64_t count, int64_t k,
           int num_threads, float* masked) {
   const Cut cut = FindCut<ranking>(scores, count, k, num_threads);
-  const auto write = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const uint32_t key = Key<ranking>(scores[i]);
-      const float kept = key > cut.key || (key == cut.key && i <= cut.last_tie) ? 1 : 0;
-      masked[i] = values == nullptr ? kept : values[i] * kept;
-    }
-  };
-  ParallelFor(count, BlockSize(count, num_threads), num_threads, write);
+  ParallelFor(count, BlockSize(count, num_threads), num_threads,
+              [&, key = cut.key](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) {
+                  const float kept = Key<ranking>(scores[i]) > key;
+                  masked[i] = values[i] * kept;
+                }
+              });
+  for (const int64_t i : cut.ties) masked[i] = values[i];
 }
 
 }  // namespace

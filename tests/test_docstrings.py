@@ -35,7 +35,7 @@ PARTS = [
 MODULES = ["tfsupermask"] + [
     module.name
     for module in pkgutil.walk_packages(tfsupermask.__path__, "tfsupermask.")
-    if module.name != "tfsupermask._core"
+    if not module.name.startswith(("tfsupermask._core", "tfsupermask._tensorflow"))
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 IMAGE_SIZE = 8

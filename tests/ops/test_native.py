@@ -61,8 +61,8 @@ def test_a_library_that_does_not_load_is_said_once_and_done_without(monkeypatch)
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-# Blocks are of 32,768 scores and more: less than one, one, many and a rest.
-@pytest.mark.parametrize("size", [1, 1000, 32_768, 32_769, 300_007])
+# Blocks are of 131,072 scores and more: less than one, one, many and a rest.
+@pytest.mark.parametrize("size", [1, 1000, 131_072, 131_073, 300_007])
 def test_blocks_make_one_mask(size, ranking):
     score, values = scores(size), scores(size, seed=1)
     for k in {1, size // 3 + 1, size}:
