@@ -13,7 +13,11 @@ from tfsupermask.conversion.copying import copy_model, remake
 from tfsupermask.conversion.plan import Sparsity, plan
 from tfsupermask.conversion.summary import summary
 from tfsupermask.init import NAMES, initialize
-from tfsupermask.layers import default_score_initializer, kernels_of
+from tfsupermask.layers import (
+    default_score_initializer,
+    kernels_of,
+    masked_weights,
+)
 from tfsupermask.layers.walking import check_built, supermask_layers
 from tfsupermask.ops import RANKINGS, derive_seed
 from tfsupermask.sparsity import ALLOCATIONS, allocate
@@ -148,10 +152,10 @@ def _check_allocation(model, sparsity, allocation):
 
 def _start_scores(model, masked, scores, seed):
     """Sets the scores of the layers in `masked`, places counted over all masks."""
-    layers = [layer for layer in supermask_layers(model) if layer.built]
-    everything = [weight for layer in layers for weight in layer.masked_weights]
-    for place, weight in enumerate(everything):
-        if not any(weight.layer is layer for layer in masked):
+    new = {id(layer) for layer in masked}
+    weights = [weight for weight in masked_weights(model) if weight.layer.built]
+    for place, weight in enumerate(weights):
+        if id(weight.layer) not in new:
             continue
         if scores == "magnitude":
             weight.score.assign(keras.ops.abs(weight.kernel))

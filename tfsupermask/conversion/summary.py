@@ -6,7 +6,8 @@ import math
 
 import keras
 
-from tfsupermask.layers.walking import check_built, leaves, supermask_layers
+from tfsupermask.layers import masked_weights
+from tfsupermask.layers.walking import check_built, leaves
 
 
 def summary(model: keras.Model) -> str:
@@ -38,8 +39,7 @@ def summary(model: keras.Model) -> str:
         total                            202
     """
     check_built(model)
-    layers = [layer for layer in supermask_layers(model) if layer.built]
-    masked = [weight for layer in layers for weight in layer.masked_weights]
+    masked = [weight for weight in masked_weights(model) if weight.layer.built]
     tables = [_masked_table(masked)] if masked else []
     if unmasked := _unmasked_rows(model, masked):
         tables.append(_unmasked_table(unmasked))
