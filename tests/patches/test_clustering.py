@@ -1,64 +1,20 @@
 import numpy as np
 import pytest
-import scipy.linalg
 from sklearn.cluster import MiniBatchKMeans
-from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tfsupermask._validation import InputError
-from tfsupermask.patches import cluster, principal_components, project, survey
-from tfsupermask.patches import clustering as clustering_module
+from tfsupermask.patches import cluster, clustering
 
 
-def random_patches(count, *shape, seed=0):
+def random_points(count, length, seed=0):
     rng = np.random.default_rng(seed)
-    scales = rng.uniform(0.1, 3, shape)
-    return (rng.normal(size=(count, *shape)) * scales).astype(np.float32)
-
-
-def reduce_dimensionality(values, block=4096):
-    blocks = [values[i : i + block] for i in range(0, len(values), block)]
-    summary = survey(blocks)
-    return project(blocks, summary.mean, principal_components(summary))
-
-
-@pytest.mark.parametrize(
-    ("count", "shape", "components"),
-    [
-        (200, (3, 3, 3), 27),
-        (200, (3, 3, 8), 27),
-        (500, (2, 2, 2), 8),
-        (10, (3, 3, 8), 10),
-        (2, (3, 3, 3), 2),
-    ],
-)
-def test_reduces_to_27_components_at_most(count, shape, components):
-    reduced = reduce_dimensionality(random_patches(count, *shape))
-    assert reduced.shape == (count, components)
-    assert reduced.dtype == np.float32
-
-
-def test_components_are_the_first_singular_directions():
-    values = random_patches(300, 3, 3, 8)
-    centred = values.reshape(300, -1).astype(np.float64)
-    centred -= centred.mean(axis=0)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    expected = centred @ directions[:27].T
-    reduced = reduce_dimensionality(values)
-    np.testing.assert_allclose(np.abs(reduced), np.abs(expected), atol=1e-3)
-
-
-def test_is_a_rotation_where_a_patch_has_27_values():
-    values = random_patches(60, 3, 3, 3)
-    flat, reduced = values.reshape(60, -1), reduce_dimensionality(values)
-    before = np.linalg.norm(flat[:, None] - flat, axis=-1)
-    after = np.linalg.norm(reduced[:, None] - reduced, axis=-1)
-    np.testing.assert_allclose(after, before, atol=1e-4)
+    return rng.normal(size=(count, length)).astype(np.float32)
 
 
 @pytest.mark.parametrize(("count", "num_clusters"), [(400, 20), (7, 7), (300, 1)])
 def test_partition_is_the_thesis_minibatch_kmeans(count, num_clusters):
-    points = random_patches(count, 5)
+    points = random_points(count, 5)
     clusters = cluster(points, num_clusters, seed=3)
     kmeans = MiniBatchKMeans(
         num_clusters, batch_size=256, max_iter=10, n_init=1, random_state=3
@@ -74,7 +30,7 @@ def test_partition_is_the_thesis_minibatch_kmeans(count, num_clusters):
 
 
 def test_same_seed_same_partition_other_seed_another():
-    points = random_patches(400, 5)
+    points = random_points(400, 5)
     first, again, other = (cluster(points, 20, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.assignment, again.assignment)
     np.testing.assert_array_equal(first.centroids, again.centroids)
@@ -83,59 +39,18 @@ def test_same_seed_same_partition_other_seed_another():
 
 def test_refuses_fewer_patches_than_clusters():
     with pytest.raises(InputError, match=r"num_clusters=6, num_patches=5"):
-        cluster(random_patches(5, 3), 6, seed=0)
+        cluster(random_points(5, 3), 6, seed=0)
 
 
 def test_runs_in_one_thread(monkeypatch):
     seen = []
 
-    def watch():
-        seen.extend(pool["num_threads"] for pool in threadpool_info())
-
     class Watched(MiniBatchKMeans):
         def fit_predict(self, values):
-            watch()
+            seen.extend(pool["num_threads"] for pool in threadpool_info())
             return super().fit_predict(values)
 
-    def watched(function):
-        def call(*args, **kwargs):
-            watch()
-            return function(*args, **kwargs)
-
-        return call
-
-    monkeypatch.setattr(clustering_module, "MiniBatchKMeans", Watched)
-    for module, name in ((scipy.linalg, "eigh"), (scipy.linalg.blas, "ssyrk")):
-        monkeypatch.setattr(module, name, watched(getattr(module, name)))
+    monkeypatch.setattr(clustering, "MiniBatchKMeans", Watched)
     with threadpool_limits(2):
-        cluster(reduce_dimensionality(random_patches(50, 3, 3)), 3, seed=0)
-    assert len(seen) >= 3
+        cluster(random_points(50, 3), 3, seed=0)
     assert set(seen) == {1}
-
-
-@pytest.mark.parametrize("offset", [0.0, 1000.0])
-def test_survey_equals_numpy_on_all_patches_at_once(offset):
-    values = random_patches(700, 3, 3, 4) + np.float32(offset)
-    summary = survey([values[:300], values[300:301], values[301:]])
-    flat = values.reshape(700, -1).astype(np.float64)
-    np.testing.assert_allclose(summary.mean, flat.mean(axis=0), rtol=1e-5, atol=1e-5)
-    expected = np.cov(flat, rowvar=False, bias=True)
-    np.testing.assert_allclose(
-        summary.covariance, expected, rtol=1e-3, atol=1e-4 * expected.max()
-    )
-    np.testing.assert_allclose(summary.deviation, flat.std(axis=1), rtol=1e-3)
-    assert summary.peak == np.abs(values).max()
-
-
-def test_signs_are_those_of_scikit_learn():
-    values = random_patches(300, 3, 3, 8)
-    expected = PCA(27, svd_solver="full").fit_transform(values.reshape(300, -1))
-    np.testing.assert_allclose(reduce_dimensionality(values), expected, atol=1e-3)
-
-
-@pytest.mark.parametrize("threads", [1, 3, 8])
-def test_result_does_not_depend_on_the_number_of_threads(monkeypatch, threads):
-    values = random_patches(900, 3, 3, 8)
-    expected = reduce_dimensionality(values, block=100)
-    monkeypatch.setattr(clustering_module._core, "hardware_threads", lambda: threads)
-    np.testing.assert_array_equal(reduce_dimensionality(values, block=100), expected)

@@ -1,15 +1,14 @@
 """Patches, clusters and patterns: the NumPy half of PatchesInit."""
 
-from tfsupermask.patches.clustering import (
-    Clusters,
+from tfsupermask.patches.clustering import Clusters, cluster
+from tfsupermask.patches.patterns import nearest_patches, not_flat, scale_patterns
+from tfsupermask.patches.proposals import propose_boxes, propose_filtered_boxes
+from tfsupermask.patches.reduction import (
     Survey,
-    cluster,
     principal_components,
     project,
     survey,
 )
-from tfsupermask.patches.patterns import nearest_patches, not_flat, scale_patterns
-from tfsupermask.patches.proposals import propose_boxes, propose_filtered_boxes
 from tfsupermask.patches.sampling import (
     SAMPLES_PER_IMAGE,
     box_positions,

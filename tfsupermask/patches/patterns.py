@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfsupermask.patches.clustering import Clusters, Survey
+from tfsupermask.patches.clustering import Clusters
+from tfsupermask.patches.reduction import Survey
 
 # Relative to the largest value; below it is rounding error.
 _FLAT = 1e-5

@@ -1,0 +1,161 @@
+"""What all benchmarks share: timing in turn, peak memory, and where figures go."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from matplotlib.figure import Figure
+
+QUICK = flags.DEFINE_boolean("quick", False, "The smallest sizes, few rounds.")
+OUTPUT = flags.DEFINE_string(
+    "output", None, "JSON file to write; the picture goes beside it, as .png."
+)
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "torch")
+
+
+def machine() -> dict[str, Any]:
+    """Returns what figures depend on: processor, cores that may be used, versions."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def describe(about: Mapping[str, Any] | None = None) -> str:
+    """Returns the machine in one line."""
+    about = about or machine()
+    return ", ".join(
+        f"{value} {name}" if name == "cores" else f"{name} {value}"
+        for name, value in about.items()
+    )
+
+
+def in_turn(
+    calls: Mapping[str, Callable[[], Any]], rounds: int
+) -> dict[str, list[float]]:
+    """Returns the seconds of every call of every function, called one after another.
+
+    Whatever else the machine does falls on all alike. The first round is not counted.
+    """
+    seconds = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def medians(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Returns the median seconds of each function, called in turn."""
+    seconds = in_turn(calls, rounds)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def in_process(function: Callable, *arguments: Any) -> Any:
+    """Returns `function(*arguments)`, called in a new process of its own.
+
+    What one measurement leaves in memory does not reach the next.
+
+    Raises:
+        RuntimeError: The process died.
+    """
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(theirs, function, arguments))
+    process.start()
+    theirs.close()
+    try:
+        return mine.recv()
+    except EOFError:
+        raise RuntimeError(
+            f"{function.__name__}{arguments} failed, see above"
+        ) from None
+    finally:
+        process.join()
+
+
+def _send(pipe, function, arguments):
+    pipe.send(function(*arguments))
+
+
+class PeakMemory:
+    """The most memory held in a `with` block beyond that held at its start, bytes."""
+
+    def __enter__(self):
+        self._start = self._most = _resident_bytes()
+        self._done = threading.Event()
+        self._watch = threading.Thread(target=self._run)
+        self._watch.start()
+        return self
+
+    def _run(self):
+        while not self._done.wait(0.02):
+            self._most = max(self._most, _resident_bytes())
+
+    def __exit__(self, *exception):
+        self._done.set()
+        self._watch.join()
+        self.bytes = self._most - self._start
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def print_table(heads: list[str], rows: list[list[str]]) -> None:
+    """Prints a Markdown table: first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+
+    def line(cells):
+        first, *others = zip(cells, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(c.rjust(w) for c, w in others)]
+        return f"| {' | '.join(cells)} |"
+
+    print()
+    print(line(heads))
+    print(
+        f"| {'-' * widths[0]} |" + "".join(f" {'-' * (w - 1)}: |" for w in widths[1:])
+    )
+    for row in rows:
+        print(line(row))
+
+
+def save(results: Mapping[str, Any], figure: Figure) -> None:
+    """Writes the results as JSON and the figure beside it, if `--output` asks to."""
+    if OUTPUT.value is None:
+        return
+    path = Path(OUTPUT.value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"machine": machine(), **results}, indent=2) + "\n"
+    path.write_text(text)
+    figure.savefig(path.with_suffix(".png"), dpi=120, bbox_inches="tight")
