@@ -15,6 +15,7 @@
 
 #include "boxes.h"
 #include "gather.h"
+#include "kmeans.h"
 #include "parallel.h"
 #include "python_arguments.h"
 #include "sampling.h"
@@ -218,8 +219,65 @@ py::array GatherPatchesPy(const py::object& maps, const py::object& image_index,
   return out;
 }
 
+// Points or centroids as rows; `values` keeps them.
+Matrix Rows(const char* name, const IndexArray<float>& values) {
+  if (values.ndim() == 2) return {values.data(), values.shape(0), values.shape(1)};
+  throw Fail("`" + std::string(name) + "` must have shape (n, length).", Shape(values));
+}
+
+std::pair<py::array_t<int32_t>, py::array_t<float>> NearestCentroidsPy(
+    const py::object& points, const py::object& centroids,
+    const py::object& num_threads) {
+  const auto point_values = Indices<float>("points", points);
+  const auto centroid_values = Indices<float>("centroids", centroids);
+  const Matrix point_rows = Rows("points", point_values);
+  const Matrix rows = Rows("centroids", centroid_values);
+  if (rows.num_rows == 0 || rows.num_rows > kMaxInt32 ||
+      rows.length != point_rows.length) {
+    throw Fail("`centroids` must have shape (1 to 2**31 - 1, " +
+                   std::to_string(point_rows.length) + ").",
+               Shape(centroid_values));
+  }
+  const int threads = NumThreads(num_threads);
+
+  py::array_t<int32_t> nearest(point_rows.num_rows);
+  py::array_t<float> squared_distance(point_rows.num_rows);
+  int32_t* const nearest_data = nearest.mutable_data();
+  float* const squared_data = squared_distance.mutable_data();
+  {
+    const py::gil_scoped_release unlocked;
+    NearestCentroids(point_rows, rows, threads, nearest_data, squared_data);
+  }
+  return {nearest, squared_distance};
+}
+
+py::array_t<int64_t> SeedCentroidsPy(const py::object& points, const py::object& first,
+                                     const py::object& draws,
+                                     const py::object& num_threads) {
+  const auto values = Indices<float>("points", points);
+  const Matrix rows = Rows("points", values);
+  if (rows.num_rows == 0) throw Fail("`points` must not be empty.", Shape(values));
+  const int64_t first_seed = Integer("first", first, 0, rows.num_rows - 1);
+  const auto draw_values = Indices<double>("draws", draws);
+  if (draw_values.ndim() != 2 || draw_values.shape(1) == 0) {
+    throw Fail("`draws` must have shape (num_seeds - 1, num_trials).",
+               Shape(draw_values));
+  }
+  const int threads = NumThreads(num_threads);
+
+  const Draws trials{draw_values.data(), draw_values.shape(0) + 1,
+                     draw_values.shape(1)};
+  py::array_t<int64_t> seeds(trials.num_seeds);
+  int64_t* const seed_data = seeds.mutable_data();
+  {
+    const py::gil_scoped_release unlocked;
+    SeedCentroids(rows, first_seed, trials, threads, seed_data);
+  }
+  return seeds;
+}
+
 constexpr char kModuleDoc[] =
-    R"(The inner loops of the patch search: boxes, positions, samples and patches.
+    R"(The inner loops of the patch search: boxes, positions, samples, patches, clusters.
 
 Coordinates are (row, column) in pixels; a box is an int32 row (top, left, height,
 width). Arrays must have exactly the dtype named: nothing is cast. Index arrays (boxes,
@@ -299,6 +357,36 @@ Returns:
     The dtype of `maps`, (num_patches, patch_height, patch_width, channels).
 )";
 
+constexpr char kNearestCentroidsDoc[] = R"(Finds the centroid nearest each point.
+
+Args:
+    points: float32, (n, length), finite.
+    centroids: float32, (c, length), c at least 1.
+    num_threads: 0 for one per core.
+
+Returns:
+    nearest: int32, (n,), the first of equally near centroids.
+    squared_distance: float32, (n,), Euclidean. A point from which none is finite has
+        centroid 0 and infinity.
+)";
+
+constexpr char kSeedCentroidsDoc[] = R"(Chooses seeds by greedy k-means++.
+
+Every seed but the first is the best of `num_trials` points, each drawn with odds
+proportional to its squared distance from the nearest seed so far; the best leaves the
+least sum of such distances.
+
+Args:
+    points: float32, (n, length), n at least 1, finite.
+    first: The first seed, in [0, n).
+    draws: float64, (num_seeds - 1, num_trials), random numbers in [0, 1).
+    num_threads: 0 for one per core.
+
+Returns:
+    int64, (num_seeds,), indices into `points`. Fewer distinct points than seeds give
+    some more than once.
+)";
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -319,6 +407,10 @@ PYBIND11_MODULE(_core, module) {
              "image_index"_a, "rows"_a, "columns"_a, "patch_height"_a, "patch_width"_a,
              py::kw_only(), "row_dilation"_a = 1, "column_dilation"_a = 1,
              "num_threads"_a = 0);
+  module.def("nearest_centroids", &NearestCentroidsPy, kNearestCentroidsDoc, "points"_a,
+             "centroids"_a, py::kw_only(), "num_threads"_a = 0);
+  module.def("seed_centroids", &SeedCentroidsPy, kSeedCentroidsDoc, "points"_a,
+             "first"_a, "draws"_a, py::kw_only(), "num_threads"_a = 0);
 }
 
 }  // namespace tfsupermask

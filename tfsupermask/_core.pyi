@@ -37,6 +37,12 @@ def gather_patches(
     num_threads: int = 0,
 ) -> npt.NDArray[_Value]: ...
 def hardware_threads() -> int: ...
+def nearest_centroids(
+    points: npt.NDArray[np.float32],
+    centroids: npt.NDArray[np.float32],
+    *,
+    num_threads: int = 0,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]: ...
 def sample_positions(
     position_offsets: npt.NDArray[np.int64],
     samples_per_image: int,
@@ -45,3 +51,10 @@ def sample_positions(
     first_image: int = 0,
     num_threads: int = 0,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+def seed_centroids(
+    points: npt.NDArray[np.float32],
+    first: int,
+    draws: npt.NDArray[np.float64],
+    *,
+    num_threads: int = 0,
+) -> npt.NDArray[np.int64]: ...

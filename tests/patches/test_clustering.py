@@ -1,8 +1,11 @@
+import functools
+
 import numpy as np
 import pytest
 from sklearn.cluster import MiniBatchKMeans
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
+from tfsupermask import _core
 from tfsupermask._validation import InputError
 from tfsupermask.patches import cluster, clustering
 
@@ -12,21 +15,115 @@ def random_points(count, length, seed=0):
     return rng.normal(size=(count, length)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("count", "num_clusters"), [(400, 20), (7, 7), (300, 1)])
-def test_partition_is_the_thesis_minibatch_kmeans(count, num_clusters):
-    points = random_points(count, 5)
-    clusters = cluster(points, num_clusters, seed=3)
+def whole_numbers(count, length, most, seed):
+    # float32 sums their squared distances exactly: scikit-learn draws the same seeds.
+    rng = np.random.default_rng(seed)
+    return rng.integers(-most, most + 1, (count, length)).astype(np.float32)
+
+
+def scikit_learn(points, num_clusters, seed):
     kmeans = MiniBatchKMeans(
-        num_clusters, batch_size=256, max_iter=10, n_init=1, random_state=3
+        num_clusters, batch_size=256, max_iter=10, n_init=1, random_state=seed
     )
     with threadpool_limits(1):
-        kmeans.fit(points)
-    np.testing.assert_array_equal(clusters.assignment, kmeans.labels_)
-    np.testing.assert_array_equal(clusters.centroids, kmeans.cluster_centers_)
-    for i, point in enumerate(points):
-        to_all = [np.sqrt(((point - c) ** 2).sum()) for c in clusters.centroids]
-        assert clusters.distance[i] == pytest.approx(min(to_all), abs=1e-4)
-        assert to_all[clusters.assignment[i]] == pytest.approx(min(to_all), abs=1e-4)
+        return kmeans.fit(points)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """The numbers of points for which nearest centroids were asked for."""
+    asked = []
+
+    def nearest_centroids(points, centroids):
+        asked.append(len(points))
+        return _core.nearest_centroids(points, centroids)
+
+    class Core:
+        pass
+
+    Core.nearest_centroids = staticmethod(nearest_centroids)
+    Core.seed_centroids = staticmethod(_core.seed_centroids)
+    monkeypatch.setattr(clustering, "_core", Core)
+    return asked
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("count", "length", "num_clusters"),
+    [
+        pytest.param(400, 5, 20, id="few patches"),
+        pytest.param(5000, 8, 20, id="many patches"),
+        pytest.param(2000, 5, 200, id="some clusters starved"),
+        pytest.param(3000, 4, 500, id="more clusters than a batch has patches"),
+        pytest.param(2500, 4, 800, id="more clusters than three batches"),
+        pytest.param(300, 5, 1, id="one cluster"),
+        pytest.param(2, 3, 2, id="as many clusters as patches"),
+        pytest.param(1, 1, 1, id="one patch"),
+    ],
+)
+def test_partition_is_the_thesis_minibatch_kmeans(
+    count, length, num_clusters, seed, watched, monkeypatch
+):
+    points = whole_numbers(count, length, 40, seed=100 + seed)
+    with monkeypatch.context() as patched:
+        # It sorts clusters by size, those of equal size in no order.
+        patched.setattr(np, "argsort", functools.partial(np.argsort, kind="stable"))
+        kmeans = scikit_learn(points, num_clusters, seed)
+    clusters = cluster(points, num_clusters, seed)
+    assert len(watched) == kmeans.n_steps_ + 1
+    np.testing.assert_allclose(clusters.centroids, kmeans.cluster_centers_, atol=1e-4)
+    assert (clusters.assignment == kmeans.labels_).mean() > 0.999
+    to_theirs = np.linalg.norm(points - clusters.centroids[kmeans.labels_], axis=1)
+    np.testing.assert_allclose(clusters.distance, to_theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_inertia_is_that_of_scikit_learn_where_rounding_decides():
+    points = random_points(6000, 27) * np.linspace(9, 1, 27, dtype=np.float32)
+    ours = [np.square(cluster(points, 250, s).distance).sum() for s in range(4)]
+    theirs = [scikit_learn(points, 250, s).inertia_ for s in range(4)]
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.01)
+
+
+def test_distances_are_those_from_the_nearest_centroid():
+    points = random_points(300, 27)
+    clusters = cluster(points, 40, seed=0)
+    to_all = np.linalg.norm(points[:, None] - clusters.centroids[None], axis=2)
+    np.testing.assert_array_equal(clusters.assignment, to_all.argmin(axis=1))
+    np.testing.assert_allclose(clusters.distance, to_all.min(axis=1), rtol=1e-5)
+    assert clusters.centroids.shape == (40, 27)
+
+
+def test_stops_when_batches_no_longer_improve(watched):
+    cluster(np.tile(random_points(4, 3), (10_000, 1)), 4, seed=0)
+    # Seeds hit all four points: the first batch does not count, the second is the
+    # least, and ten more do not improve on it.
+    assert watched == [256] * 12 + [40_000]
+
+
+def test_runs_ten_iterations_at_most(watched):
+    cluster(random_points(20, 3), 5, seed=0)
+    assert watched == [20] * 10 + [20]
+
+
+def test_batches_move_the_seeds_to_means():
+    rng = np.random.default_rng(0)
+    true = np.array([[0, 0], [50, 0], [0, 50]])
+    points = (true[rng.integers(0, 3, 6000)] + rng.normal(size=(6000, 2))).astype("f")
+    centroids = cluster(points, 3, seed=0).centroids
+    order = np.lexsort(np.rint(centroids / 50).T[::-1])
+    expected = [[0, 0], [0, 50], [50, 0]]
+    np.testing.assert_allclose(centroids[order], expected, atol=0.2)
+
+
+def test_replaces_no_more_starved_centroids_than_half_a_batch_the_emptiest_first():
+    counts = np.array([1.0, 0, 1000, 0, 9, 10, 0])
+    centroids = np.arange(7.0)[:, None] * np.ones(2)
+    batch = random_points(6, 2)
+    clustering._replace_starved(centroids, counts, batch, np.random.RandomState(0))
+    assert counts.tolist() == [1, 1, 1000, 1, 9, 10, 1]
+    chosen = np.random.RandomState(0).choice(6, 3, replace=False)
+    np.testing.assert_array_equal(centroids[[1, 3, 6]], batch[chosen])
+    np.testing.assert_array_equal(centroids[[0, 2, 4, 5], 0], [0, 2, 4, 5])
 
 
 def test_same_seed_same_partition_other_seed_another():
@@ -37,20 +134,50 @@ def test_same_seed_same_partition_other_seed_another():
     assert (first.assignment != other.assignment).any()
 
 
+@pytest.mark.parametrize("num_threads", [2, 3, 8])
+def test_threads_do_not_change_a_bit(monkeypatch, num_threads):
+    points = random_points(9000, 27)
+
+    def run(threads):
+        class Core:
+            pass
+
+        for name in ("nearest_centroids", "seed_centroids"):
+            function = functools.partial(getattr(_core, name), num_threads=threads)
+            setattr(Core, name, staticmethod(function))
+        monkeypatch.setattr(clustering, "_core", Core)
+        return cluster(points, 1000, seed=0)
+
+    single, several = run(1), run(num_threads)
+    for name in ("assignment", "distance", "centroids"):
+        np.testing.assert_array_equal(getattr(several, name), getattr(single, name))
+
+
+def test_fewer_distinct_patches_than_clusters():
+    points = np.repeat(random_points(3, 4), 20, axis=0)
+    clusters = cluster(points, 10, seed=0)
+    np.testing.assert_allclose(clusters.distance, 0, atol=1e-6)
+    assert len(np.unique(clusters.assignment)) >= 3
+
+
+def test_takes_any_float_array_and_leaves_it_as_it_is():
+    points = random_points(60, 10)
+    before = points.copy()
+    expected = cluster(points[:, ::2], 8, seed=0)
+    result = cluster(points[:, ::2].astype(np.float64), 8, seed=0)
+    np.testing.assert_array_equal(result.assignment, expected.assignment)
+    np.testing.assert_array_equal(points, before)
+    assert result.centroids.dtype == np.float32
+
+
 def test_refuses_fewer_patches_than_clusters():
     with pytest.raises(InputError, match=r"num_clusters=6, num_patches=5"):
         cluster(random_points(5, 3), 6, seed=0)
 
 
-def test_runs_in_one_thread(monkeypatch):
-    seen = []
-
-    class Watched(MiniBatchKMeans):
-        def fit_predict(self, values):
-            seen.extend(pool["num_threads"] for pool in threadpool_info())
-            return super().fit_predict(values)
-
-    monkeypatch.setattr(clustering, "MiniBatchKMeans", Watched)
-    with threadpool_limits(2):
-        cluster(random_points(50, 3), 3, seed=0)
-    assert set(seen) == {1}
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_refuses_what_is_not_finite(value):
+    points = random_points(5, 3)
+    points[3, 1] = value
+    with pytest.raises(InputError, match=r"`projections` must be finite.*patch=3"):
+        cluster(points, 2, seed=0)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
-from threadpoolctl import threadpool_limits
 
+from tfsupermask import _core
 from tfsupermask._validation import fail
 
 _BATCH_SIZE = 256  # this and the next: thesis §5.2
 _MAX_ITERATIONS = 10
+
+# What scikit-learn's MiniBatchKMeans does unless told otherwise.
+_SEEDING_BATCHES = 3
+_STARVED = 0.01
+_POINTS_BETWEEN_CHECKS = 10
+_PATIENCE = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +43,22 @@ class Clusters:
 def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
     """Groups patches by mini-batch k-means.
 
+    Centroids begin as patches chosen by k-means++ and move to the mean of the patches
+    nearest them, batch by batch, until the batches' distances no longer fall. Random
+    numbers are drawn as scikit-learn's `MiniBatchKMeans` draws them: where no two
+    choices are as good as each other but for rounding, the partition is the same.
+
     Args:
-        projections: float array (P, components).
+        projections: float array (P, components), finite; calculated with as float32.
         num_clusters: C, in [1, P]. Some may end up empty.
         seed: Non-negative integer below 2³².
 
     Returns:
-        The clusters.
+        The clusters, the same whatever the number of threads. A patch as near to two
+        centroids belongs to the first.
 
     Raises:
-        InputError: There are fewer patches than clusters.
+        InputError: There are fewer patches than clusters, or a value is not finite.
 
     Example:
         >>> projections = np.array([[0.0], [0.1], [9.0]], "float32")
@@ -57,23 +69,106 @@ def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
     Reference:
         - Thesis §4.2.2 and §5.2.
         - Sculley, 2010, "Web-scale k-means clustering".
+        - Arthur and Vassilvitskii, 2007, "k-means++".
     """
-    if num_clusters > len(projections):
+    points = np.ascontiguousarray(projections, np.float32)
+    if num_clusters > len(points):
         raise fail(
             "`num_clusters` must be at most the number of patches.",
             num_clusters=num_clusters,
-            num_patches=len(projections),
+            num_patches=len(points),
         )
-    kmeans = MiniBatchKMeans(
-        num_clusters,
-        batch_size=_BATCH_SIZE,
-        max_iter=_MAX_ITERATIONS,
-        n_init=1,
-        random_state=seed,
+    finite = np.isfinite(points).all(axis=1)
+    if not finite.all():
+        raise fail("`projections` must be finite.", patch=int(finite.argmin()))
+    random = np.random.RandomState(seed)
+    batch_size = min(_BATCH_SIZE, len(points))
+    centroids = _seed(points, num_clusters, batch_size, random)
+    _refine(centroids, points, batch_size, random)
+    assignment, squared_distance = _core.nearest_centroids(points, centroids)
+    return Clusters(assignment, np.sqrt(squared_distance), centroids)
+
+
+def _seed(points, num_clusters, batch_size, random):
+    """Returns patches that lie far apart: k-means++ on a sample of them."""
+    wanted = _SEEDING_BATCHES * batch_size
+    if wanted < num_clusters:
+        wanted = _SEEDING_BATCHES * num_clusters
+    size = min(wanted, len(points))
+    # scikit-learn first draws a sample on which to compare several seedings.
+    random.randint(0, len(points), size)
+    sample = points
+    if size < len(points):
+        sample = points[random.randint(0, len(points), size)]
+    (first,) = _draw(len(sample), 1, random)
+    num_trials = 2 + int(math.log(num_clusters))
+    draws = random.random_sample((num_clusters - 1, num_trials))
+    return sample[_core.seed_centroids(sample, int(first), draws)]
+
+
+def _refine(centroids, points, batch_size, random):
+    """Moves centroids, in place, to the means of the points nearest them."""
+    counts = np.zeros(len(centroids))
+    unchecked = 0
+    progress = _Progress(min(1.0, 2 * batch_size / (len(points) + 1)))
+    for step in range(_MAX_ITERATIONS * len(points) // batch_size):
+        batch = points[_draw(len(points), batch_size, random)]
+        nearest, squared_distance = _core.nearest_centroids(batch, centroids)
+        unchecked += batch_size
+        check = unchecked >= _POINTS_BETWEEN_CHECKS * len(centroids) or not counts.all()
+        _move(centroids, counts, batch, nearest)
+        if check:
+            unchecked = 0
+            _replace_starved(centroids, counts, batch, random)
+        # The first batch tells of the seeds alone.
+        if step and progress.ends(squared_distance.mean(dtype=np.float64)):
+            break
+
+
+def _move(centroids, counts, batch, nearest):
+    """Makes each centroid the mean of all points that were nearest it so far."""
+    order = nearest.argsort(kind="stable")
+    moved, begins, added = np.unique(
+        nearest[order], return_index=True, return_counts=True
     )
-    # The sums inside depend on the number of threads; the result must not.
-    with threadpool_limits(1):
-        assignment = kmeans.fit_predict(projections)
-    centroids = kmeans.cluster_centers_
-    distance = np.linalg.norm(projections - centroids[assignment], axis=1)
-    return Clusters(assignment, distance, centroids)
+    sums = np.add.reduceat(batch[order], begins, dtype=np.float64)
+    before = counts[moved, None]
+    counts[moved] += added
+    centroids[moved] = (centroids[moved] * before + sums) / counts[moved, None]
+
+
+def _replace_starved(centroids, counts, batch, random):
+    """Replaces the centroids with the fewest points by points of the batch."""
+    starved = np.flatnonzero(counts < _STARVED * counts.max())
+    most = len(batch) // 2
+    if len(starved) > most:
+        starved = starved[counts[starved].argsort(kind="stable")[:most]]
+    if len(starved):
+        chosen = random.choice(len(batch), len(starved), replace=False)
+        centroids[np.sort(starved)] = batch[chosen]
+        # Enough points to be safe for a while.
+        counts[starved] = np.delete(counts, starved).min()
+
+
+def _draw(count, size, random):
+    """Returns `size` numbers below `count`, with replacement."""
+    return (random.random_sample(size) * count).astype(np.int64)
+
+
+class _Progress:
+    """Tells when the smoothed mean distance has not fallen for a while."""
+
+    def __init__(self, weight):
+        self._weight = weight
+        self._smoothed = None
+        self._least = math.inf
+        self._since_least = 0
+
+    def ends(self, value):
+        if self._smoothed is None:
+            self._smoothed = value
+        self._smoothed += self._weight * (value - self._smoothed)
+        self._since_least += 1
+        if self._smoothed < self._least:
+            self._least, self._since_least = self._smoothed, 0
+        return self._since_least >= _PATIENCE
