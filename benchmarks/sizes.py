@@ -13,10 +13,8 @@ round, so that whatever else the machine does falls on all alike; medians are pr
 
 from __future__ import annotations
 
-import json
-import statistics
+import functools
 import tempfile
-import time
 from pathlib import Path
 
 from binaries import _program  # before TensorFlow, which it silences
@@ -24,9 +22,10 @@ from binaries import _program  # before TensorFlow, which it silences
 # isort: split
 import onnxruntime
 import tensorflow as tf
-from absl import flags
 from ai_edge_litert.interpreter import Interpreter
+from matplotlib.figure import Figure
 
+from benchmarks import _measure
 from tfsupermask import data, models
 from tfsupermask.export import export_model
 from tfsupermask.export.sizes import (
@@ -36,9 +35,6 @@ from tfsupermask.export.sizes import (
     mask_bytes,
 )
 from tfsupermask.layers import masked_weights
-
-_QUICK = flags.DEFINE_boolean("quick", False, "Only sparsities 0 and 0.5, 3 rounds.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 SPARSITIES = (0.0, 0.3, 0.5, 0.7, 0.9)
 ROUNDS = 31
@@ -113,33 +109,39 @@ def single_threaded(path):
 
 def latencies(paths, images, rounds):
     """Returns row → sparsity → median seconds; `paths` has the same keys."""
-    classify = {
-        row: {sparsity: single_threaded(path) for sparsity, path in each.items()}
-        for row, each in paths.items()
-    }
-    seconds = {row: {sparsity: [] for sparsity in each} for row, each in paths.items()}
-    for number in range(rounds + 1):
-        for row, each in classify.items():
-            for sparsity, run in each.items():
-                start = time.perf_counter()
-                run(images)
-                if number:  # the first is a warm-up
-                    seconds[row][sparsity].append(time.perf_counter() - start)
-    return {
-        row: {sparsity: statistics.median(times) for sparsity, times in each.items()}
-        for row, each in seconds.items()
-    }
+    seconds = {}
+    for row, each in paths.items():
+        classify = {sparsity: single_threaded(path) for sparsity, path in each.items()}
+        calls = {
+            sparsity: functools.partial(call, images)
+            for sparsity, call in classify.items()
+        }
+        seconds[row] = _measure.medians(calls, rounds)
+    return seconds
 
 
-def print_table(title, rows, sparsities, show):
+def print_by_sparsity(title, rows, sparsities, show):
     """Prints row → sparsity → value, with sparsities as columns."""
-    width = max(map(len, (title, *rows)))
-    cells = "".join(f" {sparsity:>6.0%} |" for sparsity in sparsities)
-    print(f"\n| {title:{width}} |{cells}")
-    print(f"| {'-' * width} |" + " -----: |" * len(sparsities))
-    for row, values in rows.items():
-        cells = "".join(f" {show(values[sparsity]):>6} |" for sparsity in sparsities)
-        print(f"| {row:{width}} |{cells}", flush=True)
+    _measure.print_table(
+        [title, *(f"{sparsity:.0%}" for sparsity in sparsities)],
+        [
+            [row, *(show(values[sparsity]) for sparsity in sparsities)]
+            for row, values in rows.items()
+        ],
+    )
+
+
+def draw(sizes):
+    """Returns a figure of the bytes by sparsity, a line for each row of the table."""
+    figure = Figure(figsize=(8, 4.5))
+    axes = figure.add_subplot()
+    for row, each in transposed(sizes).items():
+        axes.semilogy(list(each), list(each.values()), marker=".", label=row)
+    axes.set_xlabel("fraction of the weights removed")
+    axes.set_ylabel("bytes")
+    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def transposed(table):
@@ -153,7 +155,8 @@ def main(argv):
     _program.refuse_arguments(argv)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    sparsities = (0.0, 0.5) if _QUICK.value else SPARSITIES
+    sparsities = (0.0, 0.5) if _measure.QUICK.value else SPARSITIES
+    print(_measure.describe())
     dataset = data.load("digits")
     with tempfile.TemporaryDirectory() as folder:
         sizes, paths = {}, {}
@@ -163,7 +166,7 @@ def main(argv):
             paths[sparsity] = export_all(model, dataset, place)
             sizes[sparsity] = sizes_of(model, paths[sparsity])
         print("Conv6, 10 classes, 32×32; columns: fraction of the weights removed")
-        print_table(
+        print_by_sparsity(
             "kB", transposed(sizes), sparsities, lambda size: f"{size / 1000:,.0f}"
         )
         results = {"bytes": sizes, "seconds": {}}
@@ -172,19 +175,18 @@ def main(argv):
             for row, each in transposed(paths).items()
             if row != ".keras" and not row.startswith(".ticket")
         }
-        rounds = 3 if _QUICK.value else ROUNDS
+        rounds = 3 if _measure.QUICK.value else ROUNDS
         for batch in BATCHES:
             images = dataset.test.images[:batch]
             medians = latencies(runnable, images, rounds)
             results["seconds"][batch] = medians
-            print_table(
+            print_by_sparsity(
                 f"ms, batch of {batch}, one thread",
                 medians,
                 sparsities,
                 lambda seconds: f"{1000 * seconds:.2f}",
             )
-    if _OUTPUT.value:
-        Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
+    _measure.save(results, draw(sizes))
 
 
 if __name__ == "__main__":

@@ -6,19 +6,18 @@
 The masked step trains the scores of Conv2, Conv4 and Conv6; the dense step trains the
 kernels of the same network. `TensorFlow's ops` finds the masks without the C++ ops, as
 on a GPU. PyTorch's step, run where torch is installed, is the published algorithm of
-Ramanujan et al. (2020): it sorts all scores of a layer in every step. The steps are
-timed in turn, so that whatever else the machine does falls on all alike; medians are
-printed, and the ratios of medians.
+Ramanujan et al. (2020): it sorts all scores of a layer in every step. All are timed in
+turn; medians are printed, and the ratios of medians.
+
+`of matmul` is how near the dense step comes to what the machine can do: the products
+and sums that its convolutions and dense layers have to do, per second, as a fraction of
+those of a large matrix product in the same run.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
-import statistics
-import time
-from pathlib import Path
+import math
 from unittest import mock
 
 from binaries import _program  # before TensorFlow, which it silences
@@ -28,20 +27,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
+from matplotlib.figure import Figure
 
 import tfsupermask
+from benchmarks import _measure
 from tfsupermask import models
 from tfsupermask.ops import native
 from tfsupermask.train.optimizer import SGDWithL2
 
-_QUICK = flags.DEFINE_boolean("quick", False, "Conv2 alone, 5 rounds.")
 _PRUNE = flags.DEFINE_float("prune", 0.5, "Fraction of the weights removed.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 MODELS = ("conv2", "conv4", "conv6")
 ROUNDS = 31
 BATCH_SIZE = 128
 RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
+MATRIX = 2048  # rows and columns
 
 
 def keras_step(model, images, labels):
@@ -110,8 +110,26 @@ def torch_step(model, images, labels):
     return step
 
 
+def floating_point_operations(model, batch_size):
+    """Returns the products and sums of a training step's convolutions and layers."""
+    total = 0
+    for place, weight in enumerate(tfsupermask.layers.masked_weights(model)):
+        positions = math.prod(weight.layer.output.shape[1:-1])
+        # Forward and for the kernel's gradient; for the inputs' too but in the first.
+        times = 2 if place == 0 else 3
+        total += times * 2 * positions * weight.num_weights * batch_size
+    return total
+
+
+def matmul():
+    """Returns a function that multiplies two large matrices."""
+    left, right = (tf.random.normal((MATRIX, MATRIX)) for _ in range(2))
+    product = tf.function(lambda: tf.matmul(left, right)[0, 0])
+    return lambda: float(product())
+
+
 def measure(name, rounds):
-    """Returns the median milliseconds of each kind of step of a network."""
+    """Returns the median seconds of each kind of step of a network."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(BATCH_SIZE, 32, 32, 3)).astype(np.float32)
     labels = rng.integers(0, 10, BATCH_SIZE)
@@ -128,40 +146,60 @@ def measure(name, rounds):
         steps["TensorFlow's ops"]()  # traced here
     if importlib.util.find_spec("torch"):
         steps["PyTorch"] = torch_step(build(), images, labels)
-    times = {kind: [] for kind in steps}
-    for step in steps.values():
-        step()
-    for _ in range(rounds):
-        for kind, step in steps.items():
-            start = time.perf_counter()
-            step()
-            times[kind].append(1000 * (time.perf_counter() - start))
-    return {kind: statistics.median(values) for kind, values in times.items()}
+    seconds = _measure.medians({**steps, "matmul": matmul()}, rounds)
+    wanted = floating_point_operations(build(), BATCH_SIZE) / seconds["dense"]
+    speed = 2 * MATRIX**3 / seconds.pop("matmul")
+    return {"seconds": seconds, "of_matmul": wanted / speed, "matmul_flops": speed}
 
 
-def table(results):
-    """Returns the results as a Markdown table."""
-    kinds = list(next(iter(results.values())))
-    heads = [*(f"{kind} / ms" for kind in kinds), *(f"{k} ÷ dense" for k in kinds[1:])]
-    lines = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(heads)}"]
-    for name, times in results.items():
-        cells = [f"{times[kind]:.1f}" for kind in kinds]
-        cells += [f"{times[kind] / times['dense']:.2f}" for kind in kinds[1:]]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def print_results(results):
+    """Prints the results as a Markdown table."""
+    kinds = list(next(iter(results.values()))["seconds"])
+    heads = ["batch 128", *(f"{kind} / ms" for kind in kinds)]
+    heads += [f"{kind} ÷ masked" for kind in kinds if kind != "masked"] + ["of matmul"]
+    rows = []
+    for name, result in results.items():
+        times = result["seconds"]
+        cells = [f"{1000 * seconds:.1f}" for seconds in times.values()]
+        cells += [
+            f"{seconds / times['masked']:.2f}"
+            for kind, seconds in times.items()
+            if kind != "masked"
+        ]
+        rows.append([name, *cells, f"{result['of_matmul']:.0%}"])
+    _measure.print_table(heads, rows)
+
+
+def draw(results):
+    """Returns a figure of the results: a group of bars for each network."""
+    figure = Figure(figsize=(7, 3.5))
+    axes = figure.add_subplot()
+    kinds = list(next(iter(results.values()))["seconds"])
+    width = 0.8 / len(kinds)
+    for place, kind in enumerate(kinds):
+        heights = [1000 * each["seconds"][kind] for each in results.values()]
+        left = np.arange(len(heights)) + (place - (len(kinds) - 1) / 2) * width
+        bars = axes.bar(left, heights, width, label=kind)
+        axes.bar_label(bars, fmt="%.0f", fontsize=8)
+    axes.set_xticks(range(len(results)), results)
+    axes.set_ylabel(f"ms a step, batch {BATCH_SIZE}")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def main(argv):
-    """Measures, prints the table, writes JSON if asked to."""
+    """Measures, prints the table, writes JSON and the picture if asked to."""
     _program.refuse_arguments(argv)
-    names, rounds = (MODELS[:1], 5) if _QUICK.value else (MODELS, ROUNDS)
+    print(_measure.describe())
+    quick = _measure.QUICK.value
+    names, rounds = (MODELS[:1], 5) if quick else (MODELS, ROUNDS)
     results = {name: measure(name, rounds) for name in names}
-    print(
-        f"batch {BATCH_SIZE}, {os.cpu_count()} cores, {rounds} rounds, "
-        f"TensorFlow {tf.__version__}\n\n{table(results)}"
+    print_results(results)
+    _measure.save(
+        {"prune": _PRUNE.value, "batch_size": BATCH_SIZE, "results": results},
+        draw(results),
     )
-    if _OUTPUT.value:
-        Path(_OUTPUT.value).write_text(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ namespace {
 constexpr uint32_t kAllButSign = 0x7FFFFFFF;
 constexpr uint32_t kInfinityBits = 0x7F800000;
 constexpr uint32_t kZeroKey = 0x80000000;
-constexpr int kBinShift = 16;
-constexpr int64_t kNumBins = int64_t{1} << (32 - kBinShift);
+// A bin is the highest bits of a key. More bins hold fewer keys each, but to clear them
+// would be most of the work where there are few scores.
+constexpr int64_t kFewScores = int64_t{1} << 15;
+constexpr int kBinBits = 16, kBinBitsOfFew = 12;
 constexpr int64_t kSmallestBlock = int64_t{1} << 17;  // worth a thread
 constexpr int64_t kStrip = 64;
 
@@ -50,18 +52,18 @@ struct Bin {
 };
 
 // Finds the bin of the k-th highest key by counting.
-template <Ranking ranking>
+template <Ranking ranking, int bin_bits>
 Bin FindBin(const float* scores, int64_t count, int64_t k, int num_threads) {
   const int64_t block_size = BlockSize(count, num_threads);
   std::vector<std::vector<uint32_t>> histograms((count + block_size - 1) / block_size);
   ParallelFor(count, block_size, num_threads, [&](int64_t begin, int64_t end) {
     std::vector<uint32_t>& histogram = histograms[begin / block_size];
-    histogram.assign(kNumBins, 0);
+    histogram.assign(1 << bin_bits, 0);
     for (int64_t i = begin; i < end; ++i) {
-      ++histogram[Key<ranking>(scores[i]) >> kBinShift];
+      ++histogram[Key<ranking>(scores[i]) >> (32 - bin_bits)];
     }
   });
-  Bin bin{kNumBins, 0};
+  Bin bin{1 << bin_bits, 0};
   for (int64_t num_in_bin = 0; bin.num_above + num_in_bin < k;) {
     bin.num_above += num_in_bin;
     --bin.number;
@@ -72,7 +74,7 @@ Bin FindBin(const float* scores, int64_t count, int64_t k, int num_threads) {
 }
 
 // Returns the keys of a bin with their indices, in order of the indices.
-template <Ranking ranking>
+template <Ranking ranking, int bin_bits>
 std::vector<std::pair<uint32_t, int64_t>> Collect(const float* scores, int64_t count,
                                                   uint32_t bin, int num_threads) {
   const int64_t block_size = BlockSize(count, num_threads);
@@ -85,11 +87,11 @@ std::vector<std::pair<uint32_t, int64_t>> Collect(const float* scores, int64_t c
       // Most strips have none, which is told without a branch an element.
       uint32_t any = 0;
       for (int64_t i = strip; i < strip_end; ++i) {
-        any |= (Key<ranking>(scores[i]) >> kBinShift) == bin;
+        any |= (Key<ranking>(scores[i]) >> (32 - bin_bits)) == bin;
       }
       for (int64_t i = strip; any && i < strip_end; ++i) {
         const uint32_t key = Key<ranking>(scores[i]);
-        if (key >> kBinShift == bin) in_block.emplace_back(key, i);
+        if (key >> (32 - bin_bits) == bin) in_block.emplace_back(key, i);
       }
     }
   });
@@ -100,10 +102,11 @@ std::vector<std::pair<uint32_t, int64_t>> Collect(const float* scores, int64_t c
   return all;
 }
 
-template <Ranking ranking>
+template <Ranking ranking, int bin_bits>
 Cut FindCut(const float* scores, int64_t count, int64_t k, int num_threads) {
-  const Bin bin = FindBin<ranking>(scores, count, k, num_threads);
-  const auto candidates = Collect<ranking>(scores, count, bin.number, num_threads);
+  const Bin bin = FindBin<ranking, bin_bits>(scores, count, k, num_threads);
+  const auto candidates =
+      Collect<ranking, bin_bits>(scores, count, bin.number, num_threads);
   std::vector<uint32_t> keys;
   keys.reserve(candidates.size());
   for (const auto& [key, index] : candidates) keys.push_back(key);
@@ -123,7 +126,9 @@ Cut FindCut(const float* scores, int64_t count, int64_t k, int num_threads) {
 template <Ranking ranking>
 void Mask(const float* scores, const float* values, int64_t count, int64_t k,
           int num_threads, float* masked) {
-  const Cut cut = FindCut<ranking>(scores, count, k, num_threads);
+  const auto find =
+      count < kFewScores ? FindCut<ranking, kBinBitsOfFew> : FindCut<ranking, kBinBits>;
+  const Cut cut = find(scores, count, k, num_threads);
   ParallelFor(count, BlockSize(count, num_threads), num_threads,
               [&, key = cut.key](int64_t begin, int64_t end) {
                 for (int64_t i = begin; i < end; ++i) {

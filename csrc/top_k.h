@@ -9,9 +9,8 @@ namespace tfsupermask {
 enum class Ranking { kMagnitude, kScore };
 
 // Writes to `masked` the `count` values times 1 where the score is one of the `k`
-// highest ranked and times 0 elsewhere; among equal scores the first ones win. Without
-// values (nullptr) it writes the ones and zeros. k is in [1, count]. On up to
-// `num_threads` threads (0: one per core).
+// highest ranked and times 0 elsewhere; among equal scores the first ones win. k is in
+// [1, count]. On up to `num_threads` threads (0: one per core).
 void MaskAllButTopK(const float* scores, const float* values, int64_t count, int64_t k,
                     Ranking ranking, int num_threads, float* masked);
 

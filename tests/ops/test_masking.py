@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tfsupermask._validation import InputError
-from tfsupermask.ops import RANKINGS, masked_kernel, native, num_kept, top_k_mask
+from tfsupermask.ops import (
+    RANKINGS,
+    masked_kernel,
+    masking,
+    native,
+    num_kept,
+    top_k_mask,
+)
 
 
 def without_native(function):
@@ -171,6 +178,19 @@ def test_large_arrays_are_alike_in_every_mode(k, ranking):
     for mode in MODES:
         mask = compiled_top_k_mask(mode, k, ranking)(tf.constant(score))
         np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+@pytest.mark.parametrize("mode", ["tensorflow", "xla"])
+def test_more_scores_than_float32_counts_are_counted_exactly(
+    monkeypatch, mode, ranking
+):
+    largest = np.float32(masking._LARGEST_COUNT_IN_FLOAT32)
+    assert largest - 1 < largest == largest + np.float32(1)
+    monkeypatch.setattr(masking, "_LARGEST_COUNT_IN_FLOAT32", 2999)
+    score = np.random.default_rng(0).normal(size=3000).astype(np.float32)
+    masks = MODES[mode](functools.partial(top_k_mask, k=2500, ranking=ranking))
+    np.testing.assert_array_equal(masks(score), naive_mask(score, 2500, ranking))
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,9 @@ def test_a_library_that_does_not_load_is_said_once_and_done_without(monkeypatch)
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-# Blocks are of 131,072 scores and more: less than one, one, many and a rest.
-@pytest.mark.parametrize("size", [1, 1000, 131_072, 131_073, 300_007])
+# Bins are narrower from 32,768 scores on. Blocks are of 131,072 scores and more: less
+# than one, one, many and a rest.
+@pytest.mark.parametrize("size", [1, 1000, 32_767, 32_768, 131_072, 131_073, 300_007])
 def test_blocks_make_one_mask(size, ranking):
     score, values = scores(size), scores(size, seed=1)
     for k in {1, size // 3 + 1, size}:
@@ -80,12 +81,14 @@ def test_ties_across_blocks_keep_the_first(ranking):
 
 
 @pytest.mark.parametrize("ranking", RANKINGS)
-def test_neighbouring_floats_are_told_apart(ranking):
-    # All in one bin of the counting pass, in random order.
-    steps = np.random.default_rng(0).permutation(50_000).astype(np.int32)
+@pytest.mark.parametrize("size", [5_000, 50_000])
+def test_neighbouring_floats_are_told_apart(size, ranking):
+    # In one bin of the counting pass or two, in random order.
+    steps = np.random.default_rng(0).permutation(size).astype(np.int32)
     score = (steps + np.float32(1).view(np.int32)).view(np.float32)
-    masked = native.mask_all_but_top_k(np.ones_like(score), score, 20_001, ranking)
-    np.testing.assert_array_equal(masked, naive_mask(score, 20_001, ranking))
+    k = 2 * size // 5 + 1
+    masked = native.mask_all_but_top_k(np.ones_like(score), score, k, ranking)
+    np.testing.assert_array_equal(masked, naive_mask(score, k, ranking))
 
 
 @pytest.mark.parametrize("k", [0, -1, 4])
