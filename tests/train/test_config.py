@@ -109,6 +109,7 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
         ({"seed": 1}, False),
         ({"prune": 0.6}, False),
         ({"mixed_precision": True}, False),
+        ({"jit_compile": True}, False),
         ({"epochs": 11}, False),
         ({"allocation": "global"}, False),
         ({"ramp_epochs": 2}, False),
@@ -125,9 +126,10 @@ def test_a_run_is_what_determines_its_result(change, same):
     assert (config.run_name("data") == changed.run_name("data")) is same
 
 
-def test_runs_from_before_allocation_keep_their_names():
+def test_runs_from_before_some_fields_keep_their_names():
     fields = Config(model="conv6", prune=0.7, epochs=3).identity()
     assert (fields.pop("allocation"), fields.pop("ramp_epochs")) == ("uniform", 0)
+    assert fields.pop("jit_compile") is False
     text = json.dumps([fields, "some images"], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     name = Config(model="conv6", prune=0.7, epochs=3).run_name("some images")

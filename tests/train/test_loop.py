@@ -1,7 +1,11 @@
+import collections
+import threading
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from tfsupermask import models
 from tfsupermask._validation import InputError
@@ -12,14 +16,16 @@ from tfsupermask.train import Loop, SGDWithL2, Totals
 from tfsupermask.train.strategies import make_strategy
 
 
-def make_loop(dataset, strategy=None, batch_size=32, learning_rate=0.1):
+def make_loop(
+    dataset, strategy=None, batch_size=32, learning_rate=0.1, name="conv2", **options
+):
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
-        model = models.build("conv2", dataset.image_shape, dataset.num_classes)
+        model = models.build(name, dataset.image_shape, dataset.num_classes)
         initialize(model, "kaiming_normal", seed=0)
         optimizer = SGDWithL2(learning_rate, 0.9, 1e-4)
         optimizer.build(model.trainable_variables)
-    return Loop(model, optimizer, strategy, dataset, batch_size)
+    return Loop(model, optimizer, strategy, dataset, batch_size, **options)
 
 
 def make_batches(dataset, batch_size=32):
@@ -125,6 +131,14 @@ def test_infinite_scores_are_an_error_though_masks_hide_them(small):
         train(loop, make_batches(small))
 
 
+def test_the_one_infinite_score_is_named(small):
+    loop = make_loop(small)
+    score = loop.model.get_layer("dense2").score
+    score.assign(np.full(score.shape, np.inf))
+    with pytest.raises(InputError, match=r"step 10 of epoch 1.*dense2/score"):
+        train(loop, make_batches(small))
+
+
 def test_batch_must_divide_among_replicas(small):
     with pytest.raises(InputError, match="batch_size=33, replicas=2"):
         make_loop(small, make_strategy("mirrored"), batch_size=33)
@@ -139,3 +153,165 @@ def test_the_learned_mask_beats_chance_on_real_images(small):
     loop = make_loop(small)
     train(loop, make_batches(small), epochs=8)
     assert loop.evaluate(small.test).means("")["top1"] > 0.5
+
+
+class WatchedBatches:
+    """Batches that note which chunk is asked for, and where."""
+
+    def __init__(self, batches, error_at=None):
+        self._batches, self._error_at = batches, error_at
+        self.steps_per_epoch = batches.steps_per_epoch
+        self.asked = collections.defaultdict(threading.Event)
+        self.order, self.threads = [], set()
+
+    def chunk(self, epoch, first_step, *arguments):
+        self.order.append(first_step)
+        self.threads.add(threading.current_thread())
+        self.asked[first_step].set()
+        if first_step == self._error_at:
+            raise OSError("no more images")
+        return self._batches.chunk(epoch, first_step, *arguments)
+
+
+@pytest.fixture
+def few_steps_a_call(monkeypatch):
+    monkeypatch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", 4)
+
+
+def test_the_next_images_are_made_while_steps_run(small, few_steps_a_call):
+    loop, batches = make_loop(small), WatchedBatches(make_batches(small))
+    call, waited = loop._train_call, []
+
+    def call_late(*shares):
+        following = batches.order[0] + 4 * (len(waited) + 1)
+        if following < batches.steps_per_epoch:
+            waited.append(batches.asked[following].wait(timeout=10))
+        return call(*shares)
+
+    loop._train_call = call_late
+    train(loop, batches)
+    assert batches.order == [0, 4, 8]
+    assert waited == [True, True]
+    assert threading.main_thread() not in batches.threads
+
+
+def test_steps_in_one_call_or_several_compute_the_same_bits(small, few_steps_a_call):
+    few, batches = make_loop(small), make_batches(small)
+    total = train(few, batches)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", 20)
+        many = make_loop(small)
+        assert train(many, batches) == pytest.approx(total)
+    for one, other in zip(state(few), state(many), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_error_of_the_images_is_the_callers(small, few_steps_a_call):
+    batches = WatchedBatches(make_batches(small), error_at=4)
+    epoch = make_loop(small).train_epoch(batches, 0)
+    assert next(epoch).images == 4 * 32
+    with pytest.raises(OSError, match="no more images"):
+        next(epoch)
+
+
+def test_an_epoch_given_up_leaves_no_thread(small, few_steps_a_call):
+    before = threading.active_count()
+    epoch = make_loop(small).train_epoch(make_batches(small), 0)
+    next(epoch)
+    epoch.close()
+    assert threading.active_count() == before
+
+
+def test_an_epoch_reads_few_numbers_from_the_device(small, few_steps_a_call):
+    loop, batches = make_loop(small), make_batches(small)
+    train(loop, batches)
+    values = []
+
+    def read(tensor):
+        values.append(original(tensor))
+        return values[-1]
+
+    base = type(tf.constant(0)).__mro__[1]
+    original = base.numpy
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "numpy", read)
+        train(loop, batches)
+    # Three calls: the losses of their steps, two counts, one flag a variable.
+    assert [value.size for value in values] == [4, 1, 1, 5] * 2 + [2, 1, 1, 5]
+
+
+# Two halves, each with its own masks: the first convolution's input needs no gradient.
+OPS = {
+    "SupermaskMaskAllButTopK": 2 * 5,
+    "SupermaskStraightThrough": 2 * 5,
+    "Conv2D": 2 * 2,
+    "Conv2DBackpropFilter": 2 * 2,
+    "Conv2DBackpropInput": 2 * 1,
+    "MatMul": 2 * (3 + 3 + 3),
+    "MaxPool": 2,
+    "MaxPoolGrad": 2,
+    "ResourceApplyKerasMomentum": 0,
+    "IsFinite": 5,
+    "TopKV2": 0,
+    "Where": 0,
+    "PyFunc": 0,
+    "EagerPyFunc": 0,
+}
+
+
+def test_a_step_computes_nothing_twice(small):
+    """Counts the ops that are left when TensorFlow has optimised the steps."""
+    loop, batches = make_loop(small), make_batches(small)
+    context.enable_run_metadata()
+    try:
+        train(loop, batches)
+        graphs = context.export_run_metadata().function_graphs
+    finally:
+        context.disable_run_metadata()
+    steps = max(graphs, key=lambda graph: len(graph.post_optimization_graph.node))
+    counts = collections.Counter(n.op for n in steps.post_optimization_graph.node)
+    assert {op: counts[op] for op in OPS} == OPS
+
+
+@pytest.mark.parametrize("mixed_precision", [False, True])
+def test_xla_agrees_up_to_rounding(small, mixed_precision):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if mixed_precision else "float32")
+    try:
+        plain, compiled = make_loop(small), make_loop(small, jit_compile=True)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    batches = make_batches(small)
+    expected, found = train(plain, batches)[0], train(compiled, batches)[0]
+    tolerance = 1e-2 if mixed_precision else 1e-5
+    assert found.loss == pytest.approx(expected.loss, rel=tolerance)
+    for one, other in zip(plain.model.weights, compiled.model.weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerance / 5)
+        assert other.dtype == "float32"
+
+
+def test_xla_really_compiles_and_has_no_native_ops(small):
+    loop = make_loop(small, jit_compile=True)
+    images, labels = (part[0] for part in make_batches(small).chunk(0, 0, 1))
+    gradients = loop._compute_gradients
+    traced = gradients.get_concrete_function(tf.constant(images), tf.constant(labels))
+    assert traced.function_def.attr["_XlaMustCompile"].b
+    graph = traced.graph.as_graph_def()
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    assert not [node.op for node in nodes if "Supermask" in node.op]
+    compiled = gradients.experimental_get_compiler_ir(images, labels)
+    # Each mask is one loop, though both halves of the batch use it.
+    assert compiled("optimized_hlo").count(" while(") == 5
+
+
+def test_xla_computes_the_same_bits_on_one_and_two_replicas(small, two_replicas):
+    single = make_loop(small, jit_compile=True)
+    mirrored = make_loop(small, two_replicas, jit_compile=True)
+    batches = make_batches(small)
+    assert train(single, batches) == train(mirrored, batches)
+
+
+def test_xla_and_batch_normalisation_need_a_single_replica(small, two_replicas):
+    message = "batch normalisation on one replica.*'resnet18', replicas=2"
+    with pytest.raises(InputError, match=message):
+        make_loop(small, two_replicas, name="resnet18", jit_compile=True)

@@ -176,6 +176,14 @@ def test_mixed_precision_keeps_scores_in_float32(small_digits, tmp_path):
     assert tf.keras.config.dtype_policy().name == "float32"
 
 
+def test_jit_compile_agrees_up_to_rounding(finished, small_digits, tmp_path):
+    workdir, _ = finished
+    first = (workdir / "metrics.csv").read_text().splitlines()[1].split(",")
+    summary = run(tmp_path, epochs=3, stop_after_epoch=1, jit_compile=True)
+    assert summary["train_loss"] == pytest.approx(float(first[1]), rel=1e-4)
+    assert train.load_run(tmp_path).config.jit_compile
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

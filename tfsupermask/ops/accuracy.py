@@ -24,9 +24,10 @@ def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
         >>> in_top_k(tf.zeros((3, 10)), tf.constant([0, 1, 9]), k=1).numpy()
         array([1., 0., 0.], dtype=float32)
     """
-    labels = tf.cast(labels, tf.int32)[:, None]
+    # In int64: GPUs leave the arithmetic of int32 to the host.
+    labels = tf.cast(labels, tf.int64)[:, None]
     own = tf.gather(logits, labels, batch_dims=1)
-    earlier = tf.range(tf.shape(logits)[1]) < labels
+    earlier = tf.range(tf.shape(logits, tf.int64)[1]) < labels
     better = (logits > own) | ((logits == own) & earlier)
     correct = tf.math.count_nonzero(better, axis=1) < k
     valid = ~tf.reduce_any(tf.math.is_nan(logits), axis=1)

@@ -9,9 +9,9 @@ from tfsupermask.ops import native
 
 RANKINGS = ("magnitude", "score")
 
-_ALL_BUT_SIGN = 0x7FFFFFFF
+_SIGN_BIT = 0x80000000
 _INFINITY_BITS = 0x7F800000
-_BELOW_ALL = -(2**31)
+_LARGEST_COUNT_IN_FLOAT32 = 2**24
 
 
 def num_kept(size: int, sparsity: float) -> int:
@@ -157,36 +157,39 @@ def _score_gradient(upstream, kernel, score, ranking):
 
 
 def _sortable_key(score: tf.Tensor, ranking: str) -> tf.Tensor:
-    """Maps scores to int32 keys with the same order; NaN gets the smallest key.
+    """Maps scores to uint32 keys with the same order; NaN gets the smallest key.
 
-    In integers throughout: TensorFlow's float arithmetic takes denormals for zero.
+    In integers throughout: TensorFlow's float arithmetic takes denormals for zero. In
+    unsigned ones: GPUs leave the arithmetic of int32 to the host.
     """
-    bits = tf.bitcast(score, tf.int32)
-    magnitude = tf.bitwise.bitwise_and(bits, _ALL_BUT_SIGN)
-    signed = ranking == "score"
-    key = tf.where(bits < 0, -magnitude, magnitude) if signed else magnitude
-    return tf.where(magnitude > _INFINITY_BITS, _BELOW_ALL, key)
+    bits = tf.bitcast(score, tf.uint32)
+    magnitude = tf.bitwise.bitwise_and(bits, _SIGN_BIT - 1)
+    key = _SIGN_BIT + magnitude
+    if ranking == "score":
+        key = tf.where(bits < _SIGN_BIT, key, _SIGN_BIT - magnitude)
+    return tf.where(magnitude > _INFINITY_BITS, tf.constant(0, tf.uint32), key)
 
 
-def _keep_largest(key: tf.Tensor, k: int) -> tf.Tensor:
+def _keep_largest(key: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
     """Returns 1.0 at the `k` largest keys of a vector, the first ones among equals."""
-    threshold, num_above_or_equal = _kth_largest(key, k)
+    k = tf.cast(k, tf.int64)
+    threshold, num_reaching = _kth_largest(key, k)
 
     def without_ties():
         return tf.cast(key >= threshold, tf.float32)
 
     def with_ties():
         above = key > threshold
-        tied = tf.cast(key == threshold, tf.int32)
-        places_left = k - tf.reduce_sum(tf.cast(above, tf.int32))
-        first_tied = (tied == 1) & (tf.cumsum(tied) <= places_left)
+        tied = key == threshold
+        places_left = k - _count(above)
+        first_tied = tied & (tf.cumsum(tf.cast(tied, tf.int64)) <= places_left)
         return tf.cast(above | first_tied, tf.float32)
 
-    return tf.cond(num_above_or_equal == k, without_ties, with_ties)
+    return tf.cond(num_reaching == k, without_ties, with_ties)
 
 
-def _kth_largest(key: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Bisects the int32 range for a threshold that at least `k` keys reach.
+def _kth_largest(key: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Bisects the uint32 range for a threshold that at least `k` keys reach.
 
     Stops as soon as exactly `k` keys reach it; otherwise it is the k-th largest key.
     At most 32 counting passes, several times faster than a sort or `tf.math.top_k`.
@@ -195,16 +198,13 @@ def _kth_largest(key: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
         The threshold and the number of keys that reach it.
     """
 
-    def count_reaching(threshold):
-        return tf.reduce_sum(tf.cast(key >= threshold, tf.int32))
-
     def unfinished(low, high, count):
         return (low < high) & (count != k)
 
     def halve(low, high, count):
         # The mean of both rounded up, without overflow.
-        middle = (low | high) - tf.bitwise.right_shift(low ^ high, 1)
-        middle_count = count_reaching(middle)
+        middle = high - tf.bitwise.right_shift(high - low, 1)
+        middle_count = _count(key >= middle)
         enough = middle_count >= k
         return (
             tf.where(enough, middle, low),
@@ -212,8 +212,17 @@ def _kth_largest(key: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
             tf.where(enough, middle_count, count),
         )
 
-    low, high = tf.reduce_min(key), tf.reduce_max(key)
+    low, high = tf.constant(0, tf.uint32), tf.constant(2**32 - 1, tf.uint32)
     low, _, count = tf.while_loop(
-        unfinished, halve, (low, high, tf.size(key)), parallel_iterations=1
+        unfinished,
+        halve,
+        (low, high, tf.size(key, tf.int64)),
+        parallel_iterations=1,
     )
     return low, count
+
+
+def _count(condition: tf.Tensor) -> tf.Tensor:
+    exact = condition.shape.num_elements() <= _LARGEST_COUNT_IN_FLOAT32
+    dtype = tf.float32 if exact else tf.int64  # the former is faster
+    return tf.cast(tf.reduce_sum(tf.cast(condition, dtype)), tf.int64)

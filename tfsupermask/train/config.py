@@ -23,7 +23,7 @@ PATCH_INITS = ("patches", "partial_patches", "simple_patches")
 INITS = (*PATCH_INITS, *init.NAMES)
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 # Fields that came later: their defaults leave the names of runs as they were.
-_LATER = ("allocation", "ramp_epochs")
+_LATER = ("allocation", "ramp_epochs", "jit_compile")
 
 
 def _field(default: Any, help: str, check: Callable | None = None) -> Any:
@@ -140,6 +140,11 @@ class Config:
         _one_of(STRATEGIES),
     )
     mixed_precision: bool = _field(False, "Compute in bfloat16; scores stay float32.")
+    jit_compile: bool = _field(
+        False,
+        "Compile the training step with XLA; results differ in rounding. Networks with "
+        "batch normalisation need --strategy=single for it.",
+    )
     workdir: str | None = _field(
         None, "Folder of the run (default: runs/, named after the configuration)."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -59,15 +60,22 @@ class Loop:
     an order of their own, and agree up to rounding, as do models with batch
     normalisation.
 
+    On a GPU all that is large in a step stays there:
+    `tf.debugging.set_log_device_placement(True)` prints where each op runs.
+
     Args:
         model: Keras model from normalised images to logits.
         optimizer: Built Keras optimizer of the model's trainable variables.
         strategy: The strategy under whose scope both were made.
         dataset: Gives the normalisation.
         batch_size: B, images per step over all replicas, divisible by R.
+        jit_compile: Whether XLA compiles a step's forward and backward pass. Rounding
+            differs then. Defaults to `False`.
 
     Raises:
-        InputError: `batch_size` is not divisible by the number of replicas.
+        InputError: `batch_size` is not divisible by the number of replicas, or
+            `jit_compile` is asked for on several replicas for a model with batch
+            normalisation.
 
     Example:
         >>> from tfsupermask.data import TrainBatches
@@ -86,6 +94,7 @@ class Loop:
         strategy: tf.distribute.Strategy,
         dataset: Dataset,
         batch_size: int,
+        jit_compile: bool = False,
     ):
         if batch_size % strategy.num_replicas_in_sync:
             raise fail(
@@ -99,11 +108,26 @@ class Loop:
         self.batch_size = batch_size
         self._mean, self._std = dataset.mean, dataset.std
         self._share = batch_size // strategy.num_replicas_in_sync
-        # Batch normalisation looks at a whole batch: halves would be another network.
-        whole = batch_size % 2 or any(
+        replicas = strategy.num_replicas_in_sync
+        normalises = any(
             isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
         )
-        self._parts = 1 if whole or strategy.num_replicas_in_sync > 1 else 2
+        # Its averages are exchanged between replicas, which XLA cannot do.
+        if jit_compile and normalises and replicas > 1:
+            raise fail(
+                "`jit_compile` works for models with batch normalisation on one "
+                "replica only.",
+                model=model.name,
+                replicas=replicas,
+            )
+        # Batch normalisation looks at a whole batch: halves would be another network.
+        self._parts = 1 if normalises or batch_size % 2 or replicas > 1 else 2
+        # The native ops keep out of XLA by themselves: see `ops.native.usable`.
+        self._compute_gradients = (
+            tf.function(self._gradients, jit_compile=True)
+            if jit_compile
+            else self._gradients
+        )
         self._train_call = tf.function(self._train_steps, reduce_retracing=True)
         self._evaluate_call = tf.function(self._evaluate_batch, reduce_retracing=True)
 
@@ -118,29 +142,43 @@ class Loop:
             InputError: The loss or a score is not finite. The model is not usable
                 afterwards.
         """
-        steps = batches.steps_per_epoch
-        for first in range(0, steps, STEPS_PER_CALL):
-            count = min(STEPS_PER_CALL, steps - first)
-            images, labels = self._shares(
-                lambda position, first=first, count=count: batches.chunk(
-                    epoch, first, count, position, self._share
-                )
+        for first, (images, labels) in self._chunks_ahead(batches, epoch):
+            losses, top1, top5, finite = (
+                result.numpy() for result in self._train_call(images, labels)
             )
-            losses, top1, top5 = self._train_call(images, labels)
-            losses = losses.numpy()
             if not np.isfinite(losses).all():
                 step = int(np.argmin(np.isfinite(losses)))
                 raise self._diverged(epoch, first + step, loss=float(losses[step]))
             # A mask hides scores that are not finite: the loss alone may look healthy.
-            for variable in self.model.trainable_variables:
-                if not np.isfinite(variable.numpy()).all():
-                    raise self._diverged(epoch, first + count - 1, weight=variable.path)
+            if not finite.all():
+                variable = self.model.trainable_variables[int(np.argmin(finite))]
+                last = first + len(losses) - 1
+                raise self._diverged(epoch, last, weight=variable.path)
             yield Totals(
                 float(losses.sum(dtype=np.float64)) * self.batch_size,
                 float(top1),
                 float(top5),
-                count * self.batch_size,
+                len(losses) * self.batch_size,
             )
+
+    def _chunks_ahead(self, batches, epoch):
+        """Yields each chunk's first step and shares, the next made meanwhile."""
+
+        def chunk(first):
+            count = min(STEPS_PER_CALL, batches.steps_per_epoch - first)
+            return first, self._shares(
+                lambda position: batches.chunk(
+                    epoch, first, count, position, self._share
+                )
+            )
+
+        starts = range(0, batches.steps_per_epoch, STEPS_PER_CALL)
+        with ThreadPoolExecutor(1) as worker:
+            ahead = worker.submit(chunk, starts[0])
+            for start in starts[1:]:
+                ready, ahead = ahead, worker.submit(chunk, start)
+                yield ready.result()
+            yield ahead.result()
 
     def _diverged(self, epoch, step, **received):
         return fail(
@@ -153,16 +191,17 @@ class Loop:
 
     def evaluate(self, split: Split) -> Totals:
         """Returns the totals over a split; every image counts exactly once."""
-        total = Totals()
+        sums = []
         for batch in eval_chunks(split, self.batch_size):
             shares = self._shares(
                 lambda position, batch=batch: [
                     part[position : position + self._share] for part in batch
                 ]
             )
-            sums = self._evaluate_call(*shares)
-            total += Totals(*(float(value) for value in sums))
-        return total
+            sums.append(self._evaluate_call(*shares))
+        # Read when all are under way: a device need not wait for the host in between.
+        each = (Totals(*(float(value) for value in values)) for values in sums)
+        return sum(each, Totals())
 
     def _shares(self, rows_from):
         """Gives each replica of this process its rows of a batch."""
@@ -178,7 +217,7 @@ class Loop:
         return (tf.cast(images, tf.float32) / 255.0 - self._mean) / self._std
 
     def _train_steps(self, images, labels):
-        """Returns the losses of the steps, and how many images were right."""
+        """Returns the steps' losses, how many images were right, what stayed finite."""
         num_steps = tf.shape(self.strategy.experimental_local_results(labels)[0])[0]
         losses = tf.TensorArray(tf.float32, num_steps)
         top1 = top5 = 0.0
@@ -187,17 +226,27 @@ class Loop:
             loss, hits1, hits5 = (self._sum(value) for value in per_replica)
             losses = losses.write(step, loss)
             top1, top5 = top1 + hits1, top5 + hits5
-        return losses.stack(), top1, top5
+        finite = [
+            tf.reduce_all(tf.math.is_finite(variable.value))
+            for variable in self.model.trainable_variables
+        ]
+        return losses.stack(), top1, top5, tf.stack(finite)
 
     def _train_step(self, images, labels, step):
-        batch = (self.normalise(images[step]), labels[step])
-        split = (tf.split(component, self._parts) for component in batch)
-        variables = [variable.value for variable in self.model.trainable_variables]
-        *totals, gradients = _add(
-            [self._gradient_sums(*part, variables) for part in zip(*split, strict=True)]
-        )
+        *totals, gradients = self._compute_gradients(images[step], labels[step])
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return totals
+
+    def _gradients(self, images, labels):
+        """Returns what a replica's share adds to loss, hits and gradients."""
+        variables = [variable.value for variable in self.model.trainable_variables]
+        parts = self._parts_of(self.normalise(images), labels)
+        return _add([self._gradient_sums(*part, variables) for part in parts])
+
+    def _parts_of(self, *batch):
+        size = self._share // self._parts
+        for first in range(0, self._share, size):
+            yield tuple(component[first : first + size] for component in batch)
 
     def _gradient_sums(self, images, labels, variables):
         """Returns what a part of the batch adds to loss, hits and gradients."""
@@ -213,9 +262,8 @@ class Loop:
         return [self._sum(value) for value in per_replica]
 
     def _evaluate_step(self, images, labels, weights):
-        batch = (self.normalise(images), labels, weights)
-        split = (tf.split(component, self._parts) for component in batch)
-        return _add([self._evaluation_sums(*part) for part in zip(*split, strict=True)])
+        parts = self._parts_of(self.normalise(images), labels, weights)
+        return _add([self._evaluation_sums(*part) for part in parts])
 
     def _evaluation_sums(self, images, labels, weights):
         logits = self.model(images, training=False)

@@ -98,7 +98,12 @@ class _Job:
             )
             self.optimizer.build(self.model.trainable_variables)
         self.loop = Loop(
-            self.model, self.optimizer, strategy, dataset, config.batch_size
+            self.model,
+            self.optimizer,
+            strategy,
+            dataset,
+            config.batch_size,
+            config.jit_compile,
         )
 
     def do(self) -> dict[str, Any]:
@@ -177,15 +182,16 @@ class _Job:
                 rows = [*saved.state["rows"], row]
                 saved = self._save(epoch + 1, {**saved.state, "rows": rows})
                 if self.chief:
-                    metrics.write_csv(self.folder.metrics, rows)
-                    events.write_events(writer, row)
-                    events.write_model_events(
-                        writer, self.model, epoch + 1, watch.by_weight
-                    )
+                    self._record(writer, rows, watch.by_weight)
                 self.say(_line(row, self.config.epochs))
                 if epoch == self.config.ramp_epochs:
                     self._warn_at_chance(row)
         return saved
+
+    def _record(self, writer, rows, churn):
+        metrics.write_csv(self.folder.metrics, rows)
+        events.write_events(writer, rows[-1])
+        events.write_model_events(writer, self.model, rows[-1]["epoch"], churn)
 
     def _train_epoch(self, epoch, watch, bar) -> dict[str, float]:
         start, total = time.perf_counter(), Totals()
