@@ -10,28 +10,25 @@ loaded. The minutes of the thesis are its own machine's, on CIFAR-100.
 
 from __future__ import annotations
 
-import json
 import math
-import multiprocessing
-import os
-import threading
 import time
-from pathlib import Path
 
+from binaries import _program  # before TensorFlow, which it silences
+
+# isort: split
 from absl import flags
+from matplotlib.figure import Figure
 
-from binaries import _program
+from benchmarks import _measure
 from tfsupermask import data, init, models
 
 _DATASET = flags.DEFINE_enum("dataset", "digits", data.NAMES, "Images.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where they are.")
 _MODEL = flags.DEFINE_enum("model", "conv6", models.names(), "Network.")
-_QUICK = flags.DEFINE_boolean("quick", False, "Only the two smallest configurations.")
 _ONLY = flags.DEFINE_list("only", [], "Numbers of patches to run; default: all.")
 _LAYER = flags.DEFINE_string(
     "layer", None, "Name of the one convolution to initialise; default: all."
 )
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 # P, C (None: SimpleInit), minutes of Table 5.3
 CONFIGURATIONS = [
@@ -42,118 +39,101 @@ CONFIGURATIONS = [
     (500_000, 5_000, 147.1),
     (1_000_000, 10_000, 308.9),
 ]
+STAGES = ("extract", "reduce", "cluster", "select", "assign")
 
 
-def resident_bytes() -> int:
-    """Returns the memory that this process holds now (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-class PeakMemory:
-    """The most memory held in a `with` block beyond that held at its start, bytes."""
-
-    def __enter__(self):
-        self._start = self._most = resident_bytes()
-        self._done = threading.Event()
-        self._watch = threading.Thread(target=self._run)
-        self._watch.start()
-        return self
-
-    def _run(self):
-        while not self._done.wait(0.02):
-            self._most = max(self._most, resident_bytes())
-
-    def __exit__(self, *exception):
-        self._done.set()
-        self._watch.join()
-        self.bytes = self._most - self._start
-
-
-def measure(pipe, dataset_name, data_dir, model_name, layer, num_patches, num_clusters):
-    """Runs one configuration and sends its figures through `pipe`."""
+def measure(dataset_name, data_dir, model_name, layer, num_patches, num_clusters):
+    """Returns the figures of one configuration."""
     dataset = data.load(dataset_name, data_dir)
     model = models.build(model_name, dataset.image_shape, dataset.num_classes)
+
+    def preprocess(images):
+        return ((images / 255 - dataset.mean) / dataset.std).astype("float32")
+
+    only = None if layer is None else [layer]
+    patches_init = init.PatchesInit(num_patches, num_clusters, only=only, verbose=True)
     start = time.perf_counter()
-    with PeakMemory() as memory:
-        only = None if layer is None else [layer]
-        report = init.PatchesInit(
-            num_patches, num_clusters, only=only, verbose=True
-        ).apply(
-            model,
-            dataset.train.images,
-            dataset.train.labels,
-            lambda images: ((images / 255 - dataset.mean) / dataset.std).astype(
-                "float32"
-            ),
+    with _measure.PeakMemory() as memory:
+        report = patches_init.apply(
+            model, dataset.train.images, dataset.train.labels, preprocess
         )
-    seconds = time.perf_counter() - start
-    stages = {}
-    for layer in report.layers:
-        for stage, spent in layer.seconds.items():
-            stages[stage] = stages.get(stage, 0.0) + spent
-    pipe.send(
-        {
-            "num_patches": num_patches,
-            "num_clusters": num_clusters,
-            "seconds": seconds,
-            "peak_bytes": memory.bytes,
-            "stages": stages,
-            "entropies": [layer.mean_entropy for layer in report.layers],
-            "max_entropy": math.log2(dataset.num_classes),
-        }
-    )
+    return {
+        "num_patches": num_patches,
+        "num_clusters": num_clusters,
+        "seconds": time.perf_counter() - start,
+        "peak_bytes": memory.bytes,
+        "layers": {layer.layer: layer.seconds for layer in report.layers},
+        "entropies": [layer.mean_entropy for layer in report.layers],
+        "max_entropy": math.log2(dataset.num_classes),
+    }
+
+
+def stage_seconds(result):
+    """Returns the seconds of each stage, over all layers."""
+    layers = result["layers"].values()
+    return {stage: sum(seconds[stage] for seconds in layers) for stage in STAGES}
+
+
+def row(result):
+    """Returns the table's row for one configuration."""
+    return [
+        f"{result['num_patches']:,}",
+        str(result["num_clusters"] or "Simple"),
+        f"{result['seconds'] / 60:.2f}",
+        f"{result['thesis_minutes']:.1f}",
+        *(f"{stage_seconds(result)[stage]:.1f}" for stage in STAGES[:3]),
+        f"{result['peak_bytes'] / 2**30:.2f}",
+        "  ".join(f"{value:.2f}" for value in result["entropies"]),
+    ]
+
+
+def draw(results):
+    """Returns the figure of growth: time and memory against P, C growing with it."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    sizes = [result["num_patches"] for result in results]
+    ticks = [f"{r['num_patches']:,}\nC {r['num_clusters'] or '–'}" for r in results]
+    left.plot(sizes, [60 * r["thesis_minutes"] for r in results], "k:", label="thesis")
+    left.plot(sizes, [r["seconds"] for r in results], "o-", label="all")
+    for stage in STAGES[:3]:
+        seconds = [stage_seconds(result)[stage] for result in results]
+        left.plot(sizes, seconds, ".-", lw=1, label=stage)
+    left.set(ylabel="seconds")
+    left.legend()
+    right.plot(sizes, [r["peak_bytes"] / 2**30 for r in results], "o-")
+    right.set(ylabel="peak memory / GiB")
+    for axes in (left, right):
+        axes.set(xscale="log", yscale="log", xlabel="patches P a layer, and clusters C")
+        axes.set_xticks(sizes, ticks, fontsize=7)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    return figure
 
 
 def main(argv):
-    """Measures every configuration and prints a table row for each."""
+    """Measures every configuration; prints a table, writes JSON and a picture."""
     _program.refuse_arguments(argv)
-    configurations = CONFIGURATIONS[: 2 if _QUICK.value else None]
+    print(_measure.describe())
+    print(f"{_MODEL.value} on {_DATASET.value}")
+    configurations = CONFIGURATIONS[: 2 if _measure.QUICK.value else None]
     if _ONLY.value:
         wanted = {int(number) for number in _ONLY.value}
         configurations = [c for c in CONFIGURATIONS if c[0] in wanted]
-    print(f"{_MODEL.value} on {_DATASET.value}, {os.cpu_count()} cores")
-    print(
-        "|         P |      C | minutes | thesis | peak GiB | mean entropy by layer |"
-    )
-    print(
-        "| --------: | -----: | ------: | -----: | -------: | --------------------- |"
-    )
     results = []
-    context = multiprocessing.get_context("spawn")
     for num_patches, num_clusters, minutes in configurations:
-        mine, theirs = context.Pipe(duplex=False)
-        process = context.Process(
-            target=measure,
-            args=(
-                theirs,
-                _DATASET.value,
-                _DATA_DIR.value,
-                _MODEL.value,
-                _LAYER.value,
-                num_patches,
-                num_clusters,
-            ),
-        )
-        process.start()
-        theirs.close()
+        where = _DATASET.value, _DATA_DIR.value, _MODEL.value, _LAYER.value
         try:
-            row = mine.recv()
-        except EOFError:
-            print(f"| {num_patches:9,} | failed, see above |")
+            result = _measure.in_process(measure, *where, num_patches, num_clusters)
+        except RuntimeError as error:
+            print(error, flush=True)
             continue
-        finally:
-            process.join()
-        results.append({**row, "thesis_minutes": minutes})
-        entropies = "  ".join(f"{value:.2f}" for value in row["entropies"])
-        print(
-            f"| {num_patches:9,} | {num_clusters or 'Simple':>6} | "
-            f"{row['seconds'] / 60:7.2f} | {minutes:6.1f} | "
-            f"{row['peak_bytes'] / 2**30:8.2f} | {entropies} |",
-            flush=True,
-        )
-        if _OUTPUT.value:
-            Path(_OUTPUT.value).write_text(json.dumps(results, indent=2) + "\n")
+        results.append({**result, "thesis_minutes": minutes})
+        # What is done is not lost if the next takes too long.
+        _measure.save({"configurations": results}, draw(results))
+    heads = ["P", "C", "minutes", "thesis", *(f"{s} / s" for s in STAGES[:3])]
+    _measure.print_table(
+        [*heads, "peak GiB", "mean entropy by layer"], [row(r) for r in results]
+    )
 
 
 if __name__ == "__main__":

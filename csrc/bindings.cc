@@ -52,28 +52,46 @@ IndexArray<int64_t> Offsets(const char* name, const py::handle& value) {
   return offsets;
 }
 
-py::array_t<int32_t> FilterBoxesPy(const py::object& boxes,
-                                   const py::object& image_height,
-                                   const py::object& image_width,
-                                   const py::object& max_area_fraction,
-                                   const py::object& min_height,
-                                   const py::object& min_width) {
+// Each image's part of `boxes`, whose arrays it points to.
+ImageBoxes BoxesOfImages(const IndexArray<int32_t>& boxes,
+                         const IndexArray<int64_t>& offsets) {
+  const int64_t num_images = offsets.size() - 1;
+  if (offsets.at(num_images) != boxes.shape(0)) {
+    throw Fail("`box_offsets` must end with the number of boxes, " +
+                   std::to_string(boxes.shape(0)) + ".",
+               "box_offsets[" + std::to_string(num_images) +
+                   "]=" + std::to_string(offsets.at(num_images)));
+  }
+  return {BoxData(boxes), offsets.data(), num_images};
+}
+
+std::pair<py::array_t<int32_t>, py::array_t<int64_t>> FilterBoxesPy(
+    const py::object& boxes, const py::object& box_offsets,
+    const py::object& image_height, const py::object& image_width,
+    const py::object& max_area_fraction, const py::object& min_height,
+    const py::object& min_width, const py::object& num_threads) {
   const IndexArray<int32_t> rows = Boxes(boxes);
+  const IndexArray<int64_t> row_offsets = Offsets("box_offsets", box_offsets);
+  const ImageBoxes image_boxes = BoxesOfImages(rows, row_offsets);
   const Size image{Pixels("image_height", image_height),
                    Pixels("image_width", image_width)};
   const double fraction = Fraction("max_area_fraction", max_area_fraction);
   const Size smallest{Pixels("min_height", min_height), Pixels("min_width", min_width)};
+  const int threads = NumThreads(num_threads);
 
-  std::vector<Box> kept;
+  BoxList kept;
   {
     const py::gil_scoped_release unlocked;
-    kept = FilterBoxes(BoxData(rows), rows.shape(0), image, fraction, smallest);
+    kept = FilterBoxes(image_boxes, {image, fraction, smallest}, threads);
   }
-  py::array_t<int32_t> result({static_cast<py::ssize_t>(kept.size()), py::ssize_t{4}});
-  if (!kept.empty()) {
-    std::memcpy(result.mutable_data(), kept.data(), kept.size() * sizeof(Box));
+  py::array_t<int32_t> result(
+      {static_cast<py::ssize_t>(kept.boxes.size()), py::ssize_t{4}});
+  if (!kept.boxes.empty()) {
+    std::memcpy(result.mutable_data(), kept.boxes.data(),
+                kept.boxes.size() * sizeof(Box));
   }
-  return result;
+  return {result, py::array_t<int64_t>(static_cast<py::ssize_t>(kept.offsets.size()),
+                                       kept.offsets.data())};
 }
 
 std::pair<py::array_t<int32_t>, py::array_t<int64_t>> CandidatePositionsPy(
@@ -83,13 +101,7 @@ std::pair<py::array_t<int32_t>, py::array_t<int64_t>> CandidatePositionsPy(
     const py::object& num_threads) {
   const IndexArray<int32_t> rows = Boxes(boxes);
   const IndexArray<int64_t> row_offsets = Offsets("box_offsets", box_offsets);
-  const int64_t num_images = row_offsets.size() - 1;
-  if (row_offsets.at(num_images) != rows.shape(0)) {
-    throw Fail("`box_offsets` must end with the number of boxes, " +
-                   std::to_string(rows.shape(0)) + ".",
-               "box_offsets[" + std::to_string(num_images) +
-                   "]=" + std::to_string(row_offsets.at(num_images)));
-  }
+  const ImageBoxes image_boxes = BoxesOfImages(rows, row_offsets);
   const Size image{Pixels("image_height", image_height),
                    Pixels("image_width", image_width)};
   const Size patch{
@@ -97,7 +109,6 @@ std::pair<py::array_t<int32_t>, py::array_t<int64_t>> CandidatePositionsPy(
       static_cast<int32_t>(Integer("patch_width", patch_width, 1, image.width))};
   const int threads = NumThreads(num_threads);
 
-  const ImageBoxes image_boxes{BoxData(rows), row_offsets.data(), num_images};
   std::vector<int64_t> offsets;
   {
     const py::gil_scoped_release unlocked;
@@ -206,10 +217,6 @@ py::array GatherPatchesPy(const py::object& maps, const py::object& image_index,
                "shape=" + Repr(py::make_tuple(num_patches, request.patch_height,
                                               request.patch_width, in.shape(3))));
   }
-  {
-    const py::gil_scoped_release unlocked;
-    CheckPatches(request);
-  }
   py::array out(in.dtype(), shape);
   auto* const data = static_cast<std::byte*>(out.mutable_data());
   {
@@ -291,16 +298,22 @@ constexpr char kFilterBoxesDoc[] =
     R"(Clips boxes to the image and drops those of no use.
 
 Dropped are boxes without area, those covering more than `max_area_fraction` of the
-image, those lower than `min_height` or narrower than `min_width`, and repetitions.
+image, those lower than `min_height` or narrower than `min_width`, and repetitions within an
+image.
+
+Image i has the boxes from `box_offsets[i]` to `box_offsets[i + 1]`.
 
 Args:
-    boxes: int32, (n, 4).
+    boxes: int32, (total, 4).
+    box_offsets: int64, (n + 1,), from 0 to total.
     image_height, image_width: In pixels, at least 1.
     max_area_fraction: In (0, 1]. A box of exactly this fraction stays.
     min_height, min_width: In pixels, at least 1.
+    num_threads: 0 for one per core.
 
 Returns:
-    int32, (m, 4), in the order given.
+    boxes: int32, (m, 4), in the order given.
+    box_offsets: int64, (n + 1,), each image's part of them.
 )";
 
 constexpr char kCandidatePositionsDoc[] =
@@ -395,8 +408,9 @@ PYBIND11_MODULE(_core, module) {
   module.def("hardware_threads", &HardwareThreads,
              "The number of threads the machine runs at once.");
   module.def("filter_boxes", &FilterBoxesPy, kFilterBoxesDoc, "boxes"_a,
-             "image_height"_a, "image_width"_a, py::kw_only(),
-             "max_area_fraction"_a = 0.5, "min_height"_a = 1, "min_width"_a = 1);
+             "box_offsets"_a, "image_height"_a, "image_width"_a, py::kw_only(),
+             "max_area_fraction"_a = 0.5, "min_height"_a = 1, "min_width"_a = 1,
+             "num_threads"_a = 0);
   module.def("candidate_positions", &CandidatePositionsPy, kCandidatePositionsDoc,
              "boxes"_a, "box_offsets"_a, "image_height"_a, "image_width"_a,
              "patch_height"_a, "patch_width"_a, py::kw_only(), "num_threads"_a = 0);

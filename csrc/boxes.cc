@@ -77,35 +77,64 @@ class PositionGrid {
   std::vector<int64_t> sums_;   // of the rows so far, per column
 };
 
-}  // namespace
-
-std::vector<Box> FilterBoxes(const Box* boxes, int64_t num_boxes, Size image,
-                             double max_area_fraction, Size smallest) {
+// Writes one image's boxes of use to `kept` and returns how many they are.
+int64_t FilterImage(const Box* begin, const Box* end, const BoxFilter& filter,
+                    Box* kept) {
+  const Size image = filter.image;
   const double image_area = static_cast<double>(int64_t{image.height} * image.width);
   std::set<std::array<int32_t, 4>> seen;
-  std::vector<Box> kept;
-  for (int64_t i = 0; i < num_boxes; ++i) {
-    const Box& box = boxes[i];
-    const int64_t top = std::max<int64_t>(box.top, 0);
-    const int64_t left = std::max<int64_t>(box.left, 0);
+  int64_t count = 0;
+  for (const Box* box = begin; box != end; ++box) {
+    const int64_t top = std::max<int64_t>(box->top, 0);
+    const int64_t left = std::max<int64_t>(box->left, 0);
     const int64_t bottom =
-        std::min<int64_t>(int64_t{box.top} + box.height, image.height);
-    const int64_t right = std::min<int64_t>(int64_t{box.left} + box.width, image.width);
+        std::min<int64_t>(int64_t{box->top} + box->height, image.height);
+    const int64_t right =
+        std::min<int64_t>(int64_t{box->left} + box->width, image.width);
     const int64_t height = bottom - top;
     const int64_t width = right - left;
-    if (height < std::max(smallest.height, 1) || width < std::max(smallest.width, 1)) {
+    if (height < std::max(filter.smallest.height, 1) ||
+        width < std::max(filter.smallest.width, 1)) {
       continue;
     }
     // The quotient is rounded as a decimal literal is: 29 of 100 pixels are exactly
     // 0.29, whereas 0.29 × 100 is less than 29.
-    if (static_cast<double>(height * width) / image_area > max_area_fraction) continue;
+    if (static_cast<double>(height * width) / image_area > filter.max_area_fraction) {
+      continue;
+    }
     const Box clipped{static_cast<int32_t>(top), static_cast<int32_t>(left),
                       static_cast<int32_t>(height), static_cast<int32_t>(width)};
     if (seen.insert({clipped.top, clipped.left, clipped.height, clipped.width})
             .second) {
-      kept.push_back(clipped);
+      kept[count++] = clipped;
     }
   }
+  return count;
+}
+
+}  // namespace
+
+BoxList FilterBoxes(const ImageBoxes& boxes, const BoxFilter& filter, int num_threads) {
+  BoxList kept;
+  kept.boxes.resize(static_cast<size_t>(boxes.offsets[boxes.num_images]));
+  kept.offsets.assign(static_cast<size_t>(boxes.num_images) + 1, 0);
+  ParallelFor(
+      boxes.num_images, kImagesPerBlock, num_threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          kept.offsets[static_cast<size_t>(i) + 1] = FilterImage(
+              boxes.boxes + boxes.offsets[i], boxes.boxes + boxes.offsets[i + 1],
+              filter, kept.boxes.data() + boxes.offsets[i]);
+        }
+      });
+  // Each image's boxes lie where those it had began; close the gaps.
+  for (int64_t i = 0; i < boxes.num_images; ++i) {
+    const auto first = kept.boxes.begin() + boxes.offsets[i];
+    const size_t image = static_cast<size_t>(i);
+    std::copy(first, first + kept.offsets[image + 1],
+              kept.boxes.begin() + kept.offsets[image]);
+    kept.offsets[image + 1] += kept.offsets[image];
+  }
+  kept.boxes.resize(static_cast<size_t>(kept.offsets.back()));
   return kept;
 }
 

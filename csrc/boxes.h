@@ -30,12 +30,6 @@ struct Position {
 static_assert(sizeof(Box) == 4 * sizeof(int32_t));
 static_assert(sizeof(Position) == 2 * sizeof(int32_t));
 
-// Clips the `num_boxes` boxes to the image and returns, in their order, those that are
-// not empty, cover at most `max_area_fraction` of the image, are at least `smallest` on
-// each side, and repeat no box before them.
-std::vector<Box> FilterBoxes(const Box* boxes, int64_t num_boxes, Size image,
-                             double max_area_fraction, Size smallest);
-
 // Boxes of many images; image i has those from offsets[i] to offsets[i + 1]. Points to
 // the caller's arrays.
 struct ImageBoxes {
@@ -43,6 +37,24 @@ struct ImageBoxes {
   const int64_t* offsets;  // num_images + 1 of them
   int64_t num_images;
 };
+
+// Which boxes are of use: those that, clipped to the image, are not empty, cover at
+// most `max_area_fraction` of it, are at least `smallest` on each side, and repeat no
+// box of the same image before them.
+struct BoxFilter {
+  Size image;
+  double max_area_fraction;
+  Size smallest;
+};
+
+// Boxes of many images, one image after another, that own their memory.
+struct BoxList {
+  std::vector<Box> boxes;
+  std::vector<int64_t> offsets;  // num_images + 1 of them
+};
+
+// Returns the boxes of use, clipped, in their order.
+BoxList FilterBoxes(const ImageBoxes& boxes, const BoxFilter& filter, int num_threads);
 
 // Throws std::invalid_argument unless every box has an area and lies inside the image.
 void CheckInside(const ImageBoxes& boxes, Size image);

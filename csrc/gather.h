@@ -25,15 +25,14 @@ struct GatherRequest {
   int64_t column_dilation;
 };
 
-// Throws std::invalid_argument unless every patch names a map and has its top left in
-// [-(extent - 1), size - 1] on both axes, where extent = (patch size - 1) * dilation
-// + 1.
-void CheckPatches(const GatherRequest& request);
-
 // Writes patch p's pixel (i, j) from map image_index[p] at (rows[p] + i * row_dilation,
 // columns[p] + j * column_dilation), or zeros where that is outside the map. `patches`
 // has room for num_patches * patch_height * patch_width * pixel_bytes and may be
 // uninitialised.
+//
+// Throws std::invalid_argument unless every patch names a map and has its top left in
+// [-(extent - 1), size - 1] on both axes, where extent = (patch size - 1) * dilation
+// + 1; `patches` is of no use then.
 void GatherPatches(const GatherRequest& request, int num_threads, std::byte* patches);
 
 }  // namespace tfsupermask

@@ -17,13 +17,15 @@ def candidate_positions(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
 def filter_boxes(
     boxes: npt.NDArray[np.int32],
+    box_offsets: npt.NDArray[np.int64],
     image_height: int,
     image_width: int,
     *,
     max_area_fraction: float = 0.5,
     min_height: int = 1,
     min_width: int = 1,
-) -> npt.NDArray[np.int32]: ...
+    num_threads: int = 0,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
 def gather_patches(
     maps: npt.NDArray[_Value],
     image_index: npt.NDArray[np.int64],

@@ -5,11 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfsupermask._core import filter_boxes
+from tfsupermask import _core
 
 
 def as_boxes(rows):
     return np.array(rows, np.int32).reshape(-1, 4)
+
+
+def filter_boxes(boxes, *size, **options):
+    """The boxes of a single image."""
+    kept, offsets = _core.filter_boxes(
+        boxes, np.array([0, len(boxes)]), *size, **options
+    )
+    assert offsets.tolist() == [0, len(kept)]
+    return kept
 
 
 def oracle(boxes, height, width, max_area_fraction, min_height, min_width):
@@ -160,3 +169,37 @@ def test_takes_any_kind_of_number(fraction):
     box = as_boxes([(0, 0, 5, 10)])
     result = filter_boxes(box, np.int64(10), np.uint8(10), max_area_fraction=fraction)
     np.testing.assert_array_equal(result, box)
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("num_images", [0, 1, 100])
+def test_many_images_are_filtered_one_by_one(num_images, num_threads):
+    rng = np.random.default_rng(0)
+    images = [
+        rng.integers(-2, 9, (count, 4)).astype(np.int32)
+        for count in rng.integers(0, 30, num_images)
+    ]
+    boxes, offsets = _core.filter_boxes(
+        np.concatenate([as_boxes([]), *images]),
+        np.cumsum([0, *map(len, images)]),
+        *(8, 9),
+        min_height=2,
+        num_threads=num_threads,
+    )
+    assert len(offsets) == num_images + 1
+    for i, image in enumerate(images):
+        expected = oracle(image, 8, 9, 0.5, 2, 1)
+        np.testing.assert_array_equal(boxes[offsets[i] : offsets[i + 1]], expected)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ([0, 2], "`box_offsets` must end with the number of boxes, 1."),
+        ([0, 1, 0], "`box_offsets` must not decrease."),
+        ([1, 1], "`box_offsets` must begin with 0."),
+    ],
+)
+def test_refuses_offsets_that_do_not_fit(offsets, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        _core.filter_boxes(as_boxes([(0, 0, 1, 1)]), np.array(offsets), 10, 10)

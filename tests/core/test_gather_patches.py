@@ -1,4 +1,5 @@
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -69,6 +70,48 @@ def test_agrees_with_the_oracle_at_any_size(data):
         maps, *places, *size, row_dilation=dilation[0], column_dilation=dilation[1]
     )
     np.testing.assert_array_equal(patches, oracle(maps, *places, size, dilation))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_rows_of_three_colour_pixels_inside_and_outside_the_map(dtype, dilation):
+    """The sizes that have code of their own, at every position there is."""
+    maps = make_maps((2, 6, 7, 3), dtype)
+    reach = 2 * dilation
+    rows, columns = np.mgrid[-reach:6, -reach:7].reshape(2, -1).astype(np.int32)
+    places = np.arange(len(rows)) % 2, rows, columns
+    patches = gather_patches(
+        maps, *places, 3, 3, row_dilation=dilation, column_dilation=dilation
+    )
+    expected = oracle(maps, *places, (3, 3), (dilation, dilation))
+    np.testing.assert_array_equal(patches, expected)
+
+
+@pytest.mark.parametrize("channels", [3, 64])
+def test_allocates_its_result_and_nothing_else(channels):
+    maps = make_maps((10, 16, 16, channels), np.float32)
+    places = random_places(maps, 3000, (3, 3))
+    gather_patches(maps, *places, 3, 3)
+    tracemalloc.start()
+    try:
+        patches = gather_patches(maps, *places, 3, 3)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert patches.nbytes == 3000 * 9 * channels * 4
+    assert patches.nbytes <= held <= peak < patches.nbytes + 4096
+
+
+def test_names_the_first_patch_out_of_range_whatever_the_threads():
+    maps = np.zeros((2, 5, 5, 3), np.float32)
+    rows = np.zeros(50_000, np.int32)
+    rows[[20_001, 20_002, 49_999]] = 9
+    nought = np.zeros(50_000, np.int64), np.zeros(50_000, np.int32)
+    for num_threads in (1, 4):
+        with pytest.raises(ValueError, match=re.escape("rows[20001]=9")):
+            gather_patches(
+                maps, nought[0], rows, nought[1], 3, 3, num_threads=num_threads
+            )
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 3, 8])

@@ -92,7 +92,7 @@ def test_each_convolution_sees_what_it_really_receives(digits, monkeypatch):
         patches_package,
         "survey",
         lambda blocks, survey=patches_package.survey: (
-            maps.update({len(seen): seen[-1](images)}),
+            maps.update({len(seen): seen[-1](np.arange(len(images)))}),
             survey(blocks),
         )[1],
     )

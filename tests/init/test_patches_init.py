@@ -9,16 +9,15 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from sklearn.cluster import MiniBatchKMeans
-from threadpoolctl import threadpool_limits
 
 from tfsupermask import _core, data
 from tfsupermask import patches as patches_package
 from tfsupermask._validation import InputError
 from tfsupermask.init import PatchesInit, SimpleInit
+from tfsupermask.init import activations as activations_module
 from tfsupermask.layers import SupermaskConv2D, SupermaskDense, supermask_layers
 from tfsupermask.ops import derive_seed
-from tfsupermask.patches import Clusters, class_balanced_order
+from tfsupermask.patches import Clusters, class_balanced_order, cluster
 from tfsupermask.patches import sampling as sampling_module
 from tfsupermask.patches import stream as stream_module
 
@@ -106,8 +105,8 @@ def assert_same_kernels(first, second, **tolerance):
 class Oracle:
     """Algorithm 1 in loops, after the thesis alone.
 
-    It shares with the package the draws of images and positions, the PCA, which is
-    compared with scikit-learn's elsewhere, and scikit-learn's k-means.
+    It shares with the package the draws of images and positions, and the PCA and the
+    k-means, which are compared with scikit-learn's elsewhere.
     """
 
     def __init__(self, P, C, D, seed, masked=False):
@@ -214,20 +213,14 @@ class Oracle:
 
     def select(self, number, layer, step):
         flat = np.array([value.ravel() for value in step["values"]])
-        kmeans = MiniBatchKMeans(
-            self.C or layer.filters,
-            batch_size=256,
-            max_iter=10,
-            n_init=1,
-            random_state=derive_seed(self.seed, "kmeans", number),
-        )
         points = self.reduce(flat)
-        with threadpool_limits(1):
-            assignment = kmeans.fit_predict(points)
+        seed = derive_seed(self.seed, "kmeans", number)
+        clusters = cluster(points, self.C or layer.filters, seed)
+        assignment = clusters.assignment
         usable = [value.std() > 1e-5 * np.abs(flat).max() for value in flat]
         last = len(step["values"])
         candidates, sizes = [], []
-        for c, centroid in enumerate(kmeans.cluster_centers_):
+        for c, centroid in enumerate(clusters.centroids):
             members = [i for i in range(last) if assignment[i] == c]
             sizes.append(len(members))
             varying = [i for i in members if usable[i]]
@@ -346,12 +339,12 @@ def test_chunks_do_not_change_the_kernels(monkeypatch, digits, net, chunk):
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_streamed_equals_in_memory(monkeypatch, digits, net):
+@pytest.mark.parametrize("kept", [0, 2**18])
+def test_what_is_kept_does_not_change_the_kernels(monkeypatch, digits, net, kept):
     models = [net(), net()]
-    monkeypatch.setattr(stream_module, "_PATCHES_PER_BLOCK", 300)
-    for model, kept in zip(models, (2**30, 0), strict=True):
-        monkeypatch.setattr(stream_module, "_BYTES_KEPT", kept)
-        PatchesInit(1000, 20).apply(model, *digits, preprocess)
+    PatchesInit(1000, 20).apply(models[0], *digits, preprocess)
+    monkeypatch.setattr(activations_module, "_BYTES_KEPT", kept)
+    PatchesInit(1000, 20).apply(models[1], *digits, preprocess)
     assert_same_kernels(*models)
 
 

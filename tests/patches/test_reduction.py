@@ -4,6 +4,7 @@ import scipy.linalg
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from tfsupermask._validation import InputError
 from tfsupermask.patches import principal_components, project, reduction, survey
 
 
@@ -63,7 +64,7 @@ def test_runs_in_one_thread(monkeypatch):
 
         return call
 
-    for module, name in ((scipy.linalg, "eigh"), (scipy.linalg.blas, "ssyrk")):
+    for module, name in ((scipy.linalg, "eigh"), (reduction, "_centre")):
         monkeypatch.setattr(module, name, watched(getattr(module, name)))
     with threadpool_limits(2):
         reduce_dimensionality(random_patches(50, 3, 3))
@@ -97,3 +98,75 @@ def test_result_does_not_depend_on_the_number_of_threads(monkeypatch, threads):
     expected = reduce_dimensionality(values, block=100)
     monkeypatch.setattr(reduction._core, "hardware_threads", lambda: threads)
     np.testing.assert_array_equal(reduce_dimensionality(values, block=100), expected)
+
+
+def falling(size, power, seed=0):
+    """A covariance whose eigenvalues fall off as a power, and its eigenvectors."""
+    vectors, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))
+    values = np.arange(1, size + 1.0) ** -power
+    return (vectors * values) @ vectors.T, vectors
+
+
+def summary_of(covariance):
+    size = len(covariance)
+    return reduction.Survey(np.zeros(size), covariance, np.ones(9999, np.float32), 1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_components_of_long_patches_are_exact(monkeypatch, scale):
+    covariance, vectors = falling(300, power=1.5)
+    monkeypatch.setattr(scipy.linalg, "eigh", None)
+    found = principal_components(summary_of(covariance * scale), 3)
+    np.testing.assert_allclose(
+        np.abs(found @ vectors[:, :3]), np.eye(3), rtol=0, atol=1e-7
+    )
+    np.testing.assert_allclose(found @ found.T, np.eye(3), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("power", [0, 0.01, 0.3])
+def test_slow_spectra_are_solved_in_full(power):
+    covariance, _ = falling(300, power)
+    explained = np.sort(np.arange(1, 301.0) ** -power)[::-1][:3]
+    found = principal_components(summary_of(covariance), 3)
+    np.testing.assert_allclose(
+        found @ covariance, explained[:, None] * found, rtol=0, atol=1e-8
+    )
+
+
+def test_few_patches_of_many_values_keep_all_their_variance():
+    values = random_patches(8, 3, 3, 100)
+    summary = survey([values])
+    found = principal_components(summary)
+    assert found.shape == (8, 900)
+    kept = np.trace(found @ summary.covariance @ found.T)
+    np.testing.assert_allclose(kept, np.trace(summary.covariance), rtol=1e-5)
+
+
+def test_refuses_a_covariance_that_is_not_finite():
+    covariance = np.full((30, 30), np.nan)
+    with pytest.raises(InputError, match=r"must be finite.*trace=nan"):
+        principal_components(summary_of(covariance))
+
+
+def test_parts_of_a_block_do_not_change_its_survey(monkeypatch):
+    values = random_patches(500, 3, 3, 8)
+    expected = survey([values])
+    monkeypatch.setattr(reduction, "_BYTES_IN_CACHE", 700)
+    found = survey([values])
+    for name in ("mean", "covariance", "deviation", "peak"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_peak_is_nan_where_a_value_is():
+    values = random_patches(500, 3, 3, 8)
+    values[3, 0, 0, 0] = np.nan
+    assert np.isnan(survey([values[:100], values[100:]]).peak)
+
+
+def test_the_covariance_of_short_patches_is_exact():
+    values = random_patches(4000, 3, 3, 3) * np.float32(1e-3)
+    values += np.random.default_rng(1).normal(size=(4000, 1, 1, 1)).astype(np.float32)
+    flat = values.reshape(4000, -1).astype(np.float64)
+    expected = np.cov(flat, rowvar=False, bias=True)
+    found = survey([values[:1500], values[1500:]]).covariance
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-8)

@@ -160,13 +160,13 @@ def as_float(images):
     return images.astype(np.float32)
 
 
-def sample(images, num_patches, window, **changes):
+def sample(images, num_patches, window, maps_of=as_float, **changes):
     arguments = {
         "labels": np.arange(len(images)) % 3,
         "order": np.random.default_rng(1).permutation(len(images)),
         "seed": 5,
         "from_boxes": False,
-        "activations": as_float,
+        "activations": lambda indices: maps_of(images[indices]),
         **changes,
     }
     return sample_patches(images, window=window, num_patches=num_patches, **arguments)
@@ -285,12 +285,12 @@ def test_boxes_restrict_the_positions():
     ids=["smaller map", "padded map", "filter larger than image"],
 )
 def test_without_boxes_that_fit_the_whole_map_counts(window, resize):
-    def activations(images):
+    def maps_of(images):
         return np.ascontiguousarray(resize(as_float(images)))
 
     images = noise_images(20)
     boxed, whole = (
-        sample(images, 200, window, from_boxes=from_boxes, activations=activations)
+        sample(images, 200, window, from_boxes=from_boxes, maps_of=maps_of)
         for from_boxes in (True, False)
     )
     assert_same_patches(boxed, whole)

@@ -4,55 +4,71 @@ import pytest
 from tfsupermask.patches import Patches, Window
 from tfsupermask.patches import stream as stream_module
 
-IMAGES = np.random.default_rng(0).integers(0, 256, (40, 9, 8, 3), np.uint8)
+MAPS = np.random.default_rng(0).random((40, 9, 8, 3), np.float32)
 
 
 class Activations:
-    """Casts to float32, counting the images that it is given."""
+    """Maps of the images asked for, and which they were."""
 
     def __init__(self):
-        self.count = 0
+        self.asked = []
 
-    def __call__(self, images):
-        self.count += len(images)
-        return images.astype(np.float32)
+    def __call__(self, indices):
+        self.asked.append(indices.tolist())
+        return MAPS[indices]
 
 
-def make(count=500, window=None):
+def make(image=None):
     rng = np.random.default_rng(1)
+    image = np.sort(rng.integers(0, 40, 500)) if image is None else image
     activations = Activations()
     patches = Patches(
-        IMAGES,
         np.arange(40) % 4,
-        np.sort(rng.integers(0, 40, count)),
-        rng.integers(-1, 8, count),
-        rng.integers(-1, 7, count),
-        window or Window((3, 2), dilation=(1, 2)),
+        image,
+        rng.integers(-1, 8, len(image)),
+        rng.integers(-1, 7, len(image)),
+        Window((3, 2), dilation=(1, 2)),
         activations,
     )
     return patches, activations
 
 
 def naive(patches, index):
-    padded = np.pad(IMAGES[patches.image[index]], ((1, 3), (1, 3), (0, 0)))
+    padded = np.pad(MAPS[patches.image[index]], ((1, 3), (1, 3), (0, 0)))
     row, column = patches.row[index] + 1, patches.column[index] + 1
     return padded[row : row + 3, column : column + 3 : 2]
 
 
-@pytest.mark.parametrize("kept", [0, 2**30])
-@pytest.mark.parametrize(("block", "batch"), [(4096, 250), (64, 7), (1, 1), (500, 3)])
-def test_blocks_hold_every_patch_in_order(monkeypatch, block, batch, kept):
-    monkeypatch.setattr(stream_module, "_PATCHES_PER_BLOCK", block)
+IMAGES = {
+    "sorted": None,
+    "one": np.full(30, 7),
+    "a patch each": np.random.default_rng(0).permutation(40),
+    "in no order": np.repeat(np.random.default_rng(0).permutation(40), 3)[1:],
+}
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 64])
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+def test_blocks_hold_every_patch_in_order(monkeypatch, image, batch):
     monkeypatch.setattr(stream_module, "_IMAGES_PER_BATCH", batch)
-    monkeypatch.setattr(stream_module, "_BYTES_KEPT", kept)
-    patches, _ = make()
+    patches, _ = make(image)
+    expected = np.stack([naive(patches, i) for i in range(len(patches))])
     for _ in range(2):
-        blocks = list(patches.blocks())
-        assert {len(b) for b in blocks[:-1]} <= {block}
-        values = np.concatenate(blocks)
+        values = np.concatenate(list(patches.blocks()))
         assert values.dtype == np.float32
-        expected = np.stack([naive(patches, i) for i in range(len(patches))])
         np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+def test_blocks_ask_for_each_image_once_in_batches_of_one_size(monkeypatch, image):
+    monkeypatch.setattr(stream_module, "_IMAGES_PER_BATCH", 7)
+    patches, activations = make(image)
+    sizes = [len(block) for block in patches.blocks()]
+    asked = activations.asked
+    in_order = list(dict.fromkeys(patches.image.tolist()))
+    assert [image for batch in asked for image in batch] == in_order
+    assert {len(batch) for batch in asked[:-1]} <= {7}
+    assert sizes == [np.isin(patches.image, batch).sum() for batch in asked]
 
 
 def test_take_gives_the_chosen_ones_in_the_order_asked_for():
@@ -60,7 +76,7 @@ def test_take_gives_the_chosen_ones_in_the_order_asked_for():
     indices = np.array([499, 3, 77, 3, 0])
     expected = np.stack([naive(patches, i) for i in indices])
     np.testing.assert_array_equal(patches.take(indices), expected)
-    assert activations.count == len(np.unique(patches.image[indices]))
+    assert activations.asked == [np.unique(patches.image[indices]).tolist()]
 
 
 def test_labels_are_the_images():
@@ -68,28 +84,8 @@ def test_labels_are_the_images():
     np.testing.assert_array_equal(patches.labels, patches.image % 4)
 
 
-@pytest.mark.parametrize(("kept", "passes"), [(2**30, 1), (0, 2)])
-def test_values_are_computed_again_only_where_they_do_not_fit(
-    monkeypatch, kept, passes
-):
-    monkeypatch.setattr(stream_module, "_BYTES_KEPT", kept)
+def test_no_more_than_one_batch_is_asked_for_ahead(monkeypatch):
+    monkeypatch.setattr(stream_module, "_IMAGES_PER_BATCH", 7)
     patches, activations = make()
-    for _ in range(2):
-        list(patches.blocks())
-    assert activations.count == passes * len(np.unique(patches.image))
-
-
-def test_never_holds_more_than_a_block_where_they_do_not_fit(monkeypatch):
-    monkeypatch.setattr(stream_module, "_BYTES_KEPT", 0)
-    monkeypatch.setattr(stream_module, "_PATCHES_PER_BLOCK", 50)
-    patches, activations = make()
-    seen = 0
-    for block in patches.blocks():
-        seen += len(block)
-        assert (
-            activations.count
-            <= np.searchsorted(np.unique(patches.image), patches.image[seen - 1])
-            + 1
-            + seen // 50
-        )
-    assert seen == len(patches)
+    for number, _ in enumerate(patches.blocks(), start=1):
+        assert len(activations.asked) == number

@@ -11,23 +11,107 @@ import tensorflow as tf
 
 from tfsupermask.layers import dense_forward
 
+_BYTES_KEPT = 5 * 2**27  # of a layer's maps; those of two layers are kept at a time
+
 
 def forward_mode(model: keras.Model, forward: str) -> contextlib.AbstractContextManager:
     """Returns the context of a `"dense"` or a `"masked"` forward pass."""
     return dense_forward(model) if forward == "dense" else contextlib.nullcontext()
 
 
-def layer_input(
-    model: keras.Model, layer: keras.Layer, preprocess: Callable
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function from a batch of images to the maps that `layer` receives."""
-    until_layer = keras.Model(model.inputs, layer.input)
+class Activations:
+    """The maps that layers receive; the layers are taken in forward order.
 
-    def activations(images):
-        maps = until_layer(tf.convert_to_tensor(preprocess(images)), training=False)
-        return tf.cast(maps, tf.float32).numpy()
+    Maps are kept, as far as 640 MiB a layer hold them, and those of the next layer
+    computed from them. The whole way from the images is gone only for what was not
+    kept, or where the network has branches in between.
 
-    return activations
+    Args:
+        model: Functional or Sequential Keras model of one input.
+        images: uint8 array (n, height, width, 3).
+        preprocess: Function from a batch of images to what the model takes.
+    """
+
+    def __init__(self, model: keras.Model, images: np.ndarray, preprocess: Callable):
+        self._sources = [_Images(model.inputs[0], images, preprocess)]
+        self._num_images = len(images)
+
+    def before(self, layer: keras.Layer) -> Callable[[np.ndarray], np.ndarray]:
+        """Returns a function from indices of images to the float32 maps of `layer`.
+
+        The layers before must stay as they are from now on.
+        """
+        routes = [
+            (source, function)
+            for source in self._sources
+            if (function := _function(source.tensor, layer.input))
+        ]
+        images, *nearest = routes[0], *routes[1:][-1:]
+        kept = _KeptMaps(layer.input, self._num_images)
+        self._sources = [source for source, _ in (images, *nearest)] + [kept]
+
+        def activations(indices):
+            maps = kept.get(indices)
+            if maps is None:
+                maps = next(
+                    function(known)
+                    for source, function in (*nearest, images)
+                    if (known := source.get(indices)) is not None
+                )
+                kept.put(indices, maps)
+            return maps
+
+        return activations
+
+
+class _Images:
+    def __init__(self, tensor, images, preprocess):
+        self.tensor = tensor
+        self._images, self._preprocess = images, preprocess
+
+    def get(self, indices):
+        return self._preprocess(self._images[indices])
+
+
+class _KeptMaps:
+    """A tensor's values for the images that came first."""
+
+    def __init__(self, tensor, num_images):
+        self.tensor = tensor
+        self._place = np.full(num_images, -1)
+        self._count = 0
+        self._values = None
+
+    def get(self, indices):
+        """Returns the maps of these images, or `None` unless it has all of them."""
+        place = self._place[indices]
+        return self._values[place] if (place >= 0).all() else None
+
+    def put(self, indices, maps):
+        """Keeps the maps as far as there is room."""
+        if self._values is None:
+            room = min(len(self._place), _BYTES_KEPT // maps[0].nbytes)
+            self._values = np.empty((room, *maps.shape[1:]), maps.dtype)
+        new = indices[self._place[indices] < 0][: len(self._values) - self._count]
+        self._place[new] = np.arange(self._count, self._count + len(new))
+        self._count += len(new)
+        place = self._place[indices]
+        self._values[place[place >= 0]] = maps[place >= 0]
+
+
+def _function(start: keras.KerasTensor, end: keras.KerasTensor) -> Callable | None:
+    """Returns the part of the network from one tensor to another, if it is all."""
+    try:
+        part = keras.Function(start, end)
+    except ValueError:  # `end` depends on more than `start`
+        return None
+    # In one graph, TensorFlow fuses convolutions with what follows.
+    graph = tf.function(lambda maps: tf.cast(part(maps), tf.float32))
+
+    def compute(maps):
+        return graph(tf.cast(maps, start.dtype)).numpy()
+
+    return compute
 
 
 @contextlib.contextmanager
@@ -50,7 +134,7 @@ def batch_statistics(
     def update_before(layer):
         while (earlier := waiting.pop(0)) is not layer:
             if earlier in normalisations:
-                maps = layer_input(model, earlier, preprocess)(images)
+                maps = _function(model.inputs[0], earlier.input)(preprocess(images))
                 others = tuple(range(maps.ndim - 1))
                 earlier.moving_mean.assign(maps.mean(others, np.float64))
                 earlier.moving_variance.assign(maps.var(others, np.float64))

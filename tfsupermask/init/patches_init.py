@@ -15,11 +15,8 @@ from tqdm import tqdm
 
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.init.activations import (
-    batch_statistics,
-    forward_mode,
-    layer_input,
-)
+from tfsupermask.init.activations import Activations, batch_statistics, forward_mode
+from tfsupermask.init.convolutions import find_convolutions
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport, PatchesInitReport, Stages
 from tfsupermask.ops import compute_fans, derive_seed
@@ -126,12 +123,14 @@ class PatchesInit:
                 are clusters, or the images offer fewer than `num_patches` patches or
                 too few that vary. The model is unchanged then.
         """
-        numbered, skipped, last = self._convolutions(model)
+        numbered, skipped, last = find_convolutions(model, self.only)
+        self._check_filters(numbered.values())
         labels = _check_images(model, images, labels)
         preprocess = preprocess or (lambda batch: batch.astype(np.float32))
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         settings = {k: v for k, v in vars(self).items() if k != "verbose"}
         progress = Progress(progress_dir, {**settings, "skipped": skipped})
+        activations = Activations(model, images, preprocess)
         reports = []
         with (
             forward_mode(model, self.forward),
@@ -157,7 +156,7 @@ class PatchesInit:
                         images,
                         labels,
                         order,
-                        activations=layer_input(model, layer, preprocess),
+                        activations=activations.before(layer),
                     )
                     discriminative = number >= (self.discriminative_from or last)
                     report = self._initialize(
@@ -220,53 +219,16 @@ class PatchesInit:
             **selection,
         )
 
-    def _convolutions(self, model):
-        """Returns the convolutions to set by number, and why others are not set.
-
-        Numbers count the convolutions that could be set in forward order, from 1.
-        """
-        found, skipped = {}, {}
-        for layer in model.layers:
-            if hasattr(layer, "layers"):
-                skipped[layer.name] = "nested model"
-            elif not isinstance(layer, keras.layers.Conv2D):
-                continue
-            elif layer.kernel_size == (1, 1):
-                skipped[layer.name] = "1x1 convolution"
-            elif layer.groups > 1:
-                skipped[layer.name] = "grouped convolution"
-            elif layer.data_format != "channels_last":
-                skipped[layer.name] = "channels first"
-            else:
-                found[len(found) + 1] = layer
-        if not found:
-            raise fail(
-                "`model` must have a Conv2D layer larger than 1x1, ungrouped and "
-                "channels last.",
-                model=model.name,
-                skipped=skipped,
-            )
+    def _check_filters(self, layers):
+        """Raises unless there may be a cluster for each filter of every layer."""
         limit = "num_patches" if self.num_clusters is None else "num_clusters"
-        chosen = self._chosen(found, skipped)
-        for layer in chosen.values():
+        for layer in layers:
             if layer.filters > getattr(self, limit):
                 raise fail(
                     f"`{limit}` must be at least the {layer.filters} filters of layer "
                     f"'{layer.name}'.",
                     **{limit: getattr(self, limit)},
                 )
-        return chosen, skipped, len(found)
-
-    def _chosen(self, found, skipped):
-        """Returns the convolutions that `only` names; the others are skipped."""
-        if self.only is None:
-            return found
-        names = [layer.name for layer in found.values()]
-        unknown = sorted(set(self.only) - set(names))
-        if unknown or not self.only:
-            raise fail(f"`only` must name some of {names}.", only=self.only)
-        skipped |= {name: "not in `only`" for name in names if name not in self.only}
-        return {n: layer for n, layer in found.items() if layer.name in self.only}
 
     def _form_patterns(self, labels, usable, clusters, layer, number, discriminative):
         """Returns which patch becomes each filter, and the statistics of the choice."""

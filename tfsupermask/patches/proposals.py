@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -80,23 +81,20 @@ def propose_filtered_boxes(
     Reference:
         - Thesis §4.2.1 and §5.2.
     """
-    height, width = images.shape[1:3]
-
-    def boxes_of(image):
-        return _core.filter_boxes(
-            propose_boxes(image),
-            height,
-            width,
-            max_area_fraction=MAX_AREA_FRACTION,
-            min_height=min_height,
-            min_width=min_width,
-        )
-
     opencv_threads = cv2.getNumThreads()
     # One image a thread is faster than OpenCV's threads inside one small image.
     cv2.setNumThreads(1)
     try:
         with ThreadPoolExecutor(_core.hardware_threads()) as pool:
-            return list(pool.map(boxes_of, images))
+            found = list(pool.map(propose_boxes, images))
     finally:
         cv2.setNumThreads(opencv_threads)
+    boxes, offsets = _core.filter_boxes(
+        np.concatenate([np.empty((0, 4), np.int32), *found]),
+        np.cumsum([0, *map(len, found)]),
+        *images.shape[1:3],
+        max_area_fraction=MAX_AREA_FRACTION,
+        min_height=min_height,
+        min_width=min_width,
+    )
+    return [boxes[first:end] for first, end in itertools.pairwise(offsets)]

@@ -13,7 +13,7 @@ from tfsupermask.patches.stream import Patches
 from tfsupermask.patches.window import Window
 
 SAMPLES_PER_IMAGE = 50  # thesis §5.2
-_IMAGES_PER_CHUNK = 250
+_IMAGES_PER_CHUNK = 256
 
 
 def class_balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -137,8 +137,8 @@ def sample_patches(
         from_boxes: Whether positions come from selective search over the image (first
             layer) or from the whole map (later layers). Boxes count only where the
             map is as large as the image.
-        activations: Function from a batch of images to the float32 maps
-            (batch, height, width, channels) that the convolution receives.
+        activations: Function from indices of images to the float32 maps
+            (images, height, width, channels) that the convolution receives.
 
     Returns:
         `num_patches` patches, grouped by image.
@@ -153,7 +153,7 @@ def sample_patches(
         >>> patches = sample_patches(
         ...     images, labels, class_balanced_order(labels, seed=0), Window((3, 3)),
         ...     num_patches=100, seed=0, from_boxes=False,
-        ...     activations=lambda images: np.float32(images) / 255,
+        ...     activations=lambda chosen: np.float32(images[chosen]) / 255,
         ... )
         >>> len(patches), [block.shape for block in patches.blocks()]
         (100, [(100, 3, 3, 3)])
@@ -161,20 +161,23 @@ def sample_patches(
     Reference:
         - Thesis §4.2.1 and §5.2.
     """
-    map_size = activations(images[order[:1]]).shape[1:3]
+    map_size = activations(order[:1]).shape[1:3]
     drawn: list[np.ndarray] = []
-    found = 0
-    for first in range(0, len(order), _IMAGES_PER_CHUNK):
-        chosen = order[first : first + _IMAGES_PER_CHUNK]
+    found = first = 0
+    while found < num_patches and first < len(order):
+        # No more images than must be: selective search takes its time over each.
+        at_least = -(-(num_patches - found) // SAMPLES_PER_IMAGE)
+        chosen = order[first : first + min(at_least, _IMAGES_PER_CHUNK)]
         positions, offsets = _positions(images[chosen], map_size, window, from_boxes)
         indices, local = _core.sample_positions(
             offsets, SAMPLES_PER_IMAGE, seed, first_image=first
         )
         drawn.append(np.column_stack([chosen[local], positions[indices]]))
         found += len(indices)
-        if found >= num_patches:
-            image, row, column = np.concatenate(drawn)[:num_patches].T
-            return Patches(images, labels, image, row, column, window, activations)
+        first += len(chosen)
+    if found >= num_patches:
+        image, row, column = np.concatenate(drawn)[:num_patches].T
+        return Patches(labels, image, row, column, window, activations)
     raise fail(
         f"`num_patches` must be at most {found}: a layer can take {SAMPLES_PER_IMAGE} "
         f"patches at most from each of {len(order)} images.",

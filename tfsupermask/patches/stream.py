@@ -9,27 +9,24 @@ import numpy as np
 from tfsupermask import _core
 from tfsupermask.patches.window import Window
 
-_IMAGES_PER_BATCH = 250
-_PATCHES_PER_BLOCK = 4096
-_BYTES_KEPT = 2**30
+# Also decides the blocks of patches, and so how sums over them are rounded.
+_IMAGES_PER_BATCH = 64
 
 
 class Patches:
     """P patches: where they are, and their values block by block.
 
-    Values are computed from the images whenever they are asked for. They are kept from
-    the first pass on where they take at most a gibibyte; that saves time and changes
-    nothing else.
+    Values are cut out of the maps whenever they are asked for, and never kept.
 
     Args:
-        images: uint8 array (n, height, width, 3), RGB.
         labels: int64 array (n,), the class of each image.
-        image: int array (P,), index of each patch's image.
+        image: int array (P,), index of each patch's image; an image's patches follow
+            one another.
         row: int array (P,), top row of the patch in the map; negative in the padding.
         column: int array (P,), left column likewise.
         window: Size and dilation of the patches.
-        activations: Function from a batch of images to the float32 maps
-            (batch, height, width, channels) that patches are cut from.
+        activations: Function from indices of images to the float32 maps
+            (images, height, width, channels) that patches are cut from.
 
     Attributes:
         labels: int64 array (P,), the class of each patch's image.
@@ -38,11 +35,11 @@ class Patches:
         column: int32 array (P,).
 
     Example:
-        >>> images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+        >>> maps = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
         >>> patches = Patches(
-        ...     images, labels=np.array([0, 1, 2, 3, 4]), image=np.array([4, 4]),
+        ...     labels=np.array([0, 1, 2, 3, 4]), image=np.array([4, 4]),
         ...     row=np.array([0, 5]), column=np.array([0, 5]), window=Window((3, 3)),
-        ...     activations=lambda images: np.float32(images) / 255,
+        ...     activations=lambda images: maps[images],
         ... )
         >>> len(patches), patches.labels, patches.take(np.array([1])).shape
         (2, array([4, 4]), (1, 3, 3, 3))
@@ -53,7 +50,6 @@ class Patches:
 
     def __init__(
         self,
-        images: np.ndarray,
         labels: np.ndarray,
         image: np.ndarray,
         row: np.ndarray,
@@ -65,10 +61,8 @@ class Patches:
         self.image = np.ascontiguousarray(image, np.int64)
         self.row = np.ascontiguousarray(row, np.int32)
         self.column = np.ascontiguousarray(column, np.int32)
-        self._images = images
         self._window = window
         self._activations = activations
-        self._kept: list[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -78,19 +72,13 @@ class Patches:
 
         Each is a float32 array (patches, height, width, channels).
         """
-        if self._kept is not None:
-            yield from self._kept
-            return
-        kept: list[np.ndarray] = []
-        for first in range(0, len(self), _PATCHES_PER_BLOCK):
-            block = self.take(
-                np.arange(first, min(first + _PATCHES_PER_BLOCK, len(self)))
-            )
-            if block[0].nbytes * len(self) <= _BYTES_KEPT:
-                kept.append(block)
-            yield block
-        if kept:
-            self._kept = kept
+        starts = np.flatnonzero(np.diff(self.image, prepend=-1))
+        ends = np.append(starts[_IMAGES_PER_BATCH::_IMAGES_PER_BATCH], len(self))
+        for first, end in zip(starts[::_IMAGES_PER_BATCH], ends, strict=True):
+            here = slice(first, end)
+            place = np.cumsum(np.diff(self.image[here], prepend=self.image[first]) != 0)
+            images = self.image[starts[(starts >= first) & (starts < end)]]
+            yield self._cut(self._activations(images), place, here)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Returns some patches' values: float32 (indices, height, width, channels).
@@ -103,17 +91,21 @@ class Patches:
         for first in range(0, len(needed), _IMAGES_PER_BATCH):
             batch = needed[first : first + _IMAGES_PER_BATCH]
             inside = np.flatnonzero((place >= first) & (place < first + len(batch)))
-            here = indices[inside]
-            part = _core.gather_patches(
-                self._activations(self._images[batch]),
-                place[inside] - first,
-                self.row[here],
-                self.column[here],
-                *self._window.size,
-                row_dilation=self._window.dilation[0],
-                column_dilation=self._window.dilation[1],
-            )
+            maps = self._activations(batch)
+            part = self._cut(maps, place[inside] - first, indices[inside])
             if values is None:
                 values = np.empty((len(indices), *part.shape[1:]), part.dtype)
             values[inside] = part
         return values
+
+    def _cut(self, maps, place, chosen):
+        """Returns the chosen patches, each from the map of its place."""
+        return _core.gather_patches(
+            maps,
+            place,
+            self.row[chosen],
+            self.column[chosen],
+            *self._window.size,
+            row_dilation=self._window.dilation[0],
+            column_dilation=self._window.dilation[1],
+        )

@@ -1,0 +1,170 @@
+import keras
+import numpy as np
+import pytest
+
+from tfsupermask.init import PatchesInit, activations
+from tfsupermask.init.activations import Activations, batch_statistics
+from tfsupermask.patches import SAMPLES_PER_IMAGE
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3), np.uint8)
+LABELS = np.arange(90) % 5
+
+
+def preprocess(images):
+    return np.float32(images) / 255
+
+
+def chain():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="a"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(5, 3, padding="same", activation="relu", name="b"),
+            keras.layers.Dropout(0.5),
+            keras.layers.Conv2D(6, 3, padding="same", name="c"),
+        ]
+    )
+
+
+def branches():
+    keras.utils.set_random_seed(0)
+
+    def convolution(x, name):
+        x = keras.layers.Conv2D(4, 3, padding="same", name=name)(x)
+        return keras.layers.BatchNormalization()(x)
+
+    inputs = keras.Input((16, 16, 3))
+    x = convolution(inputs, "stem")
+    for number in (1, 2):
+        y = keras.layers.ReLU()(convolution(x, f"first{number}"))
+        x = keras.layers.Add()([x, convolution(y, f"second{number}")])
+    return keras.Model(inputs, convolution(x, "last"))
+
+
+def convolutions(model):
+    return [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
+
+
+class Computed:
+    """Counts images by the tensors between which they went through the network."""
+
+    def __init__(self, monkeypatch):
+        self.images = {}
+        function_of = activations._function
+
+        def counted(start, end):
+            function = function_of(start, end)
+            if function is None:
+                return None
+
+            def call(maps):
+                key = (start.name, end.name)
+                self.images[key] = self.images.get(key, 0) + len(maps)
+                return function(maps)
+
+            return call
+
+        monkeypatch.setattr(activations, "_function", counted)
+
+
+@pytest.mark.parametrize("net", [chain, branches])
+@pytest.mark.parametrize("kept", [0, 30_000, 2**30])
+def test_maps_are_those_that_the_network_computes(monkeypatch, net, kept):
+    monkeypatch.setattr(activations, "_BYTES_KEPT", kept)
+    model = net()
+    source = Activations(model, IMAGES, preprocess)
+    for layer in convolutions(model):
+        maps_of = source.before(layer)
+        until = keras.Model(model.inputs[0], layer.input)
+        expected = until(preprocess(IMAGES)).numpy()
+        batches = np.random.default_rng(1).permutation(90)[:60].reshape(6, 10)
+        for indices in (batches[0][:1], *batches, *batches[::-1], batches[:, 2]):
+            maps = maps_of(indices)
+            assert maps.dtype == np.float32
+            np.testing.assert_allclose(maps, expected[indices], rtol=1e-5, atol=1e-5)
+
+
+def test_a_chain_is_walked_once(monkeypatch):
+    computed = Computed(monkeypatch)
+    model = chain()
+    num_images = 40
+    PatchesInit(num_images * SAMPLES_PER_IMAGE, 10).apply(
+        model, IMAGES, LABELS, preprocess
+    )
+    inputs = [layer.input.name for layer in convolutions(model)]
+    once = num_images + 1  # one more, to see how large the maps are
+    assert computed.images == {
+        (model.inputs[0].name, inputs[0]): once,
+        (inputs[0], inputs[1]): once,
+        (inputs[1], inputs[2]): once,
+    }
+
+
+def test_what_is_not_kept_is_computed_for_each_pass(monkeypatch):
+    monkeypatch.setattr(activations, "_BYTES_KEPT", 0)
+    computed = Computed(monkeypatch)
+    model = chain()
+    PatchesInit(2000, 10, only=["a"]).apply(model, IMAGES, LABELS, preprocess)
+    ((route, count),) = computed.images.items()
+    assert route[0] == model.inputs[0].name
+    assert 1 + 2 * 40 < count <= 1 + 2 * 40 + 4  # size, two passes, the chosen four
+
+
+def test_joined_branches_are_computed_from_where_they_part(monkeypatch):
+    computed = Computed(monkeypatch)
+    model = branches()
+    source = Activations(model, IMAGES, preprocess)
+    for layer in convolutions(model):
+        source.before(layer)(np.arange(10))
+    inputs = {layer.name: layer.input.name for layer in convolutions(model)}
+    assert list(computed.images) == [
+        (model.inputs[0].name, inputs["stem"]),
+        (inputs["stem"], inputs["first1"]),
+        (inputs["first1"], inputs["second1"]),
+        (inputs["first1"], inputs["first2"]),
+        (inputs["first2"], inputs["second2"]),
+        (inputs["first2"], inputs["last"]),
+    ]
+    assert set(computed.images.values()) == {10}
+
+
+def test_keeps_the_maps_of_two_layers_at_most():
+    model = branches()
+    source = Activations(model, IMAGES, preprocess)
+    for layer in convolutions(model):
+        source.before(layer)(np.arange(10))
+        kept = [maps for maps in source._sources if hasattr(maps, "put")]
+        assert len(kept) <= 2
+
+
+@pytest.mark.parametrize("kept", [0, 16 * 16 * 3 * 4 * 7])
+def test_keeps_no_more_than_there_is_room_for(monkeypatch, kept):
+    monkeypatch.setattr(activations, "_BYTES_KEPT", kept)
+    model = chain()
+    source = Activations(model, IMAGES, preprocess)
+    maps_of = source.before(model.get_layer("a"))
+    for _ in range(2):
+        maps_of(np.arange(10))
+    assert source._sources[-1]._values.nbytes == kept
+
+
+def test_the_model_is_not_rewired():
+    model = branches()
+    PatchesInit(500, 10).apply(model, IMAGES, LABELS, preprocess)
+    assert {len(layer._inbound_nodes) for layer in model.layers} == {1}
+
+
+def test_statistics_are_lent_and_given_back():
+    model = branches()
+    first = model.get_layer("first1")
+    norm = next(x for x in model.layers if "normalization" in x.name)
+    before = norm.get_weights()
+    with batch_statistics(model, IMAGES[:20], preprocess) as update_before:
+        update_before(first)
+        maps = model.get_layer("stem")(preprocess(IMAGES[:20])).numpy()
+        np.testing.assert_allclose(norm.moving_mean, maps.mean((0, 1, 2)), atol=1e-5)
+        np.testing.assert_allclose(norm.moving_variance, maps.var((0, 1, 2)), rtol=1e-4)
+    for value, expected in zip(norm.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, expected)
