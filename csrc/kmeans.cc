@@ -56,7 +56,7 @@ struct SquaredDistances {
     for (int64_t d = 0; d < length; ++d) {
 #pragma GCC unroll 4
       for (int64_t part = 0; part < kParts; ++part) {
-        const auto values = L::At(tile + d * kTile + part * L::kWidth);
+        const auto values = L::Load(tile + d * kTile + part * L::kWidth);
 #pragma GCC unroll 4
         for (int64_t r = 0; r < count; ++r) {
           const auto difference = values - rows[r * length + d];
@@ -84,8 +84,8 @@ TFSUPERMASK_INLINE inline void Compare(const float* tile, const Matrix& centroid
                                            centroids.length);
 #pragma GCC unroll 4
   for (int64_t part = 0; part < squared.kParts; ++part) {
-    auto least = L::At(nearest.squared + part * L::kWidth);
-    auto index = L::At(nearest.index + part * L::kWidth);
+    auto least = L::Load(nearest.squared + part * L::kWidth);
+    auto index = L::Load(nearest.index + part * L::kWidth);
 #pragma GCC unroll 4
     for (int64_t r = 0; r < count; ++r) {
       const auto value = squared.value[r][part];
@@ -93,8 +93,8 @@ TFSUPERMASK_INLINE inline void Compare(const float* tile, const Matrix& centroid
       least = nearer ? value : least;
       index = nearer ? typename L::Integers{} + static_cast<int32_t>(first + r) : index;
     }
-    L::At(nearest.squared + part * L::kWidth) = least;
-    L::At(nearest.index + part * L::kWidth) = index;
+    L::Store(least, nearest.squared + part * L::kWidth);
+    L::Store(index, nearest.index + part * L::kWidth);
   }
 }
 
@@ -205,13 +205,13 @@ class Seeding {
 #pragma GCC unroll 4
       for (int64_t part = 0; part < squared.kParts; ++part) {
         const int64_t lane = part * L::kWidth;
-        const auto closest = L::At(closest_.data() + p + lane);
+        const auto closest = L::Load(closest_.data() + p + lane);
 #pragma GCC unroll 4
         for (int64_t r = 0; r < kRows; ++r) {
           const auto value = squared.value[r][part];
           const auto least = value < closest ? value : closest;
-          L::At(trials_[trial + r].data() + p + lane) = least;
-          L::At(sums[r] + lane) += least;
+          L::Store(least, trials_[trial + r].data() + p + lane);
+          L::Store(L::Load(sums[r] + lane) + least, sums[r] + lane);
         }
       }
     }

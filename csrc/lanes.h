@@ -2,29 +2,36 @@
 #define TFSUPERMASK_CSRC_LANES_H_
 
 #include <cstdint>
+#include <cstring>
 
 #define TFSUPERMASK_INLINE __attribute__((always_inline))
 
 namespace tfsupermask {
 
-// Registers of `width` values, loaded from where they lie: no alignment is needed.
+// Registers of `width` values. They are copied from and to where they lie, which need
+// not be aligned: pointers to vectors of less alignment do not survive all compilers.
 template <int64_t width>
 struct Lanes {
-  typedef float Floats
-      __attribute__((vector_size(width * sizeof(float)), aligned(4), may_alias));
-  typedef int32_t Integers
-      __attribute__((vector_size(width * sizeof(int32_t)), aligned(4), may_alias));
+  typedef float Floats __attribute__((vector_size(width * sizeof(float))));
+  typedef int32_t Integers __attribute__((vector_size(width * sizeof(int32_t))));
 
   static constexpr int64_t kWidth = width;
 
-  TFSUPERMASK_INLINE static Floats& At(float* values) {
-    return *reinterpret_cast<Floats*>(values);
+  TFSUPERMASK_INLINE static Floats Load(const float* values) {
+    Floats lanes;
+    std::memcpy(&lanes, values, sizeof(lanes));
+    return lanes;
   }
-  TFSUPERMASK_INLINE static const Floats& At(const float* values) {
-    return *reinterpret_cast<const Floats*>(values);
+  TFSUPERMASK_INLINE static Integers Load(const int32_t* values) {
+    Integers lanes;
+    std::memcpy(&lanes, values, sizeof(lanes));
+    return lanes;
   }
-  TFSUPERMASK_INLINE static Integers& At(int32_t* values) {
-    return *reinterpret_cast<Integers*>(values);
+  TFSUPERMASK_INLINE static void Store(Floats lanes, float* values) {
+    std::memcpy(values, &lanes, sizeof(lanes));
+  }
+  TFSUPERMASK_INLINE static void Store(Integers lanes, int32_t* values) {
+    std::memcpy(values, &lanes, sizeof(lanes));
   }
 };
 
