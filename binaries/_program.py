@@ -36,6 +36,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _nothing_on_stderr():
     import tensorflow  # noqa: F401
 
+_MAX_LINE = 900
+
 _DEFINE = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
@@ -55,21 +57,28 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
         try:
             return flags.FLAGS(argv)
         except flags.Error as error:
-            sys.exit(f"error: {error} (--help lists the flags)")
+            sys.exit(f"error: {one_line(str(error))} (--help lists the flags)")
 
     def guarded(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
-        warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+        warnings.formatwarning = lambda text, *_: f"warning: {one_line(str(text))}\n"
         try:
             main(argv[1:])
         except (InputError, OSError) as error:
-            sys.exit(f"error: {error}")
+            sys.exit(f"error: {one_line(str(error))}")
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
 
     app.run(guarded, flags_parser=parse)
+
+
+def one_line(text: str) -> str:
+    """Returns text as one line that cannot command the terminal, cut if very long."""
+    line = " ".join(text.split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return shown if len(shown) <= _MAX_LINE else f"{shown[:_MAX_LINE]}…"
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:

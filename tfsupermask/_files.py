@@ -12,6 +12,9 @@ from typing import Any, BinaryIO
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Writes a file so that `path` holds either its old content or all of the new.
 
+    The new content is written beside it first, to a file of that name and `.partial`;
+    what is left there of an earlier attempt, a link too, is removed.
+
     Args:
         path: The file; its folder must exist.
         write: Function that writes the content to an open binary file.
@@ -27,16 +30,35 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         'all of it'
     """
     aside = path.with_name(path.name + ".partial")
-    with open(aside, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    aside.unlink(missing_ok=True)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        # Made anew: a link would be followed, a pipe would wait.
+        with open(aside, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it that are missing, to last a power cut.
+
+    Example:
+        >>> from pathlib import Path
+        >>> make_folder(Path("a/b"))
+        >>> Path("a/b").is_dir()
+        True
+    """
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -60,3 +82,12 @@ def write_json(path: Path, value: Any) -> None:
     """
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _sync_folder(path):
+    # Without it a new name may be gone after a power cut, whatever its file holds.
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -11,6 +11,8 @@ import math
 import numbers
 from collections.abc import Iterable
 
+_MAX_SHOWN = 300
+
 
 class InputError(ValueError):
     """What the caller gave cannot be used; the message says why and with what value.
@@ -35,8 +37,13 @@ def fail(expected: str, **received: object) -> InputError:
         tfsupermask._validation.InputError: `sparsity` must be a number in [0, 1).
         Received: sparsity=1.5
     """
-    values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+    values = ", ".join(f"{name}={_shown(value)}" for name, value in received.items())
     return InputError(f"{expected} Received: {values}" if values else expected)
+
+
+def _shown(value):
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def check_integer(name: str, value: object, minimum: int = 0) -> int:

@@ -120,8 +120,8 @@ def test_reports_all_bad_images_at_once(tmp_path, capfd):
     assert all((f"bad{index}.png" in message) == (index < 3) for index in range(5))
     assert "and 2 more" in message
     assert "2 of 15 images are not 8-bit RGB: " in message
-    assert "grey.png (8-bit grayscale)" in message
-    assert "alpha.png (8-bit RGBA)" in message
+    assert "grey.png' (8-bit grayscale)" in message
+    assert "alpha.png' (8-bit RGBA)" in message
     assert "expected 8-bit RGB with 3 channels" in message
     assert capfd.readouterr().err == ""
 
@@ -193,7 +193,21 @@ def test_refuses_other_layouts(tmp_path, make, message):
         data.load("folder", data_dir=make(tmp_path))
 
 
-@pytest.mark.parametrize("image_size", [0, 6.5, "64"])
+@pytest.mark.parametrize("image_size", [0, 6.5, "64", 4097, 2**70])
 def test_refuses_sizes(tmp_path, image_size):
     with pytest.raises(InputError, match=f"image_size={image_size!r}"):
         data.load("folder", data_dir=tmp_path, image_size=image_size)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "caf\udce9"])
+def test_refuses_classes_whose_names_command_terminals(tmp_path, name):
+    write_classes(tmp_path, {name: 2, "b": 2})
+    with pytest.raises(InputError, match="`classes` must be texts"):
+        data.load("folder", data_dir=tmp_path)
+
+
+def test_names_of_bad_files_are_told_as_in_a_string(tmp_path):
+    write_classes(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "a" / "\x1b[2J\n.png").touch()
+    with pytest.raises(InputError, match=r"\\x1b\[2J\\n\.png"):
+        data.load("folder", data_dir=tmp_path)

@@ -1,3 +1,5 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -155,3 +157,75 @@ def test_refuses_sizes(tmp_path, image_size):
     path = write(tmp_path / "a.png", smooth_image(8, 8))
     with pytest.raises(InputError, match=f"image_size={image_size}"):
         data.decode_image(path, image_size)
+
+
+def test_of_a_very_long_image_only_the_middle_is_enlarged(tmp_path, monkeypatch):
+    pixels = []
+
+    def resize(image, size, **options):
+        pixels.append(size[0] * size[1])
+        return plain_resize(image, size, **options)
+
+    plain_resize = cv2.resize
+    image = smooth_image(1, 60_001)
+    image[0, 29_990:30_011] = 255  # wider than bicubic interpolation looks
+    path = write(tmp_path / "a.png", image)
+    monkeypatch.setattr(cv2, "resize", resize)
+    decoded = data.decode_image(path, 64)
+    np.testing.assert_array_equal(decoded, np.full((64, 64, 3), 255))
+    assert max(pixels) <= 2**20 < 64 * 64 * 60_001
+
+
+def claiming(encoded, place, size):
+    return encoded[:place] + size + encoded[place + len(size) :]
+
+
+def test_refuses_more_pixels_than_a_file_of_its_size_has(tmp_path):
+    """Before they are decoded: the pixels are not even there."""
+    small = write(tmp_path / "a.png", smooth_image(8, 8)).read_bytes()
+    path = tmp_path / "b.png"
+    for width, height, most in ((2048, 2049, 2**22), (60_000, 60_000, 2**22)):
+        size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+        path.write_bytes(claiming(small, 16, size))
+        with pytest.raises(InputError, match=f"{width} × {height} .* most {most:,} "):
+            data.decode_image(path, 8)
+
+
+def test_a_larger_file_may_have_more_pixels(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (1500, 3000, 3), np.uint8)
+    assert image.shape[0] * image.shape[1] > 2**22
+    path = write(tmp_path / "a.jpg", image)
+    assert data.decode_image(path, 8).shape == (8, 8, 3)
+
+
+def test_refuses_a_jpeg_without_its_end(tmp_path):
+    """OpenCV would fill what is missing with grey."""
+    path = write(tmp_path / "a.jpg", smooth_image(64, 64))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match="a JPEG without its end"):
+        data.decode_image(path, 8)
+    path.write_bytes(whole + b"trailing bytes of some cameras")
+    assert data.decode_image(path, 8).shape == (8, 8, 3)
+
+
+def test_refuses_a_png_without_its_end(tmp_path):
+    path = write(tmp_path / "a.png", smooth_image(64, 64))
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(InputError, match="a PNG without its end"):
+        data.decode_image(path, 8)
+
+
+def test_progressive_jpegs_of_usual_length_are_read(tmp_path):
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    path = tmp_path / "a.jpg"
+    cv2.imencode(".jpg", smooth_image(64, 64), options)[1].tofile(path)
+    assert path.read_bytes().count(b"\xff\xda") > 5
+    assert data.decode_image(path, 8).shape == (8, 8, 3)
+
+
+def test_opens_neither_pipes_nor_devices(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero"):
+        with pytest.raises(InputError, match="no regular file"):
+            data.decode_image(path, 8)

@@ -8,6 +8,7 @@ import requests
 
 from tfsupermask import data
 from tfsupermask._validation import InputError
+from tfsupermask.data import tfds
 
 REAL_DATA = os.environ.get("TFSUPERMASK_DATA_DIR")
 CLASS_NAMES = [f"class{i}" for i in range(10)]
@@ -260,3 +261,10 @@ def test_real_cifar10():
     # The figures that everyone uses.
     np.testing.assert_allclose(dataset.mean, [0.4914, 0.4822, 0.4465], atol=0.01)
     np.testing.assert_allclose(dataset.std, [0.2470, 0.2435, 0.2616], atol=0.01)
+
+
+def test_reasons_are_short_and_cannot_command_the_terminal():
+    reason = tfds._summary(ValueError("\x1b[2J" + 1000 * "x" + "\nsecond line"))
+    assert reason.startswith(r"ValueError: \x1b[2Jxx")
+    assert len(reason) < 400
+    assert "second" not in reason

@@ -5,7 +5,7 @@ import pytest
 from tfsupermask import layers, models
 
 MEAN, STD = np.float32([0.5, 0.4, 0.3]), np.float32([0.2, 0.25, 0.3])
-NAMES = tuple(f"größe {i}\n" for i in range(10))
+NAMES = tuple(f"größe {i}" for i in range(10))
 
 
 def uint8_images(count, seed=1):

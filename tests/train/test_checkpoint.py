@@ -43,9 +43,59 @@ def test_damaged_newest_is_passed_over_with_a_warning(tmp_path, damage):
     path.write_bytes({"cut": content[: len(content) // 2], "empty": b""}.get(
         damage, content
     ))  # fmt: skip
-    with pytest.warns(UserWarning, match="epoch_00002.npz is damaged"):
+    with pytest.warns(UserWarning, match="epoch_00002.npz' is damaged"):
         restored = checkpoints.restore_latest(tmp_path)
     assert_equal(restored, make(1))
+
+
+def test_only_checkpoints_count_and_by_number(tmp_path):
+    for epoch in (99_999, 100_000):
+        checkpoints.save(tmp_path, make(epoch))
+    for name in ("epoch_x.npz", "epoch_1\n.npz", "epoch_00001.npz.partial"):
+        (tmp_path / name).touch()
+    assert_equal(checkpoints.restore_latest(tmp_path), make(100_000))
+    checkpoints.save(tmp_path, make(100_001))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"epoch_100000.npz", "epoch_100001.npz", "epoch_x.npz"} <= names
+    assert "epoch_99999.npz" not in names
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint")
+def test_a_damaged_later_one_does_not_cost_an_earlier_one(tmp_path):
+    for epoch in (1, 2):
+        checkpoints.save(tmp_path, make(epoch))
+    (tmp_path / "epoch_00009.npz").touch()
+    checkpoints.save(tmp_path, make(3))
+    (tmp_path / "epoch_00003.npz").write_bytes(b"cut")
+    assert_equal(checkpoints.restore_latest(tmp_path), make(2))
+
+
+def test_reads_what_earlier_versions_wrote(tmp_path):
+    """They had no SHA-256, the CRC-32 of each array alone."""
+    state = np.frombuffer(b'{"rows": []}', np.uint8)
+    values = make(1).values
+    np.savez(tmp_path / "epoch_00001.npz", **values, **{"state.json": state})
+    assert_equal(
+        checkpoints.restore_latest(tmp_path), Checkpoint(1, values, {"rows": []})
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint")
+def test_any_bit_and_any_cut_costs_one_epoch_at_most(tmp_path):
+    checkpoints.save(tmp_path, make(1))
+    path = checkpoints.save(tmp_path, make(2))
+    whole = path.read_bytes()
+    places = np.random.default_rng(0).integers(8 * len(whole), size=300)
+    damaged = [whole[:length] for length in range(0, len(whole), 9)]
+    # What is cut right before the SHA-256 looks like an archive that has none.
+    damaged += [whole[:length] for length in range(len(whole) - 80, len(whole))]
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        damaged.append(bytes(flipped))
+    for content in damaged:
+        path.write_bytes(content)
+        assert_equal(checkpoints.restore_latest(tmp_path), make(1))
 
 
 def test_refuses_pickled_objects(tmp_path):

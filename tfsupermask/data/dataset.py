@@ -7,6 +7,7 @@ import functools
 
 import numpy as np
 
+from tfsupermask._reading import check_names
 from tfsupermask._validation import InputError, check_integer, fail
 
 _IMAGES_PER_HISTOGRAM = 1024
@@ -64,13 +65,14 @@ class Dataset:
         name: the name by which `tfsupermask.data.load` knows it.
         train: the split to train on; the statistics are computed over it.
         test: the split to evaluate on, its images as large as those of `train`.
-        class_names: one name a class, in the order of the labels.
+        class_names: one name a class, in the order of the labels, without control
+            characters.
         horizontal_flip: whether a mirrored image still belongs to its class, hence
             whether training may mirror it. False for digits.
 
     Raises:
-        InputError: if the splits are empty or of two image shapes, or a label has
-            no class name.
+        InputError: if the splits are empty or of two image shapes, a label has no
+            class name, or one cannot be shown.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
@@ -88,6 +90,7 @@ class Dataset:
     horizontal_flip: bool
 
     def __post_init__(self):
+        check_names("class_names", self.class_names)
         if not len(self.train) or not len(self.test):
             raise fail(
                 f"{self.name} must have images to train on and to test on.",

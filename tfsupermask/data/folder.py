@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 
+from tfsupermask._reading import check_names
 from tfsupermask._validation import InputError, check_integer, fail
 from tfsupermask.data import images as images_lib
 from tfsupermask.data.dataset import Dataset, Split
@@ -19,6 +20,7 @@ _TEST_NAMES = ("test", "val", "validation")
 _TEST_FRACTION = 0.2
 _DEFAULT_IMAGE_SIZE = 64
 _MAX_LISTED = 3
+_MAX_IMAGE_SIZE = 4096
 
 _logger = logging.getLogger(__name__)
 
@@ -40,8 +42,8 @@ def load(
     Args:
         data_dir: the folder, which has to be given. Image files are those ending in
             .bmp, .jpeg, .jpg, .png, .tif, .tiff or .webp, in any case; hidden and other
-            files are ignored.
-        image_size: integer of at least 1, the side of the images in pixels. Defaults
+            files, pipes and devices are ignored. Links are followed.
+        image_size: integer of 1 to 4,096, the side of the images in pixels. Defaults
             to 64.
 
     Returns:
@@ -49,8 +51,8 @@ def load(
 
     Raises:
         InputError: if there is no such folder, it is not laid out so, has fewer than
-            two classes, or any image file is unreadable or is not 8-bit RGB; or if
-            `image_size` is no such integer.
+            two classes or one whose name has control characters, or any image file is
+            unreadable or is not 8-bit RGB; or if `image_size` is no such integer.
 
     Example:
         >>> dataset = data.load("folder", data_dir="my_images", image_size=96)
@@ -59,7 +61,10 @@ def load(
     """
     if image_size is None:
         image_size = _DEFAULT_IMAGE_SIZE
-    image_size = check_integer("image_size", image_size, 1)
+    if check_integer("image_size", image_size, 1) > _MAX_IMAGE_SIZE:
+        raise fail(
+            f"`image_size` must be at most {_MAX_IMAGE_SIZE}.", image_size=image_size
+        )
     train, test = _find_splits(_check_folder(data_dir))
     train_split, test_split = _read_splits([train, test], image_size)
     return Dataset(
@@ -124,6 +129,7 @@ def _find_classes(folder: pathlib.Path) -> _Files:
             "two classes.",
             classes=classes,
         )
+    check_names("classes", classes)
     entries = {name: sorted((folder / name).iterdir()) for name in classes}
     files = {name: [p for p in entries[name] if _is_image(p)] for name in classes}
     empty = [name for name in classes if not files[name]]
@@ -172,7 +178,12 @@ def _hash_name(path: pathlib.Path) -> bytes:
 def _read_splits(splits: list[_Files], image_size: int) -> list[Split]:
     """Decodes all the files of all splits, or raises for all the bad ones at once."""
     paths = [path for files in splits for group in files.values() for path in group]
-    images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
+    try:
+        images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
+    except MemoryError as error:
+        raise fail(
+            "The images must fit into memory.", images=len(paths), image_size=image_size
+        ) from error
 
     def decode(index: int) -> InputError | None:
         try:
@@ -198,21 +209,18 @@ def _raise_for_bad_files(
     paths: list[pathlib.Path], errors: list[InputError | None]
 ) -> None:
     failed = list(zip(paths, errors, strict=True))
-    unreadable = [
-        str(path)
-        for path, error in failed
-        if isinstance(error, images_lib.UnreadableImageError)
-    ]
+    unreadable = [repr(str(path)) for path, error in failed if _is_unreadable(error)]
     other_format = [
-        f"{path} ({error.found})"
+        f"{str(path)!r} ({error.found})"
         for path, error in failed
         if isinstance(error, images_lib.ImageFormatError)
     ]
     sentences = []
     if unreadable:
+        (first, *_) = sorted(str(error) for error in errors if _is_unreadable(error))
         sentences.append(
             f"{len(unreadable)} of {len(paths)} image files are empty or cannot be "
-            f"decoded: {_list(unreadable)}."
+            f"decoded: {_list(unreadable)}; {first}"
         )
     if other_format:
         sentences.append(
@@ -221,6 +229,10 @@ def _raise_for_bad_files(
         )
     if sentences:
         raise InputError(" ".join(sentences))
+
+
+def _is_unreadable(error: InputError | None) -> bool:
+    return isinstance(error, images_lib.UnreadableImageError)
 
 
 def _list(items: list[str]) -> str:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from tfsupermask._validation import InputError, check_integer
+from tfsupermask.data.headers import FORMATS, is_whole_png, read_size
 
 EXPECTED_FORMAT = (
     "expected 8-bit RGB with 3 channels; `cv2.imwrite(path, cv2.imread(path))` "
     "converts a file"
 )
 
+# Every photograph passes: cameras make no fewer bytes for so many pixels.
+_MAX_BYTES = 1 << 26
+_MAX_PIXELS = 1 << 26
+_PIXELS_OF_SMALL_FILES = 1 << 22
+_PIXELS_PER_BYTE = 64
+_MAX_SCANS = 100
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+_ANY_SHAPE, _MAX_SCALED_PIXELS = 16, 1 << 20
+_UNDECODABLE = f"it is no whole image of a known format ({', '.join(FORMATS)})"
+
 
 class UnreadableImageError(InputError):
-    """The file is missing, empty, or no image that OpenCV can decode."""
+    """The file is missing, empty, too large, or no whole image of a known format."""
 
 
 class ImageFormatError(InputError):
@@ -39,17 +51,22 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
 
     The image is turned as its EXIF orientation says, its shorter side is resized to
     `image_size` (averaging areas to shrink, bicubic to enlarge), and the centre of
-    the longer side is kept.
+    the longer side is kept. Of several pages the first is read. The file's content
+    says what it is, not its name.
+
+    A file may have 64 MB, 2²⁶ pixels and 100 scans; beyond 2²² pixels, at most 64
+    pixels a byte. Photographs do; a small file that claims more wants to fill the
+    memory, and is refused before it is decoded.
 
     Args:
-        path: the image file, in a format that OpenCV reads.
+        path: the image file: BMP, JPEG, PNG, TIFF or WebP.
         image_size: integer of at least 1, pixels.
 
     Returns:
         uint8 array of shape `[image_size, image_size, 3]`.
 
     Raises:
-        UnreadableImageError: if the file cannot be read or decoded.
+        UnreadableImageError: if the file cannot be read or decoded, or is too large.
         ImageFormatError: if the image is not 8-bit RGB: converting a grayscale,
             transparent or 16-bit image loses something, so it is left to the caller.
         InputError: if `image_size` is no such integer. The two above are of its kind.
@@ -67,13 +84,13 @@ def decode_checked_image(path: str | os.PathLike, image_size: int) -> np.ndarray
     """As `decode_image`, for many threads: `image_size` validated, OpenCV quiet."""
     path = os.fspath(path)
     encoded = _read_bytes(path)
-    stored = _decode(encoded, cv2.IMREAD_UNCHANGED, path)
-    found = _describe(stored)
+    _check_header(encoded, path)
+    # Only a colour decoding applies the EXIF orientation, only another tells the kind.
+    found = _describe(_decode(encoded, cv2.IMREAD_UNCHANGED, path))
     if found != "8-bit RGB":
         raise ImageFormatError(f"{path!r} is {found}: {EXPECTED_FORMAT}.", found)
-    # Only a colour decoding applies the EXIF orientation.
     upright = _decode(encoded, cv2.IMREAD_COLOR, path)
-    square = _centre_crop(_resize_shorter_side(upright, image_size), image_size)
+    square = _middle(_resize_shorter_side(upright, image_size), image_size)
     return cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
 
 
@@ -90,14 +107,50 @@ def quiet_opencv() -> Iterator[None]:
 def _read_bytes(path: str) -> np.ndarray:
     # Not cv2.imread, which on some systems cannot open a path outside ASCII.
     try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise _unreadable(path, "it is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a pipe would wait for ever, a device never end.
+            raise _unreadable(path, "it is no regular file")
+        if status.st_size > _MAX_BYTES:
+            raise _unreadable(
+                path,
+                f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}",
+            )
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise UnreadableImageError(
-            f"{path!r} cannot be read: {error.strerror or error}."
-        ) from error
+        raise _unreadable(path, str(error.strerror or error)) from error
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from error
     if not encoded.size:
-        raise UnreadableImageError(f"{path!r} cannot be read: the file is empty.")
+        raise _unreadable(path, "the file is empty")
     return encoded
+
+
+def _check_header(encoded: np.ndarray, path: str) -> None:
+    """Raises unless a file is as large as what it says that it holds."""
+    content = encoded.tobytes()
+    claimed = read_size(content)
+    if claimed is None:
+        raise _unreadable(path, _UNDECODABLE)
+    kind, width, height = claimed
+    most = max(_PIXELS_OF_SMALL_FILES, _PIXELS_PER_BYTE * len(content))
+    if width * height > min(most, _MAX_PIXELS):
+        raise _unreadable(
+            path,
+            f"it claims {width} × {height} pixels, and a file of its size may hold at "
+            f"most {min(most, _MAX_PIXELS):,} pixels",
+        )
+    if kind == "PNG" and not is_whole_png(content):
+        raise _unreadable(path, "it is a PNG without its end")
+    if kind != "JPEG":
+        return
+    if content.count(_SCAN) > _MAX_SCANS:
+        raise _unreadable(path, f"a JPEG must have at most {_MAX_SCANS} scans")
+    # OpenCV fills what is missing of a cut file with grey.
+    if content.find(_END, content.rfind(_SCAN)) < 0:
+        raise _unreadable(path, "it is a JPEG without its end")
 
 
 def _decode(encoded: np.ndarray, flags: int, path: str) -> np.ndarray:
@@ -106,10 +159,12 @@ def _decode(encoded: np.ndarray, flags: int, path: str) -> np.ndarray:
     except cv2.error:
         image = None
     if image is None:
-        raise UnreadableImageError(
-            f"{path!r} cannot be read: it is no image that OpenCV can decode."
-        )
+        raise _unreadable(path, _UNDECODABLE)
     return image
+
+
+def _unreadable(path: str, reason: str) -> UnreadableImageError:
+    return UnreadableImageError(f"{path!r} cannot be read: {reason}.")
 
 
 def _describe(image: np.ndarray) -> str:
@@ -124,6 +179,10 @@ def _resize_shorter_side(image: np.ndarray, image_size: int) -> np.ndarray:
     shorter = min(height, width)
     if shorter == image_size:
         return image
+    # Of a very long image only the middle is enlarged, what is cut off in any case.
+    longest = max(_ANY_SHAPE * image_size, _MAX_SCALED_PIXELS // image_size)
+    image = _middle(image, max(shorter, longest * shorter // image_size))
+    height, width = image.shape[:2]
     size = tuple(
         max(image_size, round(n * image_size / shorter)) for n in (width, height)
     )
@@ -132,6 +191,7 @@ def _resize_shorter_side(image: np.ndarray, image_size: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=interpolation)
 
 
-def _centre_crop(image: np.ndarray, image_size: int) -> np.ndarray:
-    top, left = ((n - image_size) // 2 for n in image.shape[:2])
-    return image[top : top + image_size, left : left + image_size]
+def _middle(image: np.ndarray, longest: int) -> np.ndarray:
+    """Returns the middle of an image, neither side longer than `longest`."""
+    top, left = (max(0, n - longest) // 2 for n in image.shape[:2])
+    return image[top : top + longest, left : left + longest]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _IMAGE_SIZE = 32
 _IMAGES_PER_READ = 1000
 _PROBE_SECONDS = 5
+_MAX_REASON = 300
 
 
 def load(
@@ -222,7 +223,11 @@ def _explaining_damage(name: str, folder: str | os.PathLike | None) -> Iterator[
 def _summary(error: Exception) -> str:
     """Returns the error's first line, without TensorFlow's names of graph nodes."""
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else repr(error)
+    if not text:
+        return type(error).__name__
+    # It may quote what the files hold: escaped as in a string, and not at length.
+    first = repr(text.splitlines()[0])[1:-1][:_MAX_REASON]
+    return f"{type(error).__name__}: {first}"
 
 
 @contextlib.contextmanager

@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfsupermask._reading import MAX_JSON, check_names, parse_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.export.files import read_class_names
 from tfsupermask.export.inference import check_preprocessing, inference_model
 from tfsupermask.export.saved_model import is_saved_model
 from tfsupermask.tickets import load_ticket
+from tfsupermask.tickets.architecture import no_values
 
 
 class Classifier:
@@ -54,15 +57,17 @@ class Classifier:
             )
         try:
             opened = _OPEN.get(path.suffix, _open_saved_model)(path)
-        except (InputError, OSError):
+        except InputError:
             raise
         except Exception as error:  # each runtime has errors of its own
             raise fail(
                 "`path` must hold a classifier of this program's, exported with the "
                 "mean and std of its images.",
                 path=str(path),
+                reason=f"{type(error).__name__}: {str(error)[:100]}",
             ) from error
-        self.class_names, self.image_shape, self._run = opened
+        class_names, self.image_shape, self._run = opened
+        self.class_names = check_names("class_names", class_names)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Returns float32 logits (n, classes) of uint8 images.
@@ -108,7 +113,28 @@ def _open_saved_model(path):
 
 
 def _open_keras(path):
+    _check_weights(path)
     return _keras_classifier(keras.models.load_model(path), read_class_names(path))
+
+
+def _check_weights(path):
+    """Raises if a model is larger than its file: it would fill the memory."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            weights = member.filename.endswith(".h5")
+            most = path.stat().st_size if weights else MAX_JSON
+            if member.file_size > most:
+                raise fail(
+                    f"The member {member.filename!r} must have at most {most:,} bytes.",
+                    path=str(path),
+                    bytes=member.file_size,
+                )
+        config = parse_json(archive.read("config.json"), "config.json")
+    with no_values():
+        empty = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        count = empty.count_params()
+    if count > path.stat().st_size:
+        raise fail("The file must hold all its weights.", weights=count)
 
 
 def _open_ticket(path):

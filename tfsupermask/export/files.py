@@ -14,6 +14,7 @@ from tfsupermask._files import write_atomically
 from tfsupermask._validation import fail
 
 _CLASS_NAMES = "class_names.json"
+_MAX_CLASS_NAMES = 1 << 24
 
 
 def export_file(
@@ -60,4 +61,9 @@ def add_class_names(path: Path, class_names: Sequence[str]) -> None:
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Returns what `add_class_names` added; `KeyError` or `BadZipFile` if nothing."""
     with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(_CLASS_NAMES).file_size > _MAX_CLASS_NAMES:
+            raise fail(
+                f"The class names must have at most {_MAX_CLASS_NAMES:,} bytes.",
+                path=str(path),
+            )
         return tuple(json.loads(archive.read(_CLASS_NAMES)))

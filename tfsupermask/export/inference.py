@@ -22,6 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tfsupermask._reading import check_names
 from tfsupermask._validation import fail
 from tfsupermask.conversion import fold
 
@@ -88,7 +89,7 @@ def check_preprocessing(
             f"`class_names` must hold {classes} names, one a logit.",
             class_names=len(names),
         )
-    return Preprocessing(mean, std, names)
+    return Preprocessing(mean, std, check_names("class_names", names))
 
 
 def _channels_and_classes(model):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfsupermask._files import write_atomically
+from tfsupermask._arrays import read_arrays, write_arrays
+from tfsupermask._files import make_folder, write_atomically
+from tfsupermask._reading import parse_json
+from tfsupermask._validation import InputError
 from tfsupermask.init.report import LayerReport
 
 
@@ -33,31 +34,37 @@ class Progress:
         if self._folder is None or not self._path(number).is_file():
             return None
         try:
-            with np.load(self._path(number), allow_pickle=False) as archive:
-                kernel, text = archive["kernel"], archive["state"].tobytes()
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # torn: the layer is simply done again
-        state = json.loads(text)
-        if state["settings"] != self._settings or kernel.shape != layer.kernel.shape:
-            return None
+            arrays = read_arrays(self._path(number))
+            kernel = arrays["kernel"]
+            state = parse_json(arrays["state"].tobytes(), "state")
+            if state["settings"] != self._settings or not _fits(kernel, layer):
+                return None
+            report = LayerReport.from_dict(state["report"])
+        except (InputError, KeyError, TypeError, ValueError, OverflowError):
+            return None  # torn, or of someone else: the layer is simply done again
         layer.kernel.assign(kernel)
-        return LayerReport.from_dict(state["report"])
+        return report
 
     def save(self, number: int, layer: keras.layers.Conv2D, done: LayerReport) -> None:
         """Writes a finished layer."""
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         state = {"settings": self._settings, "report": done.as_dict()}
-        content = io.BytesIO()
-        np.savez(
-            content,
-            kernel=layer.kernel.numpy(),
-            state=np.frombuffer(json.dumps(state).encode(), np.uint8),
-        )
-        write_atomically(
-            self._path(number), lambda file: file.write(content.getvalue())
-        )
+        arrays = {
+            "kernel": layer.kernel.numpy(),
+            "state": np.frombuffer(json.dumps(state).encode(), np.uint8),
+        }
+        write_atomically(self._path(number), lambda file: write_arrays(file, arrays))
 
     def _path(self, number: int) -> Path:
         return self._folder / f"layer_{number:03d}.npz"
+
+
+def _fits(kernel, layer):
+    """Whether a kernel is of the layer's shape, of finite numbers."""
+    return (
+        kernel.shape == tuple(layer.kernel.shape)
+        and kernel.dtype.kind == "f"
+        and bool(np.isfinite(kernel).all())
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
-import json
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfsupermask import data
+from tfsupermask._reading import read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.init import LayerReport, PatchesInitReport
@@ -125,16 +126,19 @@ def collect_run(
         return _collect(RunFolder(Path(path)), data_dir, load)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+        csv.Error,
+    ) as error:
         raise fail(
-            f"The run's files must be whole and of this program ({error}).",
+            f"The run's files must be whole and of this program ({str(error)[:99]!r}).",
             path=str(path),
         ) from error
 
 
 def _collect(folder, data_dir, load):
     loaded = load_run(folder.root)
-    sha256 = json.loads(folder.config.read_text())["data"]["sha256"]
+    sha256 = read_json(folder.config)["data"]["sha256"]
     first = first_convolution(loaded.model)
     told = Run(
         path=folder.root,
@@ -164,13 +168,15 @@ def _rows(folder, epoch):
         rows = [
             {name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)
         ]
+    if not all(math.isfinite(value) for row in rows for value in row.values()):
+        raise ValueError("metrics.csv holds a number that is not finite")
     return [row for row in rows if row["epoch"] <= epoch]
 
 
 def _summary(folder, epoch):
     if not folder.summary.is_file():
         return {}
-    summary = json.loads(folder.summary.read_text())
+    summary = read_json(folder.summary)
     return summary if summary["epoch"] == epoch else {}
 
 
@@ -181,7 +187,7 @@ def _time(path):
 def _init(folder):
     if not folder.init_report.is_file():
         return None
-    report = json.loads(folder.init_report.read_text())
+    report = read_json(folder.init_report)
     fields = {field.name for field in dataclasses.fields(LayerReport)}
     layers = (
         LayerReport.from_dict({name: layer[name] for name in fields})

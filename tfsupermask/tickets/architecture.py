@@ -6,6 +6,7 @@ import contextlib
 import copy
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -77,13 +78,30 @@ def build_empty(tree: dict[str, Any]) -> keras.Model:
     Raises:
         InputError: As `build` does.
     """
+    with no_values():
+        return build(tree)
+
+
+@contextlib.contextmanager
+def no_values() -> Iterator[None]:
+    """Lets models be built whose weights have shapes but no values.
+
+    However large they are, they take no memory.
+
+    Example:
+        >>> with no_values():
+        ...     large = [keras.Input((10**6,)), keras.layers.Dense(10**6)]
+        ...     model = keras.Sequential(large)
+        >>> model.count_params()
+        1000001000000
+    """
     # In a graph nothing is computed, and in this scope no variable is initialised.
     with (
         _no_uninitialized_left(),
         tf.Graph().as_default(),
         keras.StatelessScope(initialize_variables=False),
     ):
-        return build(tree)
+        yield
 
 
 def count_constants(model: keras.Model) -> int:

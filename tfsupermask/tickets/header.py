@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from tfsupermask._reading import check_names
 from tfsupermask._validation import check_choice, check_number, fail
 from tfsupermask.tickets.container import VERSION, from_json, to_json
 from tfsupermask.tickets.tree import check_keys
@@ -49,7 +50,7 @@ def make_header(
 def check_header(header: dict[str, Any]) -> None:
     """Raises unless a header from a file is like those that tickets have."""
     check_keys("The header", header, _TYPES)
-    _check_list("class_names", header["class_names"], {str})
+    _check_names(header["class_names"])
     _check_list("mean", header["mean"], {int, float})
     _check_list("std", header["std"], {int, float})
     if not isinstance(header["recipe"], dict | None):
@@ -67,9 +68,9 @@ def _check_list(key, values, types):
 def _check_names(names):
     if names is None:
         return None
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise fail("`class_names` must be strings.", class_names=names)
-    return [str(name) for name in names]
+    if not isinstance(names, (list, tuple)):
+        raise fail("'class_names' must be a list of texts.", class_names=names)
+    return list(check_names("class_names", names))
 
 
 def _check_numbers(what, values, minimum):
@@ -83,7 +84,7 @@ def _check_recipe(recipe):
         return None
     try:
         return from_json(to_json(dict(recipe)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise fail(
             "`recipe` must be a dict of JSON values.", error=str(error)
         ) from error

@@ -88,7 +88,8 @@ def save_ticket(
         path: File to write, by convention `*.ticket`, in a folder that exists.
         precision: What the kept weights of masked kernels are rounded to: `"float32"`
             (default), `"float16"` or `"bfloat16"`. Drawn kernels stay exact.
-        class_names: One name for each logit. Defaults to none.
+        class_names: One name for each logit, without control characters, with which
+            it could command a terminal. Defaults to none.
         mean: What to subtract from each channel of an image in 0..1. Defaults to none.
         std: What to divide each channel by then. Defaults to none.
         recipe: How the model came about, a dict of JSON values. Defaults to none.

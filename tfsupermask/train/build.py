@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 
@@ -87,12 +89,41 @@ def restore(
     Checkpoints that hold no numbers of weights kept leave the model's as they are: they
     come from runs with the same sparsity in all layers and epochs.
     """
+    check_fits(saved, model, optimizer)
     for name, variable in named_variables(model, optimizer).items():
         variable.assign(saved.values[name])
     for weight in masked_weights(model):
         count = int(saved.values.get(_count_name(weight), weight.num_kept))
         if count != weight.num_kept:
             weight.num_kept = count
+
+
+def check_fits(
+    saved: Checkpoint,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
+    """Raises unless a checkpoint holds what `restore` takes, in the right shapes."""
+    for name, variable in named_variables(model, optimizer).items():
+        _check_value(name, saved.values.get(name), tuple(variable.shape), "biufV")
+    for weight in masked_weights(model):
+        name, size = _count_name(weight), math.prod(weight.kernel.shape)
+        if name in saved.values:
+            _check_value(name, saved.values[name], (), "iu")
+            if not 1 <= saved.values[name] <= size:
+                raise fail(
+                    f"The checkpoint's {name!r} must be in [1, {size}].",
+                    num_kept=int(saved.values[name]),
+                )
+
+
+def _check_value(name, value, shape, kinds):
+    if value is None or value.shape != shape or value.dtype.kind not in kinds:
+        raise fail(
+            f"The checkpoint must hold {name!r}, numbers of shape {shape}.",
+            shape=None if value is None else value.shape,
+            dtype=None if value is None else str(value.dtype),
+        )
 
 
 def values_of(

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfsupermask._files import write_atomically
+from tfsupermask._arrays import read_arrays, write_arrays
+from tfsupermask._files import make_folder, write_atomically
+from tfsupermask._reading import parse_json
+from tfsupermask._validation import InputError, fail
 
 _KEPT = 2
 _STATE = "state.json"
+_NAME = re.compile(r"epoch_([0-9]{5,9})\.npz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,43 +38,56 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint and removes all but the last two.
+    """Writes a checkpoint and removes those before it but the last.
 
     Args:
         folder: Folder of the checkpoints; made if missing.
         checkpoint: What to write.
 
     Returns:
-        The file written: an uncompressed `.npz` archive, whose members carry CRC-32s.
+        The file written: an uncompressed `.npz` archive that ends in its SHA-256.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"epoch_{checkpoint.epoch:05d}.npz"
     state = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
     arrays = {**checkpoint.values, _STATE: state}
-    write_atomically(path, lambda file: np.savez(file, **arrays))
-    for old in _paths(folder)[:-_KEPT]:
-        old.unlink()
+    write_atomically(path, lambda file: write_arrays(file, arrays))
+    done = [old for old in _paths(folder) if _epoch(old) <= checkpoint.epoch]
+    for old in done[:-_KEPT]:
+        if old.is_file():
+            old.unlink()
     return path
 
 
 def restore_latest(folder: Path) -> Checkpoint | None:
     """Returns the newest checkpoint that is intact, or `None` if there is none.
 
-    A damaged one is reported by a warning and the one before it is tried.
+    A damaged one is reported by a warning and the one before it is tried. Nothing in
+    the files is run, and none takes more memory than it has bytes.
     """
     for path in reversed(_paths(folder)):
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                values = {name: archive[name] for name in archive.files}
-            state = json.loads(values.pop(_STATE).tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            return _read(path)
+        except InputError as error:
             warnings.warn(
-                f"Checkpoint {path} is damaged and passed over ({error}).", stacklevel=2
+                f"Checkpoint {str(path)!r} is damaged and passed over ({error}).",
+                stacklevel=2,
             )
-            continue
-        return Checkpoint(int(path.stem.removeprefix("epoch_")), values, state)
     return None
 
 
+def _read(path):
+    values = read_arrays(path)
+    if _STATE not in values:
+        raise fail("A checkpoint must hold its state.", arrays=sorted(values)[:3])
+    state = parse_json(values.pop(_STATE).tobytes(), _STATE)
+    return Checkpoint(_epoch(path), values, state)
+
+
 def _paths(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch_*.npz"))
+    found = [path for path in folder.glob("epoch_*.npz") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=_epoch)
+
+
+def _epoch(path: Path) -> int:
+    return int(_NAME.fullmatch(path.name)[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,8 +31,13 @@ def _field(default: Any, help: str, check: Callable | None = None) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, "check": check})
 
 
-def _at_least(minimum):
-    return lambda name, value: check_integer(name, value, minimum)
+def _at_least(minimum, most=2**31 - 1):
+    def check(name, value):
+        if check_integer(name, value, minimum) > most:
+            raise fail(f"`{name}` must be at most {most}.", **{name: value})
+        return value
+
+    return check
 
 
 def _one_of(choices):
@@ -131,7 +137,7 @@ class Config:
     weight_decay: float | None = _field(
         None, "L2 penalty's factor, added to the score gradient.", check_number
     )
-    seed: int = _field(0, "Seed of everything random.", _at_least(0))
+    seed: int = _field(0, "Seed of everything random.", _at_least(0, math.inf))
     strategy: str = _field(
         "auto",
         "Devices: single; mirrored (all GPUs of this machine, or two halves of its CPU "

@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfsupermask._files import write_json
+from tfsupermask._reading import check_names, read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.train.config import Config
+
+_MAX_SIDE = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +129,63 @@ def claim(folder: RunFolder, config: Config, dataset: Dataset, sha256: str) -> N
         ) from error
 
 
+def read_description(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """Returns what a run's config.json holds, every value of it checked.
+
+    Raises:
+        InputError: It is not as `claim` writes it.
+    """
+    tree = read_json(folder.config)
+    config, images = tree.get("config"), tree.get("data")
+    fields = {field.name for field in dataclasses.fields(Config)}
+    if not isinstance(config, dict) or not isinstance(images, dict):
+        raise fail(
+            "config.json must hold a config and data.",
+            path=str(folder.config),
+            keys=sorted(tree)[:5],
+        )
+    if not fields.issuperset(config):
+        unknown = sorted(set(config) - fields)[:5]
+        raise fail(
+            "config.json must hold this program's fields.",
+            path=str(folder.config),
+            unknown=unknown,
+        )
+    Config(**config).validate()
+    _check_images(images)
+    return tree
+
+
+def _check_images(images):
+    check_names("class_names", images.get("class_names"))
+    shape = images.get("image_shape")
+    _check_list("image_shape", shape, 3, lambda size: type(size) is int)
+    if not all(1 <= size <= _MAX_SIDE for size in shape):
+        raise fail(f"`image_shape` must be in [1, {_MAX_SIDE}].", image_shape=shape)
+    channels = shape[2]
+    for name in ("mean", "std"):
+        _check_list(name, images.get(name), channels, _is_finite)
+    if min(images["std"]) <= 0:
+        raise fail("`std` must be greater than 0.", std=images["std"])
+
+
+def _check_list(name, values, length, is_right):
+    listed = isinstance(values, list) and len(values) == length
+    if not listed or not all(map(is_right, values)):
+        raise fail(f"`{name}` must be {length} numbers.", **{name: values})
+
+
+def _is_finite(value):
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 def _check_same_run(folder, config, description):
     if not folder.config.is_file():
         raise fail(
             "`workdir` must be a new or empty folder, or hold a run (a config.json).",
             workdir=str(folder.root),
         )
-    there = json.loads(folder.config.read_text())
+    there = read_description(folder)
     # What a run of an older version does not say was as the default is.
     before = {**dataclasses.asdict(Config()), **there["config"], **there["data"]}
     for name, value in {**config.identity(), **description["data"]}.items():

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from tfsupermask._validation import fail
+from tfsupermask.tickets.architecture import no_values
 from tfsupermask.train import checkpoint as checkpoints
-from tfsupermask.train.build import build_model, restore
+from tfsupermask.train.build import build_model, check_fits, restore
 from tfsupermask.train.config import Config
-from tfsupermask.train.folder import RunFolder
+from tfsupermask.train.folder import RunFolder, read_description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +67,16 @@ def load_run(path: str | Path) -> LoadedRun:
     folder = RunFolder(Path(path))
     if not folder.config.is_file():
         raise fail("`path` must be the folder of a run.", path=str(path))
-    description = json.loads(folder.config.read_text())
+    description = read_description(folder)
     saved = checkpoints.restore_latest(folder.checkpoints)
     if saved is None:
         raise fail("The run must have an intact checkpoint.", path=str(path))
     config, images = Config(**description["config"]), description["data"]
-    model = build_model(
-        config, tuple(images["image_shape"]), len(images["class_names"])
-    )
+    size = tuple(images["image_shape"]), len(images["class_names"])
+    with no_values():
+        # Before a model is built that is larger than what the checkpoint holds.
+        check_fits(saved, build_model(config, *size))
+    model = build_model(config, *size)
     restore(saved, model)
     return LoadedRun(
         config,

@@ -48,6 +48,7 @@ _VALIDATION_IMAGE = re.compile(rf"val/images/val_{_NUMBER}\.JPEG")
 _TEST_IMAGE = re.compile(rf"test/images/test_{_NUMBER}\.JPEG")
 _IN_CLASS = (_TRAIN_IMAGE, _TRAIN_BOXES)
 _OTHERS = (_VALIDATION_IMAGE, _TEST_IMAGE, *map(re.compile, map(re.escape, _TEXTS)))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HIDDEN = re.compile(r"\.[^./].*|__MACOSX")
 _CORNERS = re.compile(r"\t".join(["([0-9]{1,2})"] * 4))
 
@@ -260,7 +261,8 @@ class Archive:
 
     def _read_words(self) -> tuple[str, ...]:
         pairs = [line.partition("\t") for line in self._read_lines(_WORDS)]
-        words = {wnid: text.strip() for wnid, _, text in pairs}
+        # Shown to people later, and no reason to do without the images.
+        words = {wnid: _CONTROL.sub("", text).strip() for wnid, _, text in pairs}
         for wnid in self.wnids:
             if not words.get(wnid):
                 self._problems.add("classes without words", wnid)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from tfsupermask._validation import InputError
+from tfsupermask.data.headers import jpeg_header
 
 IMAGE_SIZE = 64
 UNDECODABLE = "images that cannot be decoded"
@@ -37,7 +38,7 @@ def decode_image(encoded: bytes) -> np.ndarray:
         UnusableImageError: if it is no whole JPEG, or of another size.
     """
     # The size is read before the pixels are decoded, as a small file may claim many.
-    size, end = _read_header(encoded)
+    size, end = jpeg_header(encoded)
     # Some versions of OpenCV fill what is missing of a cut file with grey.
     if size is None or encoded.find(b"\xff\xd9", end) < 0:
         raise UnusableImageError(UNDECODABLE)
@@ -54,20 +55,3 @@ def decode_image(encoded: bytes) -> np.ndarray:
     if image is None:
         raise UnusableImageError(UNDECODABLE)
     return image
-
-
-def _read_header(encoded: bytes) -> tuple[tuple[int, int] | None, int]:
-    """Returns a JPEG's height and width, and where its frame header ends."""
-    position = 2
-    while encoded[:2] == b"\xff\xd8" and len(encoded) >= position + 9:
-        marker = encoded[position + 1]
-        if encoded[position] != 0xFF:
-            break
-        length = int.from_bytes(encoded[position + 2 : position + 4])
-        # SOF0 to SOF15; C4, C8 and CC are no frame headers.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height = int.from_bytes(encoded[position + 5 : position + 7])
-            width = int.from_bytes(encoded[position + 7 : position + 9])
-            return (height, width), position + length
-        position += 1 if marker == 0xFF else 2 + length
-    return None, position

@@ -1,0 +1,98 @@
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from tfsupermask.data.headers import FORMATS, is_whole_png, jpeg_header, read_size
+
+SUFFIXES = {"BMP": ".bmp", "JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif"}
+
+
+def encode(suffix, height, width, channels=3, dtype=np.uint8, options=()):
+    image = np.random.default_rng(0).integers(0, 255, (height, width, channels))
+    return cv2.imencode(suffix, image.astype(dtype), list(options))[1].tobytes()
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 300), (300, 7)])
+@pytest.mark.parametrize("kind", SUFFIXES)
+def test_agrees_with_what_wrote_the_file(kind, height, width):
+    content = encode(SUFFIXES[kind], height, width)
+    assert read_size(content) == (kind, width, height)
+
+
+@pytest.mark.parametrize("quality", [50, 101])  # lossy, lossless
+@pytest.mark.parametrize("channels", [3, 4])
+def test_all_kinds_of_webp(quality, channels):
+    options = (cv2.IMWRITE_WEBP_QUALITY, quality)
+    content = encode(".webp", 20, 33, channels, options=options)
+    assert read_size(content) == ("WebP", 33, 20)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_deep_tiffs(dtype):
+    assert read_size(encode(".tif", 20, 33, dtype=dtype)) == ("TIFF", 33, 20)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+def test_tiffs_of_both_orders_and_sizes(order, big):
+    mark = b"II" if order == "<" else b"MM"
+    sizes = ((256, 4, 70_000), (257, 3, 20))
+    if big:
+        head = mark + struct.pack(f"{order}HHHQQ", 43, 8, 0, 16, 2)
+        entries = [struct.pack(f"{order}HHQ", tag, kind, 1) for tag, kind, _ in sizes]
+    else:
+        head = mark + struct.pack(f"{order}HIH", 42, 8, 2)
+        entries = [struct.pack(f"{order}HHI", tag, kind, 1) for tag, kind, _ in sizes]
+    for index, (_, kind, size) in enumerate(sizes):
+        value = struct.pack(order + {3: "H", 4: "I"}[kind], size)
+        entries[index] += value.ljust(8 if big else 4, b"\0")
+    assert read_size(head + b"".join(entries)) == ("TIFF", 70_000, 20)
+
+
+def test_of_two_sizes_in_a_tiff_the_larger_counts():
+    entries = b"".join(struct.pack("<HHII", 256, 4, 1, size) for size in (9, 70_000, 8))
+    entries += struct.pack("<HHII", 257, 4, 1, 5)
+    content = b"II" + struct.pack("<HIH", 42, 8, 4) + entries
+    assert read_size(content) == ("TIFF", 70_000, 5)
+
+
+def test_bmps_of_both_headers():
+    core = b"BM" + bytes(12) + struct.pack("<IHH", 12, 30, 20)
+    upside_down = b"BM" + bytes(12) + struct.pack("<Iii", 40, 30, -20)
+    assert read_size(core) == read_size(upside_down) == ("BMP", 30, 20)
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES.values(), ".webp"])
+def test_any_beginning_is_safe(suffix):
+    content = encode(suffix, 20, 33)
+    found = {read_size(content[:length]) for length in range(len(content))}
+    assert {each[1:] for each in found if each} <= {(33, 20)}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"GIF89a" + bytes(50), b"\xff\xd8", b"II*\0", b"BM" + bytes(50)]
+)
+def test_other_files_have_no_size(content):
+    assert read_size(content) is None
+
+
+def test_names_its_formats():
+    assert set(FORMATS) == {*SUFFIXES, "WebP"}
+
+
+def test_finds_the_end_of_a_jpegs_header():
+    content = encode(".jpg", 20, 33)
+    size, end = jpeg_header(content)
+    assert size == (20, 33)
+    assert content[end - 17 : end - 15] == b"\xff\xc0"
+
+
+def test_a_whole_png_ends_with_its_last_chunk():
+    content = encode(".png", 20, 33)
+    assert is_whole_png(content)
+    assert is_whole_png(content + b"more")
+    assert not any(is_whole_png(content[:length]) for length in range(len(content)))
+    huge = content[:33] + b"\x7f\xff\xff\xffIDAT"
+    assert not is_whole_png(huge)

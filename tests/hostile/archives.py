@@ -1,0 +1,305 @@
+"""Copies of Tiny-ImageNet and folders of prepared datasets."""
+
+import functools
+import io
+import json
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from tests.hostile.judging import RAN, Input
+from tests.hostile.pictures import encode, noise, with_jpeg_size
+from tfsupermask import data
+
+_ROOT = "tiny-imagenet-200"
+_CLASSES = ("n00000001", "n00000002")
+_ESCAPE = "\x1b]0;owned\x07"
+_BOMB = 40 << 20
+
+
+def _train_path(wnid, number=0):
+    return f"train/{wnid}/images/{wnid}_{number}.JPEG"
+
+
+def _files():
+    """Returns the files of a small honest copy, by path."""
+    files = {"wnids.txt": "\n".join(_CLASSES).encode()}
+    files["words.txt"] = "".join(f"{c}\tword {c}\n" for c in _CLASSES).encode()
+    labels = ""
+    for number, wnid in enumerate(_CLASSES):
+        image = encode(noise(64, number), "JPEG")
+        files[_train_path(wnid)] = files[f"val/images/val_{number}.JPEG"] = image
+        boxes = f"{wnid}_0.JPEG\t0\t0\t9\t9\n"
+        files[f"train/{wnid}/{wnid}_boxes.txt"] = boxes.encode()
+        labels += f"val_{number}.JPEG\t{wnid}\t0\t0\t9\t9\n"
+    return files | {"val/val_annotations.txt": labels.encode()}
+
+
+def _load(folder):
+    return lambda: data.load("tiny_imagenet", data_dir=str(folder))
+
+
+def zipped(change=lambda archive: None, compression=zipfile.ZIP_DEFLATED, **replaced):
+    """Returns the maker of an archive with some files replaced and others added."""
+
+    def make(folder):
+        files = _files() | {k.replace("__", "/"): v for k, v in replaced.items()}
+        path = folder / f"{_ROOT}.zip"
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            for name, content in files.items():
+                content = content() if callable(content) else content
+                archive.writestr(f"{_ROOT}/{name}", content)
+            change(archive)
+        return _load(folder)
+
+    return make
+
+
+def as_file(content):
+    def make(folder):
+        (folder / f"{_ROOT}.zip").write_bytes(content())
+        return _load(folder)
+
+    return make
+
+
+def extracted(change):
+    """Returns the maker of the extracted folder, changed."""
+
+    def make(folder):
+        for name, content in _files().items():
+            path = folder / _ROOT / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        change(folder / _ROOT)
+        return _load(folder)
+
+    return make
+
+
+def replaced(name, put):
+    """Returns a change that puts something in the place of a file."""
+
+    def change(root):
+        (root / name).unlink()
+        put(root / name)
+
+    return change
+
+
+def _whole():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in _files().items():
+            archive.writestr(f"{_ROOT}/{name}", content)
+    return file.getvalue()
+
+
+def _tar():
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        link = tarfile.TarInfo("../../escaped")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return file.getvalue()
+
+
+def _escaping(archive):
+    for name in ("../../escaped.txt", "/tmp/escaped.txt", "C:\\escaped.txt"):
+        archive.writestr(name, b"escaped")
+
+
+def _link(archive):
+    link = zipfile.ZipInfo(f"{_ROOT}/test/images/test_0.JPEG")
+    link.external_attr = 0o120777 << 16
+    archive.writestr(link, "/etc/passwd")
+
+
+def _many(archive):
+    for number in range(5000):
+        archive.writestr(f"{_ROOT}/{_ESCAPE}{number}", b"")
+
+
+def _understated():
+    """An archive whose directory says that a bomb has 10 bytes."""
+    whole = bytearray(_whole())
+    size = len(_files()["wnids.txt"])
+    entry = whole.index(b"PK\x01\x02")
+    whole[entry + 24 : entry + 28] = (size - 5).to_bytes(4, "little")
+    return bytes(whole)
+
+
+def _encrypted():
+    whole = bytearray(_whole())
+    for sign, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        whole[whole.index(sign) + place] |= 1
+    return bytes(whole)
+
+
+def _claims_entries():
+    whole = bytearray(_whole())
+    end = whole.rindex(b"PK\x05\x06")
+    whole[end + 8 : end + 20] = b"\xff" * 12
+    return bytes(whole)
+
+
+@functools.cache
+def _prepared():
+    """A folder with a small CIFAR-10 as TensorFlow Datasets stores it."""
+    import tensorflow_datasets as tfds
+
+    root = Path(tempfile.mkdtemp(prefix="prepared."))
+    builder = tfds.builder("cifar10", data_dir=root)
+    builder.info.features["label"].names = [f"c{n}" for n in range(10)]
+    builder.data_path.mkdir(parents=True)
+    writer = tfds.core.SequentialWriter(
+        builder.info, max_examples_per_shard=9, overwrite=False
+    )
+    writer.initialize_splits(["train", "test"])
+    images = np.zeros((2, 32, 32, 3), np.uint8)
+    examples = [{"id": f"{n}", "image": images[n], "label": n} for n in range(2)]
+    writer.add_examples({"train": examples, "test": examples})
+    writer.close_all()
+    return root
+
+
+def prepared(change):
+    """Returns the maker of a prepared dataset, changed; there is no network."""
+
+    def make(folder):
+        shutil.copytree(_prepared(), folder, dirs_exist_ok=True)
+        change(next((folder / "cifar10").iterdir()))
+
+        def call():
+            # A module of this name lies in the folder, and must not be imported.
+            with (
+                mock.patch("requests.head", side_effect=OSError("no network")),
+                mock.patch("sys.path", [str(folder), *sys.path]),
+            ):
+                data.load("cifar10", data_dir=str(folder))
+
+        return call
+
+    return make
+
+
+def text_of(name, text):
+    return lambda root: (root / name).write_text(text)
+
+
+def edited(name, **changes):
+    def change(root):
+        tree = json.loads((root / name).read_text())
+        (root / name).write_text(json.dumps(tree | changes))
+
+    return change
+
+
+def lengths(*values):
+    splits = [
+        {"name": name, "numBytes": "1e999", "shardLengths": list(values)}
+        for name in ("train", "test")
+    ]
+    return edited("dataset_info.json", splits=splits)
+
+
+def foreign_features(root):
+    module = root.parent.parent / "harmful_module.py"
+    module.write_text(f"open({str(root.parent.parent / RAN)!r}, 'w')")
+    features = {"pythonClassName": "harmful_module.Feature", "type": "harmful_module.F"}
+    (root / "features.json").write_text(json.dumps(features))
+
+
+def shard(content):
+    def change(root):
+        for path in root.glob("*.tfrecord-*"):
+            path.write_bytes(content(path.read_bytes()))
+
+    return change
+
+
+def names(text):
+    def change(root):
+        path = root / "label.labels.txt"
+        path.write_text(text + "\n" + "\n".join(f"c{n}" for n in range(1, 10)))
+
+    return change
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+DAMAGED = "cannot be read; it may be incomplete or damaged"
+
+INPUTS = {
+    "an honest Tiny-ImageNet": Input(zipped(), rule="read"),
+    "a text called tiny-imagenet-200.zip": Input(as_file(lambda: b"zip"), "no zip"),
+    "half an archive": Input(
+        as_file(lambda: _whole()[: len(_whole()) // 2]), "no zip archive, or only a"),
+    "an archive of 10 bytes": Input(as_file(lambda: _whole()[:10]), "no zip"),
+    "a tar that escapes, called .zip": Input(as_file(_tar), "no zip"),
+    "an archive that claims 65,535 members": Input(as_file(_claims_entries), "no zip"),
+    "members named ../../escaped.txt and /tmp/escaped.txt": Input(
+        zipped(_escaping), rule="nothing is ever extracted; a warning names them"),
+    "a member that is a link to /etc/passwd": Input(
+        zipped(_link), rule="nothing is ever extracted"),
+    "5,000 members whose names command the terminal": Input(
+        zipped(_many), rule="ignored; a warning names 3, escaped"),
+    "an image of 40 MB of zeros in 40 kB": Input(
+        zipped(**{_train_path(_CLASSES[0]).replace("/", "__"): bytes(_BOMB)}),
+        "too large"),
+    "a list of classes of 40 MB in 40 kB": Input(
+        zipped(**{"wnids.txt": bytes(_BOMB)}), "too large"),
+    "a file that nobody reads, of 40 MB in 40 kB": Input(
+        zipped(test__images__bomb=bytes(_BOMB)), rule="never inflated"),
+    "a member that inflates to more than it says": Input(
+        as_file(_understated), "damaged|must list"),
+    "an encrypted member": Input(as_file(_encrypted), "is damaged.*encrypted"),
+    "members compressed by bzip2": Input(
+        zipped(compression=zipfile.ZIP_BZIP2), "another way than by deflate"),
+    "a list of classes that commands the terminal": Input(
+        zipped(**{"wnids.txt": _ESCAPE.encode() + b"\n\r\x07"}), "n and 8 digits"),
+    "words that command the terminal": Input(
+        zipped(**{"words.txt": f"{_CLASSES[0]}\t{_ESCAPE}a\n".encode()}),
+        rule="control characters are left out of words"),
+    "a JPEG of the archive that claims 65,500 × 65,500": Input(
+        zipped(**{_train_path(_CLASSES[0]).replace("/", "__"):
+            lambda: with_jpeg_size(65500, 65500)}),
+        "at least 2 classes"),
+    "a pipe as the list of classes": Input(
+        extracted(replaced("wnids.txt", os.mkfifo)), "must list every class"),
+    "/dev/zero as the list of classes": Input(
+        extracted(replaced("wnids.txt", lambda path: path.symlink_to("/dev/zero"))),
+        "must list every class"),
+    "a pipe as an image of the extracted folder": Input(
+        extracted(replaced(_train_path(_CLASSES[0]), os.mkfifo)), "at least 2 classes"),
+    "a link to the folder inside the folder": Input(
+        extracted(lambda root: (root / "train" / "loop").symlink_to(root)),
+        rule="links to folders are not followed"),
+    "an honest prepared dataset": Input(prepared(lambda root: None), rule="read"),
+    "an empty dataset_info.json": Input(
+        prepared(text_of("dataset_info.json", "")), DAMAGED),
+    "a dataset_info.json that is a list": Input(
+        prepared(text_of("dataset_info.json", "[]")), DAMAGED),
+    "a dataset_info.json 100,000 deep": Input(
+        prepared(text_of("dataset_info.json", DEEP)), DAMAGED),
+    "a dataset_info.json that commands the terminal": Input(
+        prepared(text_of("dataset_info.json", f'{{"{_ESCAPE}": 1}}')), DAMAGED),
+    "a dataset of 1e999 bytes": Input(prepared(lengths(2)), DAMAGED),
+    "a shard of 2**70 examples": Input(prepared(lengths(2**70)), DAMAGED),
+    "a shard of -1 examples": Input(prepared(lengths(-1)), DAMAGED),
+    "features of a class that importing would run": Input(
+        prepared(foreign_features), rule="never looked up: CIFAR's own are used"),
+    "features 100,000 deep": Input(
+        prepared(text_of("features.json", DEEP)), rule="never looked up"),
+    "a label that commands the terminal": Input(
+        prepared(names(_ESCAPE)), "control characters"),
+    "a shard that is cut": Input(prepared(shard(lambda whole: whole[:50])), DAMAGED),
+    "a shard whose record claims 2⁶³ bytes": Input(
+        prepared(shard(lambda whole: b"\xff" * 7 + b"\x7f" + whole[8:])), DAMAGED),
+}  # fmt: skip

@@ -1,0 +1,177 @@
+"""Tickets."""
+
+import functools
+import json
+import os
+import tempfile
+
+import keras
+
+from tests.hostile.archives import DEEP
+from tests.hostile.judging import Input
+from tests.hostile.saved import ZERO, bare_pickle, contents
+from tests.tickets import layout
+from tfsupermask.layers import SupermaskDense
+from tfsupermask.tickets import load_ticket, save_ticket
+
+_ESCAPE = "\x1b]0;owned\x07"
+LAMBDA = {"module": "keras.layers", "class_name": "Lambda"}
+SYSTEM = {"module": "os", "class_name": "system"}
+
+
+@functools.cache
+def small_ticket():
+    """Returns the bytes of an honest ticket."""
+    keras.utils.set_random_seed(0)
+    layer = SupermaskDense(3, use_bias=True, name="d")
+    model = keras.Sequential([keras.Input((2,), name="i"), layer], name="m")
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_ticket(model, f"{folder}/s.ticket", class_names=["a", "b", "c"])
+        return path.read_bytes()
+
+
+def ticket(change):
+    """Returns the maker of a ticket, its bytes changed."""
+
+    def make(folder):
+        path = folder / "x.ticket"
+        path.write_bytes(change(small_ticket()))
+        return lambda: load_ticket(path)
+
+    return make
+
+
+def rewritten(change):
+    """Returns the maker of a ticket with all hashes right, its header changed."""
+
+    def make(folder):
+        path = folder / "x.ticket"
+        path.write_bytes(small_ticket())
+        header, contents = layout.read(path)
+        change(header, contents)
+        layout.write(path, header, contents)
+        return lambda: load_ticket(path)
+
+    return make
+
+
+def header(**changes):
+    return rewritten(lambda head, contents: head.update(changes))
+
+
+def part(number, **changes):
+    """Returns the maker of a ticket whose part claims something else."""
+
+    def make(folder):
+        path = folder / "x.ticket"
+        path.write_bytes(small_ticket())
+        head, contents = layout.read(path)
+        layout.write(path, head, contents)
+        head["parts"][number].update(changes)
+        layout.write_raw(path, json.dumps(head).encode(), b"".join(contents))
+        return lambda: load_ticket(path)
+
+    return make
+
+
+def text(content):
+    """Returns the maker of a ticket whose header is this text."""
+
+    def make(folder):
+        layout.write_raw(folder / "x.ticket", content, b"")
+        return lambda: load_ticket(folder / "x.ticket")
+
+    return make
+
+
+def layer(**changes):
+    """Returns the maker of a ticket with another layer in its architecture."""
+
+    def change(head, contents):
+        tree = json.loads(contents[0])
+        tree["config"]["layers"][1].update(changes)
+        contents[0] = json.dumps(tree).encode()
+
+    return rewritten(change)
+
+
+def dense(**config):
+    def change(head, contents):
+        tree = json.loads(contents[0])
+        tree["config"]["layers"][1]["config"].update(config)
+        contents[0] = json.dumps(tree).encode()
+
+    return rewritten(change)
+
+
+def bomb(head, contents):
+    """The mask becomes 40 MB of zeros in 40 kB."""
+    contents[1] = bytes(1)
+
+
+def place(put, read):
+    """Returns the maker of something that is no file, read as one."""
+
+    def make(folder):
+        put(folder / "x.ticket")
+        return lambda: read(folder / "x.ticket")
+
+    return make
+
+
+INPUTS = {
+    "an honest ticket": Input(ticket(lambda whole: whole), rule="loaded"),
+    "an empty ticket": Input(ticket(lambda whole: b""), "must be a ticket"),
+    "a text called .ticket": Input(ticket(lambda whole: b"#!/bin/sh\n"),
+        "must be a ticket.*#!/bin"),
+    "half a ticket": Input(ticket(lambda whole: whole[: len(whole) // 2]), "damaged"),
+    "a ticket that says it has 2⁶⁴ − 1 bytes": Input(
+        ticket(lambda whole: whole[:16] + b"\xff" * 8 + whole[24:]), "damaged"),
+    "a ticket whose header says 4 GB": Input(
+        ticket(lambda whole: whole[:12] + b"\xff" * 4 + whole[16:]), "must fit"),
+    "a ticket's header 100,000 deep": Input(text(DEEP.encode()), "well-formed"),
+    "a ticket's header 65 deep": Input(
+        text(b'{"a":' * 65 + b"1" + b"}" * 65), "64 levels deep"),
+    "a ticket's header with 1e999": Input(
+        text(b'{"a": 1e999, "parts": []}'), "finite.*inf"),
+    "a ticket's header with NaN": Input(
+        text(b'{"a": NaN, "parts": []}'), "finite.*nan"),
+    "a ticket's header with 2**70": Input(header(num_parameters=2**70), "64 bits"),
+    "a ticket of -1 weights": Input(header(num_parameters=-1), "must have the -1"),
+    "a ticket of 2⁶² weights": Input(
+        header(num_parameters=2**62), "at most 1000000000"),
+    "a ticket's header of 8 MB of zeros": Input(
+        text(b"{" + b'"a":0,' * 1_300_000 + b'"b":0}'), "must list the parts"),
+    "a ticket's class names that are a number": Input(
+        header(class_names=3), "'class_names' must be a list"),
+    "a ticket's class names that are 100,000 numbers": Input(
+        header(class_names=[1] * 100_000), "`class_names` must be texts"),
+    "a ticket's class names that command the terminal": Input(
+        header(class_names=[_ESCAPE, "b", "c"]), "control characters"),
+    "a ticket's mean of texts": Input(header(mean=["0"] * 3), "'mean' must be a list"),
+    "a ticket of precision int1": Input(header(precision="int1"), "must be one of"),
+    "a part at -8": Input(part(1, offset=-8), "must follow the one before"),
+    "a part of -1 bytes": Input(part(1, length=-1), "must follow the one before"),
+    "a part of 2⁶² bytes": Input(part(1, length=2**62), "must follow the one before"),
+    "a part that inflates to 2⁶² bytes": Input(
+        part(1, codec="deflate", decoded_length=2**62), "must hold 1 bytes"),
+    "a weight of shape [2⁴⁰, 2⁴⁰]": Input(
+        part(1, shape=[2**40] * 2), r"shape \(2, 3\)"),
+    "a mask of 2⁶² ones": Input(part(1, num_kept=2**62), "must keep the"),
+    "an unknown codec": Input(part(1, codec="pickle"), "raw or deflate"),
+    "a ticket with a Lambda layer": Input(
+        layer(**LAMBDA), "hold no layer of this class"),
+    "a ticket with os.system for a layer": Input(
+        layer(**SYSTEM), r"hold no layer.*os\.system"),
+    "a ticket whose layer is not built by its author's package": Input(
+        layer(registered_name="evil>SupermaskDense"), "hold no layer"),
+    "a dense layer of 2⁶² units": Input(dense(units=2**62), "make a model|weights"),
+    "a dense layer of 10⁹ units": Input(dense(units=10**9), "weights that the header"),
+    "a dense layer of -1 units": Input(dense(units=-1), "make a model"),
+    "an activation called eval": Input(dense(activation="eval"), "Keras' own"),
+    "a ticket that is a pickle": Input(
+        place(contents(bare_pickle), load_ticket), "must be a ticket"),
+    "a pipe called .ticket": Input(place(os.mkfifo, load_ticket), "must be a file"),
+    "a folder called .ticket": Input(place(os.mkdir, load_ticket), "must be a file"),
+    "/dev/zero called .ticket": Input(place(ZERO, load_ticket), "must be a file"),
+}  # fmt: skip

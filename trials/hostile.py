@@ -1,0 +1,226 @@
+"""What inputs do that want to do harm: bombs, lies, links, code.
+
+    python -m trials.hostile --output=hostile.json
+    python -m trials.hostile --against=../older --markdown=docs/hostile_input.md
+    python -m trials.hostile --quick
+
+Each of the inputs in tests/hostile is given to the library or to a program, as a
+person would who got it from a stranger. It must be refused in one clear sentence, or
+work by a rule that is written down, within a second and 64 MB of memory beyond those
+of a program that has started. No code of its own may run, and nothing that was there
+before may be lost. The program ends with status 1 if an input falls outside.
+
+`--against` names another checkout, in which the same inputs are tried first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from absl import app, flags
+from matplotlib.figure import Figure
+
+from benchmarks import _measure
+from tests.hostile.inputs import GROUPS
+
+_AGAINST = flags.DEFINE_string("against", None, "Another checkout, tried first.")
+_MARKDOWN = flags.DEFINE_string("markdown", None, "File to write the table to.")
+
+MAX_SECONDS = 1.0
+MAX_BYTES = 64 << 20
+_PATIENCE = 10  # seconds, after which an input gets no answer any more
+_START = 300
+_QUICK = 5  # every so many inputs
+_HERE = Path(__file__).resolve().parents[1]
+
+
+def main(argv):
+    """Tries all inputs and prints what came of each."""
+    del argv
+    print(_measure.describe(), flush=True)
+    names = [name for inputs in GROUPS.values() for name in inputs]
+    names = names[:: _QUICK if _measure.QUICK.value else 1]
+    before = try_all(names, _AGAINST.value) if _AGAINST.value else {}
+    for result in before.values():
+        # An older library may have said it in other words.
+        result["faults"] = [f for f in result["faults"] if f != "another sentence"]
+    now = try_all(names, _HERE)
+    heads = ["input", *(["before"] if before else []), "now", "s", "MB"]
+    rows = [
+        [
+            *(cell(text) for text in (name, *told(name, before, now))),
+            f"{now[name]['seconds']:.2f}",
+            f"{now[name]['bytes'] / 2**20:.0f}",
+        ]
+        for name in names
+    ]
+    _measure.print_table(heads, rows)
+    bad = {name: faults(now[name]) for name in names if faults(now[name])}
+    print("\n" + counts(now))
+    if before:
+        print("before: " + counts(before))
+    for name, found in bad.items():
+        print(f"outside: {name}: {', '.join(found)}")
+    if _MARKDOWN.value:
+        Path(_MARKDOWN.value).write_text(page(heads, rows, now, before))
+    _measure.save({"now": now, "before": before}, draw(now, before))
+    sys.exit(1 if bad else 0)
+
+
+def try_all(names, checkout):
+    """Returns what each input did, by name; a worker that dies is started anew."""
+    results, left = {}, list(names)
+    while left:
+        for name, result in _work(left, Path(checkout).resolve()):
+            results[name] = result
+        left = [name for name in names if name not in results]
+    return results
+
+
+def _work(names, checkout):
+    """Yields what inputs did until one does not answer."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "names.json")
+        path.write_text(json.dumps(names))
+        # The inputs are those of this checkout, the library that of the other.
+        places = os.pathsep.join([str(checkout), str(_HERE)])
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.hostile.worker", str(path)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": places, "TMPDIR": folder},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        lines = queue.Queue()
+        threading.Thread(target=_read, args=(worker, lines), daemon=True).start()
+        try:
+            yield from _answers(lines)
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def _read(worker, lines):
+    for line in worker.stdout:
+        lines.put(json.loads(line))
+    lines.put(None)
+
+
+def _answers(lines):
+    if lines.get(timeout=_START) is None:
+        raise RuntimeError("the worker did not start")
+    while (asked := lines.get(timeout=_START)) is not None:
+        name = asked["name"]
+        try:
+            answer = lines.get(timeout=_PATIENCE)
+        except queue.Empty:
+            yield name, _no_answer(f"no answer within {_PATIENCE} seconds")
+            return
+        yield name, answer or _no_answer("the program was killed")
+        if answer is None:
+            return
+
+
+def _no_answer(words):
+    return {
+        **{"refused": False, "words": words, "faults": [words], "warned": []},
+        **{"seconds": float(_PATIENCE), "bytes": 0},
+    }
+
+
+def faults(result):
+    """Returns what must not be, one phrase each."""
+    found = list(result["faults"])
+    if result["seconds"] > MAX_SECONDS:
+        found.append(f"{result['seconds']:.1f} seconds")
+    if result["bytes"] > MAX_BYTES:
+        found.append(f"{result['bytes'] >> 20} MB")
+    return found
+
+
+def told(name, before, now):
+    """Returns what happened, in words: before, if that was tried, and now."""
+    given = next(inputs[name] for inputs in GROUPS.values() if name in inputs)
+    for results in filter(None, (before, now)):
+        result = results[name]
+        found = [text for text in faults(result) if text not in result["words"]]
+        wrong = f"**{', '.join(found)}** " if found else ""
+        words = result["words"][:300] or given.rule or "taken"
+        went = "works: " if not result["words"] else ""
+        yield f"{wrong}{'refused: ' if result['refused'] else went}{words}"
+
+
+def cell(text):
+    """Returns text that can stand in a cell of a Markdown table."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def counts(results):
+    """Returns how many inputs were refused, worked, and fell outside."""
+    bad = sum(bool(faults(result)) for result in results.values())
+    refused = sum(r["refused"] and not faults(r) for r in results.values())
+    return (
+        f"{len(results)} inputs: {refused} refused in one sentence, "
+        f"{len(results) - refused - bad} work by a rule, {bad} outside the limits"
+    )
+
+
+def page(heads, rows, now, before):
+    """Returns the table as a page, a section a group."""
+    lines = [*_INTRODUCTION, f"Now: {counts(now)}."]
+    if before:
+        lines += ["", f"Before: {counts(before)}."]
+    by_name = {row[0]: row for row in rows}
+    for group, inputs in GROUPS.items():
+        lines += ["", f"## {group.capitalize()}", ""]
+        lines += [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+        lines += [f"| {' | '.join(by_name[cell(name)])} |" for name in inputs
+            if cell(name) in by_name]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+_INTRODUCTION = [
+    "# Hostile input",
+    "",
+    "What the library and the programs do with inputs that want to do harm: each is",
+    "refused in one sentence, or works by the rule named in the table, within "
+    f"{MAX_SECONDS:.0f} s and",
+    f"{MAX_BYTES >> 20} MB beyond a started program. `python -m trials.hostile` "
+    "tries them all anew and",
+    "ends with status 1 if one falls outside; `tests/hostile` holds them.",
+    "",
+    "Tickets, checkpoints, run folders, images and `.keras` files are data: nothing in",
+    "them is run. **A SavedModel is a program**, as TensorFlow's own documents say: it",
+    "can read and write files when it is loaded or called. `.onnx` and `.tflite` files",
+    "are run by the native code of their runtimes. Load these from people you trust.",
+    "",
+]
+
+
+def draw(now, before):
+    """Returns a picture of seconds against megabytes, an input a point."""
+    figure = Figure(figsize=(7, 4.5))
+    axes = figure.subplots()
+    for results, label in ((before, "before"), (now, "now")):
+        if results:
+            seconds = [max(r["seconds"], 1e-4) for r in results.values()]
+            megabytes = [max(r["bytes"], 2**16) / 2**20 for r in results.values()]
+            axes.loglog(seconds, megabytes, ".", label=label)
+    axes.axvline(MAX_SECONDS, color="grey")
+    axes.axhline(MAX_BYTES / 2**20, color="grey")
+    axes.set(xlabel="seconds", ylabel="MB beyond the start")
+    axes.legend()
+    return figure
+
+
+if __name__ == "__main__":
+    app.run(main)
