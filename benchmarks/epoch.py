@@ -41,6 +41,7 @@ from tfsupermask.init import initialize
 from tfsupermask.sparsity import MaskWatch
 from tfsupermask.train import Config, Loop, RunFolder, SGDWithL2, make_strategy, resolve
 from tfsupermask.train.build import build_model
+from tfsupermask.train.interruption import Interruption
 from tfsupermask.train.run import _Job
 
 _MODELS = flags.DEFINE_list("models", ["conv2", "conv4", "conv6"], "Networks.")
@@ -133,9 +134,10 @@ def measure_epochs(model, source, steps, rounds):
     config = Config(model, "cifar10", init="kaiming_normal", epochs=rounds + 1)
     config = resolve(config, len(dataset.train))
     with tempfile.TemporaryDirectory() as folder:
-        job = _Job(config, dataset, make_strategy("single"), RunFolder(Path(folder)))
+        place = RunFolder(Path(folder))
+        job = _Job(config, dataset, make_strategy("single"), place, Interruption())
         job.say = lambda text: None
-        saved, watch = job._initialise(), MaskWatch(job.model)
+        saved, watch = job._restore(), MaskWatch(job.model)
         bare = bare_steps(job.loop, job.batches)
         parts = {
             "steps": (job.loop, "_train_call"),
@@ -283,7 +285,7 @@ def main(argv):
 
     epochs = {n: each(measure_epochs, n, source, steps, rounds) for n in names}
     print_epochs(epochs)
-    few = min(steps, 20), 1 if quick else 5
+    few = min(steps, 5), 1 if quick else 5
     forms = {n: each(measure_forms, n, source, *few) for n in names}
     print_forms(forms)
     numbers = [int(n) for n in (_REPLICAS.value[:2] if quick else _REPLICAS.value)]

@@ -50,7 +50,7 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
     """Parses the flags and runs `main(positional arguments)`.
 
     The user's errors are printed as one sentence, exit status 1; an interrupt from the
-    keyboard ends with status 130.
+    keyboard ends with status 130, SIGTERM with 143.
     """
 
     def parse(argv):
@@ -67,9 +67,9 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
             main(argv[1:])
         except (InputError, OSError) as error:
             sys.exit(f"error: {one_line(str(error))}")
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            sys.exit(130)
+        except KeyboardInterrupt as interrupt:
+            print(f"interrupted {interrupt}".rstrip(), file=sys.stderr)
+            sys.exit(getattr(interrupt, "exit_status", 130))
 
     app.run(guarded, flags_parser=parse)
 

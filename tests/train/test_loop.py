@@ -33,7 +33,10 @@ def make_batches(dataset, batch_size=32):
 
 
 def train(loop, batches, epochs=1):
-    return [sum(loop.train_epoch(batches, e), Totals()) for e in range(epochs)]
+    return [
+        sum((some for _, some in loop.train_epoch(batches, e)), Totals())
+        for e in range(epochs)
+    ]
 
 
 def state(loop):
@@ -209,7 +212,7 @@ def test_steps_in_one_call_or_several_compute_the_same_bits(small, few_steps_a_c
 def test_an_error_of_the_images_is_the_callers(small, few_steps_a_call):
     batches = WatchedBatches(make_batches(small), error_at=4)
     epoch = make_loop(small).train_epoch(batches, 0)
-    assert next(epoch).images == 4 * 32
+    assert next(epoch)[1].images == 4 * 32
     with pytest.raises(OSError, match="no more images"):
         next(epoch)
 

@@ -59,6 +59,7 @@ class MaskWatch:
         model: Built model with supermask layers.
 
     Attributes:
+        bits: The last look: for each masked weight its mask, eight bits a byte.
         by_weight: For each masked weight, by its name, the fraction of its bits that
             `flipped` last found to have flipped; at first empty.
 
@@ -75,7 +76,7 @@ class MaskWatch:
 
     def __init__(self, model: keras.Model):
         self._weights = built_weights(model)
-        self._bits = self._look()
+        self.bits = self._look()
         self.by_weight: dict[str, float] = {}
 
     def _look(self):
@@ -83,10 +84,10 @@ class MaskWatch:
 
     def flipped(self) -> float:
         """Returns the fraction of all mask bits that flipped since the last look."""
-        before, self._bits = self._bits, self._look()
+        before, self.bits = self.bits, self._look()
         flips = [
             int(np.bitwise_count(old ^ new).sum())
-            for old, new in zip(before, self._bits, strict=True)
+            for old, new in zip(before, self.bits, strict=True)
         ]
         self.by_weight = {
             weight.name: count / weight.num_weights

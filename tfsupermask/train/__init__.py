@@ -3,6 +3,7 @@
 from tfsupermask.train.config import Config
 from tfsupermask.train.evaluation import evaluate, evaluate_path
 from tfsupermask.train.folder import RunFolder
+from tfsupermask.train.interruption import Interrupted
 from tfsupermask.train.load import LoadedRun, load_run
 from tfsupermask.train.loop import Loop, Totals
 from tfsupermask.train.optimizer import SGDWithL2
@@ -12,6 +13,7 @@ from tfsupermask.train.strategies import make_strategy
 
 __all__ = [
     "Config",
+    "Interrupted",
     "LoadedRun",
     "Loop",
     "RunFolder",

@@ -1,4 +1,4 @@
-"""Checkpoints: one file an epoch, the last two kept."""
+"""Checkpoints: one file an epoch or interruption, the last two kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tfsupermask._validation import InputError, fail
 
 _KEPT = 2
 _STATE = "state.json"
-_NAME = re.compile(r"epoch_([0-9]{5,9})\.npz")
+_NAME = re.compile(r"epoch_([0-9]{5,9})(?:_step_([0-9]{6,9}))?\.npz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +30,13 @@ class Checkpoint:
         epoch: Number of epochs completed.
         values: Every variable's value and every mask's number of weights kept, by name.
         state: The rest, as JSON values: metrics so far, seconds spent.
+        step: Number of steps completed of the epoch after those. Defaults to 0.
     """
 
     epoch: int
     values: Mapping[str, np.ndarray]
     state: dict[str, Any]
+    step: int = 0
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -48,11 +50,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         The file written: an uncompressed `.npz` archive that ends in its SHA-256.
     """
     make_folder(folder)
-    path = folder / f"epoch_{checkpoint.epoch:05d}.npz"
+    inside = f"_step_{checkpoint.step:06d}" if checkpoint.step else ""
+    path = folder / f"epoch_{checkpoint.epoch:05d}{inside}.npz"
     state = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
     arrays = {**checkpoint.values, _STATE: state}
     write_atomically(path, lambda file: write_arrays(file, arrays))
-    done = [old for old in _paths(folder) if _epoch(old) <= checkpoint.epoch]
+    done = [old for old in _paths(folder) if _place(old) <= _place(path)]
     for old in done[:-_KEPT]:
         if old.is_file():
             old.unlink()
@@ -81,13 +84,15 @@ def _read(path):
     if _STATE not in values:
         raise fail("A checkpoint must hold its state.", arrays=sorted(values)[:3])
     state = parse_json(values.pop(_STATE).tobytes(), _STATE)
-    return Checkpoint(_epoch(path), values, state)
+    epoch, step = _place(path)
+    return Checkpoint(epoch, values, state, step)
 
 
 def _paths(folder: Path) -> list[Path]:
     found = [path for path in folder.glob("epoch_*.npz") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=_epoch)
+    return sorted(found, key=_place)
 
 
-def _epoch(path: Path) -> int:
-    return int(_NAME.fullmatch(path.name)[1])
+def _place(path: Path) -> tuple[int, int]:
+    epoch, step = _NAME.fullmatch(path.name).groups(default="0")
+    return int(epoch), int(step)

@@ -26,6 +26,12 @@ STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 # Fields that came later: their defaults leave the names of runs as they were.
 _LATER = ("allocation", "ramp_epochs", "jit_compile")
 
+# Fields that do not determine the result.
+_NOT_IDENTITY = (
+    *("data_dir", "stop_after_epoch", "strategy", "deterministic"),
+    *("workdir", "resume"),
+)
+
 
 def _field(default: Any, help: str, check: Callable | None = None) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, "check": check})
@@ -151,6 +157,11 @@ class Config:
         "Compile the training step with XLA; results differ in rounding. Networks with "
         "batch normalisation need --strategy=single for it.",
     )
+    deterministic: bool = _field(
+        False,
+        "Have TensorFlow choose only operations that give the same bits every time. "
+        "They do so on CPUs anyway; on GPUs it costs time.",
+    )
     workdir: str | None = _field(
         None, "Folder of the run (default: runs/, named after the configuration)."
     )
@@ -216,7 +227,7 @@ class Config:
         other devices, and stopped and continued.
         """
         fields = dataclasses.asdict(self)
-        for name in ("data_dir", "stop_after_epoch", "strategy", "workdir", "resume"):
+        for name in _NOT_IDENTITY:
             del fields[name]
         return fields
 

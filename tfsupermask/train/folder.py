@@ -16,6 +16,7 @@ from tfsupermask._reading import check_names, read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.train.config import Config
+from tfsupermask.train.lock import LOCK
 
 _MAX_SIDE = 4096
 
@@ -116,7 +117,7 @@ def claim(folder: RunFolder, config: Config, dataset: Dataset, sha256: str) -> N
     }
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
-        if any(path.suffix != ".partial" for path in folder.root.iterdir()):
+        if any(not _is_leftover(path) for path in folder.root.iterdir()):
             _check_same_run(folder, config, description)
         else:
             write_json(folder.config, description)
@@ -177,6 +178,11 @@ def _check_list(name, values, length, is_right):
 
 def _is_finite(value):
     return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_leftover(path):
+    """Whether a file says nothing: one half written, or the lock."""
+    return path.suffix == ".partial" or path.name == LOCK
 
 
 def _check_same_run(folder, config, description):

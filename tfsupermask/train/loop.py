@@ -83,8 +83,8 @@ class Loop:
         >>> optimizer.build(model.trainable_variables)
         >>> loop = Loop(model, optimizer, make_strategy("single"), dataset, 10)
         >>> batches = TrainBatches(dataset.train, 10, 0, 1, False)
-        >>> sum(loop.train_epoch(batches, epoch=0), Totals()).images
-        90.0
+        >>> [(step, some.images) for step, some in loop.train_epoch(batches, epoch=0)]
+        [(9, 90)]
     """
 
     def __init__(
@@ -131,18 +131,24 @@ class Loop:
         self._train_call = tf.function(self._train_steps, reduce_retracing=True)
         self._evaluate_call = tf.function(self._evaluate_batch, reduce_retracing=True)
 
-    def train_epoch(self, batches: TrainBatches, epoch: int) -> Iterator[Totals]:
-        """Trains one epoch, yielding the totals of every few steps as they are done.
+    def train_epoch(
+        self, batches: TrainBatches, epoch: int, first_step: int = 0
+    ) -> Iterator[tuple[int, Totals]]:
+        """Trains one epoch, yielding every few steps how far it is, and their totals.
 
         Args:
             batches: The training images; their order in an epoch depends on its number.
             epoch: Counted from 0.
+            first_step: Number of its steps that are done already. Defaults to 0.
+
+        Yields:
+            Number of the epoch's steps that are done, and the totals of the last few.
 
         Raises:
             InputError: The loss or a score is not finite. The model is not usable
                 afterwards.
         """
-        for first, (images, labels) in self._chunks_ahead(batches, epoch):
+        for first, (images, labels) in self._chunks_ahead(batches, epoch, first_step):
             losses, top1, top5, finite = (
                 result.numpy() for result in self._train_call(images, labels)
             )
@@ -154,14 +160,17 @@ class Loop:
                 variable = self.model.trainable_variables[int(np.argmin(finite))]
                 last = first + len(losses) - 1
                 raise self._diverged(epoch, last, weight=variable.path)
-            yield Totals(
-                float(losses.sum(dtype=np.float64)) * self.batch_size,
-                float(top1),
-                float(top5),
-                len(losses) * self.batch_size,
+            yield (
+                first + len(losses),
+                Totals(
+                    float(losses.sum(dtype=np.float64)) * self.batch_size,
+                    float(top1),
+                    float(top5),
+                    len(losses) * self.batch_size,
+                ),
             )
 
-    def _chunks_ahead(self, batches, epoch):
+    def _chunks_ahead(self, batches, epoch, first_step):
         """Yields each chunk's first step and shares, the next made meanwhile."""
 
         def chunk(first):
@@ -172,13 +181,14 @@ class Loop:
                 )
             )
 
-        starts = range(0, batches.steps_per_epoch, STEPS_PER_CALL)
+        starts = range(first_step, batches.steps_per_epoch, STEPS_PER_CALL)
         with ThreadPoolExecutor(1) as worker:
-            ahead = worker.submit(chunk, starts[0])
+            ahead = [worker.submit(chunk, start) for start in starts[:1]]
             for start in starts[1:]:
-                ready, ahead = ahead, worker.submit(chunk, start)
-                yield ready.result()
-            yield ahead.result()
+                ahead.append(worker.submit(chunk, start))
+                yield ahead.pop(0).result()
+            for last in ahead:
+                yield last.result()
 
     def _diverged(self, epoch, step, **received):
         return fail(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import platform
+import contextlib
+import dataclasses
 import shutil
 import time
 from pathlib import Path
@@ -17,11 +17,10 @@ from tqdm import tqdm
 from tfsupermask import data, init
 from tfsupermask._files import write_json
 from tfsupermask.data import TrainBatches
-from tfsupermask.export import export_saved_model
-from tfsupermask.layers import supermask_layers
 from tfsupermask.sparsity import MaskWatch, realised_sparsity
 from tfsupermask.train import checkpoint as checkpoints
-from tfsupermask.train import events, metrics, pictures
+from tfsupermask.train import events, metrics
+from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
 from tfsupermask.train.build import (
     build_model,
     patches_init,
@@ -32,9 +31,12 @@ from tfsupermask.train.build import (
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.config import PATCH_INITS, Config
 from tfsupermask.train.folder import RunFolder, claim, fingerprint
+from tfsupermask.train.interruption import Interrupted, Interruption
+from tfsupermask.train.lock import locked
 from tfsupermask.train.loop import Loop, Totals
 from tfsupermask.train.optimizer import SGDWithL2
 from tfsupermask.train.recipes import resolve
+from tfsupermask.train.results import summarise, write_results
 from tfsupermask.train.strategies import is_chief, make_strategy
 
 
@@ -50,6 +52,8 @@ def run(config: Config) -> dict[str, Any]:
     Raises:
         InputError: The config, the images or the run folder cannot be used, or the loss
             became infinite or NaN. What the run folder held before stays intact.
+        Interrupted: SIGTERM or Ctrl-C came. The run was saved where it was.
+        ConnectionError: Another worker ended.
 
     Example:
         >>> mine = {"dataset": "folder", "data_dir": "my_images", "image_size": 8}
@@ -63,22 +67,36 @@ def run(config: Config) -> dict[str, Any]:
         - Thesis §5.2.
     """
     config.validate()
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(config.strategy)
     dataset = data.load(config.dataset, config.data_dir, config.image_size)
     config = resolve(config, len(dataset.train))
     sha256 = fingerprint(dataset)
     folder = RunFolder(Path(config.workdir or Path("runs") / config.run_name(sha256)))
-    job = _Job(config, dataset, strategy, folder)
-    if job.chief:
-        claim(folder, config, dataset, sha256)
-    return job.do()
+    try:
+        agree(strategy, {**config.identity(), "images": sha256})
+        with contextlib.ExitStack() as stack:
+            if is_chief(strategy):
+                claim(folder, config, dataset, sha256)
+                stack.enter_context(locked(folder.root))
+            interruption = stack.enter_context(Interruption())
+            return _Job(config, dataset, strategy, folder, interruption).do()
+    except tf.errors.OpError as error:
+        if num_workers(strategy) == 1:
+            raise
+        raise ConnectionError(
+            "Another worker ended or cannot be reached; start all of them again, and "
+            f"the run goes on from its last checkpoint ({type(error).__name__})."
+        ) from error
 
 
 class _Job:
     """One run: the objects that its phases share."""
 
-    def __init__(self, config, dataset, strategy, folder):
+    def __init__(self, config, dataset, strategy, folder, interruption):
         self.config, self.dataset, self.folder = config, dataset, folder
+        self.interruption = interruption
         self.chief = is_chief(strategy)
         self.batches = TrainBatches(
             dataset.train,
@@ -111,35 +129,60 @@ class _Job:
         replicas = self.loop.strategy.num_replicas_in_sync
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         self.say(f"{self.folder.root}  ({replicas} x {device})")
-        saved = checkpoints.restore_latest(self.folder.checkpoints)
-        if saved is None:
-            saved = self._initialise()
-        else:
-            restore(saved, self.model, self.optimizer)
-            self.say(f"resumed after epoch {saved.epoch}")
+        saved = self._restore()
         last = self.config.stop_after_epoch or self.config.epochs
+        if saved.step:  # what has begun is brought to its end
+            last = max(last, saved.epoch + 1)
         saved = self._train(saved, last)
-        return self._finish(saved)
+        images = self.batches.steps_per_epoch * self.config.batch_size
+        summary = summarise(self.config, self.model, saved, images)
+        if self.chief:
+            write_results(
+                self.folder, self.config, self.model, self.dataset, saved, summary
+            )
+        self.say(
+            f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f} "
+            f"after {summary['epoch']} of {summary['epochs']} epochs, "
+            f"sparsity {summary['sparsity']:.4f}\n"
+            f"SavedModel: {self.folder.saved_model}\n"
+            f"pictures:   {self.folder.pictures}"
+        )
+        return summary
 
     def say(self, text: str) -> None:
         """Prints a line above the progress bar, in one process only."""
         if self.chief:
             tqdm.write(text)
 
-    def _initialise(self) -> Checkpoint:
+    def _restore(self) -> Checkpoint:
+        """Goes to the newest checkpoint, the first of all if there is none yet."""
+        saved = checkpoints.restore_latest(self.folder.checkpoints)
+        if saved is None:
+            if self.chief:
+                self._initialise()
+            agree(self.loop.strategy, {})  # waits for the chief
+            saved = checkpoints.restore_latest(self.folder.checkpoints)
+        else:
+            self.say(f"resumed {_place(saved)}")
+        at = None if saved is None else [saved.epoch, saved.step]
+        agree(self.loop.strategy, {"the checkpoint found in workdir": at})
+        restore(saved, self.model, self.optimizer)
+        return saved
+
+    def _initialise(self) -> None:
+        """Initialises the kernels and writes the first checkpoint."""
         config, start = self.config, time.perf_counter()
         if config.init in PATCH_INITS:
             train = self.dataset.train
-            report = patches_init(config, self.model, verbose=self.chief).apply(
+            report = patches_init(config, self.model, verbose=True).apply(
                 self.model,
                 train.images,
                 train.labels,
                 self.loop.normalise,
-                self.folder.init_progress if self.chief else None,
+                self.folder.init_progress,
             )
             self.say(str(report))
-            if self.chief:
-                write_json(self.folder.init_report, report.as_dict())
+            write_json(self.folder.init_report, report.as_dict())
         else:
             init.initialize(
                 self.model,
@@ -150,59 +193,77 @@ class _Job:
         seconds = time.perf_counter() - start
         self.say(f"initialised by {config.init} in {seconds:.1f} s")
         set_sparsity(config, self.model, 0)
-        state = {"init_seconds": seconds, "rows": []}
-        saved = self._save(0, state)
-        if self.chief:
-            shutil.rmtree(self.folder.init_progress, ignore_errors=True)
-        return saved
+        self._save(Checkpoint(0, {}, {"init_seconds": seconds, "rows": []}))
+        shutil.rmtree(self.folder.init_progress, ignore_errors=True)
 
-    def _save(self, epoch: int, state: dict[str, Any]) -> Checkpoint:
-        saved = Checkpoint(epoch, values_of(self.model, self.optimizer), state)
+    def _save(self, at: Checkpoint) -> Checkpoint:
+        """Writes a checkpoint with the values of now beside those that it has."""
+        values = {**at.values, **values_of(self.model, self.optimizer)}
+        saved = dataclasses.replace(at, values=values)
         if self.chief:
             checkpoints.save(self.folder.checkpoints, saved)
         return saved
 
     def _train(self, saved: Checkpoint, last: int) -> Checkpoint:
+        """Trains epoch by epoch, each ending in a checkpoint and a line."""
         watch = MaskWatch(self.model)
-        images_per_epoch = self.batches.steps_per_epoch * self.config.batch_size
         if self.chief:
             metrics.write_csv(self.folder.metrics, saved.state["rows"])
             writer = tf.summary.create_file_writer(str(self.folder.events))
-        with tqdm(
-            total=self.config.epochs * images_per_epoch,
-            initial=saved.epoch * images_per_epoch,
+        with self._bar(saved) as bar, self.interruption.postponed():
+            while saved.epoch < last:
+                bar.set_description(f"epoch {saved.epoch + 1}/{self.config.epochs}")
+                row = self._train_epoch(saved, watch, bar)
+                rows = [*saved.state["rows"], row]
+                state = {"init_seconds": saved.state["init_seconds"], "rows": rows}
+                saved = self._save(Checkpoint(saved.epoch + 1, {}, state))
+                if self.chief:
+                    self._record(writer, rows, watch.by_weight)
+                self.say(_line(row, self.config.epochs))
+                if saved.epoch == self.config.ramp_epochs + 1:
+                    self._warn_at_chance(row)
+                self._stop_if_asked(saved)
+        return saved
+
+    def _bar(self, saved):
+        images = self.config.batch_size
+        steps = self.batches.steps_per_epoch
+        return tqdm(
+            total=self.config.epochs * steps * images,
+            initial=(saved.epoch * steps + saved.step) * images,
             unit=" images",
             unit_scale=True,
             leave=False,
             disable=None if self.chief else True,
-        ) as bar:
-            for epoch in range(saved.epoch, last):
-                bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}")
-                row = self._train_epoch(epoch, watch, bar)
-                rows = [*saved.state["rows"], row]
-                saved = self._save(epoch + 1, {**saved.state, "rows": rows})
-                if self.chief:
-                    self._record(writer, rows, watch.by_weight)
-                self.say(_line(row, self.config.epochs))
-                if epoch == self.config.ramp_epochs:
-                    self._warn_at_chance(row)
-        return saved
+        )
 
     def _record(self, writer, rows, churn):
         metrics.write_csv(self.folder.metrics, rows)
         events.write_events(writer, rows[-1])
         events.write_model_events(writer, self.model, rows[-1]["epoch"], churn)
 
-    def _train_epoch(self, epoch, watch, bar) -> dict[str, float]:
+    def _train_epoch(self, saved, watch, bar) -> dict[str, float]:
+        """Trains the rest of the epoch after `saved`; returns its row of metrics."""
         start, total = time.perf_counter(), Totals()
-        set_sparsity(self.config, self.model, epoch)
-        for some in self.loop.train_epoch(self.batches, epoch):
-            total += some
-            bar.update(int(some.images))
-            bar.set_postfix(loss=f"{some.loss / some.images:.3f}")
+        if saved.step:
+            begun = saved.state["begun"]
+            start, total = start - begun["seconds"], Totals(**begun["totals"])
+            watch.bits = [saved.values[name] for name in _bit_names(watch)]
+        else:
+            set_sparsity(self.config, self.model, saved.epoch)
+        some = self.loop.train_epoch(self.batches, saved.epoch, saved.step)
+        for step, part in some:
+            total += part
+            bar.update(int(part.images))
+            bar.set_postfix(loss=f"{part.loss / part.images:.3f}")
+            seconds = time.perf_counter() - start
+            begun = {"totals": dataclasses.asdict(total), "seconds": seconds}
+            state = {**saved.state, "begun": begun}
+            bits = dict(zip(_bit_names(watch), watch.bits, strict=True))
+            self._stop_if_asked(Checkpoint(saved.epoch, bits, state, step), save=True)
         seconds = time.perf_counter() - start
         return {
-            "epoch": epoch + 1,
+            "epoch": saved.epoch + 1,
             **total.means("train_"),
             **self.loop.evaluate(self.dataset.test).means("test_"),
             "sparsity": realised_sparsity(self.model),
@@ -210,6 +271,15 @@ class _Job:
             "learning_rate": float(self.optimizer.learning_rate),
             "seconds": seconds,
         }
+
+    def _stop_if_asked(self, at: Checkpoint, save: bool = False) -> None:
+        """Ends the run here if any worker has been asked to."""
+        number = agree_to_stop(self.loop.strategy, self.interruption.pending or 0)
+        if number:
+            if save:
+                self._save(at)
+            self.say(f"stopped {_place(at)}; the same command goes on from there")
+            raise Interrupted(number)
 
     def _warn_at_chance(self, row):
         labels = self.dataset.test.labels
@@ -222,64 +292,6 @@ class _Job:
                 "--init or --learning_rate may help."
             )
 
-    def _finish(self, saved: Checkpoint) -> dict[str, Any]:
-        summary = self._summary(saved)
-        if not self.chief:
-            return summary
-        dataset, folder = self.dataset, self.folder
-        export_saved_model(
-            self.model,
-            folder.saved_model,
-            dataset.mean,
-            dataset.std,
-            dataset.class_names,
-        )
-        pictures.draw_all(
-            folder.pictures,
-            self.model,
-            dataset,
-            saved.state["rows"],
-            json.loads(folder.init_report.read_text())
-            if self.config.init in PATCH_INITS
-            else None,
-            self.config.seed,
-        )
-        write_json(folder.summary, summary)
-        self.say(
-            f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f} "
-            f"after {summary['epoch']} of {summary['epochs']} epochs, "
-            f"sparsity {summary['sparsity']:.4f}\n"
-            f"SavedModel: {folder.saved_model}\npictures:   {folder.pictures}"
-        )
-        return summary
-
-    def _summary(self, saved):
-        rows = saved.state["rows"]
-        train_seconds = sum(row["seconds"] for row in rows)
-        images = len(rows) * self.batches.steps_per_epoch * self.config.batch_size
-        return {
-            **{
-                name: value
-                for name, value in rows[-1].items()
-                if name.startswith(("train_", "test_", "epoch"))
-            },
-            "epochs": self.config.epochs,
-            "sparsity": realised_sparsity(self.model),
-            "layer_sparsity": {
-                layer.name: layer.realised_sparsity
-                for layer in supermask_layers(self.model)
-            },
-            "init_seconds": saved.state["init_seconds"],
-            "train_seconds": train_seconds,
-            "images_per_second": images / train_seconds,
-            "versions": {
-                "python": platform.python_version(),
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-                "numpy": np.__version__,
-            },
-        }
-
 
 def _line(row, epochs):
     return (
@@ -288,3 +300,12 @@ def _line(row, epochs):
         f"(top-5 {row['test_top5']:.4f})  flips {row['mask_flips']:.2e}  "
         f"{row['seconds']:.1f} s"
     )
+
+
+def _place(saved):
+    inside = f", step {saved.step} of the next" if saved.step else ""
+    return f"after epoch {saved.epoch}{inside}"
+
+
+def _bit_names(watch):
+    return [f"begun/mask/{number}" for number in range(len(watch.bits))]

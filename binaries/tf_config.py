@@ -1,0 +1,55 @@
+"""Prints TF_CONFIG for one of several worker processes.
+
+    export TF_CONFIG=$(python -m binaries.tf_config --hosts=node0,node1 --index=0)
+
+The same hosts, in the same order, for all of them, and to each its own index. A host
+that is named twice runs two of them.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+
+from absl import flags
+
+from binaries import _program
+
+_HOSTS = flags.DEFINE_list("hosts", None, "Names or addresses, the first's first.")
+_INDEX = flags.DEFINE_integer("index", None, "Which of them this process is, from 0.")
+_PORT = flags.DEFINE_integer("port", 2301, "First TCP port.", 1024, 65_000)
+
+
+def tf_config(hosts: list[str], index: int, port: int) -> str:
+    """Returns TF_CONFIG as JSON; processes on one host get ports in a row.
+
+    Example:
+        >>> print(tf_config(["a", "b"], 1, 2301))
+        {"cluster": {"worker": ["a:2301", "b:2301"]}, "task": {"type": "worker",
+        "index": 1}}
+    """
+    seen = collections.Counter()
+    addresses = []
+    for host in hosts:
+        addresses.append(f"{host}:{port + seen[host]}")
+        seen[host] += 1
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": addresses}, "task": task})
+
+
+def main(argv):
+    """Prints one line."""
+    _program.refuse_arguments(argv)
+    hosts, index = _HOSTS.value, _INDEX.value
+    if not hosts or not all(hosts):
+        raise _program.InputError(f"--hosts must name hosts. Received: {hosts}")
+    if index is None or not 0 <= index < len(hosts):
+        raise _program.InputError(
+            f"--index must be in [0, {len(hosts)}), the number of hosts. "
+            f"Received: {index}"
+        )
+    print(tf_config(hosts, index, _PORT.value))
+
+
+if __name__ == "__main__":
+    _program.start(main)

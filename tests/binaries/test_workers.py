@@ -1,0 +1,148 @@
+"""Several worker processes on this machine, as TF_CONFIG describes them."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from tfsupermask import data, train
+from tfsupermask.train import checkpoint as checkpoints
+
+EPOCHS = 6
+FIELDS = {
+    "dataset": "folder",
+    "image_size": 8,
+    "epochs": EPOCHS,
+    "batch_size": 30,
+    "init": "simple_patches",
+    "num_patches": 500,
+}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Real digits at 8×8 pixels, a folder a class."""
+    root = tmp_path_factory.mktemp("digits")
+    digits = data.load("digits").train
+    for number in range(400):
+        folder = root / str(digits.labels[number])
+        folder.mkdir(exist_ok=True)
+        image = digits.images[number, 2::4, 2::4]
+        assert cv2.imwrite(str(folder / f"{number}.png"), image)
+    return root
+
+
+def flags(images, workdir, **fields):
+    fields = {**FIELDS, "data_dir": images, "workdir": workdir, **fields}
+    return [f"--{name}={value}" for name, value in fields.items()]
+
+
+def start_workers(images, workdir, number, each=()):
+    """Returns the processes; `each` has fields of single workers."""
+    addresses = []
+    for _ in range(number):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            addresses.append(f"127.0.0.1:{probe.getsockname()[1]}")
+    processes = []
+    for index in range(number):
+        task = {"type": "worker", "index": index}
+        own = each[index] if each else {}
+        processes.append(
+            subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "binaries.train"),
+                    *flags(images, workdir, **own),
+                ],
+                env={
+                    **os.environ,
+                    "TF_CONFIG": json.dumps(
+                        {"cluster": {"worker": addresses}, "task": task}
+                    ),
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    return processes
+
+
+def finish(processes):
+    """Returns exit statuses, and what all have written."""
+    texts = [process.communicate(timeout=300) for process in processes]
+    return [process.returncode for process in processes], texts
+
+
+def wait_for(path, processes):
+    while not path.exists():
+        assert all(process.poll() is None for process in processes), finish(processes)
+        time.sleep(0.005)
+
+
+def last_values(workdir):
+    saved = checkpoints.restore_latest(workdir / "checkpoints")
+    assert (saved.epoch, saved.step) == (EPOCHS, 0)
+    return saved.values, [
+        {name: value for name, value in row.items() if name != "seconds"}
+        for row in saved.state["rows"]
+    ]
+
+
+def test_killed_stopped_and_resumed_on_other_numbers_of_workers(
+    images, tmp_path_factory
+):
+    root = tmp_path_factory.mktemp("workers")
+    one, two, three = (root / name for name in ("one", "two", "three"))
+    fields = {**FIELDS, "data_dir": str(images)}
+    train.run(train.Config(workdir=str(one), **fields))
+    values, rows = last_values(one)
+
+    workers = start_workers(images, two, 2)
+    wait_for(two / "checkpoints" / "epoch_00001.npz", workers)
+    workers[1].kill()
+    statuses, texts = finish(workers)
+    assert statuses == [1, -signal.SIGKILL], texts
+    assert "error: Another worker ended" in texts[0][1]
+
+    workers = start_workers(images, two, 2)
+    wait_for(two / "checkpoints" / "epoch_00003.npz", workers)
+    workers[1].terminate()  # one hears it, all stop together
+    statuses, texts = finish(workers)
+    assert statuses == [143, 143], texts
+    assert "the same command goes on from there" in texts[0][0]
+    shutil.copytree(two, three)
+
+    train.run(train.Config(workdir=str(two), **fields))
+    resumed, resumed_rows = last_values(two)
+    assert resumed_rows == rows
+    assert resumed.keys() == values.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+
+    statuses, texts = finish(start_workers(images, three, 3))
+    assert statuses == [0, 0, 0], texts
+    resumed, resumed_rows = last_values(three)
+    # Three parts of a batch are added in another order than two.
+    for name, value in values.items():
+        np.testing.assert_allclose(resumed[name], value, atol=1e-4, err_msg=name)
+    for mine, theirs in zip(resumed_rows, rows, strict=True):
+        assert mine["test_loss"] == pytest.approx(theirs["test_loss"], abs=1e-3)
+
+
+def test_another_configuration_is_refused_by_name(images, tmp_path):
+    workers = start_workers(images, tmp_path / "run", 2, ({}, {"prune": 0.6}))
+    statuses, texts = finish(workers)
+    assert statuses == [1, 1], texts
+    for _, err in texts:
+        assert "All workers must run the same, but `prune` differs." in err
+        assert "replica_0=0.5, replica_1=0.6" in err
+    assert not (tmp_path / "run").exists()

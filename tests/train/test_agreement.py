@@ -1,0 +1,52 @@
+import pytest
+import tensorflow as tf
+
+from tfsupermask._validation import InputError
+from tfsupermask.train import agreement
+from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Makes the calls hear what three workers say."""
+
+    def say(*values):
+        monkeypatch.setattr(agreement, "num_workers", lambda strategy: len(values))
+        monkeypatch.setattr(agreement, "_gathered", lambda strategy, mine: values)
+        return tf.distribute.get_strategy()
+
+    return say
+
+
+def test_one_process_agrees_with_itself():
+    strategy = tf.distribute.get_strategy()
+    assert num_workers(strategy) == 1
+    agree(strategy, {"prune": 0.5})
+    assert agree_to_stop(strategy, 0) == 0
+    assert agree_to_stop(strategy, 15) == 15
+
+
+def test_what_differs_is_named_with_both_values(workers):
+    strategy = workers({"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1, "b": 3})
+    with pytest.raises(InputError, match=r"`b` differs.*replica_0=2, replica_2=3"):
+        agree(strategy, {})
+
+
+def test_what_one_lacks_differs(workers):
+    with pytest.raises(InputError, match=r"`b` differs.*replica_0=None, replica_1=2"):
+        agree(workers({"a": 1}, {"a": 1, "b": 2}), {})
+
+
+def test_all_stop_when_one_is_asked_to(workers):
+    assert agree_to_stop(workers(0, 15, 0), 0) == 15
+    assert agree_to_stop(workers(0, 0, 0), 0) == 0
+
+
+def test_what_replicas_say_is_gathered_in_their_order(two_replicas):
+    said = agreement._gathered(two_replicas, {"name": "größer", "list": [1, None]})
+    assert said == [{"name": "größer", "list": [1, None]}] * 2
+
+
+def test_more_than_fits_is_an_error(two_replicas):
+    with pytest.raises(ValueError, match="more than"):
+        agreement._gathered(two_replicas, "x" * 20_000)

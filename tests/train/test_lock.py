@@ -1,0 +1,43 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tfsupermask._validation import InputError
+from tfsupermask.train.lock import LOCK, locked
+
+HOLD = (
+    "import pathlib, sys, time; from tfsupermask.train.lock import locked\n"
+    "with locked(pathlib.Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "in\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_refused_and_told_of_the_first(holder, tmp_path):
+    with pytest.raises(InputError, match=f"process='{holder.pid}@"), locked(tmp_path):
+        pytest.fail("let in")
+
+
+def test_a_killed_process_leaves_no_lock(holder, tmp_path):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text().startswith(f"{os.getpid()}@")
+
+
+def test_one_after_another(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path):
+            pass

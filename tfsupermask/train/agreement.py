@@ -1,0 +1,84 @@
+"""Several workers, one run: what they must agree on before they go on together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfsupermask._validation import fail
+
+_MAX_BYTES = 16_384
+
+
+def agree(strategy: tf.distribute.Strategy, values: Mapping[str, Any]) -> None:
+    """Waits for all workers, and refuses to go on unless they say the same.
+
+    Args:
+        strategy: The strategy; with one worker there is nothing to do.
+        values: JSON values by name.
+
+    Raises:
+        InputError: A worker's value is another than the first worker's. Every worker
+            raises it.
+
+    Example:
+        >>> agree(tf.distribute.get_strategy(), {"prune": 0.5})
+    """
+    if num_workers(strategy) == 1:
+        return
+    first, *others = _gathered(strategy, values)
+    for index, other in enumerate(others, start=1):
+        for name in sorted(first.keys() | other.keys()):
+            if first.get(name) != other.get(name):
+                raise fail(
+                    f"All workers must run the same, but `{name}` differs.",
+                    replica_0=first.get(name),
+                    **{f"replica_{index}": other.get(name)},
+                )
+
+
+def agree_to_stop(strategy: tf.distribute.Strategy, signal: int) -> int:
+    """Returns the number of a signal that a worker has heard, 0 if none has.
+
+    All workers must ask at the same place, and are told the same.
+
+    Args:
+        strategy: The strategy.
+        signal: The number of the signal that this worker has heard, or 0.
+
+    Example:
+        >>> agree_to_stop(tf.distribute.get_strategy(), 15)
+        15
+    """
+    if num_workers(strategy) == 1:
+        return int(signal)
+    return max(_gathered(strategy, int(signal)))
+
+
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+    """Returns the number of processes that run together.
+
+    Example:
+        >>> num_workers(tf.distribute.get_strategy())
+        1
+    """
+    resolver = strategy.cluster_resolver
+    jobs = resolver.cluster_spec().as_dict() if resolver else {}
+    return sum(len(jobs.get(job, ())) for job in ("chief", "worker")) or 1
+
+
+def _gathered(strategy, values: Any) -> list[Any]:
+    """Returns what every replica says, in their order, the same on all workers."""
+    text = json.dumps(values, sort_keys=True).encode()
+    if len(text) > _MAX_BYTES:
+        raise ValueError(f"{len(text)} bytes are more than {_MAX_BYTES}")
+    padded = np.frombuffer(text.ljust(_MAX_BYTES), np.uint8).astype(np.int32)
+    mine = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(padded[None])
+    )
+    rows = strategy.gather(mine, axis=0).numpy().astype(np.uint8)
+    return [json.loads(row.tobytes()) for row in rows]

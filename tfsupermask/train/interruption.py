@@ -1,0 +1,78 @@
+"""SIGTERM and Ctrl-C: at once, or at the next step where a run can be saved."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked this process to end.
+
+    Args:
+        number: The signal's.
+
+    Attributes:
+        signal: Which one.
+        exit_status: What a shell reports of a process that it ended: 128 + its number.
+
+    Example:
+        >>> Interrupted(signal.SIGTERM).exit_status
+        143
+    """
+
+    def __init__(self, number: int):
+        self.signal = signal.Signals(number)
+        self.exit_status = 128 + number
+        super().__init__(self.signal.name)
+
+
+class Interruption:
+    """Turns signals into `Interrupted` while it is open.
+
+    Attributes:
+        pending: The signal that was noted while signals were postponed, or `None`.
+
+    Example:
+        >>> try:
+        ...     with Interruption():
+        ...         signal.raise_signal(signal.SIGTERM)
+        ... except Interrupted as interrupted:
+        ...     interrupted.exit_status
+        143
+    """
+
+    def __init__(self):
+        self.pending: signal.Signals | None = None
+        self._postpone = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Interruption:
+        # Python lets only the main thread hear signals.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {n: signal.signal(n, self._heard) for n in SIGNALS}
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def postponed(self) -> Iterator[None]:
+        """While open, the first signal is only noted; a second is heeded at once."""
+        self._postpone = True
+        try:
+            yield
+        finally:
+            self._postpone = False
+        if self.pending is not None:
+            raise Interrupted(self.pending)
+
+    def _heard(self, number, frame):
+        if not self._postpone or self.pending is not None:
+            raise Interrupted(number)
+        self.pending = signal.Signals(number)

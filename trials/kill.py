@@ -1,0 +1,529 @@
+"""Kills runs at random moments and checks that each ends as if nothing had happened.
+
+    python -m trials.kill --kills=200 --seed=0
+    python -m trials.kill --quick
+
+A run is started, killed in a random phase, started again by the same call, killed
+again, until it has ended. Its scores, kernels, momenta, batch statistics, masks,
+metrics and the images of every step are then compared, bit for bit, with those of a run
+that nobody disturbed. SIGKILL leaves no time for anything; SIGTERM saves in mid-epoch.
+
+To see that this comparison catches what it is for, restores are then sabotaged in many
+ways; each must be found out.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import importlib
+import json
+import mmap
+import multiprocessing
+import os
+import random
+import signal
+import struct
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from unittest import mock
+
+from binaries import _program  # before TensorFlow, which it silences
+
+# isort: split
+import keras
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from tfsupermask import data, layers, train
+from tfsupermask.train import checkpoint as checkpoints
+from tfsupermask.train import loop, metrics, pictures, results
+
+# The package has a function of that name.
+runs = importlib.import_module("tfsupermask.train.run")
+
+_KILLS = flags.DEFINE_integer("kills", 200, "SIGKILLs in all.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of when and how they come.")
+_JOBS = flags.DEFINE_integer("jobs", 3, "Runs at a time.", lower_bound=1)
+_QUICK = flags.DEFINE_boolean("quick", False, "8 SIGKILLs and 4 sabotages.")
+
+COMMON = {"batch_size": 10, "epochs": 3, "num_patches": 300, "num_clusters": 20}
+CONFIGS = {
+    "batch normalisation": COMMON,
+    "conv2, one ranking, ramp": {
+        **COMMON,
+        "num_clusters": 80,
+        "allocation": "global",
+        "ramp_epochs": 1,
+    },
+}
+KILLS_PER_RUN = 8  # at most
+
+
+# --- what is run: small, with everything that a run can have
+
+
+def small_digits(*_):
+    """Returns real digits at 8×8 pixels: 30 steps of 10 images an epoch."""
+    full = data.load("digits")
+
+    def shrink(split, count):
+        images = split.images[:count, 2::4, 2::4].copy()
+        return data.Split(images, split.labels[:count])
+
+    splits = shrink(full.train, 300), shrink(full.test, 99)
+    return data.Dataset("digits", *splits, full.class_names, horizontal_flip=False)
+
+
+def small_model(config, image_shape, num_classes):
+    """Returns two convolutions with batch normalisation, and a dense layer."""
+    keras.utils.set_random_seed(config.seed)
+    x = inputs = keras.Input(image_shape)
+    for filters in (8, 16):
+        x = layers.SupermaskConv2D(
+            filters, 3, padding="same", sparsity=config.prune, use_bias=False
+        )(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.MaxPooling2D()(keras.layers.ReLU()(x))
+    x = layers.SupermaskDense(num_classes, sparsity=config.prune, use_bias=False)(
+        keras.layers.Flatten()(x)
+    )
+    return keras.Model(inputs, x)
+
+
+def run_once(which, folder, attempt, cell, sabotage=None):
+    """Runs one attempt in this process, which it ends."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    digits = small_digits()
+    status = 1
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(data, "load", return_value=digits))
+        if which == "batch normalisation":
+            stack.enter_context(mock.patch.object(runs, "build_model", small_model))
+        watch_phases(stack, cell)
+        log_images(stack, folder / f"images_{attempt:03d}")
+        if sabotage is not None:
+            SABOTAGES[sabotage](stack)
+        try:
+            train.run(train.Config(workdir=str(folder / "run"), **CONFIGS[which]))
+            status = 0
+        except train.Interrupted as interrupted:
+            status = interrupted.exit_status
+        finally:
+            os._exit(status)
+
+
+# --- phases: what a run is at, told to the process that may kill it
+
+PHASES = {
+    "initialise": (runs._Job, "_initialise"),
+    "train": (loop.Loop, "_shares"),
+    "evaluate": (loop.Loop, "evaluate"),
+    "checkpoint": (checkpoints, "save"),
+    "metrics": (metrics, "write_csv"),
+    "export": (results, "export_saved_model"),
+    "pictures": (pictures, "draw_all"),
+    "start": (runs, "claim"),
+}
+
+
+class Cell:
+    """Shared memory: the phase now, and how many have begun."""
+
+    def __init__(self):
+        self._memory = mmap.mmap(-1, 16)
+
+    def tell(self, phase):
+        """Notes the begin of a phase."""
+        self._memory[:16] = struct.pack("qq", phase, self.read()[1] + 1)
+
+    def read(self):
+        """Returns phase and count."""
+        return struct.unpack("qq", self._memory[:16])
+
+
+def watch_phases(stack, cell):
+    """Has every phase told to `cell` as it begins."""
+    for number, (owner, name) in enumerate(PHASES.values()):
+        original = getattr(owner, name)
+
+        def told(*args, number=number, original=original, **kwargs):
+            cell.tell(number)
+            return original(*args, **kwargs)
+
+        stack.enter_context(mock.patch.object(owner, name, told))
+
+
+def log_images(stack, path):
+    """Writes which images each step was given: epoch, step, checksum of all bytes."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    original = data.TrainBatches.chunk
+
+    def logged(self, epoch, first_step, num_steps, *args, **kwargs):
+        images, labels = original(self, epoch, first_step, num_steps, *args, **kwargs)
+        lines = [
+            f"{epoch} {first_step + i} {zlib.crc32(images[i].tobytes())} "
+            f"{zlib.crc32(labels[i].tobytes())}\n"
+            for i in range(num_steps)
+        ]
+        os.write(file, "".join(lines).encode())
+        return images, labels
+
+    stack.enter_context(mock.patch.object(data.TrainBatches, "chunk", logged))
+
+
+# --- killing
+
+
+def start(*arguments):
+    """Returns the id of a new process that runs one attempt, and its cell."""
+    cell = Cell()
+    pid = os.fork()
+    if pid == 0:
+        which, folder, attempt, *sabotage = arguments
+        run_once(which, folder, attempt, cell, *sabotage)
+    return pid, cell
+
+
+def ended(pid):
+    """Returns the exit status as a shell reports it, or `None` while it runs."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if not done:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def wait(pid):
+    """Returns the exit status of a process once it has ended."""
+    while (status := ended(pid)) is None:
+        time.sleep(0.002)
+    return status
+
+
+def kill_in(pid, cell, phase, skip, delay, number):
+    """Sends a signal `delay` seconds into the phase's occurrence after `skip` ones.
+
+    Returns the exit status and the phase in which it came; `None` if it ended before.
+    """
+    seen, last = 0, 0
+    while True:
+        status = ended(pid)
+        if status is not None:
+            return status, None
+        at, count = cell.read()
+        if count != last:
+            last = count
+            seen += at == phase
+            if at == phase and seen > skip:
+                break
+        time.sleep(0.0005)
+    time.sleep(delay)
+    at = cell.read()[0]
+    os.kill(pid, number)
+    return wait(pid), at
+
+
+def disturbed(which, folder, kills, rng, lengths):
+    """Runs to the end through up to `kills` interruptions; returns their log."""
+    log = []
+    for attempt in range(1000):
+        pid, cell = start(which, folder, attempt)
+        if len(log) >= kills:
+            status = wait(pid)
+            return log, status
+        phase = rng.randrange(len(PHASES))
+        length = lengths[phase]
+        skip = rng.choice((0, 0, 1, 2, 4)) if phase in (1, 3) else 0
+        number = signal.SIGTERM if rng.random() < 0.2 else signal.SIGKILL
+        delay = rng.random() * length
+        status, at = kill_in(pid, cell, phase, skip, delay, number)
+        if at is None and status == 0:
+            return log, status
+        if at is None or status not in (128 + number, 0):
+            return log, status
+        if status:
+            log.append((signal.Signals(number).name, list(PHASES)[at]))
+        else:
+            return log, status
+    raise AssertionError("a run never ended")
+
+
+def phase_lengths(which, folder):
+    """Runs undisturbed; returns the longest time spent from each phase to the next."""
+    pid, cell = start(which, folder, 0)
+    lengths, last = collections.Counter(), (None, 0)
+    since = time.perf_counter()
+    while ended(pid) is None:
+        phase, count = cell.read()
+        if count != last[1]:
+            now = time.perf_counter()
+            lengths[last[0]] = max(lengths[last[0]], now - since)
+            last, since = (phase, count), now
+        time.sleep(0.0005)
+    return [lengths[phase] for phase in range(len(PHASES))]
+
+
+# --- the check
+
+
+def result(folder):
+    """Returns all that must not depend on interruptions, by name, as bytes."""
+    run = folder / "run"
+    saved = checkpoints.restore_latest(run / "checkpoints")
+    if saved is None:
+        return {"checkpoint": b"none"}
+    found = {name: value.tobytes() for name, value in saved.values.items()}
+    found["epoch"] = bytes([saved.epoch])
+    for path in (run / "saved_model" / "variables").glob("*.data*"):
+        found["SavedModel, masks applied"] = path.read_bytes()
+    rows = (run / "metrics.csv").read_text().splitlines()
+    found["metrics.csv"] = [row.rpartition(",")[0] for row in rows]  # but seconds
+    for name in ("summary.json", "init.json"):
+        found[name] = json.dumps(timeless(json.loads((run / name).read_text())))
+    found["images of every step"] = images_of(folder)
+    return found
+
+
+def timeless(value):
+    """Returns JSON without what tells times."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if "second" not in k}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
+
+
+def images_of(folder):
+    """Returns what each step that counted was given, in order.
+
+    What an attempt did beyond the step where the next one began was lost with it.
+    """
+    steps = []
+    for path in sorted(folder.glob("images_*")):
+        mine = [line.split(" ", 2) for line in path.read_text().splitlines()]
+        mine = [((int(epoch), int(step)), crc) for epoch, step, crc in mine]
+        if mine:
+            steps = [entry for entry in steps if entry[0] < mine[0][0]] + mine
+    return json.dumps(steps)
+
+
+def differences(reference, folder):
+    """Returns the names of what differs from the reference."""
+    mine = result(folder)
+    return sorted(
+        name
+        for name in reference.keys() | mine.keys()
+        if reference.get(name) != mine.get(name)
+    )
+
+
+# --- sabotage: restores that go wrong in one way each
+
+
+def _on_restore(change):
+    """Returns a sabotage that changes the checkpoint that a run goes on from."""
+
+    def install(stack):
+        original = checkpoints.restore_latest
+
+        def changed(folder):
+            saved = original(folder)
+            if saved is None:
+                return None
+            values = {name: value.copy() for name, value in saved.values.items()}
+            state = json.loads(json.dumps(saved.state))
+            saved = dataclasses.replace(saved, values=values, state=state)
+            return change(saved) or saved
+
+        stack.enter_context(mock.patch.object(checkpoints, "restore_latest", changed))
+
+    return install
+
+
+def _values(word, change):
+    """Returns a change of the values whose name holds a word."""
+
+    def apply(saved):
+        names = [name for name in saved.values if word in name]
+        assert names, (word, list(saved.values))
+        for name in names:
+            saved.values[name] = change(saved.values[name])
+
+    return _on_restore(apply)
+
+
+def _last_bit(value):
+    flat = value.reshape(-1).copy()
+    flat[0] = np.nextafter(flat[0], np.float32(np.inf))
+    return flat.reshape(value.shape)
+
+
+def _optimizer(change):
+    """Returns a change of the momenta: the optimizer's values that are arrays."""
+
+    def apply(saved):
+        for name, value in saved.values.items():
+            if name.startswith("optimizer/") and value.ndim:
+                saved.values[name] = change(value)
+
+    return _on_restore(apply)
+
+
+def _iterations(saved):
+    for name, value in saved.values.items():
+        if name.startswith("optimizer/") and value.dtype.kind in "iu":
+            saved.values[name] = value + 1
+
+
+def _rows(change):
+    def apply(saved):
+        saved.state["rows"] = change(saved.state["rows"])
+
+    return _on_restore(apply)
+
+
+def _batches(change):
+    """Returns a sabotage of which batch a step is given after the restore."""
+
+    def install(stack):
+        original = data.TrainBatches.chunk
+
+        def changed(self, epoch, first_step, num_steps, *args, **kwargs):
+            epoch, first_step = change(self, epoch, first_step, num_steps)
+            return original(self, epoch, first_step, num_steps, *args, **kwargs)
+
+        stack.enter_context(mock.patch.object(data.TrainBatches, "chunk", changed))
+
+    return install
+
+
+def _one_batch_back(batches, epoch, first, count):
+    return epoch, max(0, first - 1)
+
+
+def _state(name, change):
+    def apply(saved):
+        saved.state[name] = change(saved.state[name])
+
+    return _on_restore(apply)
+
+
+SABOTAGES = {
+    "one score, last bit": _values("score", _last_bit),
+    "one kernel weight, last bit": _values("/kernel", _last_bit),
+    "scores of the start": _values("score", np.zeros_like),
+    "momentum lost": _optimizer(np.zeros_like),
+    "momentum, last bit": _optimizer(_last_bit),
+    "step counter (learning rate) off by one": _on_restore(_iterations),
+    "moving mean lost": _values("moving_mean", np.zeros_like),
+    "moving variance lost": _values("moving_variance", np.ones_like),
+    "one weight fewer kept": _values("num_kept", lambda count: count - 1),
+    "data of the epoch before": _batches(
+        lambda _, epoch, first, count: (max(0, epoch - 1), first)
+    ),
+    "data cursor one step back": _batches(_one_batch_back),
+    "a row of the metrics lost": _rows(lambda rows: rows[1:]),
+    "a row of the metrics twice": _rows(lambda rows: [*rows[:1], *rows]),
+    "totals of the begun epoch lost": _state(
+        "begun", lambda begun: {**begun, "totals": dict.fromkeys(begun["totals"], 0.0)}
+    ),
+    "masks of the epoch's start lost": _values("begun/mask", np.zeros_like),
+    "epoch begun anew after its first steps": _on_restore(
+        lambda saved: dataclasses.replace(saved, step=0)
+    ),
+}
+
+
+def sabotaged(name, folder):
+    """Stops a run in its second epoch, restores it wrongly; returns its status."""
+    which = "batch normalisation"
+    pid, cell = start(which, folder, 0)
+    status, at = kill_in(pid, cell, list(PHASES).index("train"), 3, 0, signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM, (name, status, at)
+    pid, _ = start(which, folder, 1, name)
+    return wait(pid)
+
+
+# --- the program
+
+
+def disturb_many(share):
+    """Works off one share of the kills; returns counts and what went wrong."""
+    which, reference, lengths, kills, seed, scratch = share
+    rng = random.Random(seed)
+    counts, wrong, num_runs = collections.Counter(), [], 0
+    while sum(n for (name, _), n in counts.items() if name == "SIGKILL") < kills:
+        with tempfile.TemporaryDirectory(dir=scratch) as place:
+            wanted = rng.randint(1, KILLS_PER_RUN)
+            log, status = disturbed(which, Path(place), wanted, rng, lengths)
+            counts.update(log)
+            num_runs += 1
+            found = differences(reference, Path(place)) if status == 0 else []
+            if status or found:
+                wrong.append((seed, num_runs, status, log, found))
+    return which, counts, num_runs, wrong
+
+
+def main(argv):
+    """Disturbs and sabotages; prints counts; exits with 1 if anything is amiss."""
+    _program.refuse_arguments(argv)
+    kills, names = _KILLS.value, list(SABOTAGES)
+    if _QUICK.value:
+        kills, names = 8, names[::4]
+    context = multiprocessing.get_context("fork")  # before TensorFlow has threads
+    failed = False
+    with tempfile.TemporaryDirectory() as scratch, context.Pool(_JOBS.value) as pool:
+        references, shares = {}, []
+        per_share = 5
+        for number, which in enumerate(CONFIGS):
+            place = Path(scratch, f"reference_{number}")
+            place.mkdir()
+            lengths = phase_lengths(which, place)
+            references[which] = result(place)
+            share = kills // len(CONFIGS) + (number < kills % len(CONFIGS))
+            for i, first in enumerate(range(0, share, per_share)):
+                seed = (_SEED.value * 1000 + number) * 1000 + i
+                count = min(per_share, share - first)
+                task = (which, references[which], lengths, count, seed, scratch)
+                shares.append(task)
+        counts, num_runs = collections.Counter(), collections.Counter()
+        every = pool.imap_unordered(disturb_many, shares)
+        for which, some, done, wrong in tqdm(every, total=len(shares), disable=None):
+            counts.update(some)
+            num_runs[which] += done
+            for case in wrong:
+                failed = True
+                print("NOT AS UNDISTURBED (seed, run, status, kills, names):", case)
+        print(f"seed {_SEED.value}; runs: {dict(num_runs)}")
+        print_counts(counts)
+        for name in names:
+            place = Path(tempfile.mkdtemp(dir=scratch))
+            status = sabotaged(name, place)
+            found = differences(references["batch normalisation"], place)
+            failed |= status != 0 or not found
+            told = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+            print(f"{'caught' if found else 'MISSED'}: {name} ({told or status})")
+    sys.exit(failed)
+
+
+def print_counts(counts):
+    """Prints a table of phases and signals."""
+    print("\n| phase      | SIGKILL | SIGTERM |\n| ---------- | ------: | ------: |")
+    for phase in PHASES:
+        row = [counts[name, phase] for name in ("SIGKILL", "SIGTERM")]
+        print(f"| {phase:10} | {row[0]:7} | {row[1]:7} |")
+    total = [
+        sum(n for (name, _), n in counts.items() if name == wanted)
+        for wanted in ("SIGKILL", "SIGTERM")
+    ]
+    print(f"| all        | {total[0]:7} | {total[1]:7} |\n")
+
+
+if __name__ == "__main__":
+    _program.start(main)
