@@ -57,7 +57,7 @@ def ours(images, proposals, threads):
     drawn, image = _core.sample_positions(
         position_offsets, SAMPLES, 0, num_threads=threads
     )
-    chosen = positions[drawn]
+    chosen = positions.take(drawn, axis=0)
     return _core.gather_patches(
         images, image, chosen[:, 0], chosen[:, 1], 3, 3, num_threads=threads
     )

@@ -4,8 +4,10 @@
     python -m benchmarks.step --quick
 
 The masked step trains the scores of Conv2, Conv4 and Conv6; the dense step trains the
-kernels of the same network. `TensorFlow's ops` finds the masks without the C++ ops, as
-on a GPU. PyTorch's step, run where torch is installed, is the published algorithm of
+kernels of the same network. `as trained` is the masked step of `binaries.train`: it
+normalises the images, counts hits, and works through the batch in the two halves that
+two replicas would take. `TensorFlow's ops` finds the masks without the C++ ops, as on a
+GPU. PyTorch's step, run where torch is installed, is the published algorithm of
 Ramanujan et al. (2020): it sorts all scores of a layer in every step. All are timed in
 turn; medians are printed, and the ratios of medians.
 
@@ -32,8 +34,9 @@ from matplotlib.figure import Figure
 import tfsupermask
 from benchmarks import _measure
 from tfsupermask import models
+from tfsupermask.data import Dataset, Split
 from tfsupermask.ops import native
-from tfsupermask.train.optimizer import SGDWithL2
+from tfsupermask.train import Loop, SGDWithL2, make_strategy
 
 _PRUNE = flags.DEFINE_float("prune", 0.5, "Fraction of the weights removed.")
 
@@ -58,6 +61,18 @@ def keras_step(model, images, labels):
         optimizer.apply(tape.gradient(loss, model.trainable_variables))
         return loss
 
+    return lambda: float(step())
+
+
+def trained_step(model, images, labels):
+    """Returns a function that trains a model by one step of `binaries.train`."""
+    optimizer = SGDWithL2(RATE, MOMENTUM, WEIGHT_DECAY)
+    optimizer.build(model.trainable_variables)
+    noise = Split(np.uint8(np.clip(128 + 64 * images, 0, 255)), labels)
+    dataset = Dataset("noise", noise, noise, tuple("abcdefghij"), False)
+    loop = Loop(model, optimizer, make_strategy("single"), dataset, BATCH_SIZE)
+    batch = tf.constant(noise.images[None]), tf.constant(labels[None])
+    step = tf.function(lambda: loop._train_step(*batch, 0)[0])
     return lambda: float(step())
 
 
@@ -140,6 +155,7 @@ def measure(name, rounds):
     steps = {
         "dense": keras_step(tfsupermask.fold(build()), images, labels),
         "masked": keras_step(build(), images, labels),
+        "as trained": trained_step(build(), images, labels),
     }
     with mock.patch.object(native, "usable", return_value=False):
         steps["TensorFlow's ops"] = keras_step(build(), images, labels)
@@ -156,16 +172,16 @@ def print_results(results):
     """Prints the results as a Markdown table."""
     kinds = list(next(iter(results.values()))["seconds"])
     heads = ["batch 128", *(f"{kind} / ms" for kind in kinds)]
-    heads += [f"{kind} ÷ masked" for kind in kinds if kind != "masked"] + ["of matmul"]
+    ratios = [("masked", "dense")]
+    ratios += [(kind, "masked") for kind in kinds if kind not in ("dense", "masked")]
+    if "PyTorch" in kinds:
+        ratios.append(("PyTorch", "as trained"))
+    heads += [f"{one} ÷ {other}" for one, other in ratios] + ["of matmul"]
     rows = []
     for name, result in results.items():
         times = result["seconds"]
         cells = [f"{1000 * seconds:.1f}" for seconds in times.values()]
-        cells += [
-            f"{seconds / times['masked']:.2f}"
-            for kind, seconds in times.items()
-            if kind != "masked"
-        ]
+        cells += [f"{times[one] / times[other]:.2f}" for one, other in ratios]
         rows.append([name, *cells, f"{result['of_matmul']:.0%}"])
     _measure.print_table(heads, rows)
 

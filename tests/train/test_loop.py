@@ -243,9 +243,9 @@ def test_an_epoch_reads_few_numbers_from_the_device(small, few_steps_a_call):
     assert [value.size for value in values] == [4, 1, 1, 5] * 2 + [2, 1, 1, 5]
 
 
-# Two halves, each with its own masks: the first convolution's input needs no gradient.
+# Two halves that share their masks: the first convolution's input needs no gradient.
 OPS = {
-    "SupermaskMaskAllButTopK": 2 * 5,
+    "SupermaskMaskAllButTopK": 5,
     "SupermaskStraightThrough": 2 * 5,
     "Conv2D": 2 * 2,
     "Conv2DBackpropFilter": 2 * 2,

@@ -16,7 +16,7 @@ from tfsupermask.layers.kernels import (
     kernels_of,
     plain_class,
 )
-from tfsupermask.layers.masked_weight import MaskedWeight
+from tfsupermask.layers.masked_weight import MaskedWeight, masks_found_once
 from tfsupermask.layers.supermask import SupermaskMixin
 from tfsupermask.layers.transpose import SupermaskConv2DTranspose
 from tfsupermask.layers.walking import (
@@ -42,6 +42,7 @@ __all__ = [
     "kernel_fans",
     "kernels_of",
     "masked_weights",
+    "masks_found_once",
     "plain_class",
     "supermask_layers",
 ]

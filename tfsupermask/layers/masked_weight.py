@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -11,6 +14,28 @@ from tfsupermask._validation import check_fraction, check_integer, fail
 from tfsupermask.layers.initializers import default_score_initializer
 from tfsupermask.layers.kernels import kernel_fans
 from tfsupermask.ops import masking
+
+_found: contextvars.ContextVar[dict[int, tf.Tensor] | None] = contextvars.ContextVar(
+    "masked kernels found", default=None
+)
+
+
+@contextlib.contextmanager
+def masks_found_once() -> Iterator[None]:
+    """Finds each mask only once in the body, however often its layer is called.
+
+    The scores must not change in the body, nor the precision that layers compute in.
+
+    Example:
+        >>> model, images = models.build("conv2", (8, 8, 3)), tf.zeros((1, 8, 8, 3))
+        >>> with masks_found_once():
+        ...     twice = model(images), model(images)
+    """
+    token = _found.set({})
+    try:
+        yield
+    finally:
+        _found.reset(token)
 
 
 class MaskedWeight:
@@ -103,6 +128,14 @@ class MaskedWeight:
 
     def masked(self) -> tf.Tensor:
         """Returns kernel · mask in the compute dtype, differentiable in the scores."""
+        found = _found.get()
+        if found is None:
+            return self._masked()
+        if id(self.score) not in found:
+            found[id(self.score)] = self._masked()
+        return found[id(self.score)]
+
+    def _masked(self):
         return masking.masked_kernel(
             keras.ops.convert_to_tensor(self.kernel),
             keras.ops.convert_to_tensor(self.score),

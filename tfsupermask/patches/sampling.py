@@ -172,7 +172,7 @@ def sample_patches(
         indices, local = _core.sample_positions(
             offsets, SAMPLES_PER_IMAGE, seed, first_image=first
         )
-        drawn.append(np.column_stack([chosen[local], positions[indices]]))
+        drawn.append(np.column_stack([chosen[local], positions.take(indices, axis=0)]))
         found += len(indices)
         first += len(chosen)
     if found >= num_patches:

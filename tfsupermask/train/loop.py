@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, Split, TrainBatches, eval_chunks
+from tfsupermask.layers import masks_found_once
 from tfsupermask.ops import in_top_k
 
 STEPS_PER_CALL = 20
@@ -251,21 +252,21 @@ class Loop:
         """Returns what a replica's share adds to loss, hits and gradients."""
         variables = [variable.value for variable in self.model.trainable_variables]
         parts = self._parts_of(self.normalise(images), labels)
-        return _add([self._gradient_sums(*part, variables) for part in parts])
+        with tf.GradientTape(persistent=True) as tape, masks_found_once():
+            sums = [self._loss_and_hits(*part) for part in parts]
+        return _add([(*each, tape.gradient(each[0], variables)) for each in sums])
 
     def _parts_of(self, *batch):
         size = self._share // self._parts
         for first in range(0, self._share, size):
             yield tuple(component[first : first + size] for component in batch)
 
-    def _gradient_sums(self, images, labels, variables):
-        """Returns what a part of the batch adds to loss, hits and gradients."""
-        with tf.GradientTape() as tape:
-            logits = self.model(images, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_sum(losses) / self.batch_size
+    def _loss_and_hits(self, images, labels):
+        """Returns what a part of the batch adds to loss and hits."""
+        logits = self.model(images, training=True)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         hits = [tf.reduce_sum(in_top_k(logits, labels, k)) for k in (1, 5)]
-        return loss, *hits, tape.gradient(loss, variables)
+        return tf.reduce_sum(losses) / self.batch_size, *hits
 
     def _evaluate_batch(self, images, labels, weights):
         per_replica = self.strategy.run(self._evaluate_step, (images, labels, weights))
@@ -273,7 +274,8 @@ class Loop:
 
     def _evaluate_step(self, images, labels, weights):
         parts = self._parts_of(self.normalise(images), labels, weights)
-        return _add([self._evaluation_sums(*part) for part in parts])
+        with masks_found_once():
+            return _add([self._evaluation_sums(*part) for part in parts])
 
     def _evaluation_sums(self, images, labels, weights):
         logits = self.model(images, training=False)
