@@ -98,12 +98,12 @@ def draw(results):
     for stage in STAGES[:3]:
         seconds = [stage_seconds(result)[stage] for result in results]
         left.plot(sizes, seconds, ".-", lw=1, label=stage)
-    left.set(ylabel="seconds")
+    left.set(yscale="log", ylabel="seconds")
     left.legend()
     right.plot(sizes, [r["peak_bytes"] / 2**30 for r in results], "o-")
-    right.set(ylabel="peak memory / GiB")
+    right.set(ylim=(0, None), ylabel="peak memory / GiB")
     for axes in (left, right):
-        axes.set(xscale="log", yscale="log", xlabel="patches P a layer, and clusters C")
+        axes.set(xscale="log", xlabel="patches P a layer, and clusters C")
         axes.set_xticks(sizes, ticks, fontsize=7)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
