@@ -111,7 +111,7 @@ class PeakMemory:
     """The most memory held in a `with` block beyond that held at its start, bytes."""
 
     def __enter__(self):
-        self._start = self._most = _resident_bytes()
+        self._start = self._most = resident_bytes()
         self._done = threading.Event()
         self._watch = threading.Thread(target=self._run)
         self._watch.start()
@@ -119,7 +119,7 @@ class PeakMemory:
 
     def _run(self):
         while not self._done.wait(0.02):
-            self._most = max(self._most, _resident_bytes())
+            self._most = max(self._most, resident_bytes())
 
     def __exit__(self, *exception):
         self._done.set()
@@ -127,7 +127,7 @@ class PeakMemory:
         self.bytes = self._most - self._start
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 

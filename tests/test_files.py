@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 
@@ -18,6 +19,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_atomically(path, write)
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path):
+    def write(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left on device: '.*file'"):
+        write_atomically(tmp_path / "file", write)
 
 
 def test_what_lies_where_it_writes_aside_is_not_followed(tmp_path):

@@ -38,7 +38,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # writes to an open file do not name it
         aside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)

@@ -43,6 +43,7 @@ from tqdm import tqdm
 from tfsupermask import data, layers, train
 from tfsupermask.train import checkpoint as checkpoints
 from tfsupermask.train import loop, metrics, pictures, results
+from trials._small import small_digits
 
 # The package has a function of that name.
 runs = importlib.import_module("tfsupermask.train.run")
@@ -66,18 +67,6 @@ KILLS_PER_RUN = 8  # at most
 
 
 # --- what is run: small, with everything that a run can have
-
-
-def small_digits(*_):
-    """Returns real digits at 8×8 pixels: 30 steps of 10 images an epoch."""
-    full = data.load("digits")
-
-    def shrink(split, count):
-        images = split.images[:count, 2::4, 2::4].copy()
-        return data.Split(images, split.labels[:count])
-
-    splits = shrink(full.train, 300), shrink(full.test, 99)
-    return data.Dataset("digits", *splits, full.class_names, horizontal_flip=False)
 
 
 def small_model(config, image_shape, num_classes):

@@ -1,0 +1,164 @@
+"""Runs flags in combinations, so that every pair of values that may meet does so.
+
+    python -m trials.pairs
+    python -m trials.pairs --quick
+
+Each combination is a run of two epochs on small digits, stopped after the first one
+where `--stop_after_epoch` says so. It must end without an error, or be refused by the
+validator, which is then asked for every pair of values whether some combination has it.
+The program ends with status 1 if a run fails.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from unittest import mock
+
+from binaries import _program  # before TensorFlow, which it silences
+
+# isort: split
+from absl import flags
+from tqdm import tqdm
+
+from tfsupermask import data, train
+from tfsupermask._validation import InputError
+from trials._small import small_digits
+
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the combinations.")
+_JOBS = flags.DEFINE_integer("jobs", 3, "Runs at a time.", 1)
+_QUICK = flags.DEFINE_boolean("quick", False, "Four combinations.")
+
+VALUES = {
+    "model": ("conv2", "conv4", "resnet18"),
+    "prune": (0.0, 0.5, 0.9),
+    "allocation": ("uniform", "erdos_renyi", "global"),
+    "ramp_epochs": (0, 1),
+    "ranking": ("magnitude", "score"),
+    "init": (
+        *("patches", "partial_patches", "simple_patches"),
+        *("glorot_normal", "glorot_uniform", "kaiming_normal", "kaiming_uniform"),
+        "signed_constant",
+    ),
+    "fan_correction": (False, True),
+    "patch_blocks": (None, 1),
+    "discriminative_from": (None, 1, 100),
+    "batch_size": (10, 15),
+    "strategy": ("single", "mirrored"),
+    "mixed_precision": (False, True),
+    "jit_compile": (False, True),
+    "deterministic": (False, True),
+    "stop_after_epoch": (None, 1),
+}
+COMMON = {"epochs": 2, "num_patches": 600, "num_clusters": 520}
+TRIES = 60
+
+
+def config_of(row, workdir=None):
+    """Returns the config of a combination; raises InputError if there is none."""
+    fields = dict(COMMON)
+    if row["init"] not in ("patches", "partial_patches"):
+        del fields["num_clusters"]
+    if row["init"] not in train.config.PATCH_INITS:
+        del fields["num_patches"]
+    return train.Config(**fields, **row, workdir=workdir).validate()
+
+
+def allowed(row):
+    """Returns whether the validator takes a combination."""
+    if (row["init"] == "partial_patches") != (row["patch_blocks"] is not None):
+        return False
+    if row["model"] == "resnet18" and row["init"] in ("patches", "simple_patches"):
+        return False  # 300 images end in 300 maps of 1×1: too few patches for it
+    if row["strategy"] == "mirrored" and (
+        row["batch_size"] % 2 or (row["jit_compile"] and row["model"] == "resnet18")
+    ):
+        return False  # asked when the model is there
+    try:
+        config_of(row)
+    except InputError:
+        return False
+    return True
+
+
+def combinations(rng):
+    """Returns combinations that have every pair of values which one can have."""
+    names = list(VALUES)
+    missing = {
+        frozenset({(a, x), (b, y)})
+        for a, b in itertools.combinations(names, 2)
+        for x in VALUES[a]
+        for y in VALUES[b]
+    }
+    rows = []
+    while missing:
+        best, gain = None, -1
+        # Towards one of the missing pairs, the rest at random.
+        wanted = dict(min(missing, key=repr))
+        for _ in range(TRIES):
+            row = {name: rng.choice(VALUES[name]) for name in names} | wanted
+            pairs = {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
+            if allowed(row) and len(pairs & missing) > gain:
+                best, gain = row, len(pairs & missing)
+        if best is None:  # no combination has this pair
+            missing.discard(frozenset(wanted.items()))
+            continue
+        rows.append(best)
+        missing -= {frozenset(p) for p in itertools.combinations(best.items(), 2)}
+    return rows
+
+
+def try_one(task):
+    """Runs a combination in a process of its own; returns it, seconds and the error."""
+    number, row, scratch = task
+    told = Path(scratch, f"{number}.txt")
+    start = time.perf_counter()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            with open(told, "w") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            config = config_of(row, workdir=str(Path(scratch, str(number))))
+            with mock.patch.object(data, "load", return_value=small_digits()):
+                train.run(config)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    status = os.waitpid(pid, 0)[1]
+    error = "" if status == 0 else told.read_text()[-1500:]
+    return row, time.perf_counter() - start, error
+
+
+def main(argv):
+    """Runs all combinations, prints those that fail, fails if one does."""
+    _program.refuse_arguments(argv)
+    rows = combinations(random.Random(_SEED.value))
+    total = len(rows)
+    rows = rows[:4] if _QUICK.value else rows
+    failed = 0
+    context = multiprocessing.get_context("fork")  # before TensorFlow has threads
+    with tempfile.TemporaryDirectory() as scratch, context.Pool(_JOBS.value) as pool:
+        tasks = [(number, row, scratch) for number, row in enumerate(rows)]
+        done = pool.imap_unordered(try_one, tasks)
+        for row, seconds, error in tqdm(done, total=len(tasks), disable=None):
+            if error:
+                failed += 1
+                print(f"FAILED after {seconds:.1f} s: {row}\n{error}", flush=True)
+    print(f"{len(rows)} of {total} combinations run, {failed} failed")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    _program.start(main)

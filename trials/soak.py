@@ -1,0 +1,108 @@
+"""Whether a long run keeps its size: memory, open files and threads, epoch by epoch.
+
+    python -m trials.soak --epochs=50 --output=soak.json
+    python -m trials.soak --quick
+
+Runs Conv2 on small digits and writes down, after every epoch, the memory that the
+process holds, its open files and its threads. The first epochs fill caches; from a
+fifth of the run on, memory must grow by less than 1 % of what it is, and files and
+threads not at all. The program ends with status 1 if they do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from unittest import mock
+
+from binaries import _program  # before TensorFlow, which it silences
+
+# isort: split
+from absl import flags
+from matplotlib.figure import Figure
+
+from benchmarks import _measure
+from tfsupermask import data, train
+from trials._small import small_digits
+
+# The package has a function of that name.
+runs = importlib.import_module("tfsupermask.train.run")
+
+_EPOCHS = flags.DEFINE_integer("epochs", 50, "Epochs to run.", 5)
+
+
+def look():
+    """Returns what this process holds now."""
+    return {
+        "bytes": _measure.resident_bytes(),
+        "files": len(os.listdir("/proc/self/fd")),
+        "threads": len(os.listdir("/proc/self/task")),
+        "Python's threads": threading.active_count(),
+    }
+
+
+def soak(epochs):
+    """Returns what the process held after each epoch of a run."""
+    looks, record = [], runs._Job._record
+
+    def recorded(*args):
+        record(*args)
+        looks.append(look())
+
+    digits = small_digits()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(data, "load", return_value=digits),
+        mock.patch.object(runs._Job, "_record", recorded),
+    ):
+        train.run(
+            train.Config(
+                workdir=str(Path(folder, "run")),
+                init="kaiming_normal",
+                epochs=epochs,
+                batch_size=10,
+                allocation="global",
+            )
+        )
+    return looks
+
+
+def draw(looks):
+    """Returns a figure of memory against epochs."""
+    figure = Figure(figsize=(6, 3))
+    axes = figure.add_subplot(xlabel="epoch", ylabel="memory / MB", ylim=(0, None))
+    axes.plot(
+        range(1, len(looks) + 1), [each["bytes"] / 1e6 for each in looks], label="held"
+    )
+    axes.legend()
+    return figure
+
+
+def main(argv):
+    """Runs, prints a table of growth, fails if there is any."""
+    _program.refuse_arguments(argv)
+    print(_measure.describe(), flush=True)
+    looks = soak(10 if _measure.QUICK.value else _EPOCHS.value)
+    settled = looks[len(looks) // 5 :]
+    first, last = settled[0], settled[-1]
+    rows = [
+        [name, str(first[name]), str(last[name]), f"{last[name] - first[name]:+d}"]
+        for name in first
+    ]
+    place = len(looks) - len(settled) + 1
+    heads = ["", f"after epoch {place}", f"after epoch {len(looks)}", "growth"]
+    _measure.print_table(heads, rows)
+    _measure.save({"looks": looks}, draw(looks))
+    grown = [name for name in first if name != "bytes" and last[name] > first[name]]
+    if last["bytes"] > 1.01 * first["bytes"]:
+        grown.append("bytes")
+    if grown:
+        sys.exit(f"error: These must not grow in a long run. Received: {grown}")
+
+
+if __name__ == "__main__":
+    _program.start(main)
