@@ -25,7 +25,7 @@ def test_an_error_of_the_disk_names_the_file(tmp_path):
     def write(file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(OSError, match="No space left on device: '.*file'"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*file'"):
         write_atomically(tmp_path / "file", write)
 
 

@@ -39,7 +39,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno and not error.filename:
             error.filename = str(path)  # writes to an open file do not name it
         aside.unlink(missing_ok=True)
         raise

@@ -113,7 +113,7 @@ def run_once(which, folder, attempt, cell, sabotage=None):
 
 PHASES = {
     "initialise": (runs._Job, "_initialise"),
-    "train": (loop.Loop, "_shares"),
+    "train": (data.TrainBatches, "chunk"),
     "evaluate": (loop.Loop, "evaluate"),
     "checkpoint": (checkpoints, "save"),
     "metrics": (metrics, "write_csv"),
@@ -353,6 +353,12 @@ def _last_bit(value):
     return flat.reshape(value.shape)
 
 
+def _largest_halved(value):
+    flat = value.reshape(-1).copy()
+    flat[np.abs(flat).argmax()] /= 2
+    return flat.reshape(value.shape)
+
+
 def _optimizer(change):
     """Returns a change of the momenta: the optimizer's values that are arrays."""
 
@@ -408,7 +414,7 @@ SABOTAGES = {
     "one kernel weight, last bit": _values("/kernel", _last_bit),
     "scores of the start": _values("score", np.zeros_like),
     "momentum lost": _optimizer(np.zeros_like),
-    "momentum, last bit": _optimizer(_last_bit),
+    "momentum of one weight halved": _optimizer(_largest_halved),
     "step counter (learning rate) off by one": _on_restore(_iterations),
     "moving mean lost": _values("moving_mean", np.zeros_like),
     "moving variance lost": _values("moving_variance", np.ones_like),
@@ -430,10 +436,10 @@ SABOTAGES = {
 
 
 def sabotaged(name, folder):
-    """Stops a run in its second epoch, restores it wrongly; returns its status."""
+    """Stops a run amid its second epoch, restores it wrongly; returns its status."""
     which = "batch normalisation"
     pid, cell = start(which, folder, 0)
-    status, at = kill_in(pid, cell, list(PHASES).index("train"), 3, 0, signal.SIGTERM)
+    status, at = kill_in(pid, cell, list(PHASES).index("train"), 2, 0, signal.SIGTERM)
     assert status == 128 + signal.SIGTERM, (name, status, at)
     pid, _ = start(which, folder, 1, name)
     return wait(pid)
