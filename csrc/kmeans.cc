@@ -40,7 +40,7 @@ std::vector<float> Tiles(const Matrix& rows, int64_t begin, int64_t end) {
   std::vector<float> tiles(RoundUp(end - begin, kTile) * rows.length);
   for (int64_t i = begin; i < end; ++i) {
     const int64_t lane = (i - begin) % kTile;
-    float* const tile = &tiles[(i - begin - lane) * rows.length];
+    float* const tile = tiles.data() + (i - begin - lane) * rows.length;
     for (int64_t d = 0; d < rows.length; ++d) tile[d * kTile + lane] = rows.row(i)[d];
   }
   return tiles;
