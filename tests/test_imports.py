@@ -106,7 +106,9 @@ def test_knows_no_framework(part):
 def test_library_does_not_import_programs_or_tests():
     for path in (ROOT / "tfsupermask").rglob("*.py"):
         known = {name.split(".")[0] for name in imported_names(path)}
-        assert not known & {"binaries", "tests", "benchmarks"}, path.relative_to(ROOT)
+        assert not known & {"binaries", "tests", "benchmarks", "trials"}, (
+            path.relative_to(ROOT)
+        )
 
 
 def test_programs_import_nothing_else_of_the_project():
@@ -114,7 +116,7 @@ def test_programs_import_nothing_else_of_the_project():
     assert programs
     for path in programs:
         known = {name.split(".")[0] for name in imported_names(path)}
-        assert not known & {"tests", "benchmarks", "csrc"}, path.name
+        assert not known & {"tests", "benchmarks", "trials", "csrc"}, path.name
 
 
 def test_only_the_bindings_know_python():
