@@ -202,6 +202,13 @@ class Config:
                 stop_after_epoch=self.stop_after_epoch,
                 epochs=self.epochs,
             )
+        if self.deterministic and self.jit_compile:
+            raise fail(
+                "`deterministic` does not work with `jit_compile`: XLA knows no "
+                "deterministic gradient of max-pooling.",
+                deterministic=True,
+                jit_compile=True,
+            )
         if self.epochs is not None and self.ramp_epochs >= self.epochs:
             raise fail(
                 "`ramp_epochs` must be less than `epochs`, so that the last epoch has "
