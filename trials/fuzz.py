@@ -57,11 +57,10 @@ def build(preset):
 def fuzz(name, path, runs, scratch):
     """Runs one target; returns seconds, inputs in its corpus and what was found."""
     corpus = Path(scratch, name)
-    kept = ROOT / "csrc" / "fuzz" / "corpus" / name
-    if kept.is_dir():
-        shutil.copytree(kept, corpus)
-    else:
-        corpus.mkdir()
+    corpus.mkdir()
+    kept = ROOT / "csrc" / "fuzz" / "corpus" / f"{name}.zip"
+    if kept.is_file():
+        shutil.unpack_archive(kept, corpus)
     start = time.perf_counter()
     done = subprocess.run(
         [

@@ -95,10 +95,10 @@ def main(argv):
         {name: statistics.median(each[name] for each in part) for name in part[0]}
         for part in (settled[:quarter], settled[-quarter:])
     )
+    ends = {name: (first[name], last[name]) for name in first}
     rows = [
-        [name, f"{first[name]:,.0f}", f"{last[name]:,.0f}"]
-        + [f"{last[name] - first[name]:+,.0f}"]
-        for name in first
+        [name, f"{before:,.0f}", f"{after:,.0f}", f"{after - before:+,.0f}"]
+        for name, (before, after) in ends.items()
     ]
     place = len(looks) - len(settled) + 1
     heads = ["", f"from epoch {place}", f"to epoch {len(looks)}", "growth"]
