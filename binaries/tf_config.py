@@ -14,6 +14,7 @@ import json
 from absl import flags
 
 from binaries import _program
+from tfsupermask._validation import fail
 
 _HOSTS = flags.DEFINE_list("hosts", None, "Names or addresses, the first's first.")
 _INDEX = flags.DEFINE_integer("index", None, "Which of them this process is, from 0.")
@@ -23,11 +24,20 @@ _PORT = flags.DEFINE_integer("port", 2301, "First TCP port.", 1024, 65_000)
 def tf_config(hosts: list[str], index: int, port: int) -> str:
     """Returns TF_CONFIG as JSON; processes on one host get ports in a row.
 
+    Raises:
+        InputError: No host is named, or `index` is none of theirs.
+
     Example:
         >>> print(tf_config(["a", "b"], 1, 2301))
         {"cluster": {"worker": ["a:2301", "b:2301"]}, "task": {"type": "worker",
         "index": 1}}
     """
+    if not hosts or not all(hosts):
+        raise fail("`hosts` must name the host of every process.", hosts=hosts)
+    if index is None or not 0 <= index < len(hosts):
+        raise fail(
+            f"`index` must be in [0, {len(hosts)}), the number of hosts.", index=index
+        )
     seen = collections.Counter()
     addresses = []
     for host in hosts:
@@ -40,15 +50,7 @@ def tf_config(hosts: list[str], index: int, port: int) -> str:
 def main(argv):
     """Prints one line."""
     _program.refuse_arguments(argv)
-    hosts, index = _HOSTS.value, _INDEX.value
-    if not hosts or not all(hosts):
-        raise _program.InputError(f"--hosts must name hosts. Received: {hosts}")
-    if index is None or not 0 <= index < len(hosts):
-        raise _program.InputError(
-            f"--index must be in [0, {len(hosts)}), the number of hosts. "
-            f"Received: {index}"
-        )
-    print(tf_config(hosts, index, _PORT.value))
+    print(tf_config(_HOSTS.value, _INDEX.value, _PORT.value))
 
 
 if __name__ == "__main__":

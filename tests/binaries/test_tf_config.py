@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from binaries.tf_config import tf_config
+from tfsupermask._validation import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,21 +24,18 @@ def test_every_process_has_its_own_address():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("hosts", "index", "message"),
     [
-        ((), "--hosts must name hosts"),
-        (("--hosts=a,b", "--index=2"), r"--index must be in \[0, 2\)"),
+        (None, 0, "`hosts` must name.*hosts=None"),
+        (["a", ""], 0, "`hosts` must name"),
+        (["a", "b"], 2, r"`index` must be in \[0, 2\).*index=2"),
+        (["a", "b"], -1, "index=-1"),
+        (["a", "b"], None, "index=None"),
     ],
 )
-def test_refuses_what_names_no_process(arguments, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "binaries.tf_config", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert re.search(message, done.stderr)
+def test_refuses_what_names_no_process(hosts, index, message):
+    with pytest.raises(InputError, match=message):
+        tf_config(hosts, index, 2301)
 
 
 @pytest.mark.parametrize(
