@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfsupermask._files import write_json
+from tfsupermask._reading import read_json
 from tfsupermask.data import Dataset
 from tfsupermask.export import export_saved_model
 from tfsupermask.layers import supermask_layers
@@ -71,7 +71,7 @@ def write_results(
     )
     report = None
     if config.init in PATCH_INITS:
-        report = json.loads(folder.init_report.read_text())
+        report = read_json(folder.init_report)
     rows = saved.state["rows"]
     pictures.draw_all(folder.pictures, model, dataset, rows, report, config.seed)
     write_json(folder.summary, summary)
