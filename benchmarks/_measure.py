@@ -17,6 +17,8 @@ from typing import Any
 from absl import flags
 from matplotlib.figure import Figure
 
+from tfsupermask._machine import num_cores, processor
+
 QUICK = flags.DEFINE_boolean("quick", False, "The smallest sizes, few rounds.")
 OUTPUT = flags.DEFINE_string(
     "output", None, "JSON file to write; the picture goes beside it, as .png."
@@ -34,18 +36,11 @@ def machine() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "processor": processor(),
+        "cores": num_cores(),
         "python": platform.python_version(),
         **versions,
     }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def describe(about: Mapping[str, Any] | None = None) -> str:

@@ -15,9 +15,8 @@ import numpy as np
 from absl import flags
 
 from binaries import _program
-from tfsupermask import data
 from tfsupermask.export import check_format, export_model, size_table
-from tfsupermask.train import load_run
+from tfsupermask.train import load_images, load_run
 
 _REPRESENTATIVE_IMAGES = 200
 
@@ -68,8 +67,7 @@ def main(argv):
 
 
 def _training_images(config):
-    data_dir = _DATA_DIR.value or config.data_dir
-    images = data.load(config.dataset, data_dir, config.image_size).train.images
+    images = load_images(config, _DATA_DIR.value).train.images
     rng = np.random.default_rng(config.seed)
     count = min(_REPRESENTATIVE_IMAGES, len(images))
     return images[rng.choice(len(images), count, replace=False)]

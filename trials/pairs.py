@@ -55,7 +55,10 @@ VALUES = {
     "mixed_precision": (False, True),
     "jit_compile": (False, True),
     "deterministic": (False, True),
-    "stop_after_epoch": (None, 1),
+    "stop_after_epoch": (None, 0, 1),
+    "num_components": (None, 5),
+    "double_from": (None, 2),
+    "limit_images": (None, 100),
 }
 COMMON = {"epochs": 2, "num_patches": 600, "num_clusters": 520}
 TRIES = 60

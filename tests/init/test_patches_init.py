@@ -1,3 +1,5 @@
+import functools
+import io
 import math
 import os
 import subprocess
@@ -15,6 +17,7 @@ from tfsupermask import patches as patches_package
 from tfsupermask._validation import InputError
 from tfsupermask.init import PatchesInit, SimpleInit
 from tfsupermask.init import activations as activations_module
+from tfsupermask.init import patches_init as patches_init_module
 from tfsupermask.layers import SupermaskConv2D, SupermaskDense, supermask_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import Clusters, class_balanced_order, cluster
@@ -109,13 +112,18 @@ class Oracle:
     k-means, which are compared with scikit-learn's elsewhere.
     """
 
-    def __init__(self, P, C, D, seed, masked=False):
+    def __init__(
+        self, P, C, D, seed, masked=False, num_components=27, double_from=math.inf
+    ):
         self.P, self.C, self.D, self.seed, self.masked = P, C, D, seed, masked
+        self.num_components, self.double_from = num_components, double_from
 
     def initialize(self, model, images, labels):
         order = class_balanced_order(labels, derive_seed(self.seed, "images"))
         steps = []
         for number, layer in enumerate(convolutions(model), start=1):
+            if number == self.double_from:
+                self.P, self.C = 2 * self.P, 2 * self.C
             maps = self.forward(model, layer, images, order)
             step = self.sample(number, layer, images, labels, order, maps)
             self.select(number, layer, step)
@@ -244,7 +252,7 @@ class Oracle:
 
     def reduce(self, flat):
         summary = patches_package.survey([flat])
-        components = patches_package.principal_components(summary)
+        components = patches_package.principal_components(summary, self.num_components)
         return patches_package.project([flat], summary.mean, components)
 
     def eq_4_2(self, layer, step):
@@ -259,33 +267,38 @@ class Oracle:
 
 
 @pytest.mark.parametrize(
-    ("net", "P", "C", "D", "forward"),
+    ("net", "P", "C", "D", "forward", "options"),
     [
-        (masked_net, 1000, 40, None, "dense"),
-        (masked_net, 1000, 40, 2, "masked"),
-        (plain_net, 700, 30, None, "dense"),
-        (plain_net, 2000, 60, 1, "dense"),
-        (plain_net, 1000, 40, 4, "dense"),
-        (masked_net, 500, None, None, "dense"),
+        (masked_net, 1000, 40, None, "dense", {}),
+        (masked_net, 1000, 40, 2, "masked", {}),
+        (plain_net, 700, 30, None, "dense", {}),
+        (plain_net, 2000, 60, 1, "dense", {}),
+        (plain_net, 1000, 40, 4, "dense", {}),
+        (masked_net, 500, None, None, "dense", {}),
+        (masked_net, 500, 40, None, "dense", {"num_components": 64}),
+        (plain_net, 500, 40, None, "dense", {"num_components": 5}),
+        (masked_net, 500, 30, None, "dense", {"double_from": 2}),
+        (plain_net, 400, 30, 1, "dense", {"double_from": 1}),
+        (plain_net, 400, 30, 2, "dense", {"double_from": 4}),
     ],
 )
 def test_every_stage_equals_algorithm_1_in_loops(
-    images_and_labels, net, P, C, D, forward
+    images_and_labels, net, P, C, D, forward, options
 ):
     images, labels = images_and_labels
     model, oracle_model = net(), net()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        report = PatchesInit(P, C, D, seed=3, forward=forward).apply(
+        report = PatchesInit(P, C, D, seed=3, forward=forward, **options).apply(
             model, images, labels, preprocess
         )
-    oracle = Oracle(P, C, D or 3, seed=3, masked=forward == "masked")
+    oracle = Oracle(P, C, D or 3, seed=3, masked=forward == "masked", **options)
     steps = oracle.initialize(oracle_model, images, labels)
     for layer, step, done in zip(
         convolutions(model), steps, report.layers, strict=True
     ):
         assert done.layer == layer.name
-        assert done.num_patches == P
+        assert done.num_patches == len(step["values"])
         for name in ("image", "row", "column"):
             expected = [step[name][pattern] for pattern in step["patterns"]]
             assert getattr(done, name).tolist() == expected
@@ -325,6 +338,94 @@ def test_provenance_points_at_the_pixels_of_each_first_filter(digits):
         crop = crop.astype(np.float64)
         expected = (crop - crop.mean()) / crop.std() * math.sqrt(2 / (27 + 54))
         np.testing.assert_allclose(kernel[..., i], expected, atol=1e-6)
+
+
+def calls_of_cluster(monkeypatch):
+    """Returns a list that gets the P, components and C of each layer clustered."""
+    seen = []
+
+    def watched(projections, num_clusters, seed):
+        seen.append((*projections.shape, num_clusters))
+        return cluster(projections, num_clusters, seed)
+
+    monkeypatch.setattr(patches_package, "cluster", watched)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("num_components", "expected"),
+    [(None, [27, 27, 27]), (64, [27, 54, 64]), (100, [27, 54, 72]), (1, [1, 1, 1])],
+)
+@pytest.mark.parametrize(
+    "kind", [functools.partial(PatchesInit, num_clusters=20), SimpleInit]
+)
+def test_patches_keep_as_many_dimensions_as_they_have_at_most(
+    monkeypatch, digits, num_components, expected, kind
+):
+    options = {} if num_components is None else {"num_components": num_components}
+    seen = calls_of_cluster(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kind(300, **options).apply(masked_net(), *digits, preprocess)
+    assert [components for _, components, _ in seen] == expected
+
+
+@pytest.mark.parametrize(
+    ("double_from", "expected"),
+    [
+        (None, [(300, 20), (300, 20), (300, 20)]),
+        (1, [(600, 40), (600, 40), (600, 40)]),
+        (2, [(300, 20), (600, 40), (600, 40)]),
+        (3, [(300, 20), (300, 20), (600, 40)]),
+        (4, [(300, 20), (300, 20), (300, 20)]),
+    ],
+)
+def test_twice_as_many_patches_and_clusters_from_a_layer_on(
+    monkeypatch, digits, double_from, expected
+):
+    seen = calls_of_cluster(monkeypatch)
+    model = masked_net()
+    report = PatchesInit(300, 20, double_from=double_from).apply(
+        model, *digits, preprocess
+    )
+    assert [(count, clusters) for count, _, clusters in seen] == expected
+    assert [done.num_patches for done in report.layers] == [p for p, _ in expected]
+
+
+def test_layers_left_out_count_too(monkeypatch, digits):
+    seen = calls_of_cluster(monkeypatch)
+    model = masked_net()
+    second = convolutions(model)[1].name
+    PatchesInit(300, 20, only=[second], double_from=2).apply(model, *digits, preprocess)
+    assert [(count, clusters) for count, _, clusters in seen] == [(600, 40)]
+
+
+@pytest.mark.parametrize("double_from", [None, 2])
+def test_the_bar_ends_where_the_work_does(monkeypatch, digits, tmp_path, double_from):
+    bars = []
+
+    class Bar(patches_init_module.tqdm):
+        def __init__(self, **options):
+            super().__init__(**{**options, "disable": False, "file": io.StringIO()})
+            bars.append(self)
+
+    monkeypatch.setattr(patches_init_module, "tqdm", Bar)
+    done = PatchesInit(300, 20, double_from=double_from)
+    layers = [300, 600, 600] if double_from else [300, 300, 300]
+    done.apply(masked_net(), *digits, preprocess, tmp_path)
+    (tmp_path / "layer_003.npz").unlink()
+    done.apply(masked_net(), *digits, preprocess, tmp_path)
+    assert [bar.n for bar in bars] == [3 * sum(layers), 3 * layers[-1]]
+    assert [bar.total for bar in bars] == [bar.n for bar in bars]
+
+
+@pytest.mark.parametrize("options", [{"num_components": 5}, {"double_from": 1}])
+def test_layers_done_with_other_settings_do_not_count(digits, tmp_path, options):
+    first, second = masked_net(), masked_net()
+    PatchesInit(300, 20).apply(first, *digits, preprocess, tmp_path)
+    PatchesInit(300, 20, **options).apply(second, *digits, preprocess, tmp_path)
+    for a, b in zip(kernels(first), kernels(second), strict=True):
+        assert (a != b).any()
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -585,6 +686,10 @@ def test_preprocess_defaults_to_a_cast(digits):
         ({"num_clusters": 0}, "num_clusters=0"),
         ({"num_patches": 40, "num_clusters": 41}, "num_clusters=41, num_patches=40"),
         ({"discriminative_from": 0}, "discriminative_from=0"),
+        ({"num_components": 0}, "num_components=0"),
+        ({"num_components": None}, "num_components=None"),
+        ({"double_from": 0}, "double_from=0"),
+        ({"double_from": 1.5}, "double_from=1.5"),
         ({"seed": -1}, "seed=-1"),
         ({"forward": "sparse"}, "'dense', 'masked'.*forward='sparse'"),
     ],
@@ -592,6 +697,11 @@ def test_preprocess_defaults_to_a_cast(digits):
 def test_refuses_arguments_out_of_range(arguments, message):
     with pytest.raises(InputError, match=message):
         PatchesInit(**arguments)
+
+
+def test_half_the_clusters_do_where_they_are_doubled(digits):
+    PatchesInit(300, 9, double_from=3).apply(masked_net(), *digits, preprocess)
+    PatchesInit(1500, 9, double_from=4).apply(plain_net(), *digits, preprocess)
 
 
 class Subclassed(keras.Model):
@@ -637,6 +747,24 @@ def dead_net():
             SimpleInit(9),
             {},
             r"`num_patches` .* 10 filters of layer 'supermask_conv2d\w*'.*=9",
+        ),
+        (
+            masked_net,
+            PatchesInit(500, 9, double_from=4),
+            {},
+            r"^`num_clusters` .* 10 filters of layer 'supermask_conv2d\w*'.*=9",
+        ),
+        (
+            masked_net,
+            PatchesInit(500, 4, double_from=1),
+            {},
+            r"^Twice `num_clusters` .* 10 filters of layer 'supermask_conv2d\w*'.*=4",
+        ),
+        (
+            plain_net,
+            PatchesInit(5001, 20, double_from=2),
+            {},
+            "at most 10000: .*num_patches=10002",
         ),
         (plain_net, PatchesInit(10001, 20), {}, "at most 10000: .*num_patches=10001"),
         (shrinking_net, PatchesInit(4000, 20), {}, "at most 3200: .*num_patches=4000"),

@@ -37,11 +37,33 @@ from tfsupermask.train import Config, resolve
         ({"allocation": "random"}, "'random'"),
         ({"ramp_epochs": -1}, "ramp_epochs=-1"),
         ({"epochs": 5, "ramp_epochs": 5}, "ramp_epochs=5, epochs=5"),
+        ({"stop_after_epoch": -1}, "stop_after_epoch=-1"),
+        ({"limit_images": 0}, "limit_images=0"),
+        ({"num_components": 0}, "num_components=0"),
+        ({"init": "glorot_normal", "num_components": 64}, "num_components=64"),
+        ({"double_from": 0}, "double_from=0"),
+        ({"init": "simple_patches", "double_from": 2}, "double_from=2"),
+        ({"init": "kaiming_normal", "double_from": 2}, "double_from=2"),
     ],
 )
 def test_refuses_wrong_and_contradictory_values(fields, message):
     with pytest.raises(InputError, match=message):
         Config(**fields).validate()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stop_after_epoch": 0},
+        {"limit_images": 1},
+        {"init": "patches", "num_components": 1, "double_from": 1},
+        {"init": "partial_patches", "num_components": 64, "double_from": 10},
+        {"init": "simple_patches", "num_components": 64},
+    ],
+)
+def test_takes_the_ends_of_ranges_and_what_applies(fields):
+    config = Config(**fields)
+    assert config.validate() is config
 
 
 @pytest.mark.parametrize(
@@ -97,6 +119,20 @@ def test_default_number_of_patches_is_what_a_small_folder_offers():
     assert resolve(config, 40).image_size == 64
 
 
+def test_default_number_of_patches_leaves_room_to_double_it():
+    config = Config(dataset="folder", data_dir="somewhere", double_from=3)
+    assert resolve(config, 40).num_patches == 1000
+    assert resolve(config, 10_000).num_patches == 50_000
+    given = dataclasses.replace(config, num_patches=2000)
+    assert resolve(given, 40).num_patches == 2000
+
+
+def test_recipe_leaves_the_fields_of_experiments_open():
+    config = resolve(Config(), 1000)
+    fields = config.limit_images, config.num_components, config.double_from
+    assert fields == (None, None, None)
+
+
 def test_resolving_still_refuses_contradictions_with_the_recipe():
     with pytest.raises(InputError, match="stop_after_epoch=11, epochs=10"):
         resolve(Config(stop_after_epoch=11), 1000)
@@ -114,10 +150,14 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
         ({"epochs": 11}, False),
         ({"allocation": "global"}, False),
         ({"ramp_epochs": 2}, False),
+        ({"limit_images": 500}, False),
+        ({"num_components": 64}, False),
+        ({"double_from": 2}, False),
         ({"data_dir": "elsewhere"}, True),
         ({"strategy": "mirrored"}, True),
         ({"deterministic": True}, True),
         ({"stop_after_epoch": 2}, True),
+        ({"stop_after_epoch": 0}, True),
         ({"workdir": "elsewhere", "resume": False}, True),
     ],
 )
@@ -132,10 +172,13 @@ def test_runs_from_before_some_fields_keep_their_names():
     fields = Config(model="conv6", prune=0.7, epochs=3).identity()
     assert (fields.pop("allocation"), fields.pop("ramp_epochs")) == ("uniform", 0)
     assert fields.pop("jit_compile") is False
+    for later in ("limit_images", "num_components", "double_from"):
+        assert fields.pop(later) is None
     text = json.dumps([fields, "some images"], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     name = Config(model="conv6", prune=0.7, epochs=3).run_name("some images")
     assert name == f"conv6-digits-prune0.7-patches-seed0-{digest}"
+    assert digest == "a9a764e6"
 
 
 def test_run_name_is_readable_and_depends_on_the_images():

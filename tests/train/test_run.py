@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsupermask import models, patches, train
+from tfsupermask import models, patches, report, train
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights, supermask_layers
 from tfsupermask.ops import num_kept
@@ -104,6 +105,103 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, small_digits, tmp_pa
     assert_same_result(workdir, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def initialised(tmp_path_factory, small):
+    """A run that was told to initialise only, and its summary."""
+    workdir = tmp_path_factory.mktemp("runs") / "initialised"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfsupermask.data.load", lambda *args: small)
+        summary = run(workdir, stop_after_epoch=0)
+    return workdir, summary
+
+
+def test_initialising_alone_leaves_what_there_is_to_tell(initialised):
+    workdir, summary = initialised
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    assert set(summary) == {
+        *("epoch", "epochs", "sparsity", "layer_sparsity"),
+        *("init_seconds", "machine", "versions"),
+    }
+    assert (summary["epoch"], summary["epochs"]) == (0, 3)
+    assert summary["init_seconds"] > 0
+    assert not (workdir / "saved_model").exists()
+    pictures = {path.name for path in (workdir / "pictures").iterdir()}
+    assert pictures == {"boxes_and_patches.png", "first_layer.png"}
+    names = [path.name for path in (workdir / "checkpoints").iterdir()]
+    assert names == ["epoch_00000.npz"]
+
+
+def test_a_run_that_is_only_initialised_can_be_loaded_and_evaluated(initialised, small):
+    workdir, summary = initialised
+    loaded = train.load_run(workdir)
+    assert loaded.epoch == 0
+    assert train.evaluate_path(workdir, small).images == len(small.test)
+    assert {
+        layer.name: layer.realised_sparsity for layer in supermask_layers(loaded.model)
+    } == summary["layer_sparsity"]
+
+
+def test_a_report_tells_that_no_epoch_is_done(initialised, small):
+    collected = report.collect_run(initialised[0], load=lambda *args: small)
+    assert (collected.epoch, collected.rows, collected.last) == (0, [], {})
+    assert collected.summary == initialised[1]
+    page = report.render([collected])
+    assert "No epoch is done yet." in page
+    assert report.render([collected, collected])
+
+
+@pytest.mark.parametrize("between", [(), (0,), (1,)])
+def test_initialised_first_equals_trained_at_once(
+    finished, initialised, small_digits, tmp_path, between
+):
+    workdir = shutil.copytree(initialised[0], tmp_path / "copy")
+    for epoch in between:
+        assert run(workdir, stop_after_epoch=epoch)["epoch"] == epoch
+    assert run(workdir)["epoch"] == 3
+    assert_same_result(finished[0], workdir)
+    assert (workdir / "saved_model" / "saved_model.pb").exists()
+    assert (workdir / "pictures" / "training_curves.png").exists()
+
+
+def test_initialising_a_finished_run_changes_no_number(finished, small_digits):
+    workdir, summary = finished
+    before = (workdir / "metrics.csv").read_bytes()
+    assert run(workdir, stop_after_epoch=0) == summary
+    assert (workdir / "metrics.csv").read_bytes() == before
+
+
+def test_random_weights_can_be_initialised_alone(small_digits, tmp_path, capsys):
+    summary = run(tmp_path, init="glorot_normal", num_patches=None, num_clusters=None,
+        stop_after_epoch=0)  # fmt: skip
+    assert summary["epoch"] == 0
+    assert "after 0 of 3 epochs, sparsity 0.5000\n" in capsys.readouterr().out
+
+
+def test_summary_names_the_machine(finished):
+    machine = finished[1]["machine"]
+    assert set(machine) == {"processor", "cores"}
+    assert machine["processor"]
+    assert machine["cores"] == len(os.sched_getaffinity(0))
+
+
+def test_fields_of_experiments_reach_the_initialisation(
+    finished, small_digits, tmp_path, monkeypatch
+):
+    cluster, seen = patches.cluster, []
+
+    def watched(projections, num_clusters, seed):
+        seen.append((*projections.shape, num_clusters))
+        return cluster(projections, num_clusters, seed)
+
+    monkeypatch.setattr(patches, "cluster", watched)
+    run(tmp_path / "1", num_components=30, double_from=2, stop_after_epoch=0)
+    assert seen == [(1000, 27, 80), (2000, 30, 160)]
+    seen.clear()
+    run(tmp_path / "2", init="simple_patches", num_clusters=None, num_components=9,
+        stop_after_epoch=0)  # fmt: skip
+    assert seen == [(1000, 9, 64), (1000, 9, 64)]
+
+
 def test_two_replicas_give_the_same_result(finished, small_digits, tmp_path):
     workdir, _ = finished
     run(tmp_path, strategy="mirrored")
@@ -192,6 +290,9 @@ def test_jit_compile_agrees_up_to_rounding(finished, small_digits, tmp_path):
         ({"num_patches": 900}, "num_patches=1000.*num_patches=900"),
         ({"allocation": "global"}, "allocation='uniform'.*allocation='global'"),
         ({"ramp_epochs": 1}, "ramp_epochs=0.*ramp_epochs=1"),
+        ({"limit_images": 300}, "limit_images=None.*limit_images=300"),
+        ({"num_components": 64}, "num_components=None.*num_components=64"),
+        ({"double_from": 2}, "double_from=None.*double_from=2"),
         ({"resume": False}, "very run"),
     ],
 )
@@ -386,7 +487,8 @@ def test_restoring_leaves_the_configured_sparsity():
 def test_a_run_from_before_allocation_can_be_loaded(finished, small_digits, tmp_path):
     old = shutil.copytree(finished[0], tmp_path / "old")
     description = json.loads((old / "config.json").read_text())
-    for name in ("allocation", "ramp_epochs"):
+    later = "limit_images", "num_components", "double_from"
+    for name in ("allocation", "ramp_epochs", *later):
         del description["config"][name]
     (old / "config.json").write_text(json.dumps(description))
     saved = checkpoints.restore_latest(old / "checkpoints")

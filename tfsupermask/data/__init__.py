@@ -15,6 +15,7 @@ from tfsupermask.data.batches import (
 )
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
 from tfsupermask.data.images import decode_image
+from tfsupermask.data.limit import limit
 
 _LOADERS = {
     "digits": digits.load,
@@ -73,5 +74,6 @@ __all__ = [
     "decode_image",
     "epoch_order",
     "eval_chunks",
+    "limit",
     "load",
 ]

@@ -20,6 +20,7 @@ from tfsupermask.init.convolutions import find_convolutions
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport, PatchesInitReport, Stages
 from tfsupermask.ops import compute_fans, derive_seed
+from tfsupermask.patches.reduction import NUM_COMPONENTS
 
 FORWARDS = ("dense", "masked")
 _STATISTICS_IMAGES = 250
@@ -44,6 +45,10 @@ class PatchesInit:
         only: Names of the convolutions to set; the others stay as they are
             (Partial-PatchesInit, §5.5). Defaults to all of them.
         verbose: Whether to show a progress bar. Defaults to `False`.
+        num_components: Dimensions to which PCA reduces patches before they are
+            clustered, at least 1. Defaults to 27; patches of fewer values keep all.
+        double_from: The first convolution, counted from 1, from which on P and C are
+            twice as large (§8.3). Defaults to `None`: none.
 
     Raises:
         InputError: An argument is out of range.
@@ -70,6 +75,8 @@ class PatchesInit:
         forward: str = "dense",
         only: Sequence[str] | None = None,
         verbose: bool = False,
+        num_components: int = NUM_COMPONENTS,
+        double_from: int | None = None,
     ):
         self.num_patches = check_integer("num_patches", num_patches, minimum=1)
         self.num_clusters = num_clusters
@@ -88,6 +95,10 @@ class PatchesInit:
         self.forward = check_choice("forward", forward, FORWARDS)
         self.only = None if only is None else list(only)
         self.verbose = verbose
+        self.num_components = check_integer("num_components", num_components, minimum=1)
+        if double_from is not None:
+            double_from = check_integer("double_from", double_from, minimum=1)
+        self.double_from = double_from
 
     def apply(
         self,
@@ -124,7 +135,7 @@ class PatchesInit:
                 too few that vary. The model is unchanged then.
         """
         numbered, skipped, last = find_convolutions(model, self.only)
-        self._check_filters(numbered.values())
+        self._check_filters(numbered)
         labels = _check_images(model, images, labels)
         preprocess = preprocess or (lambda batch: batch.astype(np.float32))
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
@@ -139,7 +150,7 @@ class PatchesInit:
             ) as update_statistics,
             _all_or_nothing(list(numbered.values())),
             tqdm(
-                total=_PASSES * self.num_patches * len(numbered),
+                total=_PASSES * sum(map(self._num_patches, numbered)),
                 unit=" patches",
                 unit_scale=True,
                 disable=None if self.verbose else True,
@@ -164,7 +175,7 @@ class PatchesInit:
                     )
                     progress.save(number, layer, report)
                 else:
-                    bar.total -= _PASSES * self.num_patches
+                    bar.total -= _PASSES * self._num_patches(number)
                 reports.append(report)
         return PatchesInitReport(tuple(reports), skipped)
 
@@ -176,7 +187,7 @@ class PatchesInit:
         stages.begin("extract")
         patches = sample(
             _window(layer),
-            self.num_patches,
+            self._num_patches(number),
             derive_seed(self.seed, "patches", number),
             from_boxes=number == 1,
         )
@@ -185,14 +196,14 @@ class PatchesInit:
 
         # Step 2: cluster patches and form patterns
         stages.begin("reduce")
-        components = p.principal_components(survey)
+        components = p.principal_components(survey, self.num_components)
         projections = p.project(
             _counted(patches.blocks(), bar), survey.mean, components
         )
         stages.begin("cluster")
         clusters = p.cluster(
             projections,
-            self.num_clusters or layer.filters,
+            self._num_clusters(number) or layer.filters,
             derive_seed(self.seed, "kmeans", number),
         )
         bar.update(len(patches))
@@ -219,14 +230,25 @@ class PatchesInit:
             **selection,
         )
 
-    def _check_filters(self, layers):
+    def _factor(self, number):
+        """Returns by what P and C are multiplied in the layer of this number."""
+        return 2 if number >= (self.double_from or np.inf) else 1
+
+    def _num_patches(self, number):
+        return self._factor(number) * self.num_patches
+
+    def _num_clusters(self, number):
+        return self.num_clusters and self._factor(number) * self.num_clusters
+
+    def _check_filters(self, numbered):
         """Raises unless there may be a cluster for each filter of every layer."""
         limit = "num_patches" if self.num_clusters is None else "num_clusters"
-        for layer in layers:
-            if layer.filters > getattr(self, limit):
+        for number, layer in numbered.items():
+            factor = self._factor(number)
+            if layer.filters > factor * getattr(self, limit):
                 raise fail(
-                    f"`{limit}` must be at least the {layer.filters} filters of layer "
-                    f"'{layer.name}'.",
+                    f"{'Twice ' if factor == 2 else ''}`{limit}` must be at least the "
+                    f"{layer.filters} filters of layer '{layer.name}'.",
                     **{limit: getattr(self, limit)},
                 )
 
@@ -275,6 +297,7 @@ class SimpleInit(PatchesInit):
         seed: Non-negative integer. Defaults to 0.
         forward: `"dense"` (default) or `"masked"`, see `PatchesInit`.
         verbose: Whether to show a progress bar. Defaults to `False`.
+        num_components: Defaults to 27, see `PatchesInit`.
 
     Raises:
         InputError: An argument is out of range.
@@ -294,10 +317,10 @@ class SimpleInit(PatchesInit):
         seed: int = 0,
         forward: str = "dense",
         verbose: bool = False,
+        num_components: int = NUM_COMPONENTS,
     ):
-        super().__init__(
-            num_patches, num_clusters=None, seed=seed, forward=forward, verbose=verbose
-        )
+        options = {"verbose": verbose, "num_components": num_components}
+        super().__init__(num_patches, None, seed=seed, forward=forward, **options)
 
 
 def _check_images(model, images, labels) -> np.ndarray:

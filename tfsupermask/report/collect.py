@@ -21,7 +21,7 @@ from tfsupermask.init import LayerReport, PatchesInitReport
 from tfsupermask.layers import masked_weights
 from tfsupermask.report.masks import MaskFacts, mask_facts
 from tfsupermask.report.predictions import Predictions, predict
-from tfsupermask.train import Config, LoadedRun, RunFolder, load_run
+from tfsupermask.train import Config, LoadedRun, RunFolder, load_images, load_run
 from tfsupermask.train.events import filter_pictures, first_convolution
 from tfsupermask.train.folder import fingerprint
 from tfsupermask.train.metrics import COLUMNS
@@ -206,7 +206,7 @@ def _predict(
 ) -> tuple[Predictions | None, str]:
     config = loaded.config
     try:
-        dataset = load(config.dataset, data_dir or config.data_dir, config.image_size)
+        dataset = load_images(config, data_dir, load)
     except InputError as error:
         reason, detail = (
             f"The images of {config.dataset} could not be read.",

@@ -3,6 +3,7 @@
 from tfsupermask.train.config import Config
 from tfsupermask.train.evaluation import evaluate, evaluate_path
 from tfsupermask.train.folder import RunFolder
+from tfsupermask.train.images import load_images
 from tfsupermask.train.interruption import Interrupted
 from tfsupermask.train.load import LoadedRun, load_run
 from tfsupermask.train.loop import Loop, Totals
@@ -21,6 +22,7 @@ __all__ = [
     "Totals",
     "evaluate",
     "evaluate_path",
+    "load_images",
     "load_run",
     "make_strategy",
     "resolve",

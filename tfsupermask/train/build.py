@@ -10,6 +10,7 @@ import numpy as np
 from tfsupermask import init, models
 from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
+from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import SparsityRamp, allocate
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.config import Config
@@ -44,8 +45,14 @@ def patches_init(
     Raises:
         InputError: The model has fewer blocks than `config.patch_blocks`.
     """
+    num_components = config.num_components or NUM_COMPONENTS
     if config.init == "simple_patches":
-        return init.SimpleInit(config.num_patches, config.seed, verbose=verbose)
+        return init.SimpleInit(
+            config.num_patches,
+            config.seed,
+            verbose=verbose,
+            num_components=num_components,
+        )
     return init.PatchesInit(
         config.num_patches,
         config.num_clusters,
@@ -53,6 +60,8 @@ def patches_init(
         config.seed,
         only=_first_blocks(model, config.patch_blocks),
         verbose=verbose,
+        num_components=num_components,
+        double_from=config.double_from,
     )
 
 

@@ -18,13 +18,17 @@ from tfsupermask._validation import (
     fail,
 )
 from tfsupermask.ops import RANKINGS
+from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
 
 PATCH_INITS = ("patches", "partial_patches", "simple_patches")
 INITS = (*PATCH_INITS, *init.NAMES)
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 # Fields that came later: their defaults leave the names of runs as they were.
-_LATER = ("allocation", "ramp_epochs", "jit_compile")
+_LATER = (
+    *("allocation", "ramp_epochs", "jit_compile"),
+    *("limit_images", "num_components", "double_from"),
+)
 
 # Fields that do not determine the result.
 _NOT_IDENTITY = (
@@ -79,6 +83,12 @@ class Config:
         "cropped (default 64).",
         _at_least(8),
     )
+    limit_images: int | None = _field(
+        None,
+        "Train on so many of the training images only, the same number of each class "
+        "as far as that goes (default: all).",
+        _at_least(1),
+    )
     prune: float = _field(
         0.5, "Sparsity: fraction of the weights removed.", check_fraction
     )
@@ -121,6 +131,18 @@ class Config:
         "(--init=patches; default: the last).",
         _at_least(1),
     )
+    num_components: int | None = _field(
+        None,
+        "Dimensions to which PCA reduces patches (--init=patches; default "
+        f"{NUM_COMPONENTS}).",
+        _at_least(1),
+    )
+    double_from: int | None = _field(
+        None,
+        "First convolution, counted from 1, from which on twice as many patches and "
+        "clusters are used (--init=patches; default: none).",
+        _at_least(1),
+    )
     patch_blocks: int | None = _field(
         None,
         "Number of the network's blocks that get patterns, from the first "
@@ -130,8 +152,9 @@ class Config:
     epochs: int | None = _field(None, "Length of the schedule in epochs.", _at_least(1))
     stop_after_epoch: int | None = _field(
         None,
-        "End early, after this epoch of the schedule; a later call goes on from there.",
-        _at_least(1),
+        "End early, after this epoch of the schedule (0: only initialise); a later "
+        "call goes on from there.",
+        _at_least(0),
     )
     batch_size: int | None = _field(
         None, "Images per step, over all replicas.", _at_least(1)
@@ -181,9 +204,10 @@ class Config:
             value, check = getattr(self, field.name), field.metadata["check"]
             if check is not None and value is not None:
                 check(field.name, value)
-        self._check_applies("init", PATCH_INITS, "num_patches")
+        self._check_applies("init", PATCH_INITS, "num_patches", "num_components")
         self._check_applies(
-            "init", PATCH_INITS[:2], "num_clusters", "discriminative_from"
+            *("init", PATCH_INITS[:2]),
+            *("num_clusters", "discriminative_from", "double_from"),
         )
         self._check_applies("init", ("partial_patches",), "patch_blocks")
         self._check_applies("init", init.NAMES, "fan_correction")

@@ -32,13 +32,13 @@ def draw_all(
         folder: Where to; made if missing.
         model: The run's model.
         dataset: Its images.
-        rows: One dict of metrics an epoch.
+        rows: One dict of metrics an epoch; no curves are drawn if there is none.
         init_report: `PatchesInitReport.as_dict()`, or `None` for a random init.
         seed: Non-negative integer, chooses the images and patches shown.
     """
     folder.mkdir(parents=True, exist_ok=True)
     layer = next(la for la in model.layers if isinstance(la, keras.layers.Conv2D))
-    figures = {"training_curves": draw_curves(rows)}
+    figures = {"training_curves": draw_curves(rows)} if rows else {}
     if init_report is not None:
         figures["boxes_and_patches"] = draw_boxes_and_patches(
             dataset, layer.kernel_size, seed

@@ -73,6 +73,8 @@ def resolve(config: Config, num_images: int) -> Config:
         defaults["patch_blocks"] = 1
     if "num_patches" in defaults:
         offered = SAMPLES_PER_IMAGE * num_images
+        if config.double_from is not None:
+            offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
     if config.dataset == "folder":
         defaults["image_size"] = FOLDER_IMAGE_SIZE

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfsupermask._files import write_json
+from tfsupermask._machine import num_cores, processor
 from tfsupermask._reading import read_json
 from tfsupermask.data import Dataset
 from tfsupermask.export import export_saved_model
@@ -29,31 +30,44 @@ def summarise(
     Args:
         config: Resolved.
         model: As it is at the last checkpoint.
-        saved: The last checkpoint, after one epoch at least.
+        saved: The last checkpoint. Before the first epoch there are no accuracies,
+            seconds of training and images a second.
         images_per_epoch: Number of images trained on in an epoch.
     """
     rows = saved.state["rows"]
-    train_seconds = sum(row["seconds"] for row in rows)
     return {
-        **{
-            name: value
-            for name, value in rows[-1].items()
-            if name.startswith(("train_", "test_", "epoch"))
-        },
+        "epoch": saved.epoch,
+        **(_last_metrics(rows) if rows else {}),
         "epochs": config.epochs,
         "sparsity": realised_sparsity(model),
         "layer_sparsity": {
             layer.name: layer.realised_sparsity for layer in supermask_layers(model)
         },
         "init_seconds": saved.state["init_seconds"],
-        "train_seconds": train_seconds,
-        "images_per_second": len(rows) * images_per_epoch / train_seconds,
+        **(_speed(rows, images_per_epoch) if rows else {}),
+        "machine": {"processor": processor(), "cores": num_cores()},
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
             "numpy": np.__version__,
         },
+    }
+
+
+def _last_metrics(rows):
+    return {
+        name: value
+        for name, value in rows[-1].items()
+        if name.startswith(("train_", "test_"))
+    }
+
+
+def _speed(rows, images_per_epoch):
+    seconds = sum(row["seconds"] for row in rows)
+    return {
+        "train_seconds": seconds,
+        "images_per_second": len(rows) * images_per_epoch / seconds,
     }
 
 
@@ -65,13 +79,17 @@ def write_results(
     saved: Checkpoint,
     summary: dict[str, Any],
 ) -> None:
-    """Writes SavedModel, pictures and, when they are there, the summary."""
-    export_saved_model(
-        model, folder.saved_model, dataset.mean, dataset.std, dataset.class_names
-    )
+    """Writes SavedModel, pictures and, when they are there, the summary.
+
+    A network that has not been trained yet gets no SavedModel.
+    """
+    rows = saved.state["rows"]
+    if rows:
+        export_saved_model(
+            model, folder.saved_model, dataset.mean, dataset.std, dataset.class_names
+        )
     report = None
     if config.init in PATCH_INITS:
         report = read_json(folder.init_report)
-    rows = saved.state["rows"]
     pictures.draw_all(folder.pictures, model, dataset, rows, report, config.seed)
     write_json(folder.summary, summary)

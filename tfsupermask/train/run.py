@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfsupermask import data, init
+from tfsupermask import init
 from tfsupermask._files import write_json
 from tfsupermask.data import TrainBatches
 from tfsupermask.sparsity import MaskWatch, realised_sparsity
@@ -31,6 +31,7 @@ from tfsupermask.train.build import (
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.config import PATCH_INITS, Config
 from tfsupermask.train.folder import RunFolder, claim, fingerprint
+from tfsupermask.train.images import load_images
 from tfsupermask.train.interruption import Interrupted, Interruption
 from tfsupermask.train.lock import locked
 from tfsupermask.train.loop import Loop, Totals
@@ -70,7 +71,7 @@ def run(config: Config) -> dict[str, Any]:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(config.strategy)
-    dataset = data.load(config.dataset, config.data_dir, config.image_size)
+    dataset = load_images(config)
     config = resolve(config, len(dataset.train))
     sha256 = fingerprint(dataset)
     folder = RunFolder(Path(config.workdir or Path("runs") / config.run_name(sha256)))
@@ -130,7 +131,9 @@ class _Job:
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         self.say(f"{self.folder.root}  ({replicas} x {device})")
         saved = self._restore()
-        last = self.config.stop_after_epoch or self.config.epochs
+        last = self.config.stop_after_epoch
+        if last is None:
+            last = self.config.epochs
         if saved.step:  # what has begun is brought to its end
             last = max(last, saved.epoch + 1)
         saved = self._train(saved, last)
@@ -140,13 +143,7 @@ class _Job:
             write_results(
                 self.folder, self.config, self.model, self.dataset, saved, summary
             )
-        self.say(
-            f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f} "
-            f"after {summary['epoch']} of {summary['epochs']} epochs, "
-            f"sparsity {summary['sparsity']:.4f}\n"
-            f"SavedModel: {self.folder.saved_model}\n"
-            f"pictures:   {self.folder.pictures}"
-        )
+        self.say(_outcome(summary, self.folder))
         return summary
 
     def say(self, text: str) -> None:
@@ -299,6 +296,20 @@ def _line(row, epochs):
         f"train {row['train_top1']:.4f}  test {row['test_top1']:.4f} "
         f"(top-5 {row['test_top5']:.4f})  flips {row['mask_flips']:.2e}  "
         f"{row['seconds']:.1f} s"
+    )
+
+
+def _outcome(summary, folder):
+    after = (
+        f"after {summary['epoch']} of {summary['epochs']} epochs, "
+        f"sparsity {summary['sparsity']:.4f}\n"
+    )
+    pictures = f"pictures:   {folder.pictures}"
+    if not summary["epoch"]:
+        return after + pictures
+    return (
+        f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f} "
+        f"{after}SavedModel: {folder.saved_model}\n{pictures}"
     )
 
 

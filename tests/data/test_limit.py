@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from tfsupermask import data
+from tfsupermask._validation import InputError
+
+NAMES = ("a", "b", "c", "d")
+
+
+def dataset_of(labels):
+    """A dataset whose i-th training image is all i."""
+    labels = np.array(labels, np.int64)
+    images = np.empty((len(labels), 4, 4, 3), np.uint8)
+    images[:] = np.arange(len(labels))[:, None, None, None]
+    test = data.Split(images[:2] + 100, np.array([1, 0]))
+    return data.Dataset("made", data.Split(images, labels), test, NAMES, True)
+
+
+def kept_of(limited):
+    return limited.train.images[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "limit_images", "expected"),
+    [
+        ([0, 0, 0, 1, 1, 1], 2, [0, 3]),
+        ([0, 0, 0, 1, 1, 1], 3, [0, 1, 3]),
+        ([1, 1, 0, 0, 2, 2], 1, [2]),  # of one rank, the lowest label first
+        ([1, 1, 0, 0, 2, 2], 2, [0, 2]),
+        ([1, 1, 0, 0, 2, 2], 4, [0, 2, 3, 4]),
+        ([0, 0, 0, 0, 3, 0], 4, [0, 1, 2, 4]),  # as far as a class goes
+        ([2, 0, 2, 1, 0, 1], 6, [0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_literal_tables(labels, limit_images, expected):
+    dataset = dataset_of(labels)
+    limited = data.limit(dataset, limit_images)
+    assert kept_of(limited) == expected
+    assert limited.train.labels.tolist() == [labels[i] for i in expected]
+
+
+def in_loops(labels, limit_images):
+    """Image after image: the lowest rank within its class, then the lowest label."""
+    seen, order = {}, []
+    for index, label in enumerate(labels):
+        order.append((seen.get(label, 0), label, index))
+        seen[label] = seen.get(label, 0) + 1
+    return sorted(index for _, _, index in sorted(order)[:limit_images])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equals_the_definition_in_loops(seed):
+    labels = np.random.default_rng(seed).choice(4, 60, p=[0.6, 0.3, 0.1, 0]).tolist()
+    dataset = dataset_of(labels)
+    for limit_images in (1, 2, 7, 30, 59, 60):
+        limited = data.limit(dataset, limit_images)
+        assert kept_of(limited) == in_loops(labels, limit_images)
+
+
+def test_everything_else_stays():
+    dataset = dataset_of([0, 1, 2, 3] * 4)
+    limited = data.limit(dataset, 5)
+    assert limited.test is dataset.test
+    assert (limited.name, limited.class_names) == ("made", NAMES)
+    assert limited.horizontal_flip is True
+    assert len(dataset.train) == 16
+
+
+def test_statistics_are_those_of_the_images_left():
+    dataset = dataset_of([0] * 200)
+    assert dataset.mean[0] == pytest.approx(99.5 / 255)
+    assert data.limit(dataset, 11).mean[0] == pytest.approx(5 / 255)
+
+
+@pytest.mark.parametrize("limit_images", [0, -1, 7, 2.0, True])
+def test_refuses_numbers_out_of_range(limit_images):
+    with pytest.raises(InputError, match=f"limit_images={limit_images}"):
+        data.limit(dataset_of([0, 1, 2, 3, 0, 1]), limit_images)
+
+
+def test_says_how_many_images_there_are():
+    with pytest.raises(InputError, match="the 6 training images of made"):
+        data.limit(dataset_of([0, 1, 2, 3, 0, 1]), 7)
