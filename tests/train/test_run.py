@@ -120,7 +120,7 @@ def test_initialising_alone_leaves_what_there_is_to_tell(initialised):
     assert json.loads((workdir / "summary.json").read_text()) == summary
     assert set(summary) == {
         *("epoch", "epochs", "sparsity", "layer_sparsity"),
-        *("init_seconds", "machine", "versions"),
+        *("init_seconds", "machine", "versions", "train_images", "test_images"),
     }
     assert (summary["epoch"], summary["epochs"]) == (0, 3)
     assert summary["init_seconds"] > 0
@@ -177,8 +177,10 @@ def test_random_weights_can_be_initialised_alone(small_digits, tmp_path, capsys)
     assert "after 0 of 3 epochs, sparsity 0.5000\n" in capsys.readouterr().out
 
 
-def test_summary_names_the_machine(finished):
-    machine = finished[1]["machine"]
+def test_summary_names_the_images_and_the_machine(finished, small_digits):
+    summary, machine = finished[1], finished[1]["machine"]
+    assert summary["train_images"] == len(small_digits.train)
+    assert summary["test_images"] == len(small_digits.test)
     assert set(machine) == {"processor", "cores"}
     assert machine["processor"]
     assert machine["cores"] == len(os.sched_getaffinity(0))

@@ -74,7 +74,8 @@ def draw_boxes_and_patches(
             axis.set_axis_off()
         label = dataset.train.labels[order[column]]
         top.set_title(dataset.class_names[label], fontsize=9)
-        for box in boxes[column]:
+        # Selective search may find the same boxes in another order.
+        for box in sorted(map(tuple, boxes[column])):
             _outline(top, *box, "tab:red", 0.8)
         for row, left in positions[chosen[image == column]]:
             _outline(bottom, row, left, *patch_size, "tab:cyan", 0.6)

@@ -23,7 +23,11 @@ from tfsupermask.train.folder import RunFolder
 
 
 def summarise(
-    config: Config, model: keras.Model, saved: Checkpoint, images_per_epoch: int
+    config: Config,
+    model: keras.Model,
+    saved: Checkpoint,
+    dataset: Dataset,
+    images_per_epoch: int,
 ) -> dict[str, Any]:
     """Returns the result of a run in a few numbers.
 
@@ -32,6 +36,7 @@ def summarise(
         model: As it is at the last checkpoint.
         saved: The last checkpoint. Before the first epoch there are no accuracies,
             seconds of training and images a second.
+        dataset: The images.
         images_per_epoch: Number of images trained on in an epoch.
     """
     rows = saved.state["rows"]
@@ -43,6 +48,8 @@ def summarise(
         "layer_sparsity": {
             layer.name: layer.realised_sparsity for layer in supermask_layers(model)
         },
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
         "init_seconds": saved.state["init_seconds"],
         **(_speed(rows, images_per_epoch) if rows else {}),
         "machine": {"processor": processor(), "cores": num_cores()},

@@ -138,7 +138,7 @@ class _Job:
             last = max(last, saved.epoch + 1)
         saved = self._train(saved, last)
         images = self.batches.steps_per_epoch * self.config.batch_size
-        summary = summarise(self.config, self.model, saved, images)
+        summary = summarise(self.config, self.model, saved, self.dataset, images)
         if self.chief:
             write_results(
                 self.folder, self.config, self.model, self.dataset, saved, summary

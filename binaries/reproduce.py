@@ -1,0 +1,147 @@
+"""Repeats tables and figures of the thesis: runs what they need, and draws them.
+
+    python -m binaries.reproduce --list
+    python -m binaries.reproduce --table=8.3 --figure=5.2,5.3
+    python -m binaries.reproduce --all --dry_run
+
+A smaller study, which says so in all that it writes:
+
+    python -m binaries.reproduce --study=inits --epochs=2 --seeds=1 --limit_images=10000
+
+Runs that several tables need are made once. The same command again goes on where the
+last one stopped, tries again what failed, and writes the tables anew. Several machines
+with one --output share the runs: --shard=0/4 to --shard=3/4.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from absl import flags
+
+from binaries import _program
+from tfsupermask import experiments
+from tfsupermask._validation import InputError
+from tfsupermask.experiments import estimate
+from tfsupermask.report.formats import duration
+
+_LIST = flags.DEFINE_boolean("list", False, "Name all tables, figures and studies.")
+_CHOSEN = {
+    kind: flags.DEFINE_list(kind, [], text)
+    for kind, text in (
+        ("table", "Tables of the thesis, such as 8.3 or 5.3,5.4."),
+        ("figure", "Figures of the thesis, such as 5.2."),
+        ("study", "Studies that have no number, see --list."),
+    )
+}
+_ALL = flags.DEFINE_boolean("all", False, "All of them.")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Name the runs, and run none.")
+_EPOCHS = flags.DEFINE_integer(
+    "epochs", None, "Length of every schedule in epochs (default: 100, the thesis's)."
+)
+_SEEDS = flags.DEFINE_integer(
+    "seeds", experiments.DEFAULT_SEEDS, "Number of seeds: 0, 1, and so on."
+)
+_DATASETS = flags.DEFINE_list(
+    "datasets",
+    [],
+    "Experiments of other datasets are run on the first of these instead (default: all "
+    f"as in the thesis). Of {', '.join(experiments.NUM_IMAGES)}.",
+)
+_LIMIT_IMAGES = flags.DEFINE_integer(
+    "limit_images", None, "Train on so many images only (default: all)."
+)
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of all datasets (default: ~/tensorflow_datasets)."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", "reproduction", "Folder of the runs, tables and figures."
+)
+_PROCESSES = flags.DEFINE_integer(
+    "processes",
+    None,
+    "Runs at a time, each on its GPU or its share of the cores (default: as many as "
+    "there are GPUs, 1 without any).",
+)
+_SHARD = flags.DEFINE_string(
+    "shard",
+    "0/1",
+    "i/n: run the i-th of n parts only, i from 0 to n - 1; the others are for other "
+    "machines.",
+)
+
+
+def main(argv):
+    """Lists, plans, or runs and writes."""
+    _program.refuse_arguments(argv)
+    study = experiments.Study(
+        _SEEDS.value,
+        _EPOCHS.value,
+        _LIMIT_IMAGES.value,
+        tuple(_DATASETS.value),
+        _DATA_DIR.value,
+    )
+    if _LIST.value:
+        _list(study)
+        return
+    chosen = _chosen()
+    _program.require(
+        chosen, "Name what to run with --table, --figure or --study; --list shows all."
+    )
+    jobs = experiments.plan(chosen, study)
+    part = experiments.shard(jobs, *_parse_shard(_SHARD.value))
+    if _DRY_RUN.value:
+        _print_jobs(part)
+        return
+    folder = experiments.StudyFolder(Path(_OUTPUT.value))
+    experiments.run_jobs(part, folder, _PROCESSES.value)
+    print(experiments.write_all(chosen, study, folder))
+    failed = [job.name for job in part if folder.why_failed(job)]
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(part)} runs failed: {', '.join(failed)}. Why is in "
+            f"{folder.failures}."
+        )
+
+
+def _chosen():
+    if _ALL.value:
+        return list(experiments.EXPERIMENTS)
+    return [
+        experiments.find(kind, name)
+        for kind, flag in _CHOSEN.items()
+        for name in flag.value
+    ]
+
+
+def _parse_shard(text):
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise InputError(f"--shard must be i/n, such as 0/4. Received: {text}")
+    return int(index), int(count)
+
+
+def _list(study):
+    print(f"{'':14}{'runs':>5}  {'time':>12}")
+    for experiment in experiments.EXPERIMENTS:
+        jobs = experiments.plan([experiment], study)
+        print(f"{experiment.label:14}{_size(jobs)}  {experiment.title}")
+    jobs = experiments.plan(experiments.EXPERIMENTS, study)
+    print(f"{'all':14}{_size(jobs)}  Each run once: tables share them")
+    print(f"Times are estimates for {estimate.MACHINE}.")
+
+
+def _print_jobs(jobs):
+    for job in jobs:
+        epochs = f"{job.epochs} epochs" if job.epochs else "initialised only"
+        print(f"{job.name}  {epochs}, {duration(estimate.seconds(job))}")
+    total = duration(estimate.total_seconds(jobs))
+    print(f"{len(jobs)} distinct runs, {total} one after another on {estimate.MACHINE}")
+
+
+def _size(jobs):
+    return f"{len(jobs):5}  {duration(estimate.total_seconds(jobs)):>12}"
+
+
+if __name__ == "__main__":
+    _program.start(main)

@@ -1,0 +1,86 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+SMALL = ("--seeds=1", "--epochs=1", "--datasets=digits", "--limit_images=200")
+
+
+def reproduce(*arguments, cwd):
+    inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "binaries.reproduce", *arguments],
+        cwd=cwd,
+        env=inherited,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_whole_list_is_planned_without_running_anything(tmp_path):
+    code, out, err = reproduce("--all", "--dry_run", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    *lines, total = out.splitlines()
+    names = [line.split()[0] for line in lines]
+    assert total.startswith(f"{len(set(names))} distinct runs, ")
+    assert len(names) == len(set(names)) == 525
+    assert not list(tmp_path.iterdir())
+
+
+def test_lists_everything_with_runs_and_times(tmp_path):
+    code, out, err = reproduce("--list", "--seeds=1", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    lines = {line[:14].strip(): line[14:].split()[0] for line in out.splitlines()[1:-1]}
+    assert lines["Table 8.3"] == "10"
+    assert lines["Figure 5.2"] == "30"
+    assert lines["all"] == "175"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--table=8.3,9.3"], "`table` must be one of 5.2"),
+        (["--table=8.3", "--shard=4/4"], "`index` must be less than `count`."),
+        ([], "--list shows all"),
+    ],
+)
+def test_bad_flags_end_with_one_sentence(tmp_path, arguments, said):
+    code, _, err = reproduce(*arguments, cwd=tmp_path)
+    assert code == 1
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
+
+
+def test_a_small_study_from_runs_to_pages(tmp_path):
+    flags = ("--figure=5.3", *SMALL, "--output=study")
+    code, out, err = reproduce(*flags, "--shard=1/2", cwd=tmp_path)
+    assert code == 0, err
+    assert "1 run, 0 done; 1 to do" in out
+    code, out, err = reproduce(*flags, cwd=tmp_path)
+    assert code == 0, err
+    assert "2 runs, 1 done; 1 to do" in out
+    study = tmp_path / "study"
+    assert out.splitlines()[-1] == "study/index.html"
+    accuracy = {
+        path.parent.name.split("-")[3]: json.loads(path.read_text())["test_top1"]
+        for path in study.glob("runs/*/summary.json")
+    }
+    with open(study / "tables" / "figure_5.3.csv", newline="") as file:
+        rows = {row["row"]: row for row in csv.DictReader(file)}
+    for name, init in (("Random", "glorot_normal"), ("PatchesInit", "patches")):
+        assert float(rows[name]["mean"]) == pytest.approx(
+            100 * accuracy[init], abs=1e-3
+        )
+    page = (study / "index.html").read_text()
+    assert "200 training images only" in page
+    assert "digits" in page
+    before = {path: path.stat().st_mtime for path in study.glob("runs/*/*")}
+    code, out, err = reproduce(*flags, cwd=tmp_path)
+    assert "2 runs, 2 done; 0 to do" in out
+    assert {path: path.stat().st_mtime for path in study.glob("runs/*/*")} == before

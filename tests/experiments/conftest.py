@@ -1,0 +1,92 @@
+import math
+
+import pytest
+
+from tfsupermask._files import write_json
+from tfsupermask.experiments import Study, StudyFolder, plan
+from tfsupermask.train import RunFolder
+from tfsupermask.train.metrics import COLUMNS, write_csv
+
+MACHINE = {"processor": "Abacus 9", "cores": 4}
+VERSIONS = {"python": "3.11.1", "tensorflow": "2.21.0"}
+
+
+def summary_of(job, accuracy, **more):
+    """What a finished run says of itself."""
+    summary = {
+        "epoch": job.epochs,
+        "epochs": job.config.epochs,
+        "init_seconds": 90.0,
+        "machine": MACHINE,
+        "versions": VERSIONS,
+    }
+    if job.epochs:
+        top5 = min(1.0, accuracy + 0.25)
+        summary |= {"test_top1": accuracy, "test_top5": top5, "train_seconds": 30.0}
+    return {name: value for name, value in (summary | more).items() if value is not ...}
+
+
+def rows_of(job, accuracy):
+    """Curves that come up to an accuracy."""
+    rows = []
+    for epoch in range(1, job.epochs + 1):
+        part = 1 - math.exp(-5 * epoch / job.epochs)
+        rows.append(
+            {
+                **dict.fromkeys(COLUMNS, 0.0),
+                "epoch": epoch,
+                "train_loss": 2.3 * (1 - part * accuracy),
+                "test_top1": accuracy * part,
+                "test_top5": min(1.0, accuracy + 0.25) * part,
+            }
+        )
+    return rows
+
+
+def finish(folder, job, accuracy, **more):
+    """Writes what a finished run leaves; `more` replaces, `...` leaves out."""
+    run = RunFolder(folder.run(job))
+    run.root.mkdir(parents=True)
+    write_json(run.summary, summary_of(job, accuracy, **more))
+    write_csv(run.metrics, rows_of(job, accuracy))
+    if "patches" in job.config.init:
+        layers = [{"mean_entropy": 5 + layer / 10} for layer in range(6)]
+        write_json(run.init_report, {"layers": layers})
+
+
+class FakeStudy:
+    """A study in whose folder runs are said to be done that nobody has run."""
+
+    def __init__(self, root):
+        self.folder = StudyFolder(root)
+
+    def finish(self, experiment, study, accuracy, **more):
+        """Finishes every run to which `accuracy(config)` gives a number."""
+        for job in plan([experiment], study):
+            value = accuracy(job.config)
+            if value is not None and not self.folder.run(job).exists():
+                finish(self.folder, job, value, **more)
+
+    def fail(self, experiment, study, seed, reason):
+        """Records that an experiment's runs of a seed failed; returns their names."""
+        self.folder.failures.mkdir(parents=True, exist_ok=True)
+        jobs = [j for j in plan([experiment], study) if j.config.seed == seed]
+        for job in jobs:
+            self.folder.failure(job).write_text(f"{reason}\n")
+        return [job.name for job in jobs]
+
+
+@pytest.fixture(scope="session")
+def make_fake():
+    return FakeStudy
+
+
+@pytest.fixture
+def fake(tmp_path):
+    return FakeStudy(tmp_path / "study")
+
+
+@pytest.fixture
+def short():
+    """A study of two epochs."""
+    return Study(epochs=2)

@@ -1,0 +1,152 @@
+import dataclasses
+
+import pytest
+
+from tfsupermask.experiments import EXPERIMENTS, Study, find, plan
+from tfsupermask.experiments.about import (
+    about,
+    machines,
+    shortcomings,
+    total_seconds,
+)
+from tfsupermask.experiments.results import collect
+
+TABLE = find("table", "8.3")
+
+
+def collected(fake, study, experiment=TABLE):
+    return collect(experiment, study, fake.folder)
+
+
+def test_numbers_by_cell_and_seed(fake, short):
+    value = {(0.1, 0): 0.11, (0.1, 2): 0.12, (0.9, 1): 0.91}
+    fake.finish(TABLE, short, lambda c: value.get((c.prune, c.seed)))
+    results = collected(fake, short)
+    first = results.cells[0]
+    assert (first.cell.row, first.cell.config.prune) == ("Random", 0.1)
+    assert first.removed.values == pytest.approx({0: 11.0, 2: 12.0})
+    assert first.kept.values == pytest.approx({1: 91.0})
+    last = results.cells[4]
+    assert last.removed.values == pytest.approx({1: 91.0})
+    assert last.kept.values == pytest.approx({0: 11.0, 2: 12.0})
+    assert results.cells[2].kept is None  # half removed is half kept
+    assert results.cells[2].removed.n == 0
+
+
+def test_what_is_not_done_is_told(fake, short):
+    fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 0 else None)
+    failed = fake.fail(TABLE, short, 1, "Out of memory.")
+    results = collected(fake, short)
+    assert (results.num_jobs, results.num_done) == (30, 10)
+    assert results.failed == dict.fromkeys(failed, "Out of memory.")
+    assert len(results.missing) == 10
+    assert all("seed2" in name for name in results.missing)
+
+
+def test_a_run_with_fewer_epochs_is_missing(fake, short):
+    fake.finish(TABLE, short, lambda c: 0.5, epoch=1)
+    assert collected(fake, short).num_done == 0
+
+
+@pytest.mark.parametrize("more", [{"test_top1": ...}, {"test_top1": float("nan")}])
+def test_a_summary_without_the_number_is_missing(fake, short, more):
+    fake.finish(TABLE, short, lambda c: 0.5, **more)
+    results = collected(fake, short)
+    assert (results.num_done, results.cells[0].removed.n) == (0, 0)
+
+
+def test_what_was_only_initialised_has_entropies_and_no_accuracy(fake, short):
+    entropies, sizes = find("table", "5.4"), find("table", "5.3")
+    fake.finish(entropies, short, lambda c: 0.5)
+    results = collected(fake, short, entropies)
+    assert results.num_done == results.num_jobs == 18
+    assert results.cells[3].removed.values == dict.fromkeys(range(3), 5.3)
+    results = collected(fake, short, sizes)
+    assert (results.num_done, results.num_jobs) == (0, 18)
+    by_column = {cell.cell.column: cell for cell in results.cells}
+    assert by_column["minutes"].removed.values == {0: 1.5, 1: 1.5, 2: 1.5}
+    assert by_column["minutes"].kept is None
+    assert by_column["top-5 accuracy"].removed.n == 0
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)
+def test_every_panel_has_a_cell_for_each_row_and_column(experiment, fake):
+    panels = collected(fake, Study(seeds=1), experiment).panels
+    for panel in panels.values():
+        rows, columns = ({place[axis] for place in panel} for axis in (0, 1))
+        assert len(panel) == len(rows) * len(columns)
+    assert sum(map(len, panels.values())) == len(experiment.cells)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)
+def test_the_runs_are_those_of_the_plan(experiment, fake):
+    study = Study(seeds=2, epochs=3)
+    names = {job.name for job in plan([experiment], study)}
+    assert set(collected(fake, study, experiment).missing) == names
+
+
+@pytest.mark.parametrize(
+    ("label", "column", "expected"),
+    [
+        (("table", "8.3"), 0, "10 % removed (90 % kept)"),
+        (("table", "8.3"), 4, "90 % removed (10 % kept)"),
+        (("table", "5.4"), 1, "layer 2"),
+        (("figure", "8.1"), 2, "70 % removed (30 % kept)"),
+    ],
+)
+def test_heads_tell_both_readings(label, column, expected, fake):
+    cell = collected(fake, Study(), find(*label)).cells[column]
+    assert cell.head.replace("\N{NO-BREAK SPACE}", " ") == expected
+
+
+def test_another_dataset_is_told(fake):
+    study = Study(seeds=1, epochs=1, datasets=("digits",))
+    results = collected(fake, study)
+    assert results.title.endswith("(here on digits)")
+    assert not any(cell.cell.published for cell in results.cells)
+    assert "digits instead of CIFAR-10" in shortcomings(results)
+    assert any("thesis's numbers do not apply" in text for text in about(results))
+    assert results.num_images == 1433
+
+
+def test_fewer_images_than_published_are_told(fake, short):
+    fake.finish(TABLE, short, lambda c: 0.5, train_images=12_000)
+    results = collected(fake, short)
+    words = "12,000 training images instead of CIFAR-10's 50,000"
+    assert words in shortcomings(results)
+    told = list(about(results))
+    assert "2 epochs of 12,000 images of CIFAR-10 each." in told
+    assert f"Not the published dataset, or not the whole of it: {words}." in told
+
+
+def test_machines_and_time(fake, short):
+    fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 0 else None)
+    fake.finish(
+        TABLE,
+        short,
+        lambda c: 0.5 if c.seed == 1 else None,
+        machine=...,
+        train_seconds=...,
+        versions={"python": "3.12.0"},
+    )
+    results = collected(fake, short)
+    assert machines(results.runs) == {
+        "Abacus 9, 4 cores; python 3.11.1, tensorflow 2.21.0": 10,
+        "machine not recorded; python 3.12.0": 10,
+    }
+    assert total_seconds(results.runs) == 10 * (90 + 30) + 10 * 90
+    told = list(about(results))
+    assert told[0].replace("\N{NO-BREAK SPACE}", " ") == (
+        "Runs: 20 of 30 done, 35 min 0 s in all."
+    )
+    assert "Machine of 10 runs: machine not recorded; python 3.12.0." in told
+
+
+def test_size_and_restrictions_are_told(fake):
+    study = Study(seeds=1, epochs=1, limit_images=2000)
+    told = list(about(collected(fake, study)))
+    assert "1 epoch of 2,000 images of CIFAR-10 each." in told
+    restrictions = "1 epoch instead of 100; 2,000 training images only; 1 seed"
+    assert f"Restrictions: {restrictions}." in told
+    noted = dataclasses.replace(TABLE, note="Mind the gap.")
+    assert "Mind the gap." in about(collected(fake, study, noted))

@@ -1,0 +1,144 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from tfsupermask._validation import InputError
+from tfsupermask.experiments import StudyFolder, processes, run_jobs
+from tfsupermask.experiments.plan import Job
+from tfsupermask.train import Config
+
+from . import fake_worker as fake
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_training(monkeypatch):
+    monkeypatch.setattr(processes, "WORKER", "tests.experiments.fake_worker")
+    monkeypatch.chdir(ROOT)
+
+
+def job(name, does=fake.DONE, **fields):
+    return Job(name, Config(epochs=2, learning_rate=does, **fields))
+
+
+def starts(folder, one):
+    return (folder.run(one) / "started.txt").read_text().splitlines()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return StudyFolder(tmp_path / "study")
+
+
+def test_what_is_done_is_not_run_again(folder, capsys):
+    jobs = [job("a"), job("b"), job("c")]
+    run_jobs(jobs[:2], folder)
+    assert "2 runs, 0 done; 2 to do" in capsys.readouterr().out
+    run_jobs(jobs, folder)
+    said = capsys.readouterr().out
+    assert "3 runs, 2 done; 1 to do" in said
+    assert "[3/3] c: test top-1 0.5000, top-5 0.9000" in said
+    assert [len(starts(folder, one)) for one in jobs] == [1, 1, 1]
+    assert all(folder.outcome(one).epoch == 2 for one in jobs)
+
+
+def test_failures_are_recorded_passed_over_and_tried_again(folder, capsys):
+    jobs = [job("a"), job("b", fake.FAILS), job("c", fake.DIES), job("d")]
+    run_jobs(jobs, folder)
+    assert folder.why_failed(jobs[1]) == "error: This cannot work."
+    assert "SIGKILL" in folder.why_failed(jobs[2])
+    done = [folder.outcome(one) is not None for one in jobs]
+    assert done == [True, False, False, True]
+    assert "b: FAILED: error: This cannot work." in capsys.readouterr().out
+    assert "Something was tried." in folder.log(jobs[1]).read_text()
+    run_jobs(jobs[:2], folder)
+    assert folder.why_failed(jobs[1]) is None
+    assert folder.outcome(jobs[1]) is not None
+    assert [len(starts(folder, one)) for one in jobs] == [1, 2, 1, 1]
+
+
+def test_what_was_only_initialised_is_trained_when_asked_for(folder):
+    run_jobs([job("a", stop_after_epoch=0)], folder)
+    assert folder.outcome(job("a", stop_after_epoch=0)).epoch == 0
+    assert folder.outcome(job("a")) is None
+    run_jobs([job("a")], folder)
+    assert folder.outcome(job("a")).epoch == 2
+
+
+def test_a_run_that_leaves_no_summary_has_failed(folder):
+    run_jobs([job("a", stop_after_epoch=0)], folder)
+    (folder.run(job("a")) / "summary.json").write_text("{")
+    assert folder.outcome(job("a", stop_after_epoch=0)) is None
+
+
+def test_processes_share_the_cores(folder):
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("one core cannot be shared")
+    jobs = [job(name) for name in "abcd"]
+    run_jobs(jobs, folder, processes=2)
+    used = {starts(folder, one)[0] for one in jobs}
+    assert used <= {str(cores[0::2]), str(cores[1::2])}
+
+
+def test_more_processes_than_cores(folder):
+    with pytest.raises(InputError, match="`processes` must be at most"):
+        run_jobs([job("a")], folder, processes=1000)
+    with pytest.raises(InputError, match="`processes`"):
+        run_jobs([job("a")], folder, processes=0)
+
+
+def test_gpus_are_shared_in_turn(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    cores = os.sched_getaffinity(0)
+    places = processes.share_machine(min(3, len(cores)))
+    assert [place.gpu for place in places] == ["4", "7", "4"][: len(places)]
+    assert set().union(*(place.cores for place in places)) == cores
+    if len(cores) > 1:
+        assert len(processes.share_machine()) == 2
+
+
+STUDY = """
+    import sys
+    from pathlib import Path
+    from tests.experiments.test_runner import fake, job
+    from tfsupermask.experiments import StudyFolder, processes, run_jobs
+
+    processes.WORKER = "tests.experiments.fake_worker"
+    jobs = [job("a"), job("b", fake.WAITS), job("c")]
+    try:
+        run_jobs(jobs, StudyFolder(Path(sys.argv[1])))
+    except KeyboardInterrupt as interrupt:
+        sys.exit(interrupt.exit_status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_runs_in_progress_are_saved_when_the_study_ends(folder, number, status):
+    code = textwrap.dedent(STUDY)
+    study = subprocess.Popen([sys.executable, "-c", code, folder.root], cwd=ROOT)
+    waiting = folder.run(job("b")) / "waiting.txt"
+    wait_for(waiting, study)
+    study.send_signal(number)
+    assert study.wait(30) == status
+    wait_for(folder.run(job("b")) / "saved.txt")
+    assert folder.outcome(job("a")) is not None
+    assert not folder.run(job("c")).exists()
+    assert folder.why_failed(job("b")) is None
+
+
+def wait_for(path, process=None):
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} did not come"
+        assert process is None or process.poll() is None
+        time.sleep(0.05)

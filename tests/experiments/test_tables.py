@@ -1,0 +1,267 @@
+import csv
+import dataclasses
+import io
+
+import pytest
+
+from tfsupermask.experiments import Study, find
+from tfsupermask.experiments.records import csv_text
+from tfsupermask.experiments.results import collect
+from tfsupermask.experiments.statements import CAUTION, tell
+from tfsupermask.experiments.tables import tables
+
+TABLE = find("table", "8.4")  # published with deviations
+RANDOM, PATCHES = "glorot_normal", "patches"
+SPACE = "\N{NO-BREAK SPACE}"
+
+
+def accuracy(values):
+    """Function from a run to what it reached, of percentages by rate and init."""
+
+    def read(config):
+        found = values.get((config.prune, config.init), {})
+        return found[config.seed] / 100 if config.seed in found else None
+
+    return read
+
+
+def rows_of(fake, study, experiment=TABLE):
+    (table,) = tables(collect(experiment, study, fake.folder))
+    return table.rows
+
+
+def test_lines_of_a_row(fake, short):
+    values = {
+        (0.1, RANDOM): {0: 15.0, 1: 16.0, 2: 17.0},  # thesis: 15.3 ± 0.7
+        (0.3, RANDOM): {0: 30.0, 2: 31.0},  # 25.5 ± 0.5
+        (0.5, RANDOM): {1: 20.0},  # 28.3 ± 0.5
+        (0.9, RANDOM): {0: 4.0, 1: 4.0, 2: 4.0},  # 6.3 ± 0.6
+    }
+    fake.finish(TABLE, short, accuracy(values))
+    assert rows_of(fake, short)["Random"] == {
+        "thesis": ("15.3 ± 0.7", "25.5 ± 0.5", "28.3 ± 0.5", "23.8 ± 0.4", "6.3 ± 0.6"),
+        "ours": (
+            "16.0 ± 1.0",
+            "30.5 ± 0.7 (2 seeds)",
+            "20.0 (1 seed)",
+            "–",
+            "4.0 ± 0.0",
+        ),
+        "difference": ("+0.7", "+5.0 †", "−8.3", "–", "−2.3 †"),
+        "ours, rate read as kept": (
+            "4.0 ± 0.0",
+            "–",
+            "–",
+            "30.5 ± 0.7 (2 seeds)",
+            "16.0 ± 1.0",
+        ),
+        "difference, rate read as kept": ("−11.3 †", "–", "–", "+6.7 †", "+9.7 †"),
+    }
+
+
+def test_a_row_that_is_not_published_has_only_ours(fake, short):
+    rows = rows_of(fake, short, find("study", "inits"))
+    assert list(rows["SimpleInit"]) == ["ours", "ours, rate read as kept"]
+    assert next(iter(rows["Random"])) == "thesis"
+
+
+def test_without_a_second_reading_there_is_no_line_of_it(fake, short):
+    rows = rows_of(fake, short, find("table", "5.4"))
+    assert set(map(tuple, rows.values())) == {("thesis", "ours", "difference")}
+
+
+def test_entropies_have_two_digits(fake, short):
+    fake.finish(find("table", "5.4"), short, lambda c: 0.5)
+    rows = rows_of(fake, short, find("table", "5.4"))
+    assert rows["C = 500"]["ours"][1] == "5.10 ± 0.00"
+    assert rows["C = 500"]["difference"][1] == "−0.75 †"
+
+
+def test_asked_for_one_seed_one_is_not_told(fake):
+    study = Study(seeds=1, epochs=2)
+    fake.finish(TABLE, study, lambda c: 0.25)
+    assert rows_of(fake, study)["Random"]["ours"][0] == "25.0"
+
+
+def test_a_table_a_panel(fake, short):
+    titles = [
+        t.title for t in tables(collect(find("figure", "5.2"), short, fake.folder))
+    ]
+    assert titles == ["Conv2", "Conv4", "Conv6"]
+
+
+def told(fake, study, experiment=TABLE):
+    return tell(collect(experiment, study, fake.folder))
+
+
+def plain(texts):
+    return [text.replace(SPACE, " ") for text in texts]
+
+
+def test_the_nearer_reading_is_named(fake, short):
+    # Thesis: 15.3 removed or kept 10 %, 6.3 at 90 %.
+    values = {(0.1, RANDOM): {0: 6.3}, (0.9, RANDOM): {0: 14.3}}
+    fake.finish(TABLE, short, accuracy(values))
+    text = told(fake, short).reading
+    assert "removed, the mean absolute difference to the thesis is 8.5 points" in text
+    assert "kept, 0.5 points (2 cells that both readings have)" in text
+    assert text.endswith(
+        "Read as the fraction kept they fit better (ours after 2 epochs, the thesis's "
+        "after 100)."
+    )
+
+
+def test_no_reading_without_both(fake, short):
+    values = {(0.1, RANDOM): {0: 6.3}, (0.5, RANDOM): {0: 14.3}}
+    fake.finish(TABLE, short, accuracy(values))
+    assert told(fake, short).reading == ""
+
+
+def test_rows_are_compared_with_the_first(fake, short):
+    values = {
+        (0.1, RANDOM): {0: 10.0, 1: 11.0, 2: 12.0},
+        (0.1, PATCHES): {0: 13.0, 1: 14.0, 2: 15.0},  # 3 better
+        (0.3, RANDOM): {0: 10.0, 1: 11.0},
+        (0.3, PATCHES): {0: 8.0, 1: 10.0, 2: 99.0},  # 1 or 2 worse
+        (0.5, RANDOM): {0: 10.0, 1: 10.0, 2: 10.0},
+        (0.5, PATCHES): {0: 9.0, 1: 10.0, 2: 12.0},  # either
+        (0.7, RANDOM): {1: 10.0},
+        (0.7, PATCHES): {1: 9.0},
+        (0.9, RANDOM): {1: 10.0},
+    }
+    fake.finish(TABLE, short, accuracy(values))
+    statements = told(fake, short)
+    assert plain(statements.by_column) == [
+        "10 % removed (90 % kept): PatchesInit beats Random by 3.0 points "
+        "(95 % interval 3.0 to 3.0; 3 pairs of the same seed).",
+        "30 % removed (70 % kept): PatchesInit falls short of Random by 1.5 points "
+        "(95 % interval 1.0 to 2.0; 2 pairs of the same seed).",
+        "50 % removed (50 % kept): no difference shown between PatchesInit and Random: "
+        "+0.3 points (95 % interval −1.0 to +2.0; 3 pairs of the same seed).",
+        "70 % removed (30 % kept): PatchesInit is 1.0 points below Random "
+        "(one seed: no interval; 1 pair of the same seed).",
+    ]
+    (overall,) = statements.overall
+    assert overall.startswith("all columns: ")
+    assert overall.endswith("; 8 pairs of the same seed in 3 of 5 columns).")
+    assert CAUTION in statements.all
+
+
+def test_fewer_minutes_are_better(fake, short):
+    experiment = find("table", "5.3")
+    for init, seconds in (("simple_patches", 60.0), (PATCHES, 600.0)):
+        only = accuracy({(0.5, init): {0: 50.0, 1: 51.0}})
+        fake.finish(experiment, short, only, init_seconds=seconds)
+    minutes = [
+        text for text in told(fake, short, experiment).overall if "minutes" in text
+    ]
+    assert minutes[0] == (
+        "minutes: P = 50,000, C = 500 is worse than P = 10,000, C = SimpleInit: "
+        "9.0 minutes more (95 % interval 9.0 to 9.0; 2 pairs of the same seed)."
+    )
+    first, second, *_ = experiment.cells[0].row, experiment.cells[2].row
+    turned = [c for c in experiment.cells if c.row == second] + [
+        c for c in experiment.cells if c.row == first
+    ]
+    turned = dataclasses.replace(experiment, cells=tuple(turned))
+    assert (
+        "is better than P = 50,000, C = 500: 9.0 minutes less"
+        in (told(fake, short, turned).overall[1])
+    )
+
+
+def test_entropies_are_not_compared(fake, short):
+    fake.finish(find("table", "5.4"), short, lambda c: 0.5)
+    statements = told(fake, short, find("table", "5.4"))
+    assert statements.overall == statements.by_column == ()
+    assert CAUTION not in statements.all
+
+
+def test_a_single_column_is_not_said_twice(fake, short):
+    experiment = find("figure", "8.1")
+    fake.finish(experiment, short, lambda c: 0.5 + 0.1 * (c.init == PATCHES))
+    statements = told(fake, short, experiment)
+    assert [text.split(":")[0] for text in plain(statements.overall)] == [
+        "30 % removed (70 % kept)",
+        "70 % removed (30 % kept)",
+    ]
+    assert statements.by_column == ()
+
+
+def test_panels_are_named(fake, short):
+    experiment = find("figure", "5.2")
+    fake.finish(experiment, short, lambda c: 0.5 + 0.1 * (c.init == PATCHES))
+    statements = told(fake, short, experiment)
+    assert [text.split(":")[0] for text in statements.overall] == [
+        f"Conv{n}, all columns" for n in (2, 4, 6)
+    ]
+    assert plain(statements.by_column)[5].startswith("Conv4, 10 % removed (90 % kept):")
+
+
+def test_what_is_missing_and_failed_is_said(fake, short):
+    (name, *_) = fake.fail(TABLE, short, 1, "Out of memory.")
+    said = told(fake, short).all
+    assert f"Failed: {name}: Out of memory." in said
+    assert sum(text.startswith("Missing: ") for text in said) == 20
+
+
+def records(fake, study, experiment=TABLE):
+    text = csv_text(collect(experiment, study, fake.folder))
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_has_a_line_for_each_number(fake):
+    study = Study(seeds=2, epochs=2, limit_images=1000)
+    values = {(0.1, RANDOM): {0: 14.0, 1: 15.0}, (0.9, RANDOM): {1: 40.25}}
+    fake.finish(TABLE, study, accuracy(values))
+    first, second, *others = records(fake, study)
+    assert first == {
+        "experiment": "table_8.4",
+        "panel": "",
+        "row": "Random",
+        "column": "10 %",
+        "measure": "test_top1",
+        "reading": "removed",
+        "prune": "0.1",
+        "thesis_mean": "15.3",
+        "thesis_sd": "0.7",
+        "mean": "14.5",
+        "sd": "0.707107",
+        "seeds": "2",
+        "difference": "-0.8",
+        "exceeds_both_spreads": "yes",
+        "values": "0:14 1:15",
+        "epochs": "2",
+        "training_images": "1000",
+        "dataset": "cifar100",
+        "statement": "",
+    }
+    changed = {
+        "reading": "kept",
+        "prune": "0.9",
+        "mean": "40.25",
+        "sd": "",
+        "seeds": "1",
+        "difference": "24.95",
+        "exceeds_both_spreads": "",
+        "values": "1:40.25",
+    }
+    assert second == first | changed
+    numbers = [each for each in others if not each["statement"]]
+    assert len(numbers) + 2 == 2 * 4 * 2 + 2  # half removed is half kept
+
+
+def test_csv_says_what_it_is(fake):
+    study = Study(seeds=1, epochs=2)
+    fake.fail(TABLE, study, 0, 'A "reason", with\nlines')
+    texts = [each["statement"] for each in records(fake, study) if each["statement"]]
+    assert texts == plain(told(fake, study).all)
+    assert any(text.endswith('A "reason", with\nlines') for text in texts)
+
+
+@pytest.mark.parametrize("label", [("table", "5.3"), ("study", "deep")])
+def test_csv_of_nothing(label, fake, short):
+    for record in records(fake, short, find(*label)):
+        if not record["statement"]:
+            assert record["seeds"] == "0"
+            assert not record["mean"] + record["difference"] + record["values"]

@@ -1,0 +1,39 @@
+"""One run: `python -m tfsupermask.experiments.worker CONFIG`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+
+from tfsupermask import train
+from tfsupermask._validation import InputError
+
+
+def main(config: str) -> None:
+    """Runs a configuration; ends, saved, when standard input does.
+
+    Args:
+        config: Its fields as JSON.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        train.run(train.Config(**json.loads(config)))
+    except (InputError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt as interrupt:
+        sys.exit(getattr(interrupt, "exit_status", 130))
+
+
+def _end_with_parent():
+    """Asks this process to end once nobody holds the other end of standard input."""
+    # Not through `sys.stdin`, which Python could not close at its end.
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
