@@ -148,5 +148,8 @@ def test_size_and_restrictions_are_told(fake):
     assert "1 epoch of 2,000 images of CIFAR-10 each." in told
     restrictions = "1 epoch instead of 100; 2,000 training images only; 1 seed"
     assert f"Restrictions: {restrictions}." in told
+    table = find("table", "5.4")
+    told_of_it = list(about(collected(fake, study, table)))
+    assert "Initialised only, from 2,000 images of CIFAR-100." in told_of_it
     noted = dataclasses.replace(TABLE, note="Mind the gap.")
     assert "Mind the gap." in about(collected(fake, study, noted))

@@ -91,11 +91,11 @@ def total_seconds(runs: dict[str, Outcome]) -> float:
 
 
 def _size(results):
-    cell = results.cells[0].cell
-    epochs, images = results.config_of(cell).epochs, results.num_images
-    name = TITLES[results.dataset]
-    count = f"{epochs} epoch{'s' if epochs > 1 else ''}"
-    return f"{count} of {images:,} images of {name} each."
+    images = f"{results.num_images:,} images of {TITLES[results.dataset]}"
+    if not any(cell.measure.trained for cell in results.cells):
+        return f"Initialised only, from {images}."
+    epochs = results.config_of(results.cells[0].cell).epochs
+    return f"{epochs} epoch{'s' if epochs > 1 else ''} of {images} each."
 
 
 def _fewer(results):
