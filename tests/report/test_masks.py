@@ -77,3 +77,11 @@ def test_architectures_are_told_apart_by_names_and_shapes():
     assert same_architecture(facts(0.5, 0), facts(0.9, 1))
     assert not same_architecture(facts(0.5, 0), facts(0.5, 0, "conv4"))
     assert not same_architecture(facts(0.5, 0), facts(0.5, 0)[:-1])
+
+
+def test_inverted_weights_count_as_kept(rng):
+    model = models.build("conv2", (8, 8, 3), sparsity=0.7, ranking="signed")
+    for weight in masked_weights(model):
+        weight.score.assign(rng.normal(size=weight.score.shape))
+        assert (weight.mask.numpy() < 0).any()
+        assert mask_facts(weight).num_kept == weight.num_kept

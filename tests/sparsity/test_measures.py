@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights
 from tfsupermask.sparsity import MaskWatch, realised_sparsity
@@ -45,3 +46,12 @@ def test_a_model_without_masks_is_refused(measure):
     plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="plain")
     with pytest.raises(InputError, match=r"supermask layers.*model='plain'"):
         measure(plain)
+
+
+def test_inverted_weights_are_not_removed():
+    model = models.build("conv2", (8, 8, 3), sparsity=0.7, ranking="signed")
+    watch = MaskWatch(model)
+    for weight in masked_weights(model):
+        weight.score.assign(-weight.score)
+    assert watch.flipped() == 0
+    assert realised_sparsity(model) == pytest.approx(0.7, abs=1e-3)

@@ -488,3 +488,10 @@ def test_the_ticket_of_one_process_is_read_by_another(small, tmp_path):
     copy = pathlib.Path(tmp_path / f"{next(names)}.ticket")
     copy.write_bytes(small.read_bytes())
     np.testing.assert_array_equal(load_ticket(copy).model(inputs), expected)
+
+
+def test_a_signed_mask_is_refused(tmp_path):
+    model = models.build("conv2", (8, 8, 3), ranking="signed")
+    with pytest.raises(InputError, match=r"too few for a signed mask.*'conv1'"):
+        save_ticket(model, tmp_path / "m.ticket")
+    assert not list(tmp_path.iterdir())

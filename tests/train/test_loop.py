@@ -11,17 +11,25 @@ from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.data import TrainBatches
 from tfsupermask.init import initialize
-from tfsupermask.layers import supermask_layers
+from tfsupermask.layers import drawn, stochastic_weights, supermask_layers
 from tfsupermask.train import Loop, SGDWithL2, Totals
 from tfsupermask.train.strategies import make_strategy
 
 
 def make_loop(
-    dataset, strategy=None, batch_size=32, learning_rate=0.1, name="conv2", **options
+    dataset,
+    strategy=None,
+    batch_size=32,
+    learning_rate=0.1,
+    name="conv2",
+    ranking="magnitude",
+    **options,
 ):
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
-        model = models.build(name, dataset.image_shape, dataset.num_classes)
+        model = models.build(
+            name, dataset.image_shape, dataset.num_classes, ranking=ranking
+        )
         initialize(model, "kaiming_normal", seed=0)
         optimizer = SGDWithL2(learning_rate, 0.9, 1e-4)
         optimizer.build(model.trainable_variables)
@@ -318,3 +326,72 @@ def test_xla_and_batch_normalisation_need_a_single_replica(small, two_replicas):
     message = "batch normalisation on one replica.*'resnet18', replicas=2"
     with pytest.raises(InputError, match=message):
         make_loop(small, two_replicas, name="resnet18", jit_compile=True)
+
+
+STOCHASTIC = {"ranking": "stochastic", "learning_rate": 100.0}
+
+
+@pytest.mark.parametrize("steps_per_call", [4, 20])
+def test_each_step_has_a_draw_of_its_own(small, steps_per_call, monkeypatch):
+    """The same draws as by hand, shared by both halves of a batch."""
+    monkeypatch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", steps_per_call)
+    loop, batches = make_loop(small, **STOCHASTIC), make_batches(small)
+    train(loop, batches)
+    other = make_loop(small, **STOCHASTIC)
+    variables = other.model.trainable_variables
+    values = [variable.value for variable in variables]
+    for step in range(batches.steps_per_epoch):
+        images, labels = (part[0] for part in batches.chunk(0, step, 1))
+        with drawn(other.model, step + 1), tf.GradientTape() as tape:
+            logits = other.model(other.normalise(images), training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        other.optimizer.apply(tape.gradient(loss, values), variables)
+    for mine, theirs in zip(state(loop), state(other), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-3)
+
+
+def test_masks_are_without_chance_outside_of_steps(small):
+    loop = make_loop(small, **STOCHASTIC)
+    for _ in loop.train_epoch(make_batches(small), 0):
+        assert {int(weight.draw) for weight in stochastic_weights(loop.model)} == {0}
+    assert loop.evaluate(small.test) == loop.evaluate(small.test)
+    logits = loop.model(loop.normalise(small.test.images)).numpy()
+    hits = (logits.argmax(axis=1) == small.test.labels).sum()
+    assert loop.evaluate(small.test).top1 == hits
+
+
+@pytest.mark.parametrize("ranking", ["signed", "stochastic"])
+def test_other_selections_are_the_same_bits_on_two_replicas(
+    small, two_replicas, ranking
+):
+    options = {**STOCHASTIC, "ranking": ranking}
+    single = make_loop(small, **options)
+    mirrored = make_loop(small, two_replicas, **options)
+    batches = make_batches(small)
+    assert train(single, batches, epochs=2) == train(mirrored, batches, epochs=2)
+    assert single.evaluate(small.test) == mirrored.evaluate(small.test)
+    for one, two in zip(state(single), state(mirrored), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_draws_depend_on_the_step_alone(small, few_steps_a_call):
+    """So training goes on in the middle of an epoch as if it had never stopped."""
+    whole, batches = make_loop(small, **STOCHASTIC), make_batches(small)
+    train(whole, batches)
+    begun, resumed = make_loop(small, **STOCHASTIC), make_loop(small, **STOCHASTIC)
+    steps = begun.train_epoch(batches, 0)
+    assert next(steps)[0] == 4
+    steps.close()
+    variables = [*resumed.model.variables, *resumed.optimizer.variables]
+    for variable, value in zip(variables, state(begun), strict=True):
+        variable.assign(value)
+    list(resumed.train_epoch(batches, 0, first_step=4))
+    for one, other in zip(state(whole), state(resumed), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_signed_masks_learn_real_images(small):
+    loop = make_loop(small, ranking="signed")
+    train(loop, make_batches(small), epochs=8)
+    assert loop.evaluate(small.test).means("")["top1"] > 0.5

@@ -6,6 +6,7 @@ from tfsupermask.layers.depthwise import (
     SupermaskDepthwiseConv2D,
     SupermaskSeparableConv2D,
 )
+from tfsupermask.layers.draws import MaskDraws, drawn, stochastic_weights
 from tfsupermask.layers.initializers import (
     SignedConstant,
     default_score_initializer,
@@ -27,6 +28,7 @@ from tfsupermask.layers.walking import (
 
 __all__ = [
     "Kernel",
+    "MaskDraws",
     "MaskedWeight",
     "SignedConstant",
     "SupermaskConv1D",
@@ -39,10 +41,12 @@ __all__ = [
     "SupermaskSeparableConv2D",
     "default_score_initializer",
     "dense_forward",
+    "drawn",
     "kernel_fans",
     "kernels_of",
     "masked_weights",
     "masks_found_once",
     "plain_class",
+    "stochastic_weights",
     "supermask_layers",
 ]

@@ -16,7 +16,8 @@ class SupermaskConv1D(SupermaskMixin, keras.layers.Conv1D):
         filters: Number of filters, at least 1.
         kernel_size: Length of the filters in steps, an integer.
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        ranking: `"magnitude"` (default) or `"score"`.
+        ranking: `"magnitude"` (default), `"score"`, `"signed"` or `"stochastic"`, see
+            `SupermaskMixin`.
         score_initializer: Keras initializer of the scores. Defaults to
             U(-1/√fan_in, 1/√fan_in).
         use_bias: Whether to train a bias. Defaults to `False`.
@@ -73,7 +74,8 @@ class SupermaskConv2D(SupermaskMixin, keras.layers.Conv2D):
         filters: Number of filters, at least 1.
         kernel_size: Height and width of the filters in pixels, an integer or a pair.
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        ranking: `"magnitude"` (default) or `"score"`.
+        ranking: `"magnitude"` (default), `"score"`, `"signed"` or `"stochastic"`, see
+            `SupermaskMixin`.
         score_initializer: Keras initializer of the scores. Defaults to
             U(-1/√fan_in, 1/√fan_in).
         use_bias: Whether to train a bias. Defaults to `False`.
@@ -119,7 +121,8 @@ class SupermaskConv3D(SupermaskMixin, keras.layers.Conv3D):
         kernel_size: Depth, height and width of the filters in voxels, an integer or a
             triple.
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        ranking: `"magnitude"` (default) or `"score"`.
+        ranking: `"magnitude"` (default), `"score"`, `"signed"` or `"stochastic"`, see
+            `SupermaskMixin`.
         score_initializer: Keras initializer of the scores. Defaults to
             U(-1/√fan_in, 1/√fan_in).
         use_bias: Whether to train a bias. Defaults to `False`.

@@ -15,7 +15,8 @@ class SupermaskDense(SupermaskMixin, keras.layers.Dense):
     Args:
         units: Number of outputs, at least 1.
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        ranking: `"magnitude"` (default) or `"score"`.
+        ranking: `"magnitude"` (default), `"score"`, `"signed"` or `"stochastic"`, see
+            `SupermaskMixin`.
         score_initializer: Keras initializer of the scores. Defaults to
             U(-1/√fan_in, 1/√fan_in).
         use_bias: Whether to train a bias. Defaults to `False`.

@@ -15,7 +15,8 @@ class SupermaskDepthwiseConv2D(SupermaskMixin, keras.layers.DepthwiseConv2D):
     Args:
         kernel_size: Height and width of the filters in pixels, an integer or a pair.
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        ranking: `"magnitude"` (default) or `"score"`.
+        ranking: `"magnitude"` (default), `"score"`, `"signed"` or `"stochastic"`, see
+            `SupermaskMixin`.
         score_initializer: Keras initializer of the scores. Defaults to
             U(-1/√fan_in, 1/√fan_in).
         use_bias: Whether to train a bias. Defaults to `False`.
@@ -71,7 +72,8 @@ class SupermaskSeparableConv2D(SupermaskMixin, keras.layers.SeparableConv2D):
         kernel_size: Height and width of the filters in pixels, an integer or a pair.
         sparsity: Fraction of the weights removed, in [0, 1), of each kernel; or a pair
             for the depthwise and the pointwise kernel. Defaults to 0.5.
-        ranking: `"magnitude"` (default) or `"score"`.
+        ranking: `"magnitude"` (default), `"score"`, `"signed"` or `"stochastic"`, see
+            `SupermaskMixin`.
         score_initializer: Keras initializer of the scores. Defaults to
             U(-1/√fan_in, 1/√fan_in).
         use_bias: Whether to train a bias. Defaults to `False`.

@@ -24,10 +24,17 @@ class SupermaskMixin:
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. Layers
             with two kernels also take a pair. It may be assigned to at any time;
             compiled functions follow.
-        ranking: `"magnitude"` (default) keeps the largest `|score|`, `"score"` the
-            largest score.
+        ranking: How scores select weights. `"magnitude"` (default) keeps the largest
+            `|score|`, `"score"` the largest score. `"signed"` keeps the largest
+            `|score|` and inverts the weights whose score is negative.
+            `"stochastic"` keeps each weight with probability sigmoid(score) while the
+            mask is drawn, by `MaskDraws` in `model.fit`; otherwise those above a half.
+            Those are multiplied by (weights / weights kept). `sparsity` only says where
+            the probabilities start; 0 keeps all weights.
         score_initializer: Keras initializer of the scores. Defaults to Kaiming-uniform
-            with a = √5, that is U(-1/√fan_in, 1/√fan_in).
+            with a = √5, that is U(-1/√fan_in, 1/√fan_in). Of stochastic masks its draw
+            is added to the score of probability 1 - `sparsity`, and an integer as its
+            seed makes the masks' draws repeatable.
         use_bias: Whether to add a bias, which is trained. Defaults to `False`, so that
             the score is all that is trained.
 
@@ -46,6 +53,9 @@ class SupermaskMixin:
     Reference:
         - Thesis §3.2; Ramanujan et al., 2020, "What's hidden in a randomly weighted
           neural network?".
+        - Koster et al., 2022, "Signing the supermask: keep, hide, invert".
+        - Zhou et al., 2019, "Deconstructing lottery tickets: zeros, signs, and the
+          supermask".
     """
 
     def __init__(
@@ -60,7 +70,7 @@ class SupermaskMixin:
         super().__init__(*args, use_bias=use_bias, **kwargs)
         self._sparsities = {}
         self.sparsity = sparsity
-        self.ranking = check_choice("ranking", ranking, masking.RANKINGS)
+        self.ranking = check_choice("ranking", ranking, masking.SELECTIONS)
         self.score_initializer = keras.initializers.get(score_initializer)
 
     @property
@@ -140,7 +150,7 @@ class SupermaskMixin:
 
     @property
     def mask(self) -> tf.Tensor:
-        """The current mask: float32 zeros and ones, shaped like the kernel.
+        """What evaluation multiplies the kernel with, see `MaskedWeight.mask`.
 
         Raises:
             InputError: The layer has several, see `masked_weights`.

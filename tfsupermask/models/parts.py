@@ -22,7 +22,7 @@ class Parts:
 
     Args:
         sparsity: Fraction of each layer's weights removed, in [0, 1).
-        ranking: `"magnitude"` or `"score"`.
+        ranking: `"magnitude"`, `"score"`, `"signed"` or `"stochastic"`.
         seed: Non-negative integer.
 
     Raises:

@@ -70,8 +70,8 @@ def build(
             (32, 32, 3).
         num_classes: Number of logits, at least 2. Defaults to 10.
         sparsity: Fraction of each layer's weights removed, in [0, 1). Defaults to 0.5.
-        ranking: `"magnitude"` (default) or `"score"`, see
-            `tfsupermask.ops.top_k_mask`.
+        ranking: `"magnitude"` (default), `"score"`, `"signed"` or `"stochastic"`, see
+            `tfsupermask.layers.SupermaskMixin`.
         seed: Any non-negative integer. Defaults to 0.
 
     Returns:

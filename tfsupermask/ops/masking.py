@@ -8,6 +8,8 @@ from tfsupermask._validation import check_choice, check_fraction, check_integer,
 from tfsupermask.ops import native
 
 RANKINGS = ("magnitude", "score")
+# With those, how the layers' scores select weights.
+SELECTIONS = (*RANKINGS, "signed", "stochastic")
 
 _SIGN_BIT = 0x80000000
 _INFINITY_BITS = 0x7F800000
@@ -129,7 +131,7 @@ def masked_kernel(
         def straight_through(upstream):
             # Frozen kernels leave the first gradient unused, and graphs leave it out.
             mask = tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
-            return upstream * mask, _score_gradient(upstream, kernel, score, ranking)
+            return upstream * mask, score_gradient(upstream, kernel, score, ranking)
 
         return masked, straight_through
 
@@ -147,7 +149,25 @@ def _check(score, k, ranking):
         raise fail("`k` must be at most the number of scores.", k=k, size=size)
 
 
-def _score_gradient(upstream, kernel, score, ranking):
+def score_gradient(
+    upstream: tf.Tensor, kernel: tf.Tensor, score: tf.Tensor, ranking: str
+) -> tf.Tensor:
+    """Returns `upstream · kernel`, times sign(score) when ranking by magnitude.
+
+    Args:
+        upstream: Gradient of the masked kernel, any floating dtype.
+        kernel: Weights, any floating dtype.
+        score: float32 scores of the same shape.
+        ranking: `"magnitude"` or `"score"`.
+
+    Returns:
+        float32 tensor of that shape.
+
+    Example:
+        >>> two = tf.constant([2.0, 2.0])
+        >>> score_gradient(two, two, tf.constant([0.1, -0.1]), "magnitude").numpy()
+        array([ 4., -4.], dtype=float32)
+    """
     # In the scores' precision: a product of two halves may underflow.
     upstream, kernel = tf.cast(upstream, score.dtype), tf.cast(kernel, score.dtype)
     if native.usable():

@@ -72,7 +72,7 @@ def mask_facts(weight: MaskedWeight) -> MaskFacts:
         >>> facts.name, facts.shape, facts.num_weights, facts.num_kept
         ('conv1/kernel', (3, 3, 3, 64), 1728, 864)
     """
-    scores, keeps = weight.score.numpy(), weight.mask.numpy() > 0
+    scores, keeps = weight.score.numpy(), weight.mask.numpy() != 0
     mean = float(scores.mean(dtype=np.float64))
     std = float(scores.std(dtype=np.float64))
     return MaskFacts(

@@ -65,7 +65,7 @@ def _comparable(weight):
     """Returns what a weight's layer ranks by, freed of the layer's size."""
     # In double precision different scores stay different.
     score = weight.score.numpy().astype(np.float64)
-    ranked = np.abs(score) if weight.layer.ranking == "magnitude" else score
+    ranked = score if weight.layer.ranking == "score" else np.abs(score)
     return ranked * math.sqrt(weight.fans[0])
 
 

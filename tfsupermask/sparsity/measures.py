@@ -80,7 +80,7 @@ class MaskWatch:
         self.by_weight: dict[str, float] = {}
 
     def _look(self):
-        return [np.packbits(weight.mask.numpy() > 0) for weight in self._weights]
+        return [np.packbits(weight.mask.numpy() != 0) for weight in self._weights]
 
     def flipped(self) -> float:
         """Returns the fraction of all mask bits that flipped since the last look."""

@@ -100,6 +100,12 @@ def weight_parts(weight: Weight, precision: str) -> list[Part]:
     parts = []
     values = weight.values
     if weight.masked is not None:
+        if weight.masked.layer.ranking == "signed":
+            raise fail(
+                "A ticket holds one bit a weight, too few for a signed mask: fold the "
+                "model first.",
+                layer=weight.masked.layer.name,
+            )
         mask = weight.masked.mask.numpy()
         about["num_kept"] = int(np.count_nonzero(mask))
         parts.append(Part(weight.name, "mask", pack_mask(mask), about))

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfsupermask._validation import fail
+from tfsupermask._validation import check_integer, fail
 from tfsupermask.data import Dataset, Split, eval_chunks
 from tfsupermask.export import Classifier, is_export
+from tfsupermask.layers import drawn, stochastic_weights
 from tfsupermask.ops import in_top_k
 from tfsupermask.train.load import load_run
 from tfsupermask.train.loop import Totals
@@ -42,26 +43,35 @@ def evaluate(logits_of: Callable[[np.ndarray], np.ndarray], split: Split) -> Tot
     return total
 
 
-def evaluate_path(path: str | Path, dataset: Dataset) -> Totals:
+def evaluate_path(path: str | Path, dataset: Dataset, samples: int = 0) -> Totals:
     """Evaluates a run folder or an export on the test split of a dataset.
 
     Args:
         path: A run folder (its newest checkpoint is used), or what `Classifier` takes.
         dataset: Images of the same size and classes as the model's.
+        samples: Number of draws of a stochastic mask whose predicted probabilities are
+            averaged. Defaults to 0, the mask without chance.
 
     Returns:
         The totals; every image counts exactly once.
 
     Raises:
-        InputError: `path` is neither, or the dataset does not fit the model.
+        InputError: `path` is neither, the dataset does not fit the model, or `samples`
+            is above 0 and `path` is not a run with stochastic masks.
 
     Example:
         >>> evaluate_path("runs/my_run", dataset).images
         24.0
         >>> evaluate_path("runs/my_run/saved_model", dataset).images
         24.0
+
+    Reference:
+        - Zhou et al., 2019, §5, who average 10 draws.
     """
+    check_integer("samples", samples)
     if is_export(path):
+        if samples:
+            raise _fail_samples(path, samples)
         classifier = Classifier(path)
         _check_fits(dataset, classifier.image_shape, classifier.class_names)
         return evaluate(classifier.logits, dataset.test)
@@ -69,10 +79,29 @@ def evaluate_path(path: str | Path, dataset: Dataset) -> Totals:
     _check_fits(dataset, run.image_shape, run.class_names)
     forward = tf.function(lambda images: run.model(images, training=False))
 
+    if samples and not stochastic_weights(run.model):
+        raise _fail_samples(path, samples)
+
     def logits_of(images):
         return forward(run.normalise(images)).numpy()
 
-    return evaluate(logits_of, dataset.test)
+    def mean_logits_of(images):
+        total = 0.0
+        for number in range(1, samples + 1):
+            # Training has the draws above 0.
+            with drawn(run.model, -number):
+                total += tf.nn.softmax(forward(run.normalise(images)))
+        return tf.math.log(total / samples)
+
+    return evaluate(mean_logits_of if samples else logits_of, dataset.test)
+
+
+def _fail_samples(path, samples):
+    return fail(
+        "`samples` applies to the folder of a run with stochastic masks only.",
+        path=str(path),
+        samples=samples,
+    )
 
 
 def _check_fits(dataset, image_shape, class_names):

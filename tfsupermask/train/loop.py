@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, Split, TrainBatches, eval_chunks
-from tfsupermask.layers import masks_found_once
-from tfsupermask.ops import in_top_k
+from tfsupermask.layers import masks_found_once, stochastic_weights
+from tfsupermask.ops import THRESHOLDED, in_top_k
 
 STEPS_PER_CALL = 20
 
@@ -107,6 +107,7 @@ class Loop:
         self.optimizer = optimizer
         self.strategy = strategy
         self.batch_size = batch_size
+        self._draws = [weight.draw for weight in stochastic_weights(model)]
         self._mean, self._std = dataset.mean, dataset.std
         self._share = batch_size // strategy.num_replicas_in_sync
         replicas = strategy.num_replicas_in_sync
@@ -233,10 +234,15 @@ class Loop:
         losses = tf.TensorArray(tf.float32, num_steps)
         top1 = top5 = 0.0
         for step in tf.range(num_steps):
+            # Outside of the replicas, so that all of them see the same masks.
+            for draw in self._draws:
+                draw.assign(tf.cast(self.optimizer.iterations.value, tf.int32) + 1)
             per_replica = self.strategy.run(self._train_step, (images, labels, step))
             loss, hits1, hits5 = (self._sum(value) for value in per_replica)
             losses = losses.write(step, loss)
             top1, top5 = top1 + hits1, top5 + hits5
+        for draw in self._draws:
+            draw.assign(THRESHOLDED)
         finite = [
             tf.reduce_all(tf.math.is_finite(variable.value))
             for variable in self.model.trainable_variables

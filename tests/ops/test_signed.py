@@ -1,0 +1,71 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask._validation import InputError
+from tfsupermask.ops import signed_kernel, signed_mask
+
+MODES = {
+    "eager": lambda function: function,
+    "graph": tf.function,
+    "xla": functools.partial(tf.function, jit_compile=True),
+}
+each_mode = pytest.mark.parametrize("mode", MODES)
+
+
+@each_mode
+@pytest.mark.parametrize(
+    ("score", "k", "expected"),
+    [
+        ([0.1, -3.0, 2.0, 0.0], 2, [0, -1, 1, 0]),
+        ([0.1, -3.0, 2.0, 0.0], 3, [1, -1, 1, 0]),
+        ([0.1, -3.0, 2.0, 0.0], 4, [1, -1, 1, 1]),  # zero counts as positive
+        ([-1.0, 1.0, -1.0], 2, [-1, 1, 0]),  # the first of equals
+        ([[-0.5, 0.4], [0.3, -0.6]], 1, [[0, 0], [0, -1]]),
+        ([-2.0], 1, [-1]),
+    ],
+)
+def test_keeps_hides_and_inverts(score, k, expected, mode):
+    function = MODES[mode](lambda score: signed_mask(score, k))
+    mask = function(tf.constant(score))
+    assert mask.dtype == tf.float32
+    np.testing.assert_array_equal(mask, expected)
+
+
+@each_mode
+def test_kernel_and_gradient_are_the_formulas(mode):
+    rng = np.random.default_rng(0)
+    kernel, score, upstream = rng.normal(size=(3, 30, 20)).astype(np.float32)
+
+    @MODES[mode]
+    def differentiate(kernel, score, k):
+        with tf.GradientTape() as tape:
+            tape.watch((kernel, score))
+            masked = signed_kernel(kernel, score, k)
+            loss = tf.reduce_sum(masked * upstream)
+        return masked, *tape.gradient(loss, (kernel, score))
+
+    found = differentiate(tf.constant(kernel), tf.constant(score), tf.constant(200))
+    kept = np.argsort(-np.abs(score.ravel()))[:200]
+    mask = np.isin(np.arange(600), kept).reshape(30, 20) * np.sign(score)
+    np.testing.assert_array_equal(found[0], kernel * mask)
+    np.testing.assert_array_equal(found[1], upstream * mask)
+    np.testing.assert_allclose(found[2], upstream * kernel, rtol=1e-6)
+
+
+def test_scores_learn_in_full_precision():
+    """The product of these halves would be zero in float16."""
+    kernel, score = tf.fill((4,), tf.constant(1e-5, tf.float16)), tf.ones(4)
+    with tf.GradientTape() as tape:
+        tape.watch(score)
+        masked = signed_kernel(kernel, score, 2)
+        loss = tf.reduce_sum(masked * tf.constant(1e-4, tf.float16))
+    assert masked.dtype == tf.float16
+    np.testing.assert_allclose(tape.gradient(loss, score), 1e-9, rtol=0.1)
+
+
+def test_refuses_what_the_mask_refuses():
+    with pytest.raises(InputError, match=r"`k` must be at most.*k=3, size=2"):
+        signed_kernel(tf.ones(2), tf.ones(2), 3)

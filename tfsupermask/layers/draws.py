@@ -1,0 +1,86 @@
+"""Which draw a model's stochastic masks are in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+
+from tfsupermask.layers.masked_weight import MaskedWeight
+from tfsupermask.layers.walking import masked_weights
+from tfsupermask.ops import THRESHOLDED
+
+
+def stochastic_weights(model: keras.Model) -> list[MaskedWeight]:
+    """Returns those of a model's masked weights whose masks can be drawn.
+
+    Args:
+        model: Any Keras model.
+
+    Example:
+        >>> model = models.build("conv2", ranking="stochastic")
+        >>> len(stochastic_weights(model))
+        5
+    """
+    return [weight for weight in masked_weights(model) if weight.is_stochastic]
+
+
+@contextlib.contextmanager
+def drawn(model: keras.Model, number: int) -> Iterator[None]:
+    """Runs the body with one draw of a model's stochastic masks.
+
+    Compiled functions follow.
+
+    Args:
+        model: Built model; afterwards its masks are without chance again.
+        number: Which draw, an int32 that is not 0. Training takes those from 1.
+
+    Example:
+        >>> model = models.build("conv2", (8, 8, 3), ranking="stochastic")
+        >>> images = np.ones((1, 8, 8, 3))
+        >>> with drawn(model, -1):
+        ...     first, again = model(images), model(images)
+        >>> bool(np.all(first == again)), bool(np.all(first == model(images)))
+        (True, False)
+    """
+    weights = stochastic_weights(model)
+    try:
+        for weight in weights:
+            weight.draw.assign(number)
+        yield
+    finally:
+        for weight in weights:
+            weight.draw.assign(THRESHOLDED)
+
+
+class MaskDraws(keras.callbacks.Callback):
+    """Draws the stochastic masks of a model anew for each batch of `model.fit`.
+
+    Without it they are trained without chance, as in evaluation. A draw is a function
+    of the layers' seeds and of the number of the step alone. With `steps_per_execution`
+    above 1 so many batches share one.
+
+    Example:
+        >>> model = models.build("conv2", (8, 8, 3), ranking="stochastic")
+        >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
+        >>> images, labels = np.ones((8, 8, 8, 3)), np.zeros(8)
+        >>> run = model.fit(images, labels, callbacks=[MaskDraws()], verbose=0)
+        >>> [int(weight.draw) for weight in stochastic_weights(model)]
+        [0, 0, 0, 0, 0]
+
+    Reference:
+        - Zhou et al., 2019, §5.
+    """
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Goes on to the step's draw."""
+        self._assign(int(self.model.optimizer.iterations) + 1)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Goes back to masks without chance, for whoever evaluates."""
+        self._assign(THRESHOLDED)
+
+    def _assign(self, number):
+        for weight in stochastic_weights(self.model):
+            weight.draw.assign(number)

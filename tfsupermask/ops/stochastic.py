@@ -1,0 +1,114 @@
+"""Masks that are drawn anew for every step, each weight with a probability of its own.
+
+A score s stands for the probability sigmoid(s) that its weight is kept. Masks come here
+as *factors*: what the kernel is multiplied with, 0 for the weights removed and
+n / (number kept) for the others, so that a sparse layer's outputs stay as large as a
+dense one's.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfsupermask.ops.masking import score_gradient
+
+THRESHOLDED = 0
+
+
+def stochastic_factors(
+    score: tf.Tensor, seed: int, draw: int | tf.Tensor = THRESHOLDED
+) -> tf.Tensor:
+    """Returns the factors of one drawn mask, or of the mask without chance.
+
+    At least one weight is kept: if the draw keeps none, the one with the highest score,
+    the first of equals. The same seed and number give the same draw, however often
+    it is made, but under XLA another one than without.
+
+    Args:
+        score: float32 tensor of any static shape, at least one entry.
+        seed: Integer in [0, 2³¹), another one for each kernel.
+        draw: Number of the draw: an int32 integer or tensor. 0, the default, keeps the
+            weights with a probability above a half instead, a score above 0.
+
+    Returns:
+        float32 tensor of zeros and of n / (number kept), shaped like `score`.
+
+    Example:
+        >>> score = tf.constant([-9.0, 9.0, 9.0, -9.0])
+        >>> stochastic_factors(score, seed=0).numpy()
+        array([0., 2., 2., 0.], dtype=float32)
+        >>> stochastic_factors(score, seed=0, draw=1).numpy()
+        array([0., 2., 2., 0.], dtype=float32)
+
+    Reference:
+        - Zhou et al., 2019, "Deconstructing lottery tickets: zeros, signs, and the
+          supermask", §5: Bernoulli masks and dynamic weight rescaling.
+    """
+    draw = tf.convert_to_tensor(draw, tf.int32)
+
+    def by_chance():
+        # One algorithm by name, as "auto" picks another on another device.
+        uniform = tf.random.stateless_uniform(
+            score.shape, tf.stack([seed, draw]), alg="philox"
+        )
+        return uniform < tf.sigmoid(score)
+
+    keeps = tf.cond(draw == THRESHOLDED, lambda: score > 0, by_chance)
+    return _rescaled(_at_least_one(keeps, score))
+
+
+def stochastic_kernel(
+    kernel: tf.Tensor, score: tf.Tensor, factors: tf.Tensor
+) -> tf.Tensor:
+    """Returns `kernel · factors`, differentiable in the scores straight through.
+
+    The backward pass takes the draw for its probability and the rescaling r for a
+    constant: d/dscore = (d/d(kernel · factors)) · kernel · r · sigmoid'(score), for
+    removed weights too.
+
+    Args:
+        kernel: Weights, any floating dtype.
+        score: float32 scores of the same shape.
+        factors: float32, as from `stochastic_factors`.
+
+    Returns:
+        Tensor with the shape and dtype of `kernel`.
+
+    Example:
+        >>> kernel, score = tf.constant([1.0, 2.0]), tf.constant([-1.0, 1.0])
+        >>> stochastic_kernel(kernel, score, stochastic_factors(score, 0)).numpy()
+        array([0., 4.], dtype=float32)
+
+    Reference:
+        - Zhou et al., 2019, §5; Bengio, Léonard & Courville, 2013.
+    """
+    kernel, score = tf.convert_to_tensor(kernel), tf.convert_to_tensor(score)
+
+    @tf.custom_gradient
+    def apply_factors(kernel, score):
+        masked = kernel * tf.cast(factors, kernel.dtype)
+
+        def straight_through(upstream):
+            probability = tf.sigmoid(score)
+            slope = tf.reduce_max(factors) * probability * (1 - probability)
+            # One product, which does not depend on how a batch is shared out.
+            weighted = tf.cast(kernel, score.dtype) * slope
+            gradient = score_gradient(upstream, weighted, score, "score")
+            return upstream * tf.cast(factors, kernel.dtype), gradient
+
+        return masked, straight_through
+
+    return apply_factors(kernel, score)
+
+
+def _at_least_one(keeps, score):
+    def best():
+        place = tf.argmax(tf.reshape(score, [-1]), output_type=tf.int32)
+        return tf.reshape(tf.range(score.shape.num_elements()) == place, score.shape)
+
+    return tf.cond(tf.reduce_any(keeps), lambda: keeps, best)
+
+
+def _rescaled(keeps):
+    mask = tf.cast(keeps, tf.float32)
+    return mask * (keeps.shape.num_elements() / tf.reduce_sum(mask))
