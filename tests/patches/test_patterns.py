@@ -108,3 +108,34 @@ def test_constant_patches_alone_are_flat(value):
 
 def test_no_patch_is_usable_beside_a_nan():
     assert not not_flat(patch_table([0, 1, 2, 3], [0, 1, 2, np.nan])).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "variance"),
+    [
+        ({}, 2 / (45 + 72)),
+        ({"scale": "xavier"}, 2 / (45 + 72)),
+        ({"scale": "kaiming"}, 2 / 45),
+        ({"sparsity": 0.75}, 8 / (45 + 72)),
+        ({"scale": "kaiming", "sparsity": 0.5}, 4 / 45),
+    ],
+)
+@pytest.mark.parametrize("signs_only", [False, True])
+def test_variance_is_that_of_the_random_initialisation(options, variance, signs_only):
+    patterns = np.random.default_rng(0).random((8, 3, 3, 5)) * 9 + 4
+    filters = scale_patterns(patterns, 45, 72, **options, signs_only=signs_only)
+    filters = filters.reshape(-1, 8).astype(np.float64)
+    np.testing.assert_allclose((filters**2).mean(axis=0), variance, rtol=1e-5)
+    centred = patterns.reshape(8, -1).T - patterns.reshape(8, -1).mean(axis=1)
+    np.testing.assert_array_equal(np.sign(filters), np.sign(centred))
+    if signs_only:
+        np.testing.assert_allclose(np.abs(filters), math.sqrt(variance), rtol=1e-6)
+    else:
+        expected = centred / centred.std(axis=0) * math.sqrt(variance)
+        np.testing.assert_allclose(filters, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_sign_of_nothing_is_positive():
+    pattern = np.array([-1.0, 0.0, 0.0, 1.0]).reshape(1, 2, 2, 1)
+    filters = scale_patterns(pattern, 1, 1, signs_only=True)
+    np.testing.assert_array_equal(filters.ravel(), [-1, 1, 1, 1])

@@ -100,3 +100,37 @@ def test_selection_by_hand(discriminative, selected):
         entropy = np.array([0.1, 3.0, 2.0, 0.0, 0.0])
     result = select_clusters(entropy, sizes, 5, discriminative=discriminative)
     assert result.tolist() == selected
+
+
+ENTROPY = np.array([1.0, 3.0, 2.0, 0.0, 2.5, 0.5])
+SIZES = np.array([9, 4, 30, 0, 9, 5])
+
+
+@pytest.mark.parametrize("discriminative", [False, True])
+def test_the_largest_clusters_come_first_by_size(discriminative):
+    chosen = select_clusters(
+        ENTROPY, SIZES, 6, discriminative=discriminative, select="size"
+    )
+    assert chosen.tolist() == [2, 0, 4, 5, 1]
+
+
+def test_random_clusters_are_a_function_of_the_seed_small_ones_last():
+    options = {"discriminative": False, "select": "random"}
+    orders = set()
+    for seed in range(200):
+        chosen = select_clusters(ENTROPY, SIZES, 6, **options, seed=seed).tolist()
+        again = select_clusters(ENTROPY, SIZES, 6, **options, seed=seed).tolist()
+        assert chosen == again
+        assert sorted(chosen[:4]) == [0, 2, 4, 5]
+        assert chosen[4:] == [1]
+        orders.add(tuple(chosen))
+    assert len(orders) == 24  # all of them
+
+
+def test_random_clusters_do_not_look_at_entropy_or_size():
+    big = np.full(6, 9)
+    options = {"discriminative": False, "select": "random", "seed": 5}
+    expected = select_clusters(ENTROPY, big, 6, **options)
+    for entropy, sizes in ((-ENTROPY, big), (ENTROPY, SIZES + 9)):
+        found = select_clusters(entropy, sizes, 6, **options)
+        np.testing.assert_array_equal(found, expected)

@@ -5,15 +5,23 @@ from tfsupermask.init.baselines import (
     initialize,
     kernel_initializer,
 )
-from tfsupermask.init.patches_init import PatchesInit, SimpleInit
+from tfsupermask.init.diagnostics import Diagnosis, LayerDiagnosis, diagnose
+from tfsupermask.init.patches_init import PatchesInit
+from tfsupermask.init.power import RESCALINGS, unit_power
 from tfsupermask.init.report import LayerReport, PatchesInitReport
+from tfsupermask.init.simple_init import SimpleInit
 
 __all__ = [
     "NAMES",
+    "RESCALINGS",
+    "Diagnosis",
+    "LayerDiagnosis",
     "LayerReport",
     "PatchesInit",
     "PatchesInitReport",
     "SimpleInit",
+    "diagnose",
     "initialize",
     "kernel_initializer",
+    "unit_power",
 ]

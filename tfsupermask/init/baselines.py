@@ -107,7 +107,7 @@ def initialize(
     for place, (layer, kernel) in enumerate(_kernels_in(model)):
         if wanted is None or id(layer) in wanted:
             draw_seed = derive_seed(seed, "kernel", place)
-            sparsity = _sparsity_of(layer, kernel) if fan_correction else 0.0
+            sparsity = sparsity_of(layer, kernel.attribute) if fan_correction else 0.0
             draw = _layout_initializer(name, draw_seed, sparsity, layer, kernel)
             setattr(layer, kernel.initializer, draw)
             variable = getattr(layer, kernel.attribute)
@@ -123,10 +123,11 @@ def _kernels_in(model):
     ]
 
 
-def _sparsity_of(layer, kernel):
+def sparsity_of(layer: keras.Layer, attribute: str) -> float:
+    """Returns the sparsity of a layer's kernel; 0 if it is not masked."""
     if not isinstance(layer, SupermaskMixin):
         return 0.0
-    return MaskedWeight(layer, kernel.attribute).sparsity
+    return MaskedWeight(layer, attribute).sparsity
 
 
 def _layout_initializer(name, seed, sparsity, layer, kernel):

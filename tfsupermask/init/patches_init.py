@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,15 +9,17 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from tfsupermask import patches as p
-from tfsupermask._validation import check_choice, check_integer, fail
+from tfsupermask._validation import check_choice, check_integer, check_number, fail
 from tfsupermask.init.activations import Activations, batch_statistics, forward_mode
+from tfsupermask.init.baselines import sparsity_of
+from tfsupermask.init.checking import check_images
 from tfsupermask.init.convolutions import find_convolutions
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport, PatchesInitReport, Stages
+from tfsupermask.init.undoing import all_or_nothing
 from tfsupermask.ops import compute_fans, derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 
@@ -27,12 +28,22 @@ _STATISTICS_IMAGES = 250
 _PASSES = 3  # over a layer's patches: survey, projection, clustering
 
 
+def check_share(name: str, value: float) -> float:
+    """Returns `value` as a float, which must be in (0, 1]."""
+    if check_number(name, value, above=True) > 1:
+        raise fail(f"`{name}` must be at most 1.", **{name: value})
+    return float(value)
+
+
 class PatchesInit:
     """Initialises convolutions with patterns found in the training images.
 
+    By default it is the thesis's, and the options from `cluster_space` on are its
+    family: what is grouped, which groups are chosen, and what becomes of a pattern.
+
     Args:
         num_patches: P, patches sampled for each layer, at least 1. Defaults to 50,000.
-        num_clusters: C, clusters they are grouped into, at least the number of filters
+        num_clusters: C, clusters they are grouped into, at least the number of patterns
             of every layer. Defaults to 500. `None` makes as many clusters as the layer
             has filters and uses them all, without selection (SimpleInit, §5.6.1).
         discriminative_from: D, the first convolution, counted from 1, that selects
@@ -49,6 +60,19 @@ class PatchesInit:
             clustered, at least 1. Defaults to 27; patches of fewer values keep all.
         double_from: The first convolution, counted from 1, from which on P and C are
             twice as large (§8.3). Defaults to `None`: none.
+        cluster_space: In which space k-means groups patches: `"raw"` (default),
+            `"centred"` or `"whitened"`, see `tfsupermask.patches.coordinates`.
+        filter_space: In which space patterns become filters: `"raw"` (default),
+            `"centred"` or `"whitened"`, see `tfsupermask.patches.to_space`.
+        select: Which clusters become filters: those chosen by `"entropy"` (default),
+            the largest (`"size"`), or any (`"random"`).
+        pattern_fraction: Fraction in (0, 1] of a layer's filters that get patterns, at
+            least one; the others, behind them, stay as they are. Defaults to 1.
+        scale: `"xavier"` (default, eq. 4.2) or `"kaiming"`, the filters' variance.
+        fan_correction: Whether supermask layers divide the filters' standard deviation
+            by √(1 - their sparsity), as in `initialize`. Defaults to `False`.
+        signs_only: Whether filters keep their signs alone, all weights of the same
+            magnitude. Defaults to `False`.
 
     Raises:
         InputError: An argument is out of range.
@@ -64,6 +88,10 @@ class PatchesInit:
 
     Reference:
         - Thesis §4, Algorithm 1.
+        - Coates and Ng, 2012, "Learning feature representations with k-means": patches
+          minus their mean, whitened and grouped by direction.
+        - Ramanujan et al., 2020: Kaiming's variance, its correction, and signs at one
+          magnitude, for frozen weights that are drawn.
     """
 
     def __init__(
@@ -77,6 +105,13 @@ class PatchesInit:
         verbose: bool = False,
         num_components: int = NUM_COMPONENTS,
         double_from: int | None = None,
+        cluster_space: str = "raw",
+        filter_space: str = "raw",
+        select: str = "entropy",
+        pattern_fraction: float = 1.0,
+        scale: str = "xavier",
+        fan_correction: bool = False,
+        signs_only: bool = False,
     ):
         self.num_patches = check_integer("num_patches", num_patches, minimum=1)
         self.num_clusters = num_clusters
@@ -99,6 +134,13 @@ class PatchesInit:
         if double_from is not None:
             double_from = check_integer("double_from", double_from, minimum=1)
         self.double_from = double_from
+        self.cluster_space = check_choice("cluster_space", cluster_space, p.SPACES)
+        self.filter_space = check_choice("filter_space", filter_space, p.SPACES)
+        self.select = check_choice("select", select, p.SELECTIONS)
+        self.pattern_fraction = check_share("pattern_fraction", pattern_fraction)
+        self.scale = check_choice("scale", scale, p.SCALES)
+        self.fan_correction = bool(fan_correction)
+        self.signs_only = bool(signs_only)
 
     def apply(
         self,
@@ -132,23 +174,26 @@ class PatchesInit:
             InputError: The model has no such convolution or lacks one that `only`
                 names, the images do not fit it, a layer has more filters than there
                 are clusters, or the images offer fewer than `num_patches` patches or
-                too few that vary. The model is unchanged then.
+                too few that vary, also in `filter_space`. The model is unchanged
+                then.
         """
         numbered, skipped, last = find_convolutions(model, self.only)
         self._check_filters(numbered)
-        labels = _check_images(model, images, labels)
+        labels = check_images(model, images, labels)
         preprocess = preprocess or (lambda batch: batch.astype(np.float32))
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         settings = {k: v for k, v in vars(self).items() if k != "verbose"}
         progress = Progress(progress_dir, {**settings, "skipped": skipped})
         activations = Activations(model, images, preprocess)
+        # Asked now, as masks of a dense forward pass keep everything.
+        sparsities = [sparsity_of(layer, "kernel") for layer in numbered.values()]
         reports = []
         with (
             forward_mode(model, self.forward),
             batch_statistics(
                 model, images[order[:_STATISTICS_IMAGES]], preprocess
             ) as update_statistics,
-            _all_or_nothing(list(numbered.values())),
+            all_or_nothing([layer.kernel for layer in numbered.values()]),
             tqdm(
                 total=_PASSES * sum(map(self._num_patches, numbered)),
                 unit=" patches",
@@ -157,7 +202,9 @@ class PatchesInit:
                 leave=False,
             ) as bar,
         ):
-            for number, layer in numbered.items():
+            for (number, layer), sparsity in zip(
+                numbered.items(), sparsities, strict=True
+            ):
                 bar.set_description(f"PatchesInit {len(reports) + 1}/{len(numbered)}")
                 report = progress.restore(number, layer)
                 if report is None:
@@ -171,7 +218,7 @@ class PatchesInit:
                     )
                     discriminative = number >= (self.discriminative_from or last)
                     report = self._initialize(
-                        layer, number, discriminative, sample, bar
+                        layer, number, discriminative, sparsity, sample, bar
                     )
                     progress.save(number, layer, report)
                 else:
@@ -179,7 +226,7 @@ class PatchesInit:
                 reports.append(report)
         return PatchesInitReport(tuple(reports), skipped)
 
-    def _initialize(self, layer, number, discriminative, sample, bar):
+    def _initialize(self, layer, number, discriminative, sparsity, sample, bar):
         """Sets one layer's filters: the body of Algorithm 1's loop."""
         stages = Stages(lambda name: bar.set_postfix_str(f"{layer.name}, {name}"))
 
@@ -192,18 +239,20 @@ class PatchesInit:
             from_boxes=number == 1,
         )
         survey = p.survey(_counted(patches.blocks(), bar))
-        usable = _usable(survey, layer)
+        usable = _usable(survey, layer, self._num_patterns(layer))
 
         # Step 2: cluster patches and form patterns
         stages.begin("reduce")
-        components = p.principal_components(survey, self.num_components)
-        projections = p.project(
-            _counted(patches.blocks(), bar), survey.mean, components
+        points = p.coordinates(
+            _counted(patches.blocks(), bar),
+            survey,
+            self.num_components,
+            self.cluster_space,
         )
         stages.begin("cluster")
         clusters = p.cluster(
-            projections,
-            self._num_clusters(number) or layer.filters,
+            points,
+            self._num_clusters(number) or self._num_patterns(layer),
             derive_seed(self.seed, "kmeans", number),
         )
         bar.update(len(patches))
@@ -215,13 +264,12 @@ class PatchesInit:
 
         # Step 3: initialise filter weights from patterns
         stages.begin("assign")
-        layer.kernel.assign(
-            p.scale_patterns(patterns, *compute_fans(layer.kernel.shape))
-        )
+        patterns = p.to_space(patterns, survey, self.filter_space)
+        self._assign(layer, patterns, sparsity)
 
         return LayerReport(
             layer=layer.name,
-            discriminative=discriminative,
+            discriminative=discriminative and self.select == "entropy",
             num_patches=len(patches),
             image=patches.image[chosen],
             row=patches.row[chosen],
@@ -229,6 +277,21 @@ class PatchesInit:
             seconds=stages.end(),
             **selection,
         )
+
+    def _assign(self, layer, patterns, sparsity):
+        """Makes the patterns the first of the layer's filters."""
+        kernel = layer.kernel.numpy()
+        kernel[..., : len(patterns)] = p.scale_patterns(
+            patterns,
+            *compute_fans(kernel.shape),
+            self.scale,
+            sparsity=sparsity if self.fan_correction else 0.0,
+            signs_only=self.signs_only,
+        )
+        layer.kernel.assign(kernel)
+
+    def _num_patterns(self, layer):
+        return max(1, round(self.pattern_fraction * layer.filters))
 
     def _factor(self, number):
         """Returns by what P and C are multiplied in the layer of this number."""
@@ -244,28 +307,30 @@ class PatchesInit:
         """Raises unless there may be a cluster for each filter of every layer."""
         limit = "num_patches" if self.num_clusters is None else "num_clusters"
         for number, layer in numbered.items():
-            factor = self._factor(number)
-            if layer.filters > factor * getattr(self, limit):
+            factor, wanted = self._factor(number), self._num_patterns(layer)
+            if wanted > factor * getattr(self, limit):
                 raise fail(
                     f"{'Twice ' if factor == 2 else ''}`{limit}` must be at least the "
-                    f"{layer.filters} filters of layer '{layer.name}'.",
+                    f"{wanted} filters of layer '{layer.name}'.",
                     **{limit: getattr(self, limit)},
                 )
 
     def _form_patterns(self, labels, usable, clusters, layer, number, discriminative):
         """Returns which patch becomes each filter, and the statistics of the choice."""
-        num_clusters = len(clusters.centroids)
+        num_clusters, wanted = len(clusters.centroids), self._num_patterns(layer)
         sizes = p.cluster_sizes(clusters.assignment, num_clusters)
         entropy = p.cluster_entropy(clusters.assignment, labels, num_clusters)
         nearest = p.nearest_patches(clusters, usable)
         selected = p.select_clusters(
             entropy,
             np.where(nearest >= 0, sizes, 0),
-            layer.filters,
+            wanted,
             discriminative=discriminative,
+            select=self.select,
+            seed=derive_seed(self.seed, "select", number),
         )
         patterns, small = nearest[selected], sizes[selected] < p.MIN_CLUSTER_SIZE
-        missing = layer.filters - len(patterns)
+        missing = wanted - len(patterns)
         if missing:
             unused = np.setdiff1d(np.flatnonzero(usable), patterns)
             seed = derive_seed(self.seed, "added", number)
@@ -274,7 +339,7 @@ class PatchesInit:
             patterns = np.concatenate([patterns, added])
         if missing or (self.num_clusters and small.any()):
             warnings.warn(
-                f"Layer '{layer.name}' needs {layer.filters} clusters of at least "
+                f"Layer '{layer.name}' needs {wanted} clusters of at least "
                 f"{p.MIN_CLUSTER_SIZE} patches: {int((~small).sum())} were found, "
                 f"{int(small.sum())} smaller clusters and {missing} single patches "
                 "fill the rest.",
@@ -289,95 +354,19 @@ class PatchesInit:
         }
 
 
-class SimpleInit(PatchesInit):
-    """PatchesInit with as many clusters as filters and no selection.
-
-    Args:
-        num_patches: P, at least the number of filters. Defaults to 10,000.
-        seed: Non-negative integer. Defaults to 0.
-        forward: `"dense"` (default) or `"masked"`, see `PatchesInit`.
-        verbose: Whether to show a progress bar. Defaults to `False`.
-        num_components: Defaults to 27, see `PatchesInit`.
-
-    Raises:
-        InputError: An argument is out of range.
-
-    Example:
-        >>> report = SimpleInit(num_patches=2000).apply(model, images, labels)
-        >>> [layer.layer for layer in report.layers]
-        ['conv1', 'conv2']
-
-    Reference:
-        - Thesis §5.6.1.
-    """
-
-    def __init__(
-        self,
-        num_patches: int = 10_000,
-        seed: int = 0,
-        forward: str = "dense",
-        verbose: bool = False,
-        num_components: int = NUM_COMPONENTS,
-    ):
-        options = {"verbose": verbose, "num_components": num_components}
-        super().__init__(num_patches, None, seed=seed, forward=forward, **options)
-
-
-def _check_images(model, images, labels) -> np.ndarray:
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        raise fail(
-            "`images` must be a uint8 NumPy array.",
-            type=type(images).__name__,
-            dtype=getattr(images, "dtype", None),
-        )
-    inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [])]
-    if len(inputs) != 1 or not tf.TensorShape(inputs[0]).is_compatible_with(
-        images.shape
-    ):
-        raise fail(
-            "`images` must have the shape of the model's one input.",
-            images=images.shape,
-            inputs=inputs,
-        )
-    labels = np.asarray(labels)
-    integer = np.issubdtype(labels.dtype, np.integer)
-    if not len(images):
-        raise fail("`images` must hold at least one image.", shape=images.shape)
-    if labels.shape != images.shape[:1] or not integer or labels.min() < 0:
-        raise fail(
-            f"`labels` must hold one class index of at least 0 for each of the "
-            f"{len(images)} images.",
-            shape=labels.shape,
-            dtype=labels.dtype.name,
-        )
-    return labels.astype(np.int64)
-
-
-@contextlib.contextmanager
-def _all_or_nothing(layers):
-    """Gives the layers their kernels back if the body fails."""
-    kernels = [layer.kernel.numpy() for layer in layers]
-    try:
-        yield
-    except BaseException:
-        for layer, kernel in zip(layers, kernels, strict=True):
-            layer.kernel.assign(kernel)
-        raise
-
-
 def _counted(blocks, bar):
     for block in blocks:
         yield block
         bar.update(len(block))
 
 
-def _usable(survey, layer):
+def _usable(survey, layer, wanted):
     """Returns which patches may become filters; there must be one for each filter."""
     usable = p.not_flat(survey)
-    if usable.sum() < layer.filters:
+    if usable.sum() < wanted:
         raise fail(
             f"The {len(usable)} patches of layer '{layer.name}' must include "
-            f"{layer.filters} that are finite and not flat, one for each filter.",
+            f"{wanted} that are finite and not flat, one for each filter.",
             usable=int(usable.sum()),
         )
     return usable

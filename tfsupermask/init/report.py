@@ -22,9 +22,9 @@ class LayerReport:
         sizes: int array, sizes of the selected clusters.
         entropies: float array, label entropy of the selected clusters, in bits.
         added_patches: Filters made of single patches because clusters ran out.
-        image: int64 array (filters,), index of the image each pattern comes from.
-        row: int32 array (filters,), the pattern's top row in the layer's input map.
-        column: int32 array (filters,), its left column.
+        image: int64 array (patterns,), index of the image each pattern comes from.
+        row: int32 array (patterns,), the pattern's top row in the layer's input map.
+        column: int32 array (patterns,), its left column.
         seconds: Wall-clock seconds of each stage, by name.
 
     Example:

@@ -1,7 +1,12 @@
 """Patches, clusters and patterns: the NumPy half of PatchesInit."""
 
 from tfsupermask.patches.clustering import Clusters, cluster
-from tfsupermask.patches.patterns import nearest_patches, not_flat, scale_patterns
+from tfsupermask.patches.patterns import (
+    SCALES,
+    nearest_patches,
+    not_flat,
+    scale_patterns,
+)
 from tfsupermask.patches.proposals import propose_boxes, propose_filtered_boxes
 from tfsupermask.patches.reduction import (
     Survey,
@@ -18,16 +23,21 @@ from tfsupermask.patches.sampling import (
 )
 from tfsupermask.patches.selection import (
     MIN_CLUSTER_SIZE,
+    SELECTIONS,
     cluster_entropy,
     cluster_sizes,
     select_clusters,
 )
+from tfsupermask.patches.spaces import SPACES, coordinates, to_space
 from tfsupermask.patches.stream import Patches
 from tfsupermask.patches.window import Window
 
 __all__ = [
     "MIN_CLUSTER_SIZE",
     "SAMPLES_PER_IMAGE",
+    "SCALES",
+    "SELECTIONS",
+    "SPACES",
     "Clusters",
     "Patches",
     "Survey",
@@ -37,6 +47,7 @@ __all__ = [
     "cluster",
     "cluster_entropy",
     "cluster_sizes",
+    "coordinates",
     "grid_positions",
     "nearest_patches",
     "not_flat",
@@ -48,4 +59,5 @@ __all__ = [
     "scale_patterns",
     "select_clusters",
     "survey",
+    "to_space",
 ]

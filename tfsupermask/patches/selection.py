@@ -1,10 +1,11 @@
-"""Which clusters become filters: label entropy (thesis §3.3 and §4.2.2)."""
+"""Which clusters become filters: by label entropy (thesis §3.3 and §4.2.2)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 MIN_CLUSTER_SIZE = 5  # thesis §5.2
+SELECTIONS = ("entropy", "size", "random")
 
 
 def cluster_sizes(assignment: np.ndarray, num_clusters: int) -> np.ndarray:
@@ -60,6 +61,8 @@ def select_clusters(
     num_selected: int,
     *,
     discriminative: bool,
+    select: str = "entropy",
+    seed: int = 0,
 ) -> np.ndarray:
     """Ranks clusters and returns the best.
 
@@ -68,11 +71,16 @@ def select_clusters(
     cluster, then to the lower index. Smaller clusters follow by the same rule, the
     empty ones never.
 
+    The other rules are there to tell what the choice by entropy is worth.
+
     Args:
         entropy: float array (C,), in bits.
         sizes: int array (C,); clusters of size 0 are not eligible.
         num_selected: Number of clusters wanted, at least 1.
         discriminative: Whether low entropy is better.
+        select: `"entropy"` (default), as above; `"size"`: larger clusters first;
+            `"random"`: in an order drawn by the seed.
+        seed: Non-negative integer below 2⁶⁴. Defaults to 0.
 
     Returns:
         int64 array of cluster indices, best first: `num_selected` of them or as many as
@@ -86,6 +94,12 @@ def select_clusters(
     Reference:
         - Thesis §4.2.2 and §5.2.
     """
-    preference = entropy if discriminative else -entropy
+    if select == "random":
+        generator = np.random.Generator(np.random.Philox(seed))
+        preference = generator.permutation(len(sizes))
+    elif select == "size":
+        preference = -sizes
+    else:
+        preference = entropy if discriminative else -entropy
     order = np.lexsort((-sizes, preference, sizes < MIN_CLUSTER_SIZE))
     return order[sizes[order] > 0][:num_selected]

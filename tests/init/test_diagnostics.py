@@ -1,0 +1,164 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask import models
+from tfsupermask._validation import InputError
+from tfsupermask.init import Diagnosis, diagnose
+from tfsupermask.init.diagnostics import effective_rank, mean_cosine
+from tfsupermask.layers import (
+    SupermaskConv2DTranspose,
+    SupermaskDepthwiseConv2D,
+    SupermaskSeparableConv2D,
+    supermask_layers,
+)
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (12, 8, 8, 3), np.uint8)
+
+
+def rank_by_svd(matrix):
+    singular = np.linalg.svd(np.asarray(matrix, np.float64), compute_uv=False)
+    share = singular / singular.sum()
+    return np.exp(-sum(p * np.log(p) for p in share if p > 0))
+
+
+def cosine_by_loops(filters):
+    pairs = [
+        abs(a @ b) / np.linalg.norm(a) / np.linalg.norm(b)
+        for a, b in itertools.combinations(filters, 2)
+    ]
+    return np.mean(pairs)
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7), (5, 5), (300, 20)])
+@pytest.mark.parametrize("offset", [0, 10])
+def test_effective_rank_is_that_of_the_singular_values(shape, offset):
+    matrix = RNG.normal(size=shape) * RNG.uniform(0.1, 3, shape[1]) + offset
+    assert effective_rank(matrix) == pytest.approx(rank_by_svd(matrix), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        (np.eye(6), 6),
+        (np.eye(6)[:, :4] * -3, 4),
+        (np.outer(np.arange(5.0), np.ones(3)), 1),
+        (np.diag([1.0, 1.0, 0.0]), 2),
+        (np.zeros((3, 4)), 0),
+        (np.diag([3.0, 1.0]), np.exp(-0.75 * np.log(0.75) - 0.25 * np.log(0.25))),
+    ],
+)
+def test_effective_ranks_that_are_known(matrix, expected):
+    assert effective_rank(matrix) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (np.eye(3), 0),
+        ([[1.0, 2.0], [-2.0, -4.0]], 1),
+        ([[1.0, 0.0], [1.0, 1.0]], 0.5**0.5),
+        ([[1.0, 0.0], [0.0, 0.0]], 0),
+        ([[1.0, 0.0]], 0),
+    ],
+)
+def test_cosines_that_are_known(filters, expected):
+    assert mean_cosine(np.array(filters)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_mean_cosine_is_that_over_all_pairs():
+    filters = RNG.normal(size=(9, 20)) + 0.5
+    assert mean_cosine(filters) == pytest.approx(cosine_by_loops(filters), rel=1e-9)
+
+
+def test_every_layer_equals_numpy():
+    model = models.build("conv2", (8, 8, 3), 3, sparsity=0.7)
+    diagnosis = diagnose(model, IMAGES, lambda batch: np.float32(batch) / 255)
+    x = np.float32(IMAGES) / 255
+    for layer, found in zip(supermask_layers(model), diagnosis, strict=True):
+        kernel = layer.kernel.numpy() * layer.mask.numpy()
+        if kernel.ndim == 4:
+            product = tf.nn.conv2d(x, kernel, 1, "SAME").numpy()
+        else:
+            product = x.reshape(len(x), -1) @ kernel
+        filters = layer.kernel.numpy().reshape(-1, kernel.shape[-1]).T
+        assert (found.layer, found.num_filters) == (layer.name, kernel.shape[-1])
+        assert found.cosine == pytest.approx(cosine_by_loops(filters), rel=1e-5)
+        assert found.filter_rank == pytest.approx(rank_by_svd(filters), rel=1e-4)
+        outputs = product.reshape(-1, product.shape[-1])
+        assert found.output_rank == pytest.approx(rank_by_svd(outputs), rel=1e-3)
+        scale = np.sqrt(np.mean(np.float64(product) ** 2))
+        assert found.output_scale == pytest.approx(scale, rel=1e-4)
+        x = np.maximum(product, 0)
+        if layer.name == "conv2":
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID").numpy()
+
+
+def test_layers_without_masks_count_and_nothing_changes():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            SupermaskSeparableConv2D(6, 3, name="separable"),
+            keras.layers.BatchNormalization(),
+            SupermaskDepthwiseConv2D(3, depth_multiplier=2, name="depthwise"),
+            SupermaskConv2DTranspose(5, 3, name="transpose"),
+            keras.layers.Conv2D(4, 3, activation="relu", bias_initializer="ones"),
+        ]
+    )
+    before = [v.numpy() for v in model.variables]
+    diagnosis = diagnose(model, IMAGES)
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert [each.num_filters for each in diagnosis] == [6, 12, 5, 4]
+    separable, _, depthwise, transpose, plain = model.layers
+    filters = [
+        separable.pointwise_kernel.numpy().reshape(3, 6).T,
+        [depthwise.kernel.numpy()[..., i, j].ravel() for i in range(6) for j in (0, 1)],
+        [transpose.kernel.numpy()[..., i, :].ravel() for i in range(5)],
+        plain.kernel.numpy().reshape(-1, 4).T,
+    ]
+    for found, expected in zip(diagnosis, filters, strict=True):
+        cosine = cosine_by_loops(np.array(expected))
+        assert found.cosine == pytest.approx(cosine, rel=1e-5)
+
+
+def test_the_batch_itself_is_what_batch_normalisation_normalises_by():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.BatchNormalization(center=False, scale=False),
+            keras.layers.Conv2D(4, 1),
+        ]
+    )
+    (found,) = diagnose(model, IMAGES)
+    x = IMAGES.reshape(-1, 3).astype(np.float64)
+    x = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + model.layers[0].epsilon)
+    outputs = x @ model.layers[1].kernel.numpy().reshape(3, 4)
+    assert found.output_scale == pytest.approx(np.sqrt((outputs**2).mean()), rel=1e-4)
+
+
+def test_prints_a_table_of_a_line_a_layer():
+    diagnosis = diagnose(models.build("conv2", (8, 8, 3), 3), IMAGES)
+    assert isinstance(diagnosis, Diagnosis)
+    assert isinstance(diagnosis, tuple)
+    lines = str(diagnosis).splitlines()
+    assert len(lines) == 6
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1].split()[:2] == ["conv1", "64"]
+    assert float(lines[1].split()[-1]) == pytest.approx(
+        diagnosis[0].output_scale, rel=1e-3
+    )
+
+
+def test_refuses_no_images_and_outputs_that_are_not_finite():
+    model = models.build("conv2", (8, 8, 3), 3)
+    with pytest.raises(InputError, match="at least one image"):
+        diagnose(model, IMAGES[:0])
+    with pytest.raises(InputError, match="layer 'conv1' must be finite"):
+        diagnose(model, IMAGES, lambda batch: np.full(batch.shape, np.nan, "float32"))

@@ -1,0 +1,278 @@
+"""PatchesInit's choices beyond the thesis, against NumPy."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from tfsupermask import data
+from tfsupermask import patches as patches_package
+from tfsupermask._validation import InputError
+from tfsupermask.init import PatchesInit
+from tfsupermask.layers import SupermaskConv2D, SupermaskDense
+from tfsupermask.patches import cluster_entropy, cluster_sizes
+
+SPARSITY = 0.6
+
+
+@pytest.fixture(scope="module")
+def digits():
+    split = data.load("digits").train
+    tints = np.random.default_rng(0).uniform(0.1, 1, (120, 1, 1, 3))
+    images = np.rint(split.images[:120, ::2, ::2] * tints).astype(np.uint8)
+    return images, split.labels[:120]
+
+
+def preprocess(images):
+    return ((images / 255 - 0.4) / 0.25).astype(np.float32)
+
+
+def net():
+    keras.utils.set_random_seed(0)
+    options = {"padding": "same", "activation": "relu", "sparsity": SPARSITY}
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            SupermaskConv2D(6, 3, **options, name="first"),
+            SupermaskConv2D(9, 3, **options, name="second"),
+            keras.layers.Flatten(),
+            SupermaskDense(10),
+        ]
+    )
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Lists with the values of each layer's patches, what was grouped, and how."""
+    seen = {"values": [], "labels": [], "points": [], "clusters": []}
+    sample, cluster = patches_package.sample_patches, patches_package.cluster
+
+    def sampling(*args, **kwargs):
+        patches = sample(*args, **kwargs)
+        seen["values"].append(np.concatenate(list(patches.blocks())))
+        seen["labels"].append(patches.labels)
+        return patches
+
+    def clustering(points, *args):
+        seen["points"].append(points)
+        seen["clusters"].append(cluster(points, *args))
+        return seen["clusters"][-1]
+
+    monkeypatch.setattr(patches_package, "sample_patches", sampling)
+    monkeypatch.setattr(patches_package, "cluster", clustering)
+    return seen
+
+
+def apply(model, digits, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return PatchesInit(800, 20, seed=3, **options).apply(model, *digits, preprocess)
+
+
+def whitened(flat, covariance):
+    """Rows · (covariance + 0.1 · mean variance)^(-1/2)."""
+    values, vectors = np.linalg.eigh(covariance)
+    gain = (values + 0.1 * np.trace(covariance) / len(covariance)) ** -0.5
+    return flat @ (vectors * gain) @ vectors.T
+
+
+def points_of(flat, space, num_components):
+    """Inner products of what k-means groups, from all of the patches at once."""
+    centred = flat - flat.mean(axis=0)
+    covariance = centred.T @ centred / len(flat)
+    leading = np.linalg.eigh(covariance)[1][:, -num_components:]
+    if space == "whitened":
+        centred = whitened(centred, covariance)
+    points = centred @ leading
+    if space != "raw":
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return points @ points.T
+
+
+def filters_of(flat, chosen, options, layer):
+    """The patterns' filters by the definitions."""
+    values, space = flat[chosen], options.get("filter_space", "raw")
+    if space != "raw":
+        values = values - flat.mean(axis=0)
+    if space == "whitened":
+        values = whitened(values, np.cov(flat, rowvar=False, bias=True))
+    height, width, channels, filters = layer.kernel.shape
+    fan = height * width * channels
+    if options.get("scale") != "kaiming":
+        fan += height * width * filters
+    if options.get("fan_correction"):
+        fan *= 1 - SPARSITY
+    values = values - values.mean(axis=1, keepdims=True)
+    if options.get("signs_only"):
+        values = np.sign(values)
+    else:
+        values = values / values.std(axis=1, keepdims=True)
+    return (values * np.sqrt(2 / fan)).T.reshape(height, width, channels, -1)
+
+
+def ranked(clusters, labels, flat, options, discriminative):
+    """Clusters in the order in which they are chosen, by `entropy` or `size`."""
+    count = len(clusters.centroids)
+    sizes = cluster_sizes(clusters.assignment, count)
+    entropy = cluster_entropy(clusters.assignment, labels, count)
+    flat_patch = flat.std(axis=1) <= 1e-5 * np.abs(flat).max()
+
+    def rank(c):
+        if options.get("select") == "size":
+            return sizes[c] < 5, -sizes[c], c
+        sign = 1 if discriminative else -1
+        return sizes[c] < 5, sign * entropy[c], -sizes[c], c
+
+    members = [
+        np.flatnonzero((clusters.assignment == c) & ~flat_patch) for c in range(count)
+    ]
+    order = sorted((c for c in range(count) if len(members[c])), key=rank)
+    return [members[c][clusters.distance[members[c]].argmin()] for c in order]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cluster_space": "centred"},
+        {"cluster_space": "whitened"},
+        {"filter_space": "centred"},
+        {"filter_space": "whitened"},
+        {"cluster_space": "whitened", "filter_space": "whitened"},
+        {"cluster_space": "whitened", "num_components": 40, "scale": "kaiming"},
+        {"select": "size"},
+        {"fan_correction": True},
+        {"scale": "kaiming", "signs_only": True, "fan_correction": True},
+        {"pattern_fraction": 0.5, "filter_space": "centred", "forward": "masked"},
+    ],
+    ids=str,
+)
+def test_every_choice_equals_numpy(digits, watched, options):
+    model = net()
+    before = [model.get_layer(name).kernel.numpy() for name in ("first", "second")]
+    report = apply(model, digits, **options)
+    for number, done in enumerate(report.layers):
+        layer = model.get_layer(done.layer)
+        values = watched["values"][number]
+        flat = values.reshape(len(values), -1).astype(np.float64)
+        size = min(options.get("num_components", 27), flat.shape[1])
+        space = options.get("cluster_space", "raw")
+        expected = points_of(flat, space, size)
+        points = watched["points"][number].astype(np.float64)
+        tolerance = 2e-3 * np.abs(expected).max()
+        np.testing.assert_allclose(points @ points.T, expected, atol=tolerance)
+        chosen = ranked(
+            watched["clusters"][number],
+            watched["labels"][number],
+            flat,
+            options,
+            discriminative=number == 1,
+        )
+        fraction = options.get("pattern_fraction", 1)
+        chosen = chosen[: round(fraction * layer.filters)]
+        assert len(done.image) == len(chosen)
+        kernel = layer.kernel.numpy()
+        expected = filters_of(flat, chosen, options, layer)
+        np.testing.assert_allclose(
+            kernel[..., : len(chosen)], expected, atol=2e-3 * np.abs(expected).max()
+        )
+        np.testing.assert_array_equal(
+            kernel[..., len(chosen) :], before[number][..., len(chosen) :]
+        )
+        by_entropy = options.get("select", "entropy") == "entropy"
+        assert done.discriminative is (number == 1 and by_entropy)
+
+
+def test_random_clusters_give_other_filters_of_the_same_clusters(digits, watched):
+    by_entropy, at_random = net(), net()
+    apply(by_entropy, digits)
+    report = apply(at_random, digits, select="random")
+    first, _, second, _ = watched["clusters"]
+    np.testing.assert_array_equal(first.assignment, second.assignment)
+    kernels = [m.get_layer("first").kernel.numpy() for m in (by_entropy, at_random)]
+    assert not np.array_equal(*kernels)
+    again = net()
+    assert apply(again, digits, select="random").layers[0].image.tolist() == (
+        report.layers[0].image.tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("fraction", "expected"), [(1e-9, [1, 1]), (0.34, [2, 3]), (1, [6, 9])]
+)
+def test_a_fraction_of_the_filters_needs_that_many_clusters(digits, fraction, expected):
+    report = PatchesInit(300, max(expected), pattern_fraction=fraction).apply(
+        net(), *digits, preprocess
+    )
+    assert [len(done.image) for done in report.layers] == expected
+
+
+def test_fewer_clusters_than_patterns_are_refused(digits):
+    with pytest.raises(InputError, match=r"at least the 4 filters.*num_clusters=3"):
+        PatchesInit(300, 3, pattern_fraction=0.4).apply(net(), *digits, preprocess)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cluster_space": "centred"},
+        {"filter_space": "whitened"},
+        {"select": "size"},
+        {"pattern_fraction": 0.5},
+        {"scale": "kaiming"},
+        {"fan_correction": True},
+        {"signs_only": True},
+    ],
+    ids=str,
+)
+def test_layers_done_with_another_choice_do_not_count(digits, tmp_path, options):
+    first, second = net(), net()
+    PatchesInit(300, 20).apply(first, *digits, preprocess, tmp_path)
+    PatchesInit(300, 20, **options).apply(second, *digits, preprocess, tmp_path)
+    for name in ("first", "second"):
+        kernels = [m.get_layer(name).kernel.numpy() for m in (first, second)]
+        assert (kernels[0] != kernels[1]).any()
+
+
+def test_layers_without_masks_have_no_fan_to_correct(digits):
+    def plain():
+        keras.utils.set_random_seed(0)
+        return keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(6, 3)])
+
+    kernels = []
+    for fan_correction in (False, True):
+        model = plain()
+        apply(model, digits, fan_correction=fan_correction)
+        kernels.append(model.layers[0].kernel.numpy())
+    np.testing.assert_array_equal(*kernels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cluster_space": "zca"}, "'raw', 'centred', 'whitened'.*'zca'"),
+        ({"filter_space": None}, "filter_space=None"),
+        ({"select": "best"}, "'entropy', 'size', 'random'.*'best'"),
+        ({"scale": "lecun"}, "'xavier', 'kaiming'.*'lecun'"),
+        ({"pattern_fraction": 0}, "pattern_fraction=0"),
+        ({"pattern_fraction": 1.5}, "at most 1.*pattern_fraction=1.5"),
+        ({"pattern_fraction": float("nan")}, "pattern_fraction=nan"),
+    ],
+)
+def test_refuses_choices_that_it_does_not_have(arguments, message):
+    with pytest.raises(InputError, match=message):
+        PatchesInit(**arguments)
+
+
+def test_images_without_variety_leave_the_model_unchanged(digits):
+    images = np.tile(digits[0][:1], (40, 1, 1, 1))
+    # A ramp, whose patches differ by brightness alone.
+    images[:] = np.arange(16, dtype=np.uint8)[:, None, None] * 10
+    model = net()
+    before = [variable.numpy() for variable in model.variables]
+    with pytest.raises(InputError, match="centred space"):
+        PatchesInit(300, 10, filter_space="centred", only=["first"]).apply(
+            model, images, digits[1][:40]
+        )
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)

@@ -1,0 +1,300 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask import models
+from tfsupermask._validation import InputError
+from tfsupermask.init import NAMES, initialize, unit_power
+from tfsupermask.layers import (
+    SupermaskConv2D,
+    SupermaskConv2DTranspose,
+    SupermaskDense,
+    SupermaskDepthwiseConv2D,
+    SupermaskSeparableConv2D,
+    drawn,
+    masked_weights,
+    supermask_layers,
+)
+
+LABELS = np.arange(60) % 3
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
+
+
+def preprocess(images):
+    return ((images / 255 - 0.3) / 0.25).astype(np.float32)
+
+
+def net(ranking="magnitude"):
+    """Conv2 for small images, with scores of its own."""
+    return models.build("conv2", (8, 8, 3), 3, sparsity=0.7, ranking=ranking)
+
+
+def walk(model, images):
+    """Conv2's outputs before activation and the factors that they call for."""
+    x, powers = preprocess(images), []
+    for layer in supermask_layers(model):
+        kernel = layer.kernel.numpy() * layer.mask.numpy()
+        if kernel.ndim == 4:
+            product = tf.nn.conv2d(x, kernel, 1, "SAME").numpy()
+        else:
+            product = x.reshape(len(x), -1) @ kernel
+        powers.append(float((product.astype(np.float64) ** 2).mean()))
+        x = np.maximum(product / powers[-1] ** 0.5, 0)
+        if layer.name == "conv2":
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID").numpy()
+    return [power**-0.5 for power in powers]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "patterns"])
+@pytest.mark.parametrize("ranking", ["magnitude", "signed"])
+def test_factors_are_those_of_layer_after_layer(name, ranking):
+    model = net(ranking)
+    if name == "patterns":
+        for layer in supermask_layers(model):
+            values = np.random.default_rng(1).normal(size=layer.kernel.shape)
+            layer.kernel.assign(values * 3)
+    else:
+        initialize(model, name, seed=2)
+    expected = walk(model, IMAGES)
+    before = [layer.kernel.numpy() for layer in supermask_layers(model)]
+    factors = unit_power(model, IMAGES, LABELS, preprocess)
+    assert list(factors) == ["conv1", "conv2", "dense1", "dense2", "dense3"]
+    np.testing.assert_allclose(list(factors.values()), expected, rtol=1e-4)
+    for layer, kernel, factor in zip(
+        supermask_layers(model), before, factors.values(), strict=True
+    ):
+        np.testing.assert_allclose(layer.kernel, kernel * factor, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(walk(model, IMAGES), 1, rtol=1e-4)
+
+
+def test_kernels_as_drawn_are_still_what_the_config_draws():
+    model = net()
+    initialize(model, "signed_constant", seed=2)
+    unit_power(model, IMAGES, LABELS, preprocess)
+    for layer in supermask_layers(model):
+        config = layer.get_config()["kernel_initializer"]
+        redrawn = keras.initializers.deserialize(config)(layer.kernel.shape)
+        np.testing.assert_array_equal(redrawn, layer.kernel)
+        assert np.unique(np.abs(layer.kernel)).size == 1
+
+
+def test_other_layers_keep_their_initializer():
+    model = net()
+    for layer in supermask_layers(model):
+        layer.kernel.assign(layer.kernel + 0.01)
+    before = [layer.get_config() for layer in supermask_layers(model)]
+    unit_power(model, IMAGES, LABELS, preprocess)
+    assert [layer.get_config() for layer in supermask_layers(model)] == before
+
+
+def test_uses_250_images_of_each_class_the_same_number():
+    seen = []
+
+    def watched(images):
+        seen.append(images[:, 0, 0, 0])
+        return preprocess(images)
+
+    labels = np.repeat([0, 1], [150, 650])
+    images = np.zeros((800, 8, 8, 3), np.uint8)
+    images[:] = labels[:, None, None, None]
+    unit_power(net(), images, labels, watched)
+    assert [np.bincount(classes).tolist() for classes in seen] == [[125, 125]]
+
+
+def test_images_are_a_function_of_the_seed():
+    images = np.random.default_rng(1).integers(0, 256, (600, 8, 8, 3), np.uint8)
+    labels = np.arange(600) % 3
+    factors = [unit_power(net(), images, labels, seed=seed) for seed in (0, 0, 1)]
+    assert factors[0] == factors[1] != factors[2]
+
+
+def test_models_need_not_take_images():
+    model = keras.Sequential([keras.Input((4,)), SupermaskDense(5, name="dense")])
+    vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    (factor,) = unit_power(model, vectors, np.zeros(30, int)).values()
+    power = np.square(vectors @ model.layers[0].masked_kernel()).mean()
+    assert power == pytest.approx(1, rel=1e-5)
+    assert factor > 0
+
+
+def test_bias_and_activation_do_not_count_and_stay():
+    keras.utils.set_random_seed(0)
+    layer = SupermaskConv2D(
+        6, 3, use_bias=True, bias_initializer="ones", activation="sigmoid"
+    )
+    last = SupermaskDense(4, use_bias=True, bias_initializer="ones")
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), layer, keras.layers.Flatten(), last]
+    )
+    unit_power(model, IMAGES, LABELS, preprocess)
+    np.testing.assert_array_equal(layer.bias, np.ones(6))
+    assert layer.activation is keras.activations.sigmoid
+    product = tf.nn.conv2d(preprocess(IMAGES), layer.masked_kernel(), 1, "VALID")
+    assert float(tf.reduce_mean(product**2)) == pytest.approx(1, rel=1e-4)
+    x = tf.reshape(tf.sigmoid(product + 1), (60, -1))
+    power = tf.reduce_mean((x @ last.masked_kernel()) ** 2)
+    assert float(power) == pytest.approx(1, rel=1e-4)
+
+
+def kinds_net():
+    keras.utils.set_random_seed(0)
+    inner = keras.Sequential(
+        [
+            keras.Input((8, 8, 6)),
+            SupermaskDepthwiseConv2D(3, name="depthwise"),
+            SupermaskConv2DTranspose(5, 3, name="transpose"),
+        ]
+    )
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            SupermaskSeparableConv2D(6, 3, padding="same", name="separable"),
+            inner,
+            keras.layers.Conv2D(4, 3, name="plain"),
+            keras.layers.GlobalAveragePooling2D(),
+            SupermaskDense(3, name="dense"),
+        ]
+    )
+
+
+def test_every_kind_of_layer_gets_unit_power_nested_ones_too():
+    model = kinds_net()
+    before = {w.path: w.numpy() for w in model.weights}
+    factors = unit_power(model, IMAGES, LABELS, preprocess)
+    assert list(factors) == ["separable", "depthwise", "transpose", "dense"]
+    again = unit_power(model, IMAGES, LABELS, preprocess)
+    np.testing.assert_allclose(list(again.values()), 1, rtol=1e-5)
+    x = preprocess(IMAGES)
+    separable, inner, plain = model.layers[:3]
+    for layer in (separable, *inner.layers):
+        x = layer(x)
+        assert float(tf.reduce_mean(x**2)) == pytest.approx(1, rel=1e-4)
+    np.testing.assert_array_equal(plain.kernel, before[plain.kernel.path])
+    shared = {
+        float(np.median(weight.kernel.numpy() / before[weight.kernel.path]))
+        for weight in separable.masked_weights
+    }
+    np.testing.assert_allclose(list(shared), factors["separable"] ** 0.5, rtol=1e-4)
+
+
+class Twice(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = SupermaskDense(3, activation="relu", name="dense")
+
+    def call(self, inputs):
+        return self.dense(self.dense(inputs))
+
+
+def test_a_layer_called_twice_counts_the_first_time_in_any_model():
+    model = Twice()
+    vectors = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    model(vectors)
+    assert list(unit_power(model, vectors, np.zeros(30, int))) == ["dense"]
+    power = tf.reduce_mean((vectors @ model.dense.masked_kernel()) ** 2)
+    assert float(power) == pytest.approx(1, rel=1e-5)
+
+
+def test_stochastic_masks_are_drawn_and_are_without_chance_afterwards():
+    model = models.build("conv2", (8, 8, 3), 3, sparsity=0.9, ranking="stochastic")
+    unit_power(model, IMAGES, LABELS, preprocess)
+    weight = masked_weights(model)[0]
+    assert int(weight.draw) == 0
+    with drawn(model, -1):
+        product = tf.nn.conv2d(preprocess(IMAGES), weight.masked(), 1, "SAME")
+    assert float(tf.reduce_mean(product**2)) == pytest.approx(1, rel=1e-4)
+
+
+def test_a_layer_that_puts_out_nothing_stays_as_it_is():
+    model = net()
+    model.get_layer("conv2").kernel.assign(tf.zeros((3, 3, 64, 64)))
+    factors = unit_power(model, IMAGES, LABELS, preprocess)
+    assert factors["conv1"] != 1
+    assert [factors[name] for name in ("conv2", "dense1", "dense3")] == [1, 1, 1]
+    assert all(np.isfinite(variable).all() for variable in model.get_weights())
+
+
+def residual_net():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 3))
+    options = {"padding": "same", "sparsity": 0.5}
+    x = start = SupermaskConv2D(6, 3, **options, name="a")(inputs)
+    x = keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-9)(x)
+    x = SupermaskConv2D(6, 3, **options, name="b")(keras.layers.ReLU()(x))
+    x = keras.layers.BatchNormalization(center=False, scale=False, epsilon=1e-9)(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()([x, start]))
+    return keras.Model(inputs, SupermaskDense(3, name="dense")(x))
+
+
+def test_batch_normalisation_sees_its_own_batch_and_keeps_its_averages():
+    model = residual_net()
+    normalisations = [x for x in model.layers if "normalization" in x.name]
+    for layer in normalisations:
+        layer.moving_mean.assign(layer.moving_mean + 5)
+    averages = [[v.numpy() for v in layer.variables] for layer in normalisations]
+    unit_power(model, IMAGES, LABELS, preprocess)
+    for layer, values in zip(normalisations, averages, strict=True):
+        for variable, value in zip(layer.variables, values, strict=True):
+            np.testing.assert_array_equal(variable, value)
+    # In training, which normalises by the batch, the last layer has unit power.
+    power = tf.reduce_mean(model(preprocess(IMAGES), training=True) ** 2)
+    assert float(power) == pytest.approx(1, rel=1e-3)
+
+
+def test_batch_normalisation_takes_the_factor_out_again():
+    outputs = []
+    for rescaled in (False, True):
+        model = residual_net()
+        normalised = model.layers[2]
+        if rescaled:
+            unit_power(model, IMAGES, LABELS, preprocess)
+        assert isinstance(normalised, keras.layers.BatchNormalization)
+        until = keras.Model(model.inputs[0], normalised.output)
+        outputs.append(until(preprocess(IMAGES), training=True).numpy())
+    np.testing.assert_allclose(*outputs, rtol=1e-3, atol=1e-4)
+
+
+def test_compiled_and_saved_models_follow(tmp_path):
+    model = net()
+    compiled = tf.function(lambda x: model(x, training=False))
+    before = compiled(preprocess(IMAGES)).numpy()
+    unit_power(model, IMAGES, LABELS, preprocess)
+    after = compiled(preprocess(IMAGES)).numpy()
+    assert np.square(after).mean() == pytest.approx(1, rel=1e-4)
+    assert np.square(before).mean() != pytest.approx(1, rel=1e-2)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(preprocess(IMAGES)), model(preprocess(IMAGES)))
+
+
+def test_what_is_refused_leaves_the_model_unchanged():
+    model = net()
+    model.get_layer("dense2").kernel.assign(np.full((256, 256), np.inf))
+    values = [variable.numpy() for variable in model.variables]
+    configs = [layer.get_config() for layer in model.layers]
+    with pytest.raises(InputError, match=r"layer 'dense2' must be finite.*power="):
+        unit_power(model, IMAGES, LABELS, preprocess)
+    for variable, value in zip(model.variables, values, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert [layer.get_config() for layer in model.layers] == configs
+    assert not any("call" in vars(layer) for layer in model.layers)
+
+
+def unmasked():
+    return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3)])
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "labels", "seed", "message"),
+    [
+        (net, IMAGES, LABELS[:-1], 0, "each of the 60 images"),
+        (net, IMAGES[:0], LABELS[:0], 0, "at least one image"),
+        (net, IMAGES, LABELS / 2, 0, "dtype='float64'"),
+        (net, IMAGES, LABELS, -1, "seed=-1"),
+        (unmasked, IMAGES, LABELS, 0, "must have a supermask layer"),
+    ],
+)
+def test_refuses(model, images, labels, seed, message):
+    with pytest.raises(InputError, match=message):
+        unit_power(model(), images, labels, preprocess, seed)

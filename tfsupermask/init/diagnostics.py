@@ -1,0 +1,189 @@
+"""How varied a layer's filters and outputs are, and how large its activations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from tfsupermask._validation import fail
+from tfsupermask.init.watching import watched
+from tfsupermask.layers import kernels_of
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerDiagnosis:
+    """One layer; its output is that before bias and activation.
+
+    Attributes:
+        layer: Name of the layer.
+        num_filters: Number of filters, or units.
+        cosine: Mean |cosine| between two of its filters, in [0, 1]: 0 for orthogonal
+            ones, 1 where all are the same but for sign and size. 0 for a single one.
+        filter_rank: Effective rank of the filters.
+        output_rank: Effective rank of the output over images and positions.
+        output_scale: Root mean square of the output.
+
+    Example:
+        >>> LayerDiagnosis("conv1", 64, 0.2, 20.5, 7.1, 1.0).cosine
+        0.2
+    """
+
+    layer: str
+    num_filters: int
+    cosine: float
+    filter_rank: float
+    output_rank: float
+    output_scale: float
+
+
+class Diagnosis(tuple[LayerDiagnosis, ...]):
+    """The diagnoses of a model's layers in forward order; `print` makes a table.
+
+    Example:
+        >>> print(Diagnosis([LayerDiagnosis("conv1", 64, 0.2, 20.5, 7.1, 1.0)]))
+        layer         filters  |cosine|  filter rank  output rank  output scale
+        conv1              64     0.200         20.5          7.1             1
+    """
+
+    def __str__(self) -> str:
+        lines = [
+            "layer         filters  |cosine|  filter rank  output rank  output scale"
+        ]
+        lines += [
+            f"{each.layer:12}  {each.num_filters:7}  {each.cosine:8.3f}  "
+            f"{each.filter_rank:11.1f}  {each.output_rank:11.1f}  "
+            f"{each.output_scale:12.4g}"
+            for each in self
+        ]
+        return "\n".join(lines)
+
+
+def diagnose(
+    model: keras.Model,
+    images: np.ndarray,
+    preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Diagnosis:
+    """Measures diversity and scale, layer by layer.
+
+    Filters are taken as they are, without their masks; outputs are those of the network
+    with its masks, batch normalisations with the statistics of these images.
+
+    Args:
+        model: Any built Keras model, masked or not. Of a layer with two kernels the
+            second counts; of one that is called several times the first call.
+        images: Array (n, ...), a sample of a few hundred images; all are computed at
+            once.
+        preprocess: Function from a batch of images to what the model takes. Defaults
+            to a cast to float32.
+
+    Returns:
+        The diagnoses, in forward order.
+
+    Raises:
+        InputError: There are no images, or a layer's output is not finite.
+
+    Example:
+        >>> for layer in diagnose(model, images):
+        ...     print(layer.layer, layer.num_filters, 0 <= layer.cosine <= 1)
+        conv1 64 True
+        conv2 64 True
+        dense1 256 True
+        dense2 256 True
+        dense3 3 True
+
+    Reference:
+        - Roy and Vetterli, 2007, "The effective rank".
+    """
+    if not len(images):
+        raise fail("`images` must hold at least one image.", shape=images.shape)
+    preprocess = preprocess or (lambda batch: batch.astype(np.float32))
+    found = {}
+
+    def measure(layer, product):
+        if id(layer) not in found:
+            found[id(layer)] = _diagnose(layer, product())
+
+    with watched(model, measure):
+        model(preprocess(images), training=False)
+    return Diagnosis(found.values())
+
+
+def effective_rank(matrix: np.ndarray) -> float:
+    """Returns exp(entropy of the singular values divided by their sum).
+
+    Args:
+        matrix: float array (rows, columns), finite.
+
+    Returns:
+        Between 1 and the rank, which it is where all singular values are the same; 0
+        for a matrix of zeros.
+
+    Example:
+        >>> [round(effective_rank(m), 6) for m in (np.eye(5), np.ones((5, 5)))]
+        [5.0, 1.0]
+
+    Reference:
+        - Roy and Vetterli, 2007.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    wide = matrix.shape[0] < matrix.shape[1]
+    squares = np.linalg.eigvalsh(matrix @ matrix.T if wide else matrix.T @ matrix)
+    # Squares of less than that are rounding.
+    rounding = squares.max() * len(squares) * np.finfo(np.float64).eps
+    singular = np.sqrt(squares[squares > rounding])
+    if not len(singular):
+        return 0.0
+    share = singular / singular.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def mean_cosine(filters: np.ndarray) -> float:
+    """Returns the mean |cosine| between two rows; 0 if there are not two.
+
+    Args:
+        filters: float array (filters, length). Rows of zeros count as orthogonal to
+            all.
+
+    Example:
+        >>> round(mean_cosine(np.array([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])), 6)
+        0.333333
+    """
+    count = len(filters)
+    if count < 2:
+        return 0.0
+    filters = np.asarray(filters, np.float64)
+    lengths = np.linalg.norm(filters, axis=1, keepdims=True)
+    units = np.divide(filters, lengths, out=np.zeros_like(filters), where=lengths > 0)
+    cosines = np.abs(units @ units.T)
+    return float((cosines.sum() - cosines.trace()) / (count * (count - 1)))
+
+
+def _diagnose(layer, product):
+    if not np.isfinite(product).all():
+        raise fail(f"The output of layer '{layer.name}' must be finite.")
+    filters = _filters(layer)
+    if getattr(layer, "data_format", None) == "channels_first":
+        product = np.moveaxis(product, 1, -1)
+    outputs = product.reshape(-1, product.shape[-1])
+    return LayerDiagnosis(
+        layer=layer.name,
+        num_filters=len(filters),
+        cosine=mean_cosine(filters),
+        filter_rank=effective_rank(filters),
+        output_rank=effective_rank(outputs),
+        output_scale=float(np.sqrt(np.square(outputs).mean(dtype=np.float64))),
+    )
+
+
+def _filters(layer):
+    """Returns a layer's filters as rows, whatever its kernel's layout."""
+    kernel = kernels_of(layer)[-1]
+    values = keras.ops.convert_to_numpy(getattr(layer, kernel.attribute))
+    if kernel.layout == "transposed":
+        values = np.swapaxes(values, -1, -2)
+    elif kernel.layout == "depthwise":
+        values = values.reshape(*values.shape[:-2], -1)
+    return values.reshape(-1, values.shape[-1]).T
