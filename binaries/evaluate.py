@@ -24,6 +24,13 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images (default: the run's)."
 )
+_SAMPLES = flags.DEFINE_integer(
+    "samples",
+    0,
+    "Average the probabilities of so many draws of the masks of a run with "
+    "--method=stochastic (0: masks without chance).",
+    0,
+)
 
 
 def main(argv):
@@ -44,7 +51,7 @@ def main(argv):
             name, image_size = config.dataset, config.image_size
             data_dir = data_dir or config.data_dir
     dataset = data.load(name, data_dir, image_size)
-    means = train.evaluate_path(_PATH.value, dataset).means("")
+    means = train.evaluate_path(_PATH.value, dataset, _SAMPLES.value).means("")
     print(
         f"{dataset.name}, {len(dataset.test)} test images: top-1 {means['top1']:.4f}, "
         f"top-5 {means['top5']:.4f}, loss {means['loss']:.4f}"

@@ -38,12 +38,13 @@ _QUICK = flags.DEFINE_boolean("quick", False, "Four combinations.")
 
 VALUES = {
     "model": ("conv2", "conv4", "resnet18"),
+    "method": ("edge_popup", "signed", "stochastic"),
     "prune": (0.0, 0.5, 0.9),
     "allocation": ("uniform", "erdos_renyi", "global"),
     "ramp_epochs": (0, 1),
     "ranking": ("magnitude", "score"),
     "init": (
-        *("patches", "partial_patches", "simple_patches"),
+        *("patches", "partial_patches", "simple_patches", "whitened_patches"),
         *("glorot_normal", "glorot_uniform", "kaiming_normal", "kaiming_uniform"),
         "signed_constant",
     ),
@@ -58,7 +59,17 @@ VALUES = {
     "stop_after_epoch": (None, 0, 1),
     "num_components": (None, 5),
     "double_from": (None, 2),
+    "patch_layers": (None, 1),
+    "rest": (None, "signed_constant"),
+    "cluster_space": (None, "centred", "whitened"),
+    "filter_space": (None, "centred", "whitened"),
+    "select": (None, "size", "random"),
+    "pattern_fraction": (None, 0.5),
+    "pattern_scale": (None, "kaiming"),
+    "signs_only": (None, True),
+    "rescale": (None, "unit_power"),
     "limit_images": (None, 100),
+    "validation_images": (None, 20),
 }
 COMMON = {"epochs": 2, "num_patches": 600, "num_clusters": 520}
 TRIES = 60

@@ -78,6 +78,32 @@ def test_refuses_numbers_out_of_range(limit_images):
         data.limit(dataset_of([0, 1, 2, 3, 0, 1]), limit_images)
 
 
+@pytest.mark.parametrize(
+    ("labels", "validation_images", "held"),
+    [
+        ([0, 0, 0, 1, 1, 1], 2, [2, 5]),
+        ([0, 0, 0, 1, 1, 1], 4, [1, 2, 4, 5]),
+        ([1, 1, 0, 0, 2, 2], 1, [3]),
+        ([0, 0, 0, 0, 3, 0], 3, [3, 4, 5]),
+        ([0, 1, 2, 0, 1, 2], 5, [0, 1, 3, 4, 5]),
+    ],
+)
+def test_holds_out_the_last_of_each_class(labels, validation_images, held):
+    dataset = dataset_of(labels)
+    part = data.hold_out(dataset, validation_images)
+    assert part.test.images[:, 0, 0, 0].tolist() == held
+    assert part.test.labels.tolist() == [labels[i] for i in held]
+    assert kept_of(part) == [i for i in range(len(labels)) if i not in held]
+    assert part.train.labels.tolist() == [labels[i] for i in kept_of(part)]
+    assert (part.name, part.class_names) == ("made", NAMES)
+
+
+@pytest.mark.parametrize("validation_images", [0, -1, 6, 2.0, True])
+def test_holds_out_neither_none_nor_all(validation_images):
+    with pytest.raises(InputError, match=f"validation_images={validation_images}"):
+        data.hold_out(dataset_of([0, 1, 2, 3, 0, 1]), validation_images)
+
+
 def test_says_how_many_images_there_are():
     with pytest.raises(InputError, match="the 6 training images of made"):
         data.limit(dataset_of([0, 1, 2, 3, 0, 1]), 7)

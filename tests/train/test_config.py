@@ -17,6 +17,11 @@ from tfsupermask.train import Config, resolve
         ({"prune": -0.1}, "prune=-0.1"),
         ({"init": "zeros"}, "'zeros'"),
         ({"ranking": "size"}, "'size'"),
+        ({"method": "magic"}, "'magic'"),
+        ({"method": "signed", "ranking": "score"}, "'signed', ranking='score'"),
+        ({"method": "stochastic", "ranking": "score"}, "ranking='score'"),
+        ({"method": "stochastic", "allocation": "global"}, "allocation='global'"),
+        ({"method": "stochastic", "ramp_epochs": 1}, "ramp_epochs=1"),
         ({"epochs": 0}, "epochs=0"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
@@ -29,7 +34,7 @@ from tfsupermask.train import Config, resolve
         ({"init": "glorot_normal", "num_patches": 100}, "num_patches=100"),
         ({"init": "simple_patches", "num_clusters": 100}, "num_clusters=100"),
         ({"init": "simple_patches", "discriminative_from": 1}, "discriminative_from=1"),
-        ({"init": "patches", "fan_correction": True}, "fan_correction=True"),
+        ({"init": "simple_patches", "fan_correction": True}, "fan_correction=True"),
         ({"init": "patches", "patch_blocks": 1}, "patch_blocks=1"),
         ({"init": "partial_patches", "patch_blocks": 0}, "patch_blocks=0"),
         ({"dataset": "cifar10", "image_size": 64}, "image_size=64"),
@@ -44,6 +49,25 @@ from tfsupermask.train import Config, resolve
         ({"double_from": 0}, "double_from=0"),
         ({"init": "simple_patches", "double_from": 2}, "double_from=2"),
         ({"init": "kaiming_normal", "double_from": 2}, "double_from=2"),
+        ({"cluster_space": "zca"}, "'raw', 'centred', 'whitened'.*'zca'"),
+        ({"filter_space": "zca"}, "'zca'"),
+        ({"select": "best"}, "'entropy', 'size', 'random'.*'best'"),
+        ({"pattern_scale": "lecun"}, "'xavier', 'kaiming'.*'lecun'"),
+        ({"pattern_fraction": 0.0}, "pattern_fraction=0.0"),
+        ({"pattern_fraction": 1.01}, "pattern_fraction=1.01"),
+        ({"rest": "patches"}, "rest='patches'"),
+        ({"rescale": "lsuv"}, "'none', 'unit_power'.*'lsuv'"),
+        ({"patch_layers": 0}, "patch_layers=0"),
+        ({"init": "partial_patches", "patch_layers": 1}, "patch_layers=1"),
+        ({"init": "simple_patches", "patch_layers": 1}, "patch_layers=1"),
+        ({"init": "whitened_patches", "patch_blocks": 1}, "patch_blocks=1"),
+        ({"init": "glorot_normal", "rest": "glorot_normal"}, "rest='glorot_normal'"),
+        ({"init": "simple_patches", "cluster_space": "raw"}, "cluster_space='raw'"),
+        ({"init": "glorot_normal", "filter_space": "raw"}, "filter_space='raw'"),
+        ({"init": "simple_patches", "select": "size"}, "select='size'"),
+        ({"init": "glorot_normal", "pattern_fraction": 1.0}, "pattern_fraction=1.0"),
+        ({"init": "glorot_normal", "pattern_scale": "xavier"}, "pattern_scale='xa"),
+        ({"init": "simple_patches", "signs_only": False}, "signs_only=False"),
     ],
 )
 def test_refuses_wrong_and_contradictory_values(fields, message):
@@ -55,10 +79,18 @@ def test_refuses_wrong_and_contradictory_values(fields, message):
     "fields",
     [
         {"stop_after_epoch": 0},
+        {"method": "signed", "allocation": "global", "ramp_epochs": 1},
+        {"method": "stochastic", "ranking": "magnitude"},
         {"limit_images": 1},
         {"init": "patches", "num_components": 1, "double_from": 1},
         {"init": "partial_patches", "num_components": 64, "double_from": 10},
         {"init": "simple_patches", "num_components": 64},
+        {"init": "patches", "pattern_fraction": 1.0, "signs_only": True},
+        {"init": "patches", "patch_layers": 1, "fan_correction": True},
+        {"init": "partial_patches", "cluster_space": "raw", "select": "random"},
+        {"init": "simple_patches", "rest": "kaiming_normal", "rescale": "unit_power"},
+        {"init": "whitened_patches", "filter_space": "centred", "double_from": 2},
+        {"init": "signed_constant", "rescale": "unit_power"},
     ],
 )
 def test_takes_the_ends_of_ranges_and_what_applies(fields):
@@ -106,6 +138,40 @@ def test_partial_patches_sets_one_block_by_default():
     assert resolve(Config(dataset="cifar10"), 50_000).patch_blocks is None
 
 
+FAMILY = ("patch_layers", "rest", "cluster_space", "filter_space", "rescale")
+
+
+def test_whitened_patches_stands_for_a_choice_that_can_be_overridden():
+    given = Config(model="conv4", dataset="cifar10", init="whitened_patches")
+    config = resolve(given, 50_000)
+    expected = (1, "signed_constant", "whitened", "whitened", "unit_power")
+    assert tuple(getattr(config, name) for name in FAMILY) == expected
+    assert (config.num_patches, config.num_clusters) == (50_000, 500)
+    others = {
+        "patch_layers": 3,
+        "rest": "glorot_normal",
+        "cluster_space": "raw",
+        "filter_space": "centred",
+        "rescale": "none",
+    }
+    config = resolve(dataclasses.replace(given, **others), 50_000)
+    assert {name: getattr(config, name) for name in FAMILY} == others
+
+
+@pytest.mark.parametrize("init", ["patches", "partial_patches", "kaiming_normal"])
+def test_other_initialisations_leave_the_family_open(init):
+    config = resolve(Config(init=init), 1000)
+    assert {getattr(config, name) for name in FAMILY} == {None}
+
+
+def test_recipe_of_masks_drawn_anew():
+    config = resolve(Config(dataset="cifar10", method="stochastic"), 50_000)
+    assert (config.learning_rate, config.weight_decay) == (100, 0)
+    given = Config(dataset="cifar10", method="stochastic", learning_rate=0.5)
+    assert resolve(given, 50_000).learning_rate == 0.5
+    assert resolve(Config(method="signed"), 1433).learning_rate == 0.1
+
+
 def test_recipe_leaves_given_values_alone():
     given = Config(dataset="cifar10", epochs=3, num_patches=700, learning_rate=0.0)
     resolved = resolve(given, 50_000)
@@ -150,9 +216,20 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
         ({"epochs": 11}, False),
         ({"allocation": "global"}, False),
         ({"ramp_epochs": 2}, False),
+        ({"method": "stochastic"}, False),
         ({"limit_images": 500}, False),
+        ({"validation_images": 500}, False),
         ({"num_components": 64}, False),
         ({"double_from": 2}, False),
+        ({"patch_layers": 1}, False),
+        ({"rest": "kaiming_normal"}, False),
+        ({"cluster_space": "whitened"}, False),
+        ({"filter_space": "centred"}, False),
+        ({"select": "random"}, False),
+        ({"pattern_fraction": 0.5}, False),
+        ({"pattern_scale": "kaiming"}, False),
+        ({"signs_only": True}, False),
+        ({"rescale": "unit_power"}, False),
         ({"data_dir": "elsewhere"}, True),
         ({"strategy": "mirrored"}, True),
         ({"deterministic": True}, True),
@@ -172,7 +249,10 @@ def test_runs_from_before_some_fields_keep_their_names():
     fields = Config(model="conv6", prune=0.7, epochs=3).identity()
     assert (fields.pop("allocation"), fields.pop("ramp_epochs")) == ("uniform", 0)
     assert fields.pop("jit_compile") is False
-    for later in ("limit_images", "num_components", "double_from"):
+    assert fields.pop("method") == "edge_popup"
+    for later in ("limit_images", "validation_images", "num_components", "double_from"):
+        assert fields.pop(later) is None
+    for later in ("select", "pattern_fraction", "pattern_scale", "signs_only", *FAMILY):
         assert fields.pop(later) is None
     text = json.dumps([fields, "some images"], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -15,7 +15,7 @@ from tfsupermask.data.batches import (
 )
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
 from tfsupermask.data.images import decode_image
-from tfsupermask.data.limit import limit
+from tfsupermask.data.limit import hold_out, limit
 
 _LOADERS = {
     "digits": digits.load,
@@ -74,6 +74,7 @@ __all__ = [
     "decode_image",
     "epoch_order",
     "eval_chunks",
+    "hold_out",
     "limit",
     "load",
 ]

@@ -1,4 +1,4 @@
-"""Training on a part of the images."""
+"""Training on a part of the images, and holding another part out."""
 
 from __future__ import annotations
 
@@ -39,10 +39,53 @@ def limit(dataset: Dataset, limit_images: int) -> Dataset:
             f"{dataset.name}.",
             limit_images=limit_images,
         )
-    by_class = np.argsort(train.labels, kind="stable")
-    rank = np.concatenate([np.arange(n) for n in np.bincount(train.labels)])
-    first = by_class[np.argsort(rank, kind="stable")][:limit_images]
-    kept = np.sort(first)
+    kept = np.sort(_class_by_class(train.labels)[:limit_images])
+    return dataclasses.replace(dataset, train=_part(train, kept))
+
+
+def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
+    """Returns a dataset that is tested on training images held out.
+
+    What is chosen by them leaves the test images unseen. The last image of each class
+    comes before the last but one of any, as in `limit` the first.
+
+    Args:
+        dataset: the images.
+        validation_images: integer in [1, number of training images), how many to test
+            on and not to train on.
+
+    Returns:
+        The `Dataset`, its images in the order that they had.
+
+    Raises:
+        InputError: if `validation_images` is out of its range.
+
+    Example:
+        >>> dataset = data.load("digits")
+        >>> part = hold_out(dataset, 100)
+        >>> len(dataset.train), len(part.train), len(part.test)
+        (1433, 1333, 100)
+    """
+    train = dataset.train
+    if check_integer("validation_images", validation_images, 1) >= len(train):
+        raise fail(
+            f"`validation_images` must be less than the {len(train)} training images "
+            f"of {dataset.name}.",
+            validation_images=validation_images,
+        )
+    backwards = len(train) - 1 - _class_by_class(train.labels[::-1])
+    held, kept = backwards[:validation_images], backwards[validation_images:]
     return dataclasses.replace(
-        dataset, train=Split(train.images[kept], train.labels[kept])
+        dataset, train=_part(train, np.sort(kept)), test=_part(train, np.sort(held))
     )
+
+
+def _class_by_class(labels):
+    """Returns all indices: the first of each class, the second of each, and so on."""
+    by_class = np.argsort(labels, kind="stable")
+    rank = np.concatenate([np.arange(n) for n in np.bincount(labels)])
+    return by_class[np.argsort(rank, kind="stable")]
+
+
+def _part(split, indices):
+    return Split(split.images[indices], split.labels[indices])

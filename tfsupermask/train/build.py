@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import keras
@@ -30,7 +31,7 @@ def build_model(
             image_shape,
             num_classes,
             config.prune,
-            config.ranking,
+            config.ranking if config.method == "edge_popup" else config.method,
             config.seed,
         )
     finally:
@@ -43,7 +44,8 @@ def patches_init(
     """Returns the PatchesInit or SimpleInit of a resolved config, for its model.
 
     Raises:
-        InputError: The model has fewer blocks than `config.patch_blocks`.
+        InputError: The model has fewer blocks than `config.patch_blocks`, or fewer
+            convolutions than `config.patch_layers`.
     """
     num_components = config.num_components or NUM_COMPONENTS
     if config.init == "simple_patches":
@@ -53,28 +55,48 @@ def patches_init(
             verbose=verbose,
             num_components=num_components,
         )
+    family = {
+        "cluster_space": config.cluster_space,
+        "filter_space": config.filter_space,
+        "select": config.select,
+        "pattern_fraction": config.pattern_fraction,
+        "scale": config.pattern_scale,
+        "signs_only": config.signs_only,
+    }
     return init.PatchesInit(
         config.num_patches,
         config.num_clusters,
         config.discriminative_from,
         config.seed,
-        only=_first_blocks(model, config.patch_blocks),
+        only=_with_patterns(config, model),
         verbose=verbose,
         num_components=num_components,
         double_from=config.double_from,
+        fan_correction=config.fan_correction,
+        **{name: value for name, value in family.items() if value is not None},
     )
 
 
-def _first_blocks(model, count):
-    if count is None:
+def _with_patterns(config, model):
+    """Returns the names of the convolutions that get patterns, `None` for all."""
+    if config.patch_blocks is None and config.patch_layers is None:
         return None
     blocks = models.convolution_blocks(model)
-    if count > len(blocks):
+    if config.patch_blocks is not None:
+        _check_most("patch_blocks", config.patch_blocks, len(blocks), "blocks", model)
+        return list(itertools.chain(*blocks[: config.patch_blocks]))
+    names = list(itertools.chain(*blocks))
+    count = config.patch_layers
+    _check_most("patch_layers", count, len(names), "convolutions", model)
+    return names[:count]
+
+
+def _check_most(name, count, most, what, model):
+    if count > most:
         raise fail(
-            f"`patch_blocks` must be at most the {len(blocks)} blocks of {model.name}.",
-            patch_blocks=count,
+            f"`{name}` must be at most the {most} {what} of {model.name}.",
+            **{name: count},
         )
-    return [name for block in blocks[:count] for name in block]
 
 
 def set_sparsity(config: Config, model: keras.Model, epoch: int) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tfsupermask import data, init, models
+from tfsupermask import data, init, models, patches
 from tfsupermask._validation import (
     check_choice,
     check_fraction,
@@ -17,17 +17,24 @@ from tfsupermask._validation import (
     check_number,
     fail,
 )
+from tfsupermask.init import RESCALINGS
+from tfsupermask.init.patches_init import check_share
 from tfsupermask.ops import RANKINGS
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
 
-PATCH_INITS = ("patches", "partial_patches", "simple_patches")
-INITS = (*PATCH_INITS, *init.NAMES)
+PATCH_INITS = ("patches", "partial_patches", "whitened_patches", "simple_patches")
+RANDOM_INITS = init.NAMES
+INITS = (*PATCH_INITS, *RANDOM_INITS)
+METHODS = ("edge_popup", "signed", "stochastic")
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 # Fields that came later: their defaults leave the names of runs as they were.
 _LATER = (
     *("allocation", "ramp_epochs", "jit_compile"),
-    *("limit_images", "num_components", "double_from"),
+    *("limit_images", "num_components", "double_from", "method"),
+    "validation_images",
+    *("patch_layers", "rest", "cluster_space", "filter_space", "select"),
+    *("pattern_fraction", "pattern_scale", "signs_only", "rescale"),
 )
 
 # Fields that do not determine the result.
@@ -89,8 +96,24 @@ class Config:
         "as far as that goes (default: all).",
         _at_least(1),
     )
+    validation_images: int | None = _field(
+        None,
+        "Hold so many training images out, as many of each class as far as that goes, "
+        "and evaluate on them instead of the test images (default: none).",
+        _at_least(1),
+    )
+    method: str = _field(
+        "edge_popup",
+        "How scores make masks: keep the best ranked weights (edge_popup), keep those "
+        "with the largest |score| and invert where the score is negative (signed), or "
+        "keep each with a probability, drawn anew every step (stochastic).",
+        _one_of(METHODS),
+    )
     prune: float = _field(
-        0.5, "Sparsity: fraction of the weights removed.", check_fraction
+        0.5,
+        "Sparsity: fraction of the weights removed (--method=stochastic: at the start; "
+        "then it is learned).",
+        check_fraction,
     )
     allocation: str = _field(
         "uniform",
@@ -117,7 +140,7 @@ class Config:
     )
     fan_correction: bool = _field(
         False,
-        "Divide the standard deviation of a random --init by √(1 - prune).",
+        "Divide the frozen weights' standard deviation by √(1 - prune).",
     )
     num_patches: int | None = _field(
         None, "P, patches sampled for each layer (--init=patches).", _at_least(1)
@@ -148,6 +171,61 @@ class Config:
         "Number of the network's blocks that get patterns, from the first "
         "(--init=partial_patches).",
         _at_least(1),
+    )
+    patch_layers: int | None = _field(
+        None,
+        "Number of convolutions that get patterns, from the first (--init=patches: "
+        "default all; --init=whitened_patches: default 1).",
+        _at_least(1),
+    )
+    rest: str | None = _field(
+        None,
+        "How all other weights are initialised when some get patterns: "
+        f"{', '.join(RANDOM_INITS)} (default {RANDOM_INITS[0]}; "
+        "--init=whitened_patches: signed_constant).",
+        _one_of(RANDOM_INITS),
+    )
+    cluster_space: str | None = _field(
+        None,
+        "What k-means groups: patches as they are (raw, the default), minus the mean "
+        "patch and of unit length (centred), or also whitened "
+        "(--init=whitened_patches: whitened).",
+        _one_of(patches.SPACES),
+    )
+    filter_space: str | None = _field(
+        None,
+        "What becomes a filter: the patch as it is (raw, the default), minus the mean "
+        "patch (centred), or also whitened (--init=whitened_patches: whitened).",
+        _one_of(patches.SPACES),
+    )
+    select: str | None = _field(
+        None,
+        "Which clusters become filters: chosen by their entropy (entropy, the "
+        "default), the largest (size), or any (random).",
+        _one_of(patches.SELECTIONS),
+    )
+    pattern_fraction: float | None = _field(
+        None,
+        "Fraction in (0, 1] of each such layer's filters that get patterns; the others "
+        "are initialised like the --rest (default 1).",
+        check_share,
+    )
+    pattern_scale: str | None = _field(
+        None,
+        "Variance of patterns as filters: xavier (the default) or kaiming.",
+        _one_of(patches.SCALES),
+    )
+    signs_only: bool | None = _field(
+        None,
+        "Whether of patterns only the signs become filters, all of the same magnitude "
+        "(default: no).",
+    )
+    rescale: str | None = _field(
+        None,
+        "After any --init: multiply each layer's weights so that its output has a mean "
+        "square of 1 under a random mask (unit_power), or leave them (none, the "
+        "default; --init=whitened_patches: unit_power).",
+        _one_of(RESCALINGS),
     )
     epochs: int | None = _field(None, "Length of the schedule in epochs.", _at_least(1))
     stop_after_epoch: int | None = _field(
@@ -204,13 +282,19 @@ class Config:
             value, check = getattr(self, field.name), field.metadata["check"]
             if check is not None and value is not None:
                 check(field.name, value)
+        self._check_applies("method", METHODS[:1], "ranking")
+        self._check_applies("method", METHODS[:2], "allocation", "ramp_epochs")
         self._check_applies("init", PATCH_INITS, "num_patches", "num_components")
         self._check_applies(
-            *("init", PATCH_INITS[:2]),
+            *("init", PATCH_INITS[:3]),
             *("num_clusters", "discriminative_from", "double_from"),
+            *("cluster_space", "filter_space", "select"),
+            *("pattern_fraction", "pattern_scale", "signs_only"),
         )
+        self._check_applies("init", ("patches", "whitened_patches"), "patch_layers")
+        self._check_applies("init", PATCH_INITS, "rest")
         self._check_applies("init", ("partial_patches",), "patch_blocks")
-        self._check_applies("init", init.NAMES, "fan_correction")
+        self._check_applies("init", (*RANDOM_INITS, *PATCH_INITS[:3]), "fan_correction")
         self._check_applies("dataset", ("folder",), "image_size")
         if self.dataset == "folder" and self.data_dir is None:
             raise fail(
@@ -245,7 +329,8 @@ class Config:
     def _check_applies(self, field, values, *options):
         for option in options:
             given = getattr(self, option)
-            if given not in (None, False) and getattr(self, field) not in values:
+            default = getattr(Config, option)
+            if given != default and getattr(self, field) not in values:
                 raise fail(
                     f"`{option}` applies to `{field}` {' and '.join(values)} only.",
                     **{field: getattr(self, field), option: given},

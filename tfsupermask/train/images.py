@@ -22,11 +22,12 @@ def load_images(
         load: Loads a dataset, as `tfsupermask.data.load` (default) does.
 
     Returns:
-        The dataset, cut to `config.limit_images`.
+        The dataset, `config.validation_images` in place of the test images and cut to
+        `config.limit_images`.
 
     Raises:
         DataNotFoundError: The files are not there and cannot be downloaded.
-        InputError: They cannot be used, or are fewer than `config.limit_images`.
+        InputError: They cannot be used, or are too few for what the config asks for.
 
     Example:
         >>> len(load_images(Config(limit_images=100)).train)
@@ -35,6 +36,8 @@ def load_images(
     dataset = (load or data.load)(
         config.dataset, data_dir or config.data_dir, config.image_size
     )
-    if config.limit_images is None:
-        return dataset
-    return data.limit(dataset, config.limit_images)
+    if config.validation_images is not None:
+        dataset = data.hold_out(dataset, config.validation_images)
+    if config.limit_images is not None:
+        dataset = data.limit(dataset, config.limit_images)
+    return dataset

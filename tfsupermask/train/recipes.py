@@ -38,7 +38,20 @@ RECIPES = {
 }
 # Thesis §5.2 for ResNet-18; its layers have more filters than 500 clusters could fill.
 DEEP = {"num_patches": 100_000, "num_clusters": 1000}
+# Found on digits: the slope of the sigmoid makes gradients small.
+STOCHASTIC = {"learning_rate": 100.0, "weight_decay": 0.0}
 SIMPLE_NUM_PATCHES = 10_000  # thesis Table 5.3
+# What stands behind the names of initialisations, where it is not given.
+PRESETS = {
+    "partial_patches": {"patch_blocks": 1},
+    "whitened_patches": {
+        "patch_layers": 1,
+        "rest": "signed_constant",
+        "cluster_space": "whitened",
+        "filter_space": "whitened",
+        "rescale": "unit_power",
+    },
+}
 FOLDER_IMAGE_SIZE = 64
 
 
@@ -64,13 +77,14 @@ def resolve(config: Config, num_images: int) -> Config:
     defaults = dict(RECIPES[config.dataset])
     if not config.model.startswith("conv"):
         defaults |= DEEP
+    if config.method == "stochastic":
+        defaults |= STOCHASTIC
     if config.init not in PATCH_INITS:
         del defaults["num_patches"], defaults["num_clusters"]
     elif config.init == "simple_patches":
         defaults["num_patches"] = SIMPLE_NUM_PATCHES
         del defaults["num_clusters"]
-    elif config.init == "partial_patches":
-        defaults["patch_blocks"] = 1
+    defaults |= PRESETS.get(config.init, {})
     if "num_patches" in defaults:
         offered = SAMPLES_PER_IMAGE * num_images
         if config.double_from is not None:

@@ -29,7 +29,7 @@ from tfsupermask.train.build import (
     values_of,
 )
 from tfsupermask.train.checkpoint import Checkpoint
-from tfsupermask.train.config import PATCH_INITS, Config
+from tfsupermask.train.config import PATCH_INITS, RANDOM_INITS, Config
 from tfsupermask.train.folder import RunFolder, claim, fingerprint
 from tfsupermask.train.images import load_images
 from tfsupermask.train.interruption import Interrupted, Interruption
@@ -169,8 +169,15 @@ class _Job:
     def _initialise(self) -> None:
         """Initialises the kernels and writes the first checkpoint."""
         config, start = self.config, time.perf_counter()
+        train = self.dataset.train
+        rest = config.rest or RANDOM_INITS[0]
+        init.initialize(
+            self.model,
+            rest if config.init in PATCH_INITS else config.init,
+            config.seed,
+            fan_correction=config.fan_correction,
+        )
         if config.init in PATCH_INITS:
-            train = self.dataset.train
             report = patches_init(config, self.model, verbose=True).apply(
                 self.model,
                 train.images,
@@ -180,13 +187,13 @@ class _Job:
             )
             self.say(str(report))
             write_json(self.folder.init_report, report.as_dict())
-        else:
-            init.initialize(
-                self.model,
-                config.init,
-                config.seed,
-                fan_correction=config.fan_correction,
+        if config.rescale == "unit_power":
+            # With masks of the whole sparsity, whatever it rises from.
+            set_sparsity(config, self.model, config.epochs - 1)
+            factors = init.unit_power(
+                self.model, train.images, train.labels, self.loop.normalise, config.seed
             )
+            self.say(_rescaled(factors))
         seconds = time.perf_counter() - start
         self.say(f"initialised by {config.init} in {seconds:.1f} s")
         set_sparsity(config, self.model, 0)
@@ -297,6 +304,11 @@ def _line(row, epochs):
         f"(top-5 {row['test_top5']:.4f})  flips {row['mask_flips']:.2e}  "
         f"{row['seconds']:.1f} s"
     )
+
+
+def _rescaled(factors):
+    listed = ", ".join(f"{name} × {factor:.3g}" for name, factor in factors.items())
+    return f"rescaled to unit power: {listed}"
 
 
 def _outcome(summary, folder):

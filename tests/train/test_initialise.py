@@ -1,0 +1,153 @@
+"""How the fields of a run reach its initialisation."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tfsupermask import init, models, train
+from tfsupermask._validation import InputError
+from tfsupermask.layers import supermask_layers
+from tfsupermask.sparsity import allocate
+from tfsupermask.train.build import build_model, patches_init
+
+FIELDS = {"batch_size": 32, "epochs": 2, "stop_after_epoch": 0}
+PATTERNS = {"num_patches": 1500, "num_clusters": 100}
+
+
+def initialised(workdir, **fields):
+    """The kernels of a run that only initialises, by the names of their layers."""
+    train.run(train.Config(workdir=str(workdir), **{**FIELDS, **fields}))
+    return kernels(train.load_run(workdir).model)
+
+
+def kernels(model):
+    return {layer.name: layer.kernel.numpy() for layer in supermask_layers(model)}
+
+
+def by_hand(small, patterns=None, rest="glorot_normal", **options):
+    model = models.build("conv2", (8, 8, 3), seed=0)
+    init.initialize(model, rest, 0, **options)
+    if patterns:
+        patterns.apply(model, small.train.images, small.train.labels, normalise(small))
+    return model
+
+
+def normalise(small):
+    # In the order in which a run computes it, as rounding counts.
+    return lambda images: (images.astype(np.float32) / 255 - small.mean) / small.std
+
+
+def assert_same(found, model, **tolerance):
+    for name, kernel in kernels(model).items():
+        np.testing.assert_allclose(
+            found[name],
+            kernel,
+            err_msg=name,
+            **{"rtol": 1e-3, "atol": 1e-5} | tolerance,
+        )
+
+
+def test_patterns_go_to_the_first_layers_and_the_rest_is_drawn(
+    small_digits, small, tmp_path
+):
+    found = initialised(
+        tmp_path, init="patches", patch_layers=1, rest="signed_constant", **PATTERNS
+    )
+    drawn = kernels(by_hand(small, rest="signed_constant"))
+    for name, kernel in found.items():
+        assert np.array_equal(kernel, drawn[name]) is (name != "conv1")
+    layers = json.loads((tmp_path / "init.json").read_text())["layers"]
+    assert [layer["layer"] for layer in layers] == ["conv1"]
+
+
+def test_filters_without_patterns_are_initialised_like_the_rest(
+    small_digits, small, tmp_path
+):
+    options = {"pattern_fraction": 0.25, "rest": "kaiming_normal"}
+    found = initialised(tmp_path, init="patches", **options, **PATTERNS)
+    drawn = kernels(by_hand(small, rest="kaiming_normal"))
+    for name in ("conv1", "conv2"):
+        same = (found[name] == drawn[name]).all(axis=(0, 1, 2))
+        assert same.tolist() == [False] * 16 + [True] * 48
+
+
+def test_the_fan_is_corrected_for_patterns_and_for_the_rest(
+    small_digits, small, tmp_path
+):
+    options = {"init": "patches", "patch_layers": 1, **PATTERNS}
+    plain = initialised(tmp_path / "plain", **options)
+    corrected = initialised(tmp_path / "corrected", fan_correction=True, **options)
+    for name, kernel in plain.items():
+        np.testing.assert_allclose(corrected[name], kernel * 2**0.5, rtol=1e-5)
+
+
+def test_every_choice_reaches_patches_init():
+    choices = {
+        "cluster_space": "centred",
+        "filter_space": "whitened",
+        "select": "size",
+        "pattern_fraction": 0.5,
+        "signs_only": True,
+    }
+    config = train.Config(
+        init="patches", pattern_scale="kaiming", fan_correction=True, **choices
+    )
+    config = train.resolve(config, 1000)
+    found = patches_init(config, build_model(config, (8, 8, 3), 10))
+    expected = {**choices, "scale": "kaiming", "fan_correction": True, "only": None}
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_nothing_given_is_the_thesis():
+    config = train.resolve(train.Config(), 1000)
+    found = patches_init(config, build_model(config, (8, 8, 3), 10))
+    assert vars(found) == vars(init.PatchesInit(20_000, 500))
+
+
+def test_more_layers_than_the_model_has_are_refused(small_digits, tmp_path):
+    fields = {"init": "patches", "patch_layers": 3, **PATTERNS}
+    with pytest.raises(
+        InputError, match=r"the 2 convolutions of conv2.*patch_layers=3"
+    ):
+        initialised(tmp_path, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "allocation"),
+    [({}, "uniform"), ({"ramp_epochs": 1}, "uniform"), ({}, "erdos_renyi")],
+)
+def test_rescaling_follows_with_masks_of_the_whole_sparsity(
+    small_digits, small, tmp_path, capsys, fields, allocation
+):
+    found = initialised(
+        tmp_path, init="kaiming_normal", prune=0.8, rescale="unit_power",
+        allocation=allocation, **fields,
+    )  # fmt: skip
+    model = by_hand(small, rest="kaiming_normal")
+    allocate(model, 0.8, allocation)
+    images, labels = small.train.images, small.train.labels
+    factors = init.unit_power(model, images, labels, normalise(small), 0)
+    assert_same(found, model)
+    assert f"conv1 × {factors['conv1']:.3g}, conv2 ×" in capsys.readouterr().out
+
+
+def test_whitened_patches_is_all_of_it_together(small_digits, small, tmp_path):
+    found = initialised(tmp_path, init="whitened_patches", **PATTERNS)
+    patterns = init.PatchesInit(
+        1500, 100, cluster_space="whitened", filter_space="whitened", only=["conv1"]
+    )
+    model = by_hand(small, patterns, "signed_constant")
+    images, labels = small.train.images, small.train.labels
+    init.unit_power(model, images, labels, normalise(small), 0)
+    assert_same(found, model)
+    assert np.unique(np.abs(found["conv2"])).size == 1
+
+
+def test_one_device_or_two_initialise_alike(small_digits, tmp_path):
+    single = initialised(tmp_path / "1", init="whitened_patches", **PATTERNS)
+    mirrored = initialised(
+        tmp_path / "2", init="whitened_patches", strategy="mirrored", **PATTERNS
+    )
+    for name, kernel in single.items():
+        np.testing.assert_array_equal(kernel, mirrored[name])
