@@ -20,8 +20,9 @@ class LayerDiagnosis:
     Attributes:
         layer: Name of the layer.
         num_filters: Number of filters, or units.
-        cosine: Mean |cosine| between two of its filters, in [0, 1]: 0 for orthogonal
-            ones, 1 where all are the same but for sign and size. 0 for a single one.
+        cosine: Mean absolute cosine between two of its filters, in [0, 1]: 0 for
+            orthogonal ones and a single one, 1 where all are the same but for sign and
+            size.
         filter_rank: Effective rank of the filters.
         output_rank: Effective rank of the output over images and positions.
         output_scale: Root mean square of the output.
@@ -141,7 +142,7 @@ def effective_rank(matrix: np.ndarray) -> float:
 
 
 def mean_cosine(filters: np.ndarray) -> float:
-    """Returns the mean |cosine| between two rows; 0 if there are not two.
+    """Returns the mean absolute cosine between two rows; 0 if there are not two.
 
     Args:
         filters: float array (filters, length). Rows of zeros count as orthogonal to
