@@ -170,6 +170,15 @@ def test_fewer_minutes_are_better(fake, short):
     )
 
 
+def test_no_caution_where_there_are_no_intervals(fake):
+    study = Study(seeds=1)
+    fake.finish(TABLE, study, lambda c: 0.5)
+    statements = told(fake, study)
+    assert statements.overall
+    assert statements.caution == ""
+    assert CAUTION not in statements.all
+
+
 def test_entropies_are_not_compared(fake, short):
     fake.finish(find("table", "5.4"), short, lambda c: 0.5)
     statements = told(fake, short, find("table", "5.4"))

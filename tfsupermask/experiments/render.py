@@ -13,7 +13,7 @@ import jinja2
 from tfsupermask.experiments.about import machines, shortcomings, total_seconds
 from tfsupermask.experiments.measures import Outcome
 from tfsupermask.experiments.results import Results
-from tfsupermask.experiments.statements import CAUTION, Statements, tell
+from tfsupermask.experiments.statements import Statements, tell
 from tfsupermask.experiments.tables import MARK, Table, tables
 from tfsupermask.report.formats import duration
 
@@ -166,4 +166,4 @@ _ENVIRONMENT = jinja2.Environment(
     keep_trailing_newline=True,
 )
 _ENVIRONMENT.filters |= {"md": _markdown, "svg_uri": _svg_uri}
-_ENVIRONMENT.globals |= {"CAUTION": CAUTION, "MARK": MARK}
+_ENVIRONMENT.globals |= {"MARK": MARK}

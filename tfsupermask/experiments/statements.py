@@ -11,6 +11,7 @@ from tfsupermask.experiments.measures import Measure
 from tfsupermask.experiments.results import Results
 from tfsupermask.experiments.statistics import compare, fit
 
+_INTERVAL = "95 % interval"
 CAUTION = (
     "The intervals resample the few seeds there are and are too narrow: with three "
     "seeds a 95 % interval holds the true difference about three times in four."
@@ -42,13 +43,19 @@ class Statements:
     failed: dict[str, str]
 
     @property
+    def caution(self) -> str:
+        """What is to be known of the intervals, empty if there are none."""
+        told = (*self.overall, *self.by_column)
+        return CAUTION if any(_INTERVAL in text for text in told) else ""
+
+    @property
     def all(self) -> tuple[str, ...]:
         """All of them, in order."""
         compared = (*self.overall, *self.by_column)
         return (
             *((self.reading,) if self.reading else ()),
             *compared,
-            *((CAUTION,) if compared else ()),
+            *((self.caution,) if self.caution else ()),
             *self.about,
             *(f"Missing: {name}." for name in self.missing),
             *(f"Failed: {name}: {why}" for name, why in self.failed.items()),
@@ -153,7 +160,7 @@ def _say(row, first, measure: Measure, place, columns):
             f"no difference shown between {row} and {first}: "
             f"{_signed(paired.difference)} {_unit(measure)}"
         )
-    return [f"{place}: {said} (95 % interval {low} to {high}; {pairs})."]
+    return [f"{place}: {said} ({_INTERVAL} {low} to {high}; {pairs})."]
 
 
 def _judged(row, first, measure, paired):
