@@ -1,11 +1,14 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 SMALL = ("--seeds=1", "--epochs=1", "--datasets=digits", "--limit_images=200")
 
 
@@ -84,3 +87,20 @@ def test_a_small_study_from_runs_to_pages(tmp_path):
     code, out, err = reproduce(*flags, cwd=tmp_path)
     assert "2 runs, 2 done; 0 to do" in out
     assert {path: path.stat().st_mtime for path in study.glob("runs/*/*")} == before
+
+
+@pytest.mark.parametrize(
+    ("environment", "shard"),
+    [
+        ({"SLURM_ARRAY_TASK_ID": "29", "SLURM_ARRAY_TASK_COUNT": "30"}, "29/30"),
+        ({"JOB_COMPLETION_INDEX": "4"}, "4/30"),
+    ],
+)
+def test_the_documents_lines_name_the_shard(environment, shard):
+    """Slurm and Kubernetes number their jobs from 0, as shards are."""
+    (variable, *_) = environment
+    text = (ROOT / "docs" / "reproduce.md").read_text()
+    (argument,) = re.findall(rf"--shard=\S*{variable}\S*", text)
+    echo = ["bash", "-c", f'echo "{argument}"']
+    done = subprocess.run(echo, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == f"--shard={shard}"
