@@ -3,36 +3,10 @@
 from __future__ import annotations
 
 from tfsupermask._validation import fail
-from tfsupermask.experiments.experiment import RANDOM, Experiment
-from tfsupermask.experiments.thesis import (
-    DEEP,
-    FIGURES,
-    PATCHES,
-    SIMPLE,
-    TABLES,
-    by_rate,
-)
+from tfsupermask.experiments.experiment import Experiment
+from tfsupermask.experiments.studies import STUDIES
+from tfsupermask.experiments.thesis import FIGURES, TABLES
 
-INITS = Experiment(
-    kind="study",
-    name="inits",
-    title="Conv2 on CIFAR-10, top-1 test accuracy of four initialisations",
-    source="thesis Table 8.1; §5.7 and §5.6.1 for the last two, on CIFAR-100",
-    form="rates",
-    cells=by_rate(
-        *("conv2", "cifar10", "test_top1"),
-        {
-            RANDOM: "48.1 64.4 67.3 61.2 37.7",
-            PATCHES: "52.4 68.3 70.7 67.4 43.1",
-            SIMPLE: None,
-            "Kaiming normal": None,
-        },
-        panel="Conv2",
-    ),
-    dataset="cifar10",
-)
-
-STUDIES = (DEEP, INITS)
 EXPERIMENTS = (*TABLES, *FIGURES, *STUDIES)
 
 

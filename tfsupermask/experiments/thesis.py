@@ -359,46 +359,6 @@ FIGURES = (
     _curves_figure("8.2", _BY_NAME["8.9"], (0.3, 0.7), ("test_top5",)),
 )
 
-_DEEP_CONFIG = Config(
-    model="resnet18", dataset="tiny_imagenet", prune=0.3, init="patches"
-)
-# ResNet-18 has 17 convolutions that get patterns: 5 up to the end of the first block,
-# then 4 a block.
-_DEEP_ROWS = {
-    RANDOM: {"init": "glorot_normal"},
-    PATCHES: {},
-    "64 dimensions": {"num_components": 64},
-    "twice P and C from block 3": {"double_from": 10},
-    "last block discriminative": {"discriminative_from": 14},
-    "no layer discriminative": {"discriminative_from": 18},
-    "patterns up to block 1": {"init": "partial_patches"},
-    "patterns up to block 2": {"init": "partial_patches", "patch_blocks": 2},
-    "patterns up to block 3": {"init": "partial_patches", "patch_blocks": 3},
-}
-_DEEP_PUBLISHED = {RANDOM: "54.1", PATCHES: "53.0", "patterns up to block 1": "55.1"}
-
-DEEP = Experiment(
-    kind="study",
-    name="deep",
-    title="ResNet-18 on Tiny-ImageNet: why PatchesInit fails when deep, "
-    f"{rate_name(0.3)} removed",
-    source="thesis §8.3",
-    form="table",
-    cells=tuple(
-        Cell(
-            row,
-            "top-1 accuracy",
-            dataclasses.replace(_DEEP_CONFIG, **fields),
-            "test_top1",
-            Value.parse(_DEEP_PUBLISHED[row]) if row in _DEEP_PUBLISHED else None,
-        )
-        for row, fields in _DEEP_ROWS.items()
-    ),
-    dataset="tiny_imagenet",
-    note="The thesis names neither the pruning rate of these experiments nor the "
-    "deeper layers that got twice the patches; 30 % is where its Table 5.2 is highest.",
-)
-
 TABLES = (
     TABLE_5_2,
     TABLE_5_3,
