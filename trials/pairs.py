@@ -78,7 +78,7 @@ TRIES = 60
 def config_of(row, workdir=None):
     """Returns the config of a combination; raises InputError if there is none."""
     fields = dict(COMMON)
-    if row["init"] not in ("patches", "partial_patches"):
+    if row["init"] not in ("patches", "partial_patches", "whitened_patches"):
         del fields["num_clusters"]
     if row["init"] not in train.config.PATCH_INITS:
         del fields["num_patches"]
