@@ -102,12 +102,26 @@ def allowed(row):
     return True
 
 
+def draw(rng, wanted):
+    """Returns a random combination with wanted values, `None` if none was found."""
+    row = {name: values[0] for name, values in VALUES.items()} | wanted
+    others = [name for name in VALUES if name not in wanted]
+    rng.shuffle(others)
+    if not allowed(row):  # an option may need another value to apply to
+        changes = ((name, value) for name in others for value in VALUES[name])
+        repaired = (row | {name: value} for name, value in changes)
+        row = next(filter(allowed, repaired), None)
+    for name in others if row else ():
+        changed = row | {name: rng.choice(VALUES[name])}
+        row = changed if allowed(changed) else row
+    return row
+
+
 def combinations(rng):
     """Returns combinations that have every pair of values which one can have."""
-    names = list(VALUES)
     missing = {
         frozenset({(a, x), (b, y)})
-        for a, b in itertools.combinations(names, 2)
+        for a, b in itertools.combinations(VALUES, 2)
         for x in VALUES[a]
         for y in VALUES[b]
     }
@@ -117,9 +131,11 @@ def combinations(rng):
         # Towards one of the missing pairs, the rest at random.
         wanted = dict(min(missing, key=repr))
         for _ in range(TRIES):
-            row = {name: rng.choice(VALUES[name]) for name in names} | wanted
+            row = draw(rng, wanted)
+            if row is None:
+                continue
             pairs = {frozenset(pair) for pair in itertools.combinations(row.items(), 2)}
-            if allowed(row) and len(pairs & missing) > gain:
+            if len(pairs & missing) > gain:
                 best, gain = row, len(pairs & missing)
         if best is None:  # no combination has this pair
             missing.discard(frozenset(wanted.items()))
