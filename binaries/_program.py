@@ -34,7 +34,10 @@ def _nothing_on_stderr() -> Iterator[None]:
 # before its logging is set up ignore the level.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _nothing_on_stderr():
-    import tensorflow  # noqa: F401
+    import tensorflow
+
+# Its advice, on retracing for example, is for us and not for who runs a program.
+tensorflow.get_logger().setLevel("ERROR")
 
 _MAX_LINE = 900
 
