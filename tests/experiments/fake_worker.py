@@ -11,6 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+# Those of `tfsupermask.train.metrics`, which would bring TensorFlow in.
+COLUMNS = (
+    *("epoch", "train_loss", "train_top1", "train_top5", "test_loss", "test_top1"),
+    *("test_top5", "sparsity", "mask_flips", "learning_rate", "seconds"),
+)
+
 DONE, FAILS, DIES, WAITS = 0.1, 0.2, 0.3, 0.4
 
 
@@ -33,9 +39,11 @@ def main(config):
         epoch = config["stop_after_epoch"]
     accuracies = {"test_top1": 0.5, "test_top5": 0.9} if epoch else {}
     summary = {"epoch": epoch, "init_seconds": 60, **accuracies}
+    rows = [dict.fromkeys(COLUMNS, n + 1) for n in range(epoch)]
     with open(folder / "metrics.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([["epoch"], *([n + 1] for n in range(epoch))])
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
     (folder / "summary.json").write_text(json.dumps(summary))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from tfsupermask._reading import read_json
 from tfsupermask.train import RunFolder
+from tfsupermask.train.metrics import read_csv
 
 _LAYERS = 6
 
@@ -55,13 +55,7 @@ def read_outcome(path: str | Path) -> Outcome | None:
     folder = RunFolder(Path(path))
     if not folder.summary.is_file():
         return None
-    rows = []
-    if folder.metrics.is_file():
-        with open(folder.metrics, newline="") as file:
-            rows = [
-                {name: float(value) for name, value in row.items()}
-                for row in csv.DictReader(file)
-            ]
+    rows = read_csv(folder.metrics) if folder.metrics.is_file() else []
     init = read_json(folder.init_report) if folder.init_report.is_file() else None
     return Outcome(read_json(folder.summary), rows, init)
 

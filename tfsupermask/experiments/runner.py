@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from tfsupermask.experiments.processes import RunProcess, share_machine
 from tfsupermask.report.formats import duration
 from tfsupermask.train import RunFolder
 from tfsupermask.train.interruption import Interruption
+from tfsupermask.train.metrics import read_csv
 
 _POLL_SECONDS = 0.5
 
@@ -159,8 +159,4 @@ def _reached(summary):
 
 def _epochs_done(folder, job):
     metrics = RunFolder(folder.run(job)).metrics
-    try:
-        with open(metrics, newline="") as file:
-            return sum(1 for _ in csv.DictReader(file))
-    except OSError:
-        return 0
+    return len(read_csv(metrics)) if metrics.is_file() else 0

@@ -24,7 +24,7 @@ from tfsupermask.report.predictions import Predictions, predict
 from tfsupermask.train import Config, LoadedRun, RunFolder, load_images, load_run
 from tfsupermask.train.events import filter_pictures, first_convolution
 from tfsupermask.train.folder import fingerprint
-from tfsupermask.train.metrics import COLUMNS
+from tfsupermask.train.metrics import read_csv
 
 PICTURES = ("boxes_and_patches", "first_layer")
 
@@ -164,10 +164,7 @@ def _collect(folder, data_dir, load):
 def _rows(folder, epoch):
     if not folder.metrics.is_file():
         return []
-    with open(folder.metrics, newline="") as file:
-        rows = [
-            {name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)
-        ]
+    rows = read_csv(folder.metrics)
     if not all(math.isfinite(value) for row in rows for value in row.values()):
         raise ValueError("metrics.csv holds a number that is not finite")
     return [row for row in rows if row["epoch"] <= epoch]

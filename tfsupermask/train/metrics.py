@@ -30,3 +30,20 @@ def write_csv(path: Path, rows: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def read_csv(path: Path) -> list[dict[str, float]]:
+    """Returns the rows that `write_csv` wrote; other columns are passed over.
+
+    Raises:
+        KeyError, TypeError, ValueError: A column is missing, or holds no number.
+        OSError: The file cannot be read.
+
+    Example:
+        >>> read_csv(Path("runs/my_run/metrics.csv"))[0]["epoch"]
+        1.0
+    """
+    with open(path, newline="") as file:
+        return [
+            {name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)
+        ]
