@@ -98,6 +98,15 @@ def test_holds_out_the_last_of_each_class(labels, validation_images, held):
     assert (part.name, part.class_names) == ("made", NAMES)
 
 
+def test_holding_out_keeps_the_test_images_as_unseen():
+    dataset = dataset_of([0, 1, 2, 3] * 4)
+    assert dataset.unseen is None
+    assert data.limit(dataset, 5).unseen is None
+    part = data.hold_out(dataset, 4)
+    assert part.unseen is dataset.test
+    assert data.limit(part, 5).unseen is dataset.test
+
+
 @pytest.mark.parametrize("validation_images", [0, -1, 6, 2.0, True])
 def test_holds_out_neither_none_nor_all(validation_images):
     with pytest.raises(InputError, match=f"validation_images={validation_images}"):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -105,6 +106,30 @@ def test_images_are_looked_for_where_it_is_said(made, digits, given, asked):
     assert calls == [("digits", asked, None)]
 
 
+def test_a_run_evaluated_on_images_held_out(made, load):
+    run = collect_run(made["patches"], load=load)
+    assert (run.evaluated_on, run.test, run.validation) == ("test", run.last, {})
+    config = dataclasses.replace(run.config, validation_images=50)
+    before = dataclasses.replace(run, config=config)
+    # An older version's summary calls test what is validation.
+    assert before.summary["test_top1"] == run.last["test_top1"]
+    assert (before.evaluated_on, before.test) == ("validation", {})
+    assert before.validation == run.last
+    summary = {"test_top1": 0.5, "validation_top1": run.last["test_top1"]}
+    assert dataclasses.replace(before, summary=summary).test["test_top1"] == 0.5
+
+
+def test_images_held_out_that_cannot_be_had(folder):
+    def load(*args):
+        raise data.DataNotFoundError("They are nowhere.")
+
+    description = json.loads((folder / "config.json").read_text())
+    description["config"]["validation_images"] = 50
+    (folder / "config.json").write_text(json.dumps(description))
+    with pytest.warns(UserWarning, match="goes without validation images"):
+        assert collect_run(folder, load=load).evaluated_on == "validation"
+
+
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])
 def test_what_is_no_run_is_refused(tmp_path, what):
     path = tmp_path / "x"
@@ -129,6 +154,8 @@ def test_what_is_no_run_is_refused(tmp_path, what):
         ("metrics.csv", "epoch,test_top1\n1,0.5\n"),
         ("summary.json", "12"),
         ("summary.json", "{}"),
+        ("summary.json", '{"epoch": 3, "test_top1": "good"}'),
+        ("summary.json", '{"epoch": 3, "init_seconds": 1e999}'),
         ("init.json", '{"layers": [{}], "skipped": {}}'),
         ("init.json", "null"),
         ("config.json", b"\xff\xfe"),

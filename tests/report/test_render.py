@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from tfsupermask.report import collect_run, render
+from tfsupermask.report import collect_run, curves, render
 
 PERCENT = " %"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -214,6 +214,78 @@ def measured(runs):
         for run in runs.values()
     ]
     return np.mean(masks[0] == masks[1])
+
+
+@pytest.fixture
+def held_out(runs):
+    """The finished run as if its epochs were evaluated on images held out."""
+    run = runs["patches"]
+    test = {"test_top1": 0.125, "test_top5": 0.375, "test_loss": 4.125}
+    return dataclasses.replace(
+        run,
+        config=dataclasses.replace(run.config, validation_images=99),
+        summary={**run.summary, **test, "validation_top1": run.last["test_top1"]},
+    )
+
+
+def test_images_held_out_are_not_called_test(runs, held_out):
+    page, last = Page(render([held_out])), held_out.last
+    top1 = f"validation {100 * last['test_top1']:.1f}{PERCENT}"
+    for expected in (
+        f"Test top-1 12.5{PERCENT} after epoch 3 of 3 {top1}",
+        f"Test top-5 37.5{PERCENT}",
+        f"validation {100 * last['test_top5']:.1f}{PERCENT}",
+        f"Test loss 4.125 train {last['train_loss']:.3f} "
+        f"validation {last['test_loss']:.3f}",
+        "Train loss Validation loss Train top-1 Validation top-1 Validation top-5",
+        "Validation images",
+    ):
+        assert expected in page.text
+    told = [chart["aria-label"] for chart in page.all("svg")]
+    assert [label.partition(":")[0] for label in told if " validation " in label] == [
+        "Cross-entropy / nats against epoch",
+        "Top-1 accuracy / % against epoch",
+    ]
+    assert not [label for label in told if " test " in label]
+    alts = " ".join(image["alt"] for image in page.all("img"))
+    assert "Validation image of class" in alts
+    assert "Test image" not in alts + page.text
+    assert "alidation" not in Page(render([runs["patches"]])).text
+
+
+def test_test_accuracy_is_unknown_where_it_was_not_measured(held_out):
+    text = Page(render([dataclasses.replace(held_out, summary={})])).text
+    assert "Test top-1 – after epoch 3 of 3 validation" in text
+    assert "Test loss – train" in text
+
+
+def test_runs_of_both_kinds_are_told_apart(runs, held_out):
+    both = [held_out, runs["kaiming"]]
+    page = Page(render(both))
+    assert "Test top-1 Test top-5 Test loss Validation top-1 Removed" in page.text
+    own, other = held_out.last, runs["kaiming"].last
+    validation = f"{100 * own['test_top1']:.1f}{PERCENT}"
+    assert f"12.5{PERCENT} 37.5{PERCENT} 4.125 {validation} 70.0" in page.text
+    assert f"{other['test_loss']:.3f} – 50.0{PERCENT}" in page.text
+    charts = {
+        title: [
+            each["aria-label"] for each in Page(f"<!doctype html>{chart}").all("svg")
+        ]
+        for title, chart in curves.common_curves(both, ("A", "B")).items()
+    }
+    lines = {
+        title: re.findall(r"([AB]) [\d.]+ at epoch", label)
+        for title, (label,) in charts.items()
+    }
+    assert lines == {
+        "Test cross-entropy / nats": ["B"],
+        "Validation cross-entropy / nats": ["A"],
+        "Test top-1 accuracy / %": ["B"],
+        "Validation top-1 accuracy / %": ["A"],
+        "Mask bits flipped in the epoch / %": ["A", "B"],
+    }
+    titles = list(curves.common_curves(list(runs.values()), ("A", "B")))
+    assert not [title for title in titles if "Validation" in title]
 
 
 def test_before_the_first_epoch(runs):

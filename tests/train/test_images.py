@@ -37,7 +37,7 @@ def test_trains_on_a_part_of_the_images(small, small_digits, tmp_path):
 def test_chooses_by_images_held_out(small, small_digits, tmp_path):
     fields = {"validation_images": 50, "limit_images": 70}
     summary = run(tmp_path, **fields)
-    assert (summary["train_images"], summary["test_images"]) == (70, 50)
+    assert (summary["train_images"], summary["validation_images"]) == (70, 50)
     held = data.hold_out(small, 50)
     loaded = load_images(train.Config(**FIELDS, **fields))
     np.testing.assert_array_equal(loaded.test.images, held.test.images)
@@ -45,7 +45,7 @@ def test_chooses_by_images_held_out(small, small_digits, tmp_path):
         loaded.train.images, data.limit(held, 70).train.images
     )
     totals = train.evaluate_path(tmp_path, loaded)
-    assert totals.means("test_")["test_top1"] == summary["test_top1"]
+    assert totals.means("test_")["test_top1"] == summary["validation_top1"]
 
 
 def image_numbers(workdir):

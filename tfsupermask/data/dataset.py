@@ -69,6 +69,8 @@ class Dataset:
             characters.
         horizontal_flip: whether a mirrored image still belongs to its class, hence
             whether training may mirror it. False for digits.
+        unseen: the test images, where `test` holds training images held out. Defaults
+            to `None`: `test` holds them.
 
     Raises:
         InputError: if the splits are empty or of two image shapes, a label has no
@@ -88,6 +90,7 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     horizontal_flip: bool
+    unseen: Split | None = None
 
     def __post_init__(self):
         check_names("class_names", self.class_names)

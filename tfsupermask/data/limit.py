@@ -55,7 +55,8 @@ def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
             on and not to train on.
 
     Returns:
-        The `Dataset`, its images in the order that they had.
+        The `Dataset`, its images in the order that they had; the test images are its
+        `unseen`.
 
     Raises:
         InputError: if `validation_images` is out of its range.
@@ -76,7 +77,10 @@ def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
     backwards = len(train) - 1 - _class_by_class(train.labels[::-1])
     held, kept = backwards[:validation_images], backwards[validation_images:]
     return dataclasses.replace(
-        dataset, train=_part(train, np.sort(kept)), test=_part(train, np.sort(held))
+        dataset,
+        train=_part(train, np.sort(kept)),
+        test=_part(train, np.sort(held)),
+        unseen=dataset.test,
     )
 
 

@@ -25,8 +25,13 @@ from tfsupermask.train import Config, LoadedRun, RunFolder, load_images, load_ru
 from tfsupermask.train.events import filter_pictures, first_convolution
 from tfsupermask.train.folder import fingerprint
 from tfsupermask.train.metrics import read_csv
+from tfsupermask.train.results import evaluated_on
 
 PICTURES = ("boxes_and_patches", "first_layer")
+_NUMBERS = (
+    *("test_loss", "test_top1", "test_top5"),
+    *("init_seconds", "images_per_second"),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,7 +44,8 @@ class Run:
         epoch: Number of epochs done.
         class_names: One name a class.
         data_sha256: Fingerprint of its images.
-        rows: One dict of metrics an epoch done, see `tfsupermask.train.metrics`.
+        rows: One dict of metrics an epoch done, see `tfsupermask.train.metrics`. What
+            they call `test` is measured on the images of `evaluated_on`.
         summary: `summary.json`; empty if it is missing or of an earlier epoch.
         begun: When its folder was made.
         written: When its last epoch was.
@@ -47,7 +53,7 @@ class Run:
         filters: Pictures of the first convolution, uint8 (height, width, 3), by name.
         init: What PatchesInit did, or `None`.
         pictures: PNG files' contents by name, of those in `PICTURES` that are there.
-        predictions: What the model says of the test images, or `None`.
+        predictions: What the model says of the images of `evaluated_on`, or `None`.
         no_predictions: Why there are none, a sentence.
 
     Example:
@@ -93,6 +99,24 @@ class Run:
         return self.rows[-1] if self.rows else {}
 
     @property
+    def evaluated_on(self) -> str:
+        """What images its epochs are evaluated on, "test" or "validation"."""
+        return evaluated_on(self.config)
+
+    @property
+    def test(self) -> dict[str, float]:
+        """Loss and accuracies on the test images after the last epoch, if known."""
+        if self.evaluated_on == "test":
+            return self.last
+        # An older version called test what is validation, and measured nothing else.
+        return self.summary if "validation_top1" in self.summary else {}
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """Metrics of the last epoch if they, called `test`, are of images held out."""
+        return self.last if self.evaluated_on == "validation" else {}
+
+    @property
     def train_seconds(self) -> float:
         """Seconds of training."""
         return sum(row["seconds"] for row in self.rows)
@@ -103,7 +127,7 @@ def collect_run(
     data_dir: str | None = None,
     load: Callable[..., Dataset] = data.load,
 ) -> Run:
-    """Reads a run folder; if its images can be found, classifies the test images.
+    """Reads a run folder; if its images can be found, classifies those evaluated on.
 
     A warning says if they cannot, or are not those that the run was trained on.
 
@@ -174,6 +198,8 @@ def _summary(folder, epoch):
     if not folder.summary.is_file():
         return {}
     summary = read_json(folder.summary)
+    if not all(math.isfinite(summary.get(name, 0)) for name in _NUMBERS):
+        raise ValueError("summary.json holds a number that is not finite")
     return summary if summary["epoch"] == epoch else {}
 
 
@@ -217,6 +243,7 @@ def _predict(
             "",
         )
     warnings.warn(
-        f"The report goes without test images. {reason}{detail}", stacklevel=2
+        f"The report goes without {evaluated_on(config)} images. {reason}{detail}",
+        stacklevel=2,
     )
     return None, reason

@@ -17,11 +17,11 @@ def run_curves(run: Run) -> dict[str, Markup]:
     charts = {
         "Cross-entropy / nats": [
             _series(run, "train", "train_loss"),
-            _series(run, "test", "test_loss"),
+            _series(run, run.evaluated_on, "test_loss"),
         ],
         "Top-1 accuracy / %": [
             _series(run, "train", "train_top1", 100),
-            _series(run, "test", "test_top1", 100),
+            _series(run, run.evaluated_on, "test_top1", 100),
         ],
         "Mask bits flipped in the epoch / %": [
             _series(run, "flips", "mask_flips", 100)
@@ -35,8 +35,10 @@ def run_curves(run: Run) -> dict[str, Markup]:
 def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Markup]:
     """Returns the charts of several runs on common axes by their titles."""
     columns = {
-        "Test cross-entropy / nats": ("test_loss", 1),
-        "Test top-1 accuracy / %": ("test_top1", 100),
+        "Test cross-entropy / nats": ("test_loss", 1, "test"),
+        "Validation cross-entropy / nats": ("test_loss", 1, "validation"),
+        "Test top-1 accuracy / %": ("test_top1", 100, "test"),
+        "Validation top-1 accuracy / %": ("test_top1", 100, "validation"),
         "Mask bits flipped in the epoch / %": ("mask_flips", 100),
     }
     if _varies(runs):
@@ -52,8 +54,10 @@ def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Mark
     )
 
 
-def _series(run, label, column, factor=1):
-    points = ((row["epoch"], factor * row[column]) for row in run.rows)
+def _series(run, label, column, factor=1, evaluated_on=None):
+    """Returns a column of a run; empty if the run is evaluated on other images."""
+    rows = run.rows if evaluated_on in (None, run.evaluated_on) else ()
+    points = ((row["epoch"], factor * row[column]) for row in rows)
     return Series(label, tuple(points))
 
 

@@ -1,4 +1,4 @@
-"""What a model says of test images: confusions, and errors that it is sure of."""
+"""What a model says of images: confusions, and errors that it is sure of."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_MISTAKES = 18
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mistake:
-    """A test image that the model takes for something else.
+    """An image that the model takes for something else.
 
     Attributes:
         image: uint8 (height, width, 3).
@@ -62,7 +62,7 @@ class Predictions:
 
 
 def predict(run: LoadedRun, dataset: Dataset) -> Predictions:
-    """Returns what a run's model says of the test images of its dataset."""
+    """Returns what a run's model says of the test split of its dataset."""
     totals, logits = _evaluate(run, dataset.test)
     labels = dataset.test.labels
     predicted = logits.argmax(axis=1)

@@ -22,9 +22,9 @@ def write_report(
     """Writes one self-contained HTML page about runs, side by side if several.
 
     The last epoch's results, curves, masks layer by layer, the initialisation and what
-    the model says of the test images; for several runs also what they differ in, and
-    how far their masks agree. A run may be unfinished. Where the images are not to be
-    had, a warning says so and the page goes without them.
+    the model says of the images it is evaluated on; for several runs also what they
+    differ in, and how far their masks agree. A run may be unfinished. Where the images
+    are not to be had, a warning says so and the page goes without them.
 
     Args:
         paths: The runs' folders, at least one.

@@ -99,7 +99,8 @@ class Config:
     validation_images: int | None = _field(
         None,
         "Hold so many training images out, as many of each class as far as that goes, "
-        "and evaluate on them instead of the test images (default: none).",
+        "and evaluate every epoch on them; the test images are looked at once, at the "
+        "end (default: none).",
         _at_least(1),
     )
     method: str = _field(

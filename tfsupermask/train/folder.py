@@ -86,9 +86,10 @@ class RunFolder:
 def fingerprint(dataset: Dataset) -> str:
     """Returns a SHA-256 of class names, images and labels, in hexadecimal."""
     digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
-    for split in (dataset.train, dataset.test):
-        digest.update(np.ascontiguousarray(split.images))
-        digest.update(np.ascontiguousarray(split.labels))
+    for split in (dataset.train, dataset.test, dataset.unseen):
+        if split is not None:
+            digest.update(np.ascontiguousarray(split.images))
+            digest.update(np.ascontiguousarray(split.labels))
     return digest.hexdigest()
 
 

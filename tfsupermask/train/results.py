@@ -20,6 +20,12 @@ from tfsupermask.train import pictures
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.config import PATCH_INITS, Config
 from tfsupermask.train.folder import RunFolder
+from tfsupermask.train.loop import Totals
+
+
+def evaluated_on(config: Config) -> str:
+    """Returns on what images every epoch is evaluated: "test" or "validation"."""
+    return "test" if config.validation_images is None else "validation"
 
 
 def summarise(
@@ -28,6 +34,7 @@ def summarise(
     saved: Checkpoint,
     dataset: Dataset,
     images_per_epoch: int,
+    unseen: Totals | None = None,
 ) -> dict[str, Any]:
     """Returns the result of a run in a few numbers.
 
@@ -38,18 +45,20 @@ def summarise(
             seconds of training and images a second.
         dataset: The images.
         images_per_epoch: Number of images trained on in an epoch.
+        unseen: Totals over the test images, where those of the epochs are over images
+            held out; these are called validation then.
     """
     rows = saved.state["rows"]
     return {
         "epoch": saved.epoch,
-        **(_last_metrics(rows) if rows else {}),
+        **(_last_metrics(rows, unseen) if rows else {}),
         "epochs": config.epochs,
         "sparsity": realised_sparsity(model),
         "layer_sparsity": {
             layer.name: layer.realised_sparsity for layer in supermask_layers(model)
         },
         "train_images": len(dataset.train),
-        "test_images": len(dataset.test),
+        **_evaluated(dataset),
         "init_seconds": saved.state["init_seconds"],
         **(_speed(rows, images_per_epoch) if rows else {}),
         "machine": {"processor": processor(), "cores": num_cores()},
@@ -62,11 +71,26 @@ def summarise(
     }
 
 
-def _last_metrics(rows):
-    return {
+def _last_metrics(rows, unseen):
+    last = {
         name: value
         for name, value in rows[-1].items()
         if name.startswith(("train_", "test_"))
+    }
+    if unseen is None:
+        return last
+    validation = {
+        name.replace("test_", "validation_"): value for name, value in last.items()
+    }
+    return validation | unseen.means("test_")
+
+
+def _evaluated(dataset):
+    if dataset.unseen is None:
+        return {"test_images": len(dataset.test)}
+    return {
+        "validation_images": len(dataset.test),
+        "test_images": len(dataset.unseen),
     }
 
 
@@ -98,5 +122,8 @@ def write_results(
     report = None
     if config.init in PATCH_INITS:
         report = read_json(folder.init_report)
-    pictures.draw_all(folder.pictures, model, dataset, rows, report, config.seed)
+    pictures.draw_all(
+        *(folder.pictures, model, dataset, rows, report, config.seed),
+        evaluated_on(config),
+    )
     write_json(folder.summary, summary)

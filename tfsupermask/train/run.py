@@ -37,7 +37,7 @@ from tfsupermask.train.lock import locked
 from tfsupermask.train.loop import Loop, Totals
 from tfsupermask.train.optimizer import SGDWithL2
 from tfsupermask.train.recipes import resolve
-from tfsupermask.train.results import summarise, write_results
+from tfsupermask.train.results import evaluated_on, summarise, write_results
 from tfsupermask.train.strategies import is_chief, make_strategy
 
 
@@ -138,7 +138,10 @@ class _Job:
             last = max(last, saved.epoch + 1)
         saved = self._train(saved, last)
         images = self.batches.steps_per_epoch * self.config.batch_size
-        summary = summarise(self.config, self.model, saved, self.dataset, images)
+        summary = summarise(
+            *(self.config, self.model, saved, self.dataset, images),
+            unseen=self._evaluate_unseen() if saved.epoch else None,
+        )
         if self.chief:
             write_results(
                 self.folder, self.config, self.model, self.dataset, saved, summary
@@ -223,7 +226,7 @@ class _Job:
                 saved = self._save(Checkpoint(saved.epoch + 1, {}, state))
                 if self.chief:
                     self._record(writer, rows, watch.by_weight)
-                self.say(_line(row, self.config.epochs))
+                self.say(_line(row, self.config))
                 if saved.epoch == self.config.ramp_epochs + 1:
                     self._warn_at_chance(row)
                 self._stop_if_asked(saved)
@@ -243,7 +246,7 @@ class _Job:
 
     def _record(self, writer, rows, churn):
         metrics.write_csv(self.folder.metrics, rows)
-        events.write_events(writer, rows[-1])
+        events.write_events(writer, rows[-1], evaluated_on(self.config))
         events.write_model_events(writer, self.model, rows[-1]["epoch"], churn)
 
     def _train_epoch(self, saved, watch, bar) -> dict[str, float]:
@@ -276,6 +279,11 @@ class _Job:
             "seconds": seconds,
         }
 
+    def _evaluate_unseen(self) -> Totals | None:
+        """Returns the totals over test images that no epoch has looked at, if any."""
+        unseen = self.dataset.unseen
+        return None if unseen is None else self.loop.evaluate(unseen)
+
     def _stop_if_asked(self, at: Checkpoint, save: bool = False) -> None:
         """Ends the run here if any worker has been asked to."""
         number = agree_to_stop(self.loop.strategy, self.interruption.pending or 0)
@@ -291,16 +299,17 @@ class _Job:
         error = np.sqrt(chance * (1 - chance) / len(labels))
         if row["test_top1"] <= chance + 3 * error:
             self.say(
-                f"WARNING: still at chance after epoch {row['epoch']}: test accuracy "
-                f"{row['test_top1']:.4f}, most frequent class {chance:.4f}; another "
-                "--init or --learning_rate may help."
+                f"WARNING: still at chance after epoch {row['epoch']}: "
+                f"{evaluated_on(self.config)} accuracy {row['test_top1']:.4f}, most "
+                f"frequent class {chance:.4f}; another --init or --learning_rate may "
+                "help."
             )
 
 
-def _line(row, epochs):
+def _line(row, config):
     return (
-        f"epoch {row['epoch']}/{epochs}  loss {row['train_loss']:.4f}  "
-        f"train {row['train_top1']:.4f}  test {row['test_top1']:.4f} "
+        f"epoch {row['epoch']}/{config.epochs}  loss {row['train_loss']:.4f}  "
+        f"train {row['train_top1']:.4f}  {evaluated_on(config)} {row['test_top1']:.4f} "
         f"(top-5 {row['test_top5']:.4f})  flips {row['mask_flips']:.2e}  "
         f"{row['seconds']:.1f} s"
     )
@@ -319,9 +328,12 @@ def _outcome(summary, folder):
     pictures = f"pictures:   {folder.pictures}"
     if not summary["epoch"]:
         return after + pictures
+    validation = ""
+    if "validation_top1" in summary:
+        validation = f"(validation top-1 {summary['validation_top1']:.4f}) "
     return (
         f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f} "
-        f"{after}SavedModel: {folder.saved_model}\n{pictures}"
+        f"{validation}{after}SavedModel: {folder.saved_model}\n{pictures}"
     )
 
 

@@ -1,0 +1,177 @@
+"""Runs whose epochs are evaluated on training images held out."""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import json
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfsupermask import data, report, train
+from tfsupermask.train import pictures
+from tfsupermask.train.folder import fingerprint
+from tfsupermask.train.metrics import read_csv
+
+FIELDS = {"init": "kaiming_normal", "batch_size": 32, "epochs": 1}
+HELD_OUT = {**FIELDS, "validation_images": 50, "limit_images": 64}
+
+
+def run(workdir, **fields):
+    return train.run(train.Config(workdir=str(workdir), **fields))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, small):
+    """A run that is initialised first, then trained, and all that it told."""
+    workdir, said = tmp_path_factory.mktemp("runs") / "made", io.StringIO()
+    drawn, draw_curves = [], pictures.draw_curves
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(data, "load", lambda *args: small)
+        patch.setattr(
+            pictures,
+            "draw_curves",
+            lambda *args: drawn.append(draw_curves(*args)) or drawn[-1],
+        )
+        begun = run(workdir, stop_after_epoch=0, **HELD_OUT)
+        summary = run(workdir, **HELD_OUT)
+    (curves,) = drawn
+    return types.SimpleNamespace(
+        workdir=workdir,
+        begun=begun,
+        summary=summary,
+        said=said.getvalue(),
+        curves=curves,
+        row=read_csv(workdir / "metrics.csv")[0],
+    )
+
+
+def test_summary_tells_validation_and_test_apart(made, small):
+    workdir, summary, row = made.workdir, made.summary, made.row
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    for name in ("loss", "top1", "top5"):
+        assert summary[f"validation_{name}"] == row[f"test_{name}"]
+        assert summary[f"train_{name}"] == row[f"train_{name}"]
+    images = ("train_images", "validation_images", "test_images")
+    assert [summary[name] for name in images] == [64, 50, 99]
+    for path in (workdir, workdir / "saved_model"):
+        totals = train.evaluate_path(path, small)
+        assert totals.images == 99
+        for name, value in totals.means("test_").items():
+            assert summary[name] == pytest.approx(value, rel=1e-5)
+    held = train.evaluate_path(workdir / "saved_model", data.hold_out(small, 50))
+    assert held.images == 50
+    for name, value in held.means("validation_").items():
+        assert summary[name] == pytest.approx(value, rel=1e-5)
+    assert summary["validation_loss"] != pytest.approx(summary["test_loss"], rel=1e-3)
+
+
+def test_before_the_first_epoch_nothing_is_evaluated(made):
+    evaluated = ("validation_", "test_")
+    assert {
+        name: n for name, n in made.begun.items() if name.startswith(evaluated)
+    } == {
+        "validation_images": 50,
+        "test_images": 99,
+    }
+
+
+def test_the_same_command_again_changes_no_number(made, small_digits):
+    assert run(made.workdir, **HELD_OUT) == made.summary
+
+
+def test_without_images_held_out_there_is_no_validation(small_digits, tmp_path, capsys):
+    summary = run(tmp_path, **FIELDS, limit_images=64)
+    assert not [name for name in summary if name.startswith("validation_")]
+    (row,) = read_csv(tmp_path / "metrics.csv")
+    assert summary["test_top1"] == row["test_top1"]
+    assert summary["test_images"] == 99
+    said = capsys.readouterr().out
+    assert f"  test {row['test_top1']:.4f} (top-5" in said
+    assert "validation" not in said
+    assert {"test/loss", "test/top1", "test/top5"} <= scalar_tags(tmp_path)
+
+
+def test_lines_call_images_by_their_name(made):
+    summary, said = made.summary, made.said
+    validation, test = summary["validation_top1"], summary["test_top1"]
+    (line,) = [line for line in said.splitlines() if line.startswith("epoch 1/1")]
+    assert f"  validation {validation:.4f} (top-5" in line
+    assert "test" not in line
+    last = said[said.index("\ntest top-1") :].splitlines()[1]
+    assert last.startswith(f"test top-1 {test:.4f}, top-5 {summary['test_top5']:.4f} ")
+    assert f"(validation top-1 {validation:.4f}) after 1 of 1 epochs" in last
+
+
+@pytest.mark.parametrize(
+    ("validation_images", "name"), [(None, "test"), (50, "validation")]
+)
+def test_the_warning_does_too(small, validation_images, name):
+    said = []
+    job = types.SimpleNamespace(
+        config=train.Config(validation_images=validation_images),
+        dataset=small,
+        say=said.append,
+    )
+    module = importlib.import_module("tfsupermask.train.run")
+    module._Job._warn_at_chance(job, {"epoch": 1, "test_top1": 0.125})
+    assert f"after epoch 1: {name} accuracy 0.1250, most frequent" in said[0]
+
+
+def scalar_tags(workdir):
+    files = (workdir / "events").iterdir()
+    return {
+        value.tag
+        for file in files
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    }
+
+
+def test_events_do_too(made):
+    tags = scalar_tags(made.workdir)
+    assert {"validation/loss", "validation/top1", "validation/top5"} <= tags
+    assert not [tag for tag in tags if tag.startswith("test/")]
+
+
+def test_pictures_do_too(made):
+    row, (loss, accuracy, _) = made.row, made.curves.axes
+    names = {line.get_label(): line.get_ydata()[0] for line in loss.lines}
+    assert names == {"train": row["train_loss"], "validation": row["test_loss"]}
+    assert [text.get_text() for text in accuracy.get_legend().get_texts()] == [
+        *("train top1", "train top5"),
+        *("validation top1", "validation top5"),
+    ]
+
+
+def test_a_report_does_too(made, small):
+    summary = made.summary
+    told = report.collect_run(made.workdir, load=lambda *args: small)
+    assert told.evaluated_on == "validation"
+    assert told.test["test_top1"] == summary["test_top1"]
+    assert told.validation["test_top1"] == summary["validation_top1"]
+    assert told.predictions.totals.images == 50
+    right = np.trace(told.predictions.confusion)
+    assert right == round(50 * summary["validation_top1"])
+
+
+def test_fingerprint_covers_the_test_images():
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+    split = data.Split(images, np.array([0, 1, 0, 1]))
+    dataset = data.Dataset("made", split, split, ("a", "b"), False)
+    other = images.copy()
+    other[3, 7, 7, 2] = 1
+    found = {
+        fingerprint(dataclasses.replace(dataset, unseen=unseen))
+        for unseen in (
+            None,
+            split,
+            data.Split(other, split.labels),
+            data.Split(images, np.array([0, 1, 1, 0])),
+        )
+    }
+    assert len(found) == 4
+    assert fingerprint(dataset) in found
