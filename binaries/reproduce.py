@@ -122,12 +122,12 @@ def _parse_shard(text):
 
 
 def _list(study):
-    print(f"{'':14}{'runs':>5}  {'time':>12}")
+    print(f"{'':18}{'runs':>5}  {'time':>12}")
     for experiment in experiments.EXPERIMENTS:
         jobs = experiments.plan([experiment], study)
-        print(f"{experiment.label:14}{_size(jobs)}  {experiment.title}")
+        print(f"{experiment.label:18}{_size(jobs)}  {experiment.title}")
     jobs = experiments.plan(experiments.EXPERIMENTS, study)
-    print(f"{'all':14}{_size(jobs)}  Each run once: tables share them")
+    print(f"{'all':18}{_size(jobs)}  Each run once: tables share them")
     print(f"Times are estimates for {estimate.MACHINE}.")
 
 

@@ -31,17 +31,17 @@ def test_the_whole_list_is_planned_without_running_anything(tmp_path):
     *lines, total = out.splitlines()
     names = [line.split()[0] for line in lines]
     assert total.startswith(f"{len(set(names))} distinct runs, ")
-    assert len(names) == len(set(names)) == 525
+    assert len(names) == len(set(names)) == 663
     assert not list(tmp_path.iterdir())
 
 
 def test_lists_everything_with_runs_and_times(tmp_path):
     code, out, err = reproduce("--list", "--seeds=1", cwd=tmp_path)
     assert (code, err) == (0, "")
-    lines = {line[:14].strip(): line[14:].split()[0] for line in out.splitlines()[1:-1]}
+    lines = {line[:18].strip(): line[18:].split()[0] for line in out.splitlines()[1:-1]}
     assert lines["Table 8.3"] == "10"
     assert lines["Figure 5.2"] == "30"
-    assert lines["all"] == "175"
+    assert lines["all"] == "221"
 
 
 @pytest.mark.parametrize(

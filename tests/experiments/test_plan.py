@@ -38,6 +38,10 @@ def test_no_run_is_counted_twice():
         ("figure", "8.1", 4),
         ("figure", "4.2", 0),
         ("study", "inits", 20),
+        ("study", "choice", 13),
+        ("study", "beyond", 24),
+        ("study", "stochastic", 6),
+        ("study", "depth", 8),
     ],
 )
 def test_number_of_runs_a_seed(kind, name, runs):
@@ -132,13 +136,14 @@ def test_restrictions_are_told(fields, told):
 
 
 def test_polarity_matters_where_trained_and_not_in_the_middle():
-    cells = find("table", "5.3").cells
-    assert not any(has_opposite(cell) for cell in cells)
-    cells = find("table", "8.10").cells
-    assert {cell.measure: has_opposite(cell) for cell in cells} == {
+    middle, table = find("table", "5.3"), find("table", "8.10")
+    assert not any(has_opposite(middle, cell) for cell in middle.cells)
+    assert {cell.measure: has_opposite(table, cell) for cell in table.cells} == {
         "test_top5": True,
         "init_minutes": False,
     }
+    own = dataclasses.replace(table, both_readings=False)
+    assert not any(has_opposite(own, cell) for cell in own.cells)
 
 
 def test_run_name_says_what_the_config_says():

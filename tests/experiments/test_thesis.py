@@ -33,7 +33,8 @@ def test_all_of_the_thesis_is_there():
     ]
     figures = ["4.2", "5.2", "5.3", "5.4", "5.5", "5.6", "8.1", "8.2"]
     assert names["figure"] == figures
-    assert names["study"] == ["deep", "inits"]
+    own = ["choice", "beyond", "stochastic", "depth"]
+    assert names["study"] == ["deep", "inits", *own]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)

@@ -85,6 +85,8 @@ class Experiment:
         curves: Columns of metrics.csv that the form "epochs" draws.
         dataset: Name of the dataset of all cells.
         note: What a reader must know beyond the title.
+        both_readings: Whether its pruning rates are read as the fraction kept, too;
+            not where the rates are our own.
 
     Example:
         >>> experiment = find("table", "8.3")
@@ -103,6 +105,7 @@ class Experiment:
     dataset: str
     curves: tuple[str, ...] = ()
     note: str = ""
+    both_readings: bool = True
 
     @property
     def label(self) -> str:

@@ -88,6 +88,9 @@ def _entropy(layer):
 MEASURES = {
     "test_top1": Measure("top-1 accuracy / %", _percent("test_top1"), True, True),
     "test_top5": Measure("top-5 accuracy / %", _percent("test_top5"), True, True),
+    "validation_top1": Measure(
+        "accuracy on images held out / %", _percent("validation_top1"), True, True
+    ),
     "init_minutes": Measure(
         "minutes of initialisation",
         lambda outcome: outcome.summary["init_seconds"] / 60,

@@ -143,14 +143,17 @@ def run_name(config: Config) -> str:
 def cells_of(experiment: Experiment) -> Iterable[Cell]:
     """Yields an experiment's cells, and those with the rate read the other way."""
     yield from experiment.cells
-    yield from (cell.opposite for cell in experiment.cells if has_opposite(cell))
+    for cell in experiment.cells:
+        if has_opposite(experiment, cell):
+            yield cell.opposite
 
 
-def has_opposite(cell: Cell) -> bool:
-    """Whether reading the pruning rate as the fraction kept makes a difference."""
-    return MEASURES[cell.measure].trained and cell.opposite.config.prune not in (
-        cell.config.prune,
-        1.0,
+def has_opposite(experiment: Experiment, cell: Cell) -> bool:
+    """Whether a cell's pruning rate is read as the fraction kept, too, to effect."""
+    return (
+        experiment.both_readings
+        and MEASURES[cell.measure].trained
+        and cell.opposite.config.prune not in (cell.config.prune, 1.0)
     )
 
 

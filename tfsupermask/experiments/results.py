@@ -169,7 +169,7 @@ def collect(experiment: Experiment, study: Study, folder: StudyFolder) -> Result
         CellResult(
             cell,
             found.outcomes(cell),
-            found.outcomes(cell.opposite) if has_opposite(cell) else None,
+            found.outcomes(cell.opposite) if has_opposite(adapted, cell) else None,
         )
         for cell in adapted.cells
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from tfsupermask.experiments import beyond
 from tfsupermask.experiments.experiment import (
     RANDOM,
     Cell,
@@ -73,4 +74,4 @@ INITS = Experiment(
     dataset="cifar10",
 )
 
-STUDIES = (DEEP, INITS)
+STUDIES = (DEEP, INITS, *beyond.STUDIES)
