@@ -144,7 +144,7 @@ FAMILY = ("patch_layers", "rest", "cluster_space", "filter_space", "rescale")
 def test_whitened_patches_stands_for_a_choice_that_can_be_overridden():
     given = Config(model="conv4", dataset="cifar10", init="whitened_patches")
     config = resolve(given, 50_000)
-    expected = (1, "signed_constant", "whitened", "whitened", "unit_power")
+    expected = (None, "signed_constant", "whitened", "whitened", "unit_power")
     assert tuple(getattr(config, name) for name in FAMILY) == expected
     assert (config.num_patches, config.num_clusters) == (50_000, 500)
     others = {

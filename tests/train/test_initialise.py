@@ -135,13 +135,14 @@ def test_rescaling_follows_with_masks_of_the_whole_sparsity(
 def test_whitened_patches_is_all_of_it_together(small_digits, small, tmp_path):
     found = initialised(tmp_path, init="whitened_patches", **PATTERNS)
     patterns = init.PatchesInit(
-        1500, 100, cluster_space="whitened", filter_space="whitened", only=["conv1"]
+        1500, 100, cluster_space="whitened", filter_space="whitened"
     )
     model = by_hand(small, patterns, "signed_constant")
     images, labels = small.train.images, small.train.labels
     init.unit_power(model, images, labels, normalise(small), 0)
     assert_same(found, model)
-    assert np.unique(np.abs(found["conv2"])).size == 1
+    assert np.unique(np.abs(found["conv2"])).size > 1
+    assert np.unique(np.abs(found["dense1"])).size == 1
 
 
 def test_one_device_or_two_initialise_alike(small_digits, tmp_path):

@@ -14,7 +14,7 @@ from tfsupermask.experiments.thesis import PATCHES
 from tfsupermask.train import Config
 
 KAIMING, CONSTANT = "Kaiming normal", "signed constant"
-BEST = "whitened, rest Kaiming, unit power"
+BEST = "whitened, rest constant, unit power"
 
 _UNIT = {"rescale": "unit_power"}
 _KAIMING = {"init": "kaiming_normal"}
@@ -136,34 +136,36 @@ STOCHASTIC = Experiment(
 
 # Of ResNet-18's 17 convolutions that get patterns, the first block ends with the fifth.
 _DEPTHS = {"all layers": 17, "first block": 5, "first layer": 1}
+_FEW = {"num_patches": 20_000}  # on a processor 100,000 take longer than the training
+
+
+def _by_depth(name, fields):
+    return {
+        f"{name}, {where}": fields | _FEW | {"patch_layers": count}
+        for where, count in _DEPTHS.items()
+    }
+
 
 DEPTH = Experiment(
     kind="study",
     name="depth",
-    title="ResNet-18, top-1 test accuracy: patterns in how many layers",
+    title="ResNet-18 on CIFAR-10, top-1 test accuracy: patterns in how many layers",
     source="thesis §5.5 and §7, docs/beyond.md",
     form="table",
     cells=_cells(
-        Config(model="resnet18", dataset="tiny_imagenet"),
+        # Nothing is chosen here: few images held out are enough to see it train.
+        Config(
+            model="resnet18", dataset="cifar10", validation_images=500, batch_size=64
+        ),
         (0.3,),
-        {
-            RANDOM: {"init": "glorot_normal"},
-            **{
-                f"{PATCHES}, {where}": _PATCHES | {"patch_layers": count}
-                for where, count in _DEPTHS.items()
-            },
-            f"{CONSTANT}, unit power": _CONSTANT | _UNIT,
-            **{
-                f"whitened, {where}": {
-                    "init": "whitened_patches",
-                    "patch_layers": count,
-                }
-                for where, count in _DEPTHS.items()
-            },
-        },
+        {RANDOM: {"init": "glorot_normal"}}
+        | _by_depth(PATCHES, _PATCHES)
+        | {f"{CONSTANT}, unit power": _CONSTANT | _UNIT}
+        | _by_depth("whitened", _WHITENED | _REST_CONSTANT | _UNIT),
     ),
-    dataset="tiny_imagenet",
+    dataset="cifar10",
     both_readings=False,
+    note="30 % is where the thesis's Table 5.2 for ResNet-18 is highest.",
 )
 
 STUDIES = (CHOICE, BEYOND, STOCHASTIC, DEPTH)

@@ -175,8 +175,8 @@ class Config:
     )
     patch_layers: int | None = _field(
         None,
-        "Number of convolutions that get patterns, from the first (--init=patches: "
-        "default all; --init=whitened_patches: default 1).",
+        "Number of convolutions that get patterns, from the first (--init=patches or "
+        "whitened_patches; default: all).",
         _at_least(1),
     )
     rest: str | None = _field(

@@ -44,8 +44,7 @@ SIMPLE_NUM_PATCHES = 10_000  # thesis Table 5.3
 # What stands behind the names of initialisations, where it is not given.
 PRESETS = {
     "partial_patches": {"patch_blocks": 1},
-    "whitened_patches": {
-        "patch_layers": 1,
+    "whitened_patches": {  # the best of docs/beyond.md
         "rest": "signed_constant",
         "cluster_space": "whitened",
         "filter_space": "whitened",
