@@ -114,7 +114,7 @@ def draw_first_layer(
     figure = Figure(figsize=(4.2 * len(panels), 4.4))
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, tiles) in zip(axes, panels.items(), strict=True):
-        axis.imshow(_mosaic(tiles))
+        axis.imshow(mosaic(tiles))
         axis.set_title(title, fontsize=9)
         axis.set_axis_off()
     return figure
@@ -152,8 +152,20 @@ def _outline(axis, top, left, height, width, colour, line_width):
     )
 
 
-def _mosaic(tiles):
-    """Arranges (n, h, w, channels) tiles in a square, a white line between them."""
+def mosaic(tiles: np.ndarray) -> np.ndarray:
+    """Arranges tiles in a square, a white line between them.
+
+    Args:
+        tiles: Array (n, height, width, channels), uint8 or float in [0, 1].
+
+    Returns:
+        The picture, (rows, columns, channels) of the same dtype; places without a tile
+        are white.
+
+    Example:
+        >>> mosaic(np.zeros((4, 3, 3, 1), np.uint8)).shape
+        (7, 7, 1)
+    """
     side = int(np.ceil(np.sqrt(len(tiles))))
     _, height, width, channels = tiles.shape
     white = 255 if tiles.dtype == np.uint8 else 1.0

@@ -1,0 +1,240 @@
+"""Why patterns fail in deep layers, and what whitening and unit power change.
+
+    python -m benchmarks.diversity --data_dir=… --output=DIR
+    python -m benchmarks.diversity --quick --output=DIR
+
+What a deep convolution receives varies in few directions: its channels and positions go
+together. Filters that are patches of it lie in these directions, and so resemble each
+other; what they put out varies in fewer directions still. Subtracting the mean patch
+changes little. Whitened patches are almost as unlike each other as random filters. The
+scale drifts with either from layer to layer, unless batch normalisation keeps it: unit
+power sets it to 1, and changes neither cosines nor ranks.
+
+Each initialisation is that of a run that ends before its first epoch. Measured by
+`tfsupermask.init.diagnose` on training images, the classes in equal numbers, for all
+convolutions larger than 1×1:
+
+- mean |cosine| between two filters: 0 for orthogonal ones, 1 for copies;
+- effective rank of the filters, and of the output over images and positions, which is
+  at most the number of values in a filter: 27 in a first convolution of 3×3 in colour;
+- root mean square of the output, before the activation.
+
+Written are `diversity.json`, `diversity.md`, `diversity.png` (the figures above) and
+`filters.png` (what filters look like).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import tempfile
+from pathlib import Path
+
+from binaries import _program  # before TensorFlow, which it silences
+
+# isort: split
+import matplotlib
+import numpy as np
+from absl import flags
+
+from benchmarks import _diversity_pictures as pictures
+from benchmarks import _measure
+from tfsupermask import data, init, models, train
+from tfsupermask._files import write_json
+
+_MODEL = flags.DEFINE_enum("model", "conv4", models.names(), "Network.")
+_DATASET = flags.DEFINE_enum("dataset", "cifar10", data.NAMES, "Images.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where they are.")
+_PRUNE = flags.DEFINE_float("prune", 0.5, "Sparsity.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+_PATCHES = flags.DEFINE_integer(
+    "num_patches", None, "P, patches of each layer; default: the recipe's."
+)
+_CLUSTERS = flags.DEFINE_integer(
+    "num_clusters", None, "C, clusters of each layer; default: the recipe's."
+)
+_LAYER = flags.DEFINE_string(
+    "layer", None, "Deep convolution whose filters are drawn; default: the last."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder to write to.", allow_override=True
+)
+
+KAIMING, PATTERNS, WHITENED = "Kaiming normal", "PatchesInit", "whitened"
+# Name → fields of the run.
+INITIALISATIONS = {
+    KAIMING: {"init": "kaiming_normal"},
+    "signed constant": {"init": "signed_constant"},
+    PATTERNS: {"init": "patches"},
+    "centred": {
+        "init": "patches",
+        "cluster_space": "centred",
+        "filter_space": "centred",
+    },
+    WHITENED: {
+        "init": "patches",
+        "cluster_space": "whitened",
+        "filter_space": "whitened",
+        "rest": "kaiming_normal",
+    },
+    "whitened first layer, rest signed constant, unit power": {
+        "init": "whitened_patches",
+        "patch_layers": 1,
+    },
+}
+# Name → name of the same, rescaled.
+RESCALED = {name: f"{name}, unit power" for name in (PATTERNS, WHITENED)}
+DRAWN = (KAIMING, PATTERNS, WHITENED)
+
+NUM_IMAGES, QUICK_IMAGES = 250, 50
+MAX_COLUMNS = 6
+QUICK = {"dataset": "digits", "num_patches": 2000, "num_clusters": 200}
+
+# What is measured, and how a table shows it.
+MEASURES = {
+    "cosine": ("mean absolute cosine of filters", "{:.3f}"),
+    "filter_rank": ("effective rank of filters", "{:.1f}"),
+    "output_rank": ("effective rank of output", "{:.1f}"),
+    "output_scale": ("root mean square of output", "{:.3g}"),
+}
+
+
+def initialised(config):
+    """Returns a run that has only been initialised."""
+    config = dataclasses.replace(config, stop_after_epoch=0)
+    with tempfile.TemporaryDirectory() as folder:
+        # What it says is about a folder that is gone soon.
+        with contextlib.redirect_stdout(io.StringIO()):
+            train.run(dataclasses.replace(config, workdir=folder))
+        return train.load_run(folder)
+
+
+def diagnose(run, images):
+    """Returns what is measured, a dict for each convolution larger than 1×1."""
+    names = _convolutions(run.model)
+    found = init.diagnose(run.model, images, run.normalise)
+    return [dataclasses.asdict(each) for each in found if each.layer in names]
+
+
+def measure(config, dataset, images, deep=None):
+    """Returns name → layers' figures, and name → what `filters.png` shows."""
+    found, filters = {}, {}
+    for name, fields in INITIALISATIONS.items():
+        print(name, flush=True)
+        if fields["init"] not in train.config.PATCH_INITS:
+            fields = {**fields, "num_patches": None, "num_clusters": None}
+        run = initialised(dataclasses.replace(config, **fields))
+        found[name] = diagnose(run, images)
+        if name in DRAWN:
+            filters[name] = _filters(run.model, found[name], deep)
+        if name in RESCALED:
+            init.unit_power(
+                *(run.model, dataset.train.images, dataset.train.labels),
+                *(run.normalise, config.seed),
+            )
+            found[RESCALED[name]] = diagnose(run, images)
+    return found, filters
+
+
+def _convolutions(model):
+    return list(itertools.chain(*models.convolution_blocks(model)))
+
+
+def _filters(model, layers, deep):
+    """Returns the first and a deep convolution's filters, with their figures."""
+    by_name = {layer["layer"]: layer for layer in layers}
+    chosen = layers[0], by_name[deep or layers[-1]["layer"]]
+    return [
+        (np.moveaxis(model.get_layer(layer["layer"]).kernel.numpy(), -1, 0), layer)
+        for layer in chosen
+    ]
+
+
+def tables(found):
+    """Returns a Markdown table for each measure: initialisations by convolutions.
+
+    Beside a convolution's name stands its number of filters. Of many convolutions some
+    are shown, the first and the last among them.
+    """
+    layers = next(iter(found.values()))
+    count = min(MAX_COLUMNS, len(layers))
+    shown = np.linspace(0, len(layers) - 1, count).round().astype(int)
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        for key, (title, form) in MEASURES.items():
+            columns = [layers[i] for i in shown]
+            heads = [f"{each['layer']}, {each['num_filters']}" for each in columns]
+            rows = [
+                [name, *(form.format(each[i][key]) for i in shown)]
+                for name, each in found.items()
+            ]
+            _measure.print_table([title, *heads], rows)
+    return text.getvalue()
+
+
+def main(argv):
+    """Initialises and measures in every way; prints tables, writes all if asked to."""
+    _program.refuse_arguments(argv)
+    print(_measure.describe())
+    config = _config()
+    dataset = train.load_images(config)
+    deep = _LAYER.value
+    _check_layer(config.model, deep)
+    count = QUICK_IMAGES if _measure.QUICK.value else NUM_IMAGES
+    images = data.limit(dataset, min(count, len(dataset.train))).train.images
+    about = (
+        f"{config.model} on {config.dataset}, sparsity {config.prune:g}, "
+        f"{_patches(config, dataset)}, seed {config.seed}, {len(images)} images"
+    )
+    print(about, flush=True)
+    found, filters = measure(config, dataset, images, deep)
+    text = tables(found)
+    print(text, end="")
+    if _OUTPUT.value is not None:
+        _write(Path(_OUTPUT.value), about, text, found, filters)
+
+
+def _config():
+    fields = {
+        "model": _MODEL.value,
+        "dataset": _DATASET.value,
+        "data_dir": _DATA_DIR.value,
+        "prune": _PRUNE.value,
+        "seed": _SEED.value,
+        "num_patches": _PATCHES.value,
+        "num_clusters": _CLUSTERS.value,
+        "strategy": "single",
+    }
+    return train.Config(**fields | (QUICK if _measure.QUICK.value else {})).validate()
+
+
+def _patches(config, dataset):
+    resolved = train.resolve(config, len(dataset.train))
+    return f"P {resolved.num_patches:,}, C {resolved.num_clusters:,}"
+
+
+def _check_layer(model, layer):
+    names = _convolutions(models.build(model))
+    if layer is not None and layer not in names:
+        raise _program.InputError(
+            f"--layer must be one of {', '.join(names)}. Received: {layer}"
+        )
+
+
+def _write(folder, about, text, found, filters):
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {"machine": _measure.machine(), "about": about, "layers": found}
+    write_json(folder / "diversity.json", results)
+    (folder / "diversity.md").write_text(f"{about}\n{text}", encoding="utf-8")
+    figures = {
+        "diversity": pictures.draw_measures(found, RESCALED, about),
+        "filters": pictures.draw_filters(filters, about),
+    }
+    with matplotlib.rc_context({"savefig.dpi": 110}):
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    _program.start(main)
