@@ -19,6 +19,10 @@ convolutions larger than 1×1:
   at most the number of values in a filter: 27 in a first convolution of 3×3 in colour;
 - root mean square of the output, before the activation.
 
+Of the thesis's network also what the convolutions receive, as patches: which share of
+their power lies in the mean patch, and which share of the rest in its first five of all
+principal directions.
+
 Written are `diversity.json`, `diversity.md`, `diversity.png` (the figures above) and
 `filters.png` (what filters look like).
 """
@@ -35,6 +39,7 @@ from pathlib import Path
 from binaries import _program  # before TensorFlow, which it silences
 
 # isort: split
+import keras
 import matplotlib
 import numpy as np
 from absl import flags
@@ -43,6 +48,7 @@ from benchmarks import _diversity_pictures as pictures
 from benchmarks import _measure
 from tfsupermask import data, init, models, train
 from tfsupermask._files import write_json
+from tfsupermask.patches.reduction import survey
 
 _MODEL = flags.DEFINE_enum("model", "conv4", models.names(), "Network.")
 _DATASET = flags.DEFINE_enum("dataset", "cifar10", data.NAMES, "Images.")
@@ -90,6 +96,7 @@ DRAWN = (KAIMING, PATTERNS, WHITENED)
 
 NUM_IMAGES, QUICK_IMAGES = 250, 50
 MAX_COLUMNS = 6
+LEADING = 5
 QUICK = {"dataset": "digits", "num_patches": 2000, "num_clusters": 200}
 
 # What is measured, and how a table shows it.
@@ -118,15 +125,40 @@ def diagnose(run, images):
     return [dataclasses.asdict(each) for each in found if each.layer in names]
 
 
+def receive(run, images):
+    """Returns shares of what each convolution receives, a dict for each."""
+    shares = []
+    for name in _convolutions(run.model):
+        layer = run.model.get_layer(name)
+        maps = keras.Model(run.model.inputs, layer.input)(run.normalise(images))
+        patches = keras.ops.image.extract_patches(
+            maps, layer.kernel_size, layer.strides
+        ).numpy()
+        found = survey([patches.reshape(-1, patches.shape[-1])])
+        mean = float(found.mean @ found.mean)
+        variances = np.linalg.eigvalsh(found.covariance)[::-1]
+        shares.append(
+            {
+                "layer": name,
+                "values": len(variances),
+                "mean": mean / (mean + variances.sum()),
+                "leading": variances[:LEADING].sum() / variances.sum(),
+            }
+        )
+    return shares
+
+
 def measure(config, dataset, images, deep=None):
-    """Returns name → layers' figures, and name → what `filters.png` shows."""
-    found, filters = {}, {}
+    """Returns name → layers' figures, name → filters to draw, and inputs' shares."""
+    found, filters, inputs = {}, {}, []
     for name, fields in INITIALISATIONS.items():
         print(name, flush=True)
         if fields["init"] not in train.config.PATCH_INITS:
             fields = {**fields, "num_patches": None, "num_clusters": None}
         run = initialised(dataclasses.replace(config, **fields))
         found[name] = diagnose(run, images)
+        if name == PATTERNS:
+            inputs = receive(run, images)
         if name in DRAWN:
             filters[name] = _filters(run.model, found[name], deep)
         if name in RESCALED:
@@ -135,7 +167,7 @@ def measure(config, dataset, images, deep=None):
                 *(run.normalise, config.seed),
             )
             found[RESCALED[name]] = diagnose(run, images)
-    return found, filters
+    return found, filters, inputs
 
 
 def _convolutions(model):
@@ -152,8 +184,10 @@ def _filters(model, layers, deep):
     ]
 
 
-def tables(found):
+def tables(found, inputs):
     """Returns a Markdown table for each measure: initialisations by convolutions.
+
+    The last is of what PatchesInit's convolutions receive.
 
     Beside a convolution's name stands its number of filters. Of many convolutions some
     are shown, the first and the last among them.
@@ -170,6 +204,15 @@ def tables(found):
                 for name, each in found.items()
             ]
             _measure.print_table([title, *heads], rows)
+        heads = [f"{inputs[i]['layer']}, {inputs[i]['values']}" for i in shown]
+        rows = [
+            [title, *(f"{inputs[i][key]:.2f}" for i in shown)]
+            for key, title in (
+                ("mean", "power in the mean patch"),
+                ("leading", f"variance in {LEADING} directions"),
+            )
+        ]
+        _measure.print_table([f"shares of the input, {PATTERNS}", *heads], rows)
     return text.getvalue()
 
 
@@ -188,11 +231,11 @@ def main(argv):
         f"{_patches(config, dataset)}, seed {config.seed}, {len(images)} images"
     )
     print(about, flush=True)
-    found, filters = measure(config, dataset, images, deep)
-    text = tables(found)
+    found, filters, inputs = measure(config, dataset, images, deep)
+    text = tables(found, inputs)
     print(text, end="")
     if _OUTPUT.value is not None:
-        _write(Path(_OUTPUT.value), about, text, found, filters)
+        _write(Path(_OUTPUT.value), about, text, found, filters, inputs)
 
 
 def _config():
@@ -222,9 +265,14 @@ def _check_layer(model, layer):
         )
 
 
-def _write(folder, about, text, found, filters):
+def _write(folder, about, text, found, filters, inputs):
     folder.mkdir(parents=True, exist_ok=True)
-    results = {"machine": _measure.machine(), "about": about, "layers": found}
+    results = {
+        "machine": _measure.machine(),
+        "about": about,
+        "layers": found,
+        "inputs": inputs,
+    }
     write_json(folder / "diversity.json", results)
     (folder / "diversity.md").write_text(f"{about}\n{text}", encoding="utf-8")
     figures = {

@@ -104,3 +104,17 @@ def test_both_halves_of_a_picture_show_something(folder, name, least):
         coloured = np.ptp(half.astype(int), axis=2) > 40  # titles and axes are not
         assert coloured.mean() > least
     assert path.stat().st_size < 250_000
+
+
+def test_first_input_has_the_shares_of_the_images(folder):
+    first = json.loads((folder / "diversity.json").read_text())["inputs"][0]
+    dataset = data.load("digits")
+    images = data.limit(dataset, 50).train.images
+    maps = (np.float64(images) / 255 - dataset.mean) / dataset.std
+    windows = np.lib.stride_tricks.sliding_window_view(maps, (3, 3), axis=(1, 2))
+    patches = windows.reshape(-1, 27)
+    mean = np.square(patches.mean(0)).sum() / np.square(patches).sum(1).mean()
+    variances = np.linalg.svd(patches - patches.mean(0), compute_uv=False) ** 2
+    assert (first["layer"], first["values"]) == ("conv1", 27)
+    assert first["mean"] == pytest.approx(mean, rel=1e-3)
+    assert first["leading"] == pytest.approx(variances[:5].sum() / variances.sum())
