@@ -130,7 +130,7 @@ def receive(run, images):
     shares = []
     for name in _convolutions(run.model):
         layer = run.model.get_layer(name)
-        maps = keras.Model(run.model.inputs, layer.input)(run.normalise(images))
+        maps = keras.Model(run.model.input, layer.input)(run.normalise(images))
         patches = keras.ops.image.extract_patches(
             maps, layer.kernel_size, layer.strides
         ).numpy()
