@@ -1,7 +1,7 @@
 """Studies of what goes beyond the thesis; docs/beyond.md tells how they came out.
 
-On CIFAR-10 they hold 5,000 training images out: variants are chosen by those, and the
-test images are looked at once, for what was chosen.
+They hold training images out: variants are chosen by those, and the test images are
+looked at once, for what was chosen.
 """
 
 from __future__ import annotations
