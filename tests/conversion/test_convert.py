@@ -296,7 +296,7 @@ def test_supermask_layers_stay_as_they_are():
         keras.Sequential(
             [
                 keras.Input((6, 6, 2)),
-                SupermaskConv2D(4, 3, sparsity=0.2, ranking="score", name="old"),
+                SupermaskConv2D(4, 3, sparsity=0.2, method="edge_popup_by_score", name="old"),
                 kl.Flatten(),
                 kl.Dense(3, name="new"),
             ]

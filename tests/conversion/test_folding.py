@@ -29,7 +29,7 @@ def mixed_model():
             keras.layers.BatchNormalization(),
             keras.layers.Conv2D(4, 3),
             keras.layers.Flatten(),
-            layers.SupermaskDense(6, ranking="score", activation="relu"),
+            layers.SupermaskDense(6, method="edge_popup_by_score", activation="relu"),
             keras.layers.Dense(3),
         ]
     )  # fmt: skip

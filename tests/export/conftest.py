@@ -31,7 +31,7 @@ def narrow_resnet():
             input_shape=(8, 8, 3),
             num_classes=10,
             sparsity=0.5,
-            ranking="magnitude",
+            method="edge_popup",
             seed=0,
         )
 

@@ -25,7 +25,7 @@ def preprocess(images):
     return ((images / 255 - 0.3) / 0.25).astype(np.float32)
 
 
-def net(ranking="magnitude"):
+def net(method="edge_popup"):
     """Conv2 for small images, with scores of its own."""
     return models.build("conv2", (8, 8, 3), 3, sparsity=0.7, ranking=ranking)
 
@@ -197,7 +197,7 @@ def test_a_layer_called_twice_counts_the_first_time_in_any_model():
 
 
 def test_stochastic_masks_are_drawn_and_are_without_chance_afterwards():
-    model = models.build("conv2", (8, 8, 3), 3, sparsity=0.9, ranking="stochastic")
+    model = models.build("conv2", (8, 8, 3), 3, sparsity=0.9, method="stochastic")
     unit_power(model, IMAGES, LABELS, preprocess)
     weight = masked_weights(model)[0]
     assert int(weight.draw) == 0

@@ -22,7 +22,7 @@ from tfsupermask.layers import (
     stochastic_weights,
 )
 
-STOCHASTIC = {"ranking": "stochastic", "score_initializer": "random_normal"}
+STOCHASTIC = {"method": "stochastic", "score_initializer": "random_normal"}
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_a_layer_of_the_same_config_is_the_same(kind, ranking):
 
 @each_layer
 def test_only_scores_are_weights_and_are_trained(kind):
-    layer, plain = make_layer(kind, ranking="stochastic"), make_layer(kind)
+    layer, plain = make_layer(kind, method="stochastic"), make_layer(kind)
     for each in ("weights", "trainable_weights", "variables"):
         names, expected = (
             [variable.name for variable in getattr(one, each)] for one in (layer, plain)
@@ -87,7 +87,7 @@ def test_only_scores_are_weights_and_are_trained(kind):
 
 @each_layer
 def test_gradient_of_the_signed_layer_has_no_sign(kind):
-    layer = make_layer(kind, ranking="signed", sparsity=0.7)
+    layer = make_layer(kind, method="signed", sparsity=0.7)
     for weight in layer.masked_weights:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(weight.masked() * 3)
@@ -117,7 +117,7 @@ def test_gradient_of_the_stochastic_layer_goes_through_the_draw(kind):
 
 @pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.9])
 def test_scores_start_at_the_sparsitys_probability(sparsity):
-    layer = SupermaskDense(50, ranking="stochastic", sparsity=sparsity)
+    layer = SupermaskDense(50, method="stochastic", sparsity=sparsity)
     layer.build((None, 400))
     score = layer.score.numpy()
     start = np.log((1 - sparsity) / sparsity)
@@ -131,7 +131,7 @@ def test_scores_start_at_the_sparsitys_probability(sparsity):
 
 def test_scores_of_ones_own_are_shifted_too():
     layer = SupermaskDense(
-        3, ranking="stochastic", sparsity=0.8, score_initializer="ones"
+        3, method="stochastic", sparsity=0.8, score_initializer="ones"
     )
     layer.build((None, 4))
     np.testing.assert_allclose(layer.score, 1 + np.log(0.25), rtol=1e-6)
@@ -151,7 +151,7 @@ def test_sparsity_zero_keeps_all_in_draws_too(kind):
 
 
 def test_realised_sparsity_follows_the_scores():
-    layer = make_layer("dense", ranking="stochastic")
+    layer = make_layer("dense", method="stochastic")
     layer.score.assign(np.where(np.arange(35).reshape(7, 5) < 10, 1.0, -1.0))
     assert (layer.num_kept, layer.realised_sparsity) == (10, 1 - 10 / 35)
     layer.score.assign(-np.ones((7, 5)))
@@ -160,7 +160,7 @@ def test_realised_sparsity_follows_the_scores():
 
 
 def test_the_number_kept_is_learned_and_refused():
-    layer = make_layer("dense", ranking="stochastic")
+    layer = make_layer("dense", method="stochastic")
     with pytest.raises(InputError, match=r"is learned and cannot be set.*num_kept=3"):
         layer.masked_weights[0].num_kept = 3
 
@@ -193,12 +193,12 @@ def test_masks_found_once_are_found_once():
 
 def test_kernels_and_layers_have_draws_of_their_own():
     """Though their scores be equal, and their shapes."""
-    model = models.build("conv4", (8, 8, 3), ranking="stochastic")
+    model = models.build("conv4", (8, 8, 3), method="stochastic")
     layer = SupermaskSeparableConv2D(
         64,
         1,
         depth_multiplier=64,
-        ranking="stochastic",
+        method="stochastic",
         score_initializer=keras.initializers.RandomNormal(seed=1),
     )
     layer.build((None, 8, 8, 1))
@@ -216,7 +216,7 @@ def test_kernels_and_layers_have_draws_of_their_own():
 
 def test_draws_are_those_of_the_seed():
     def draw(seed):
-        model = models.build("conv2", (8, 8, 3), ranking="stochastic", seed=seed)
+        model = models.build("conv2", (8, 8, 3), method="stochastic", seed=seed)
         with drawn(model, 3):
             return [weight.masked().numpy() for weight in masked_weights(model)]
 
@@ -227,7 +227,7 @@ def test_draws_are_those_of_the_seed():
 
 
 def test_drawn_ends_when_its_body_fails():
-    model = models.build("conv2", (8, 8, 3), ranking="stochastic")
+    model = models.build("conv2", (8, 8, 3), method="stochastic")
     with contextlib.suppress(RuntimeError), drawn(model, 5):
         assert [int(weight.draw) for weight in masked_weights(model)] == [5] * 5
         raise RuntimeError
@@ -235,7 +235,7 @@ def test_drawn_ends_when_its_body_fails():
 
 
 def test_other_models_have_nothing_to_draw():
-    model = models.build("conv2", (8, 8, 3), ranking="signed")
+    model = models.build("conv2", (8, 8, 3), method="signed")
     assert stochastic_weights(model) == []
     with drawn(model, 5):
         pass
@@ -266,13 +266,13 @@ def compiled_model(seed=0):
         [
             keras.Input((6, 6, 2)),
             SupermaskConv2D(
-                8, 3, activation="relu", ranking="stochastic",
+                8, 3, activation="relu", method="stochastic",
                 score_initializer=keras.initializers.RandomNormal(seed=seed),
                 kernel_initializer=keras.initializers.HeNormal(seed=1),
             ),
             keras.layers.Flatten(),
             SupermaskDense(
-                2, ranking="stochastic", use_bias=True,
+                2, method="stochastic", use_bias=True,
                 score_initializer=keras.initializers.RandomNormal(seed=seed + 1),
                 kernel_initializer=keras.initializers.HeNormal(seed=2),
             ),
@@ -333,7 +333,7 @@ def test_a_saved_model_goes_on_with_the_same_draws(images_and_labels, tmp_path, 
 
 
 def test_mixed_precision_computes_in_half():
-    layer = SupermaskDense(50, ranking="stochastic", dtype="mixed_bfloat16")
+    layer = SupermaskDense(50, method="stochastic", dtype="mixed_bfloat16")
     outputs = layer(np.ones((2, 40), np.float32))
     assert outputs.dtype == tf.bfloat16
     assert (layer.score.dtype, layer.mask.dtype) == ("float32", tf.float32)

@@ -129,7 +129,7 @@ def make_model_of_other_kinds():
     y = keras.layers.Reshape((64, 3))(x)
     y = SupermaskConv1D(2, 3, padding="causal", sparsity=0.4)(y)
     z = keras.layers.Reshape((8, 8, 3, 1))(x)
-    z = SupermaskConv3D(2, 2, use_bias=True, ranking="score")(z)
+    z = SupermaskConv3D(2, 2, use_bias=True, method="edge_popup_by_score")(z)
     flat = [keras.layers.Flatten()(each) for each in (y, z)]
     return keras.Model(image, keras.layers.Concatenate()(flat))
 
@@ -363,7 +363,7 @@ def test_config_round_trip(kind):
     given = {
         **arguments,
         "sparsity": 0.3,
-        "ranking": "score",
+        "method": "edge_popup_by_score",
         "score_initializer": keras.initializers.RandomNormal(stddev=0.1, seed=5),
         **{
             kernel.initializer: keras.initializers.HeNormal(seed=6)
@@ -488,7 +488,7 @@ def test_exported_model_gives_the_same_output(tmp_path):
 
 def test_clone_has_the_same_structure_and_seeded_values():
     kernel = keras.initializers.GlorotNormal(seed=1)
-    model = make_model(kernel_initializer=kernel, ranking="score")
+    model = make_model(kernel_initializer=kernel, method="edge_popup_by_score")
     clone = keras.models.clone_model(model)
     for layer, other in zip(*map(supermask_layers, (model, clone)), strict=True):
         assert (other.sparsity, other.ranking) == (layer.sparsity, "score")

@@ -69,7 +69,7 @@ def test_each_layer_draws_from_the_seeds_of_its_place(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_all_that_has_a_kernel_is_masked_and_only_scores_are_trained(name):
-    model = build_small(name, num_classes=7, sparsity=0.8, ranking="score")
+    model = build_small(name, num_classes=7, sparsity=0.8, method="edge_popup_by_score")
     layers = supermask_layers(model)
     kernels = [la for la in model.layers if getattr(la, "kernel", None) is not None]
     assert kernels == layers

@@ -121,7 +121,7 @@ def test_logits_by_naive_layers():
 
 
 def test_sparsity_and_ranking_reach_every_layer():
-    for layer in supermask_layers(build_small("conv4", sparsity=0.9, ranking="score")):
+    for layer in supermask_layers(build_small("conv4", sparsity=0.9, method="edge_popup_by_score")):
         assert (layer.sparsity, layer.ranking) == (0.9, "score")
 
 

@@ -6,7 +6,7 @@ from tfsupermask.models.parts import Parts
 
 
 def build_tiny():
-    parts = Parts(sparsity=0.5, ranking="magnitude", seed=2)
+    parts = Parts(sparsity=0.5, method="edge_popup", seed=2)
     inputs = keras.Input((6, 6, 3), name="image")
     x = parts.conv_bn(inputs, 8, 3, "stem_conv")
     x = parts.conv_bn(x, 8, 1, "shortcut", strides=2, relu=False)

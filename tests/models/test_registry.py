@@ -64,6 +64,6 @@ def test_a_registered_builder_receives_all_arguments():
         "input_shape": (8, 9, 1),
         "num_classes": 7,
         "sparsity": 0.25,
-        "ranking": "score",
+        "method": "edge_popup_by_score",
         "seed": 3,
     }

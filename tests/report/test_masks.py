@@ -80,7 +80,7 @@ def test_architectures_are_told_apart_by_names_and_shapes():
 
 
 def test_inverted_weights_count_as_kept(rng):
-    model = models.build("conv2", (8, 8, 3), sparsity=0.7, ranking="signed")
+    model = models.build("conv2", (8, 8, 3), sparsity=0.7, method="signed")
     for weight in masked_weights(model):
         weight.score.assign(rng.normal(size=weight.score.shape))
         assert (weight.mask.numpy() < 0).any()

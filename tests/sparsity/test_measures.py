@@ -49,7 +49,7 @@ def test_a_model_without_masks_is_refused(measure):
 
 
 def test_inverted_weights_are_not_removed():
-    model = models.build("conv2", (8, 8, 3), sparsity=0.7, ranking="signed")
+    model = models.build("conv2", (8, 8, 3), sparsity=0.7, method="signed")
     watch = MaskWatch(model)
     for weight in masked_weights(model):
         weight.score.assign(-weight.score)

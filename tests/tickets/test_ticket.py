@@ -45,7 +45,7 @@ def branched():
     x = keras.layers.Normalization(name="norm")(inputs)
     x = layers.SupermaskConv2D(4, 3, padding="same", use_bias=True)(x)
     twice = layers.SupermaskSeparableConv2D(
-        4, 3, sparsity=(0.1, 0.6), ranking="score", padding="same", activation="gelu"
+        4, 3, sparsity=(0.1, 0.6), method="edge_popup_by_score", padding="same", activation="gelu"
     )
     x = keras.layers.Add()([inner(twice(x)), twice(twice(x))]) * 0.5
     x = keras.layers.Conv2D(2, 1, kernel_constraint="non_neg")(x)
@@ -491,7 +491,7 @@ def test_the_ticket_of_one_process_is_read_by_another(small, tmp_path):
 
 
 def test_a_signed_mask_is_refused(tmp_path):
-    model = models.build("conv2", (8, 8, 3), ranking="signed")
+    model = models.build("conv2", (8, 8, 3), method="signed")
     with pytest.raises(InputError, match=r"too few for a signed mask.*'conv1'"):
         save_ticket(model, tmp_path / "m.ticket")
     assert not list(tmp_path.iterdir())

@@ -22,7 +22,7 @@ def make_loop(
     batch_size=32,
     learning_rate=0.1,
     name="conv2",
-    ranking="magnitude",
+    method="edge_popup",
     **options,
 ):
     strategy = strategy or tf.distribute.get_strategy()
@@ -328,7 +328,7 @@ def test_xla_and_batch_normalisation_need_a_single_replica(small, two_replicas):
         make_loop(small, two_replicas, name="resnet18", jit_compile=True)
 
 
-STOCHASTIC = {"ranking": "stochastic", "learning_rate": 100.0}
+STOCHASTIC = {"method": "stochastic", "learning_rate": 100.0}
 
 
 @pytest.mark.parametrize("steps_per_call", [4, 20])
@@ -392,6 +392,6 @@ def test_draws_depend_on_the_step_alone(small, few_steps_a_call):
 
 
 def test_signed_masks_learn_real_images(small):
-    loop = make_loop(small, ranking="signed")
+    loop = make_loop(small, method="signed")
     train(loop, make_batches(small), epochs=8)
     assert loop.evaluate(small.test).means("")["top1"] > 0.5

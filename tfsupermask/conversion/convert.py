@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Iterable
 
 import keras
+import numpy as np
 
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.conversion.classes import MASKED_CLASSES
-from tfsupermask.conversion.copying import copy_model, remake
-from tfsupermask.conversion.plan import Sparsity, plan
-from tfsupermask.conversion.summary import summary
+from tfsupermask.conversion.copying import config_of, copy_model, remake
+from tfsupermask.conversion.plan import IsKernel, Sparsity, plan
+from tfsupermask.conversion.summary import share_masked, summary
 from tfsupermask.init import NAMES, initialize
 from tfsupermask.layers import (
+    Method,
     default_score_initializer,
+    get_method,
+    is_kernel,
     kernels_of,
     masked_weights,
+    supermask_class,
 )
 from tfsupermask.layers.walking import check_built, supermask_layers
-from tfsupermask.ops import RANKINGS, derive_seed
+from tfsupermask.ops import derive_seed
 from tfsupermask.sparsity import ALLOCATIONS, allocate
 
 SCORES = ("random", "magnitude")
@@ -30,48 +35,49 @@ def convert(
     sparsity: Sparsity = 0.5,
     *,
     skip: str | Iterable[str] = (),
+    kernels: IsKernel = is_kernel,
+    method: str | Method = "edge_popup",
     allocation: str = "uniform",
     initializer: str | None = None,
-    scores: str = "random",
-    ranking: str = "magnitude",
+    scores: str | None = None,
     seed: int = 0,
     verbose: bool = True,
 ) -> keras.Model:
-    """Returns the same model with supermask layers in place of plain ones.
+    """Returns the same model with its kernels frozen and a mask for each to learn.
 
-    `Conv1D`, `Conv2D`, `Conv3D`, `Conv2DTranspose`, `DepthwiseConv2D`,
-    `SeparableConv2D` and `Dense` layers become supermask layers of the same name and
-    with the same weights, in nested models too. Their kernels are frozen. All else
-    stays as it is: subclasses of those layers, layers with other kernels (attention,
-    recurrent, embedding), layers inside such layers and inside wrappers, and supermask
-    layers, which keep their scores.
+    Each layer with kernels becomes a supermask layer of the same name and with the same
+    weights: convolutions, dense, recurrent and attention layers, embeddings, wrappers,
+    layers and models of your own that hold such layers, whatever Keras can make anew
+    from its config. Supermask layers stay as they are, with a warning.
 
     What else was trainable is still trained: biases, the scales and offsets of
-    normalisations, layers without mask. The table printed lists them; freeze them with
-    `layer.trainable = False`. The scores of a layer that is not trainable are not
-    trained either: set `layer.trainable = True` to find its mask, which leaves the
-    kernel frozen.
+    normalisations. The table printed says how much of the model is masked, trained
+    without a mask, and frozen; where less than half is masked, a warning does. The
+    scores of a layer that is not trainable are not trained either: set
+    `layer.trainable = True` to find its mask, which leaves the kernels frozen.
 
     Args:
         model: Built Keras model: Sequential, functional, nested, or of a class of your
             own that makes its layers in its constructor and can be made anew from its
-            config. A saved model of such a class loads as its plain self: save it
-            after `fold`, or its weights alone.
+            config.
         sparsity: Fraction of the weights removed, in [0, 1); or one for each pattern of
             layer names (`{"conv*": 0.5}`, the first match counts); or a function of the
-            layer that returns one or `None`. Layers without one are left alone.
+            layer that returns one or `None`. Kernels without one are left alone.
+            Layers inside layers count by their own names and those around them.
             Defaults to 0.5.
         skip: Names of layers and of nested models to leave alone, or patterns of names.
             Defaults to none.
+        kernels: Function that says of a layer and one of its weights whether it is a
+            kernel. Defaults to `tfsupermask.layers.is_kernel`.
+        method: What selects the weights, `"edge_popup"` (default) or another of
+            `tfsupermask.layers.method_names()`.
         allocation: `"uniform"` (default) gives every layer the sparsity as it is. The
             others of `tfsupermask.sparsity.ALLOCATIONS` share one number out.
         initializer: `None` (default) keeps the kernels. One of `tfsupermask.init.NAMES`
             draws those of the new supermask layers anew.
-        scores: `"random"` (default) draws them from U(-1/√fan_in, 1/√fan_in),
-            `"magnitude"` lets them start as `|kernel|`, so that training starts from
-            magnitude pruning, the choice for pretrained networks.
-        ranking: `"magnitude"` (default) keeps the largest `|score|`, `"score"` the
-            largest score.
+        scores: `"magnitude"` lets the weights of the largest magnitudes be the first
+            mask, `"random"` draws the scores from U(-1/√fan_in, 1/√fan_in). Defaults to
+            the former where the kernels are kept, to the latter where they are drawn.
         seed: Non-negative integer, 0 by default. Kernels and scores are a pure function
             of it and of their place in the model.
         verbose: Whether to print `summary` of the result. Defaults to `True`.
@@ -81,7 +87,7 @@ def convert(
 
     Raises:
         InputError: An argument is not as above, a pattern matches no layer, the model
-            has no layer to convert, one to convert uses LoRA or is quantized, or
+            has no kernel to mask, a layer with one uses LoRA or is quantized, or
             something in the model cannot be copied.
 
     Example:
@@ -97,32 +103,38 @@ def convert(
         hidden                SupermaskDense      100
         top                   Dense               202
         total                                     302
+        <BLANKLINE>
+        of 1,102 parameters 72.6 % are masked, 27.4 % trained without a mask
 
     Reference:
         - Ramanujan et al., 2020; thesis §3.2.
         - Zhu and Gupta, 2017, "To prune, or not to prune", for magnitudes.
     """
     check_built(model)
+    method = get_method(method)
     check_choice("allocation", allocation, ALLOCATIONS)
+    scores = scores or ("magnitude" if initializer is None else "random")
     check_choice("scores", scores, SCORES)
-    check_choice("ranking", ranking, RANKINGS)
     check_integer("seed", seed)
     if initializer is not None:
         check_choice("initializer", initializer, NAMES)
     if allocation != "uniform":
         _check_allocation(model, sparsity, allocation)
-    sparsities = plan(model, sparsity, skip)
+    chosen = plan(model, sparsity, skip, kernels)
     masked = []
 
     def new_layer(layer):
-        if id(layer) not in sparsities:
+        if id(layer) not in chosen:
             return remake(layer)
-        mask = {"sparsity": sparsities[id(layer)], "ranking": ranking}
-        masked_class = MASKED_CLASSES[type(layer)]
-        masked.append(remake(layer, masked_class, lambda config: {**config, **mask}))
+        mask = {**_where(layer, chosen[id(layer)], kernels), "method": method}
+        make = supermask_class(type(layer)).from_plain
+        masked.append(
+            remake(layer, lambda config: make(config, **mask), config_of(layer))
+        )
         return masked[-1]
 
-    converted = copy_model(model, new_layer, _copy_kernels)
+    converted = copy_model(model, new_layer)
+    _check_masks(masked)
     if initializer is not None:
         initialize(converted, initializer, seed, layers=masked)
     _start_scores(converted, masked, scores, seed)
@@ -130,7 +142,56 @@ def convert(
         allocate(converted, sparsity, allocation)
     if verbose:
         print(summary(converted))
+    _warn(model, converted)
     return converted
+
+
+def _where(layer, sparsities, kernels):
+    """Returns a supermask layer's arguments that say which kernels are masked."""
+    if kernels is is_kernel:
+        positions = [kernel.position for kernel in kernels_of(layer)]
+        which = {}
+    else:
+        positions = sorted(sparsities)
+        which = {"kernels": positions}
+    each = [sparsities.get(position) for position in positions]
+    return {"sparsity": each[0] if len(set(each)) == 1 else each, **which}
+
+
+def _check_masks(layers):
+    for layer in layers:
+        if not layer.masked_weights:
+            raise fail(
+                f"Layer '{layer.name}' must create the layers inside it when it is "
+                "built, to be masked: give it a `build` method, or name it in `skip`.",
+                layer_class=type(layer).__name__,
+            )
+
+
+def _warn(model, converted):
+    before = [layer.name for layer in supermask_layers(model)]
+    if before:
+        warnings.warn(
+            f"{len(before)} layers were masked already ({', '.join(before[:3])}, ...) "
+            "and stay as they are, whatever the arguments: `fold` the model first.",
+            stacklevel=3,
+        )
+    share = share_masked(converted)
+    if share < 0.5:
+        warnings.warn(
+            f"Only {share:.1%} of the model's parameters are masked: see "
+            "`tfsupermask.summary(model)`, and `kernels` to mask others.",
+            stacklevel=3,
+        )
+    frozen = [
+        layer.name for layer in supermask_layers(converted) if not layer.trainable
+    ]
+    if frozen:
+        warnings.warn(
+            f"{len(frozen)} masked layers are not trainable ({', '.join(frozen[:3])}), "
+            "so that their masks are not trained either: set `layer.trainable = True`.",
+            stacklevel=3,
+        )
 
 
 def _check_allocation(model, sparsity, allocation):
@@ -153,21 +214,16 @@ def _check_allocation(model, sparsity, allocation):
 def _start_scores(model, masked, scores, seed):
     """Sets the scores of the layers in `masked`, places counted over all masks."""
     new = {id(layer) for layer in masked}
-    weights = [weight for weight in masked_weights(model) if weight.layer.built]
-    for place, weight in enumerate(weights):
+    for place, weight in enumerate(masked_weights(model)):
         if id(weight.layer) not in new:
             continue
         if scores == "magnitude":
-            weight.score.assign(keras.ops.abs(weight.kernel))
+            magnitude = np.abs(keras.ops.convert_to_numpy(weight.kernel))
+            start = weight.method.score_from(magnitude, weight.sparsity)
         else:
-            draw = default_score_initializer(
-                weight.fans[0], derive_seed(seed, "score", place)
+            seed_here = derive_seed(seed, "score", place)
+            draw = default_score_initializer(weight.fans[0], seed_here)
+            start = weight.method.starting_score(
+                draw(weight.score.shape), weight.sparsity
             )
-            weight.score.assign(draw(weight.score.shape))
-
-
-def _copy_kernels(source, target):
-    for kernel in kernels_of(source):
-        getattr(target, kernel.attribute).assign(getattr(source, kernel.attribute))
-    if source.bias is not None:
-        target.bias.assign(source.bias)
+        weight.score.assign(start)

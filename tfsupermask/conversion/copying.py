@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 import types
 import warnings
@@ -14,79 +13,88 @@ from keras.src.saving.serialization_lib import SafeModeScope
 
 from tfsupermask._validation import fail
 from tfsupermask.conversion.attributes import hidden_layers, replace_attributes
-from tfsupermask.layers import plain_class
-from tfsupermask.layers.walking import parts_of
+from tfsupermask.layers import SupermaskMixin, plain_class
+from tfsupermask.layers.kernels import MaskVariables
+from tfsupermask.layers.supermask import accepted
+from tfsupermask.layers.walking import is_graph, parts_of
 
 
 def remake(
     layer: keras.Layer,
-    layer_class: type[keras.Layer] | None = None,
-    change: Callable[[dict], dict] = lambda config: config,
+    make: Callable[[dict], keras.Layer] | None = None,
+    config: dict | None = None,
 ) -> keras.Layer:
     """Returns a new, unbuilt layer like a given one.
 
     Args:
         layer: The given one.
-        layer_class: The new one's class, by default the same.
-        change: Function from the given layer's config to the new one's.
+        make: Function that makes the new one from a config. Defaults to the given one's
+            class.
+        config: The config. Defaults to the given one's.
 
     Raises:
-        InputError: The class cannot be made from the config.
+        InputError: The new layer cannot be made from the config.
     """
-    layer_class = layer_class or type(layer)
+    make = make or type(layer).from_config
     classes = {type(each).__name__: type(each) for each in layer._flatten_layers()}
     # The functions in it are already running in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
         try:
-            config = change(layer.get_config())
+            config = config_of(layer) if config is None else config
             # As it is, because not all functions survive serialisation.
             if isinstance(getattr(layer, "activation", None), types.FunctionType):
                 config["activation"] = layer.activation
-            return layer_class.from_config(config)
+            new = make(config)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise fail(
                 f"Layer '{layer.name}' must be one that can be made anew from its "
                 "config to be copied.",
-                layer_class=layer_class.__name__,
+                layer_class=type(layer).__name__,
             ) from error
+    # What the constructor may not have taken.
+    new.name, new.dtype_policy = layer.name, layer.dtype_policy
+    return new
+
+
+def config_of(layer: keras.Layer) -> dict:
+    """Returns a layer's config, as its constructor takes it."""
+    config = layer.get_config()
+    masked = isinstance(layer, SupermaskMixin)
+    return config if masked else accepted(type(layer), config)
 
 
 def copy_model(
     model: keras.Model,
     new_layer: Callable[[keras.Layer], keras.Layer],
-    copy_weights: Callable[[keras.Layer, keras.Layer], None],
-    new_config: Callable[[dict], dict] = lambda config: config,
+    finish: Callable[[keras.Layer, keras.Layer], None] = lambda layer, new: None,
 ) -> keras.Model:
     """Returns a copy of a built model in which other layers stand for some of its own.
 
     Args:
         model: Sequential, functional or subclassed model, not compiled afterwards.
-        new_layer: Returns the new, unbuilt layer that stands for a given one.
-        copy_weights: Copies a given layer's own weights to the one that stands for it.
-            Only called when they are of different classes.
-        new_config: Returns the config of the new layer or model that stands for one
-            whose own class says what it does with the layers in it.
+        new_layer: Returns the new, unbuilt layer that stands for a given one. Models
+            that are graphs of layers are copied layer by layer.
+        finish: Called with each layer that was made anew and the one that stands for
+            it, when that has its weights.
 
     Raises:
         InputError: Something in the model cannot be copied.
     """
-    copier = _Copier(new_layer, new_config)
+    copier = _Copier(new_layer)
     copied = copier.copy(model)
     copier.build()
     for source, target in copier.pairs():
-        if isinstance(source, keras.Model) or type(source) is type(target):
-            _copy_own_state(source, target)
-        else:
-            copy_weights(source, target)
+        _copy_own_state(source, target)
+    for source, target in copier.made():
+        finish(source, target)
     return copied
 
 
 class _Copier:
     """Copies layers and models, each only once, so that shared ones stay shared."""
 
-    def __init__(self, new_layer, new_config):
+    def __init__(self, new_layer):
         self._new_layer = new_layer
-        self._new_config = new_config
         self._copies = {}
         self._replaced = []
 
@@ -102,8 +110,17 @@ class _Copier:
                 _build_like(source, target)
         for source, target in self.pairs():
             _build_like(source, target)
+        for _, target in self.made():
+            if isinstance(target, SupermaskMixin):
+                target.build_masks()
         if used := [each.name for each in self._replaced if each.built]:
             raise hidden_layers(used)
+
+    def made(self):
+        """Yields every layer that counts as a whole with the one that stands for it."""
+        for source, target in self._copies.values():
+            if isinstance(source, keras.Layer) and not parts_of(source):
+                yield source, target
 
     def pairs(self):
         """Yields every layer with its copy, those inside layers left whole included."""
@@ -120,18 +137,17 @@ class _Copier:
                 yield source, target
 
     def _copy_anew(self, operation):
-        if isinstance(operation, keras.Sequential):
-            return self._copy_sequential(operation)
-        if isinstance(operation, Functional):
-            return self._copy_functional(operation)
         if not isinstance(operation, keras.Layer):
             return type(operation).from_config(operation.get_config())
-        if isinstance(operation, keras.Model) or parts_of(operation):
+        if not parts_of(operation):
+            return self._new_layer(operation)
+        if not is_graph(operation):
             return self._copy_attributes(operation)
-        return self._new_layer(operation)
+        if isinstance(operation, keras.Sequential):
+            return self._copy_sequential(operation)
+        return self._copy_functional(operation)
 
     def _copy_sequential(self, model):
-        _check_call(model, keras.Sequential)
         start = [_same_input(model.inputs[0])] if model.built else []
         layers = [*start, *map(self.copy, model.layers)]
         return keras.Sequential(layers, trainable=model.trainable, name=model.name)
@@ -142,25 +158,19 @@ class _Copier:
         # outputs, and without its optimizer and losses.
         graph = keras.Model(model.input, model.output, name=model.name)
         copied = keras.models.clone_model(graph, inputs, clone_function=self.copy)
-        model_class = type(model)
-        if not functional_like_constructor(model_class):
-            _check_call(model, Functional)
-            model_class = Functional
-        return model_class(
+        like = functional_like_constructor(type(model))
+        return (type(model) if like else Functional)(
             copied.input, copied.output, name=model.name, trainable=model.trainable
         )
 
     def _copy_attributes(self, layer):
-        """Copies a layer whose class says what it does with the layers in it."""
-        copied = remake(
-            layer, change=lambda config: _accepted(layer, self._new_config(config))
-        )
-        copied.name, copied.dtype_policy = layer.name, layer.dtype_policy
+        """Copies a layer of a class of its own that holds supermask layers."""
+        copied = self._new_layer(layer)
         inner, fresh = (
             each._flatten_layers(include_self=False, recursive=False)
             for each in (layer, copied)
         )
-        if list(map(_kind, inner)) != list(map(_kind, fresh)):
+        if list(map(plain_class, inner)) != list(map(plain_class, fresh)):
             raise fail(
                 f"{type(layer).__name__} must make its layers in its constructor, from "
                 "the arguments in its config, to be copied.",
@@ -172,36 +182,18 @@ class _Copier:
         return copied
 
 
-def _check_call(model, base):
-    if type(model).call is not base.call:
-        raise fail(
-            f"A {base.__name__} model with its own `call` can only be copied if it is "
-            "functional and takes inputs and outputs in its constructor.",
-            model=model.name,
-        )
-
-
-def _accepted(layer, config):
-    """Returns a config without what Keras adds though the constructor refuses it."""
-    parameters = inspect.signature(type(layer).__init__).parameters.values()
-    if type(layer).get_config is not keras.Layer.get_config or any(
-        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters
-    ):
-        return config
-    names = {parameter.name for parameter in parameters}
-    return {key: value for key, value in config.items() if key in names}
-
-
-def _kind(layer):
-    return plain_class(layer) or type(layer)
-
-
 def _inner_pairs(source, target):
     if not isinstance(source, keras.Layer):
         return []
     if parts_of(source):
         return [(source, target)]
-    return zip(source._flatten_layers(), target._flatten_layers(), strict=True)
+    inner = [layer._flatten_layers() for layer in (source, target)]
+    if type(source) is not type(target):
+        inner = [
+            [each for each in layers if not isinstance(each, MaskVariables)]
+            for layers in inner
+        ]
+    return zip(*inner, strict=True)
 
 
 def _build_like(source, target):

@@ -6,18 +6,16 @@ from typing import Any
 
 import keras
 
-from tfsupermask._validation import fail
-from tfsupermask.conversion.classes import MASKED_CLASSES
-from tfsupermask.conversion.copying import copy_model, remake
-from tfsupermask.layers import SignedConstant, SupermaskMixin
+from tfsupermask.conversion.copying import config_of, copy_model, remake
+from tfsupermask.layers import SignedConstant, SupermaskMixin, plain_class
+from tfsupermask.layers.kernels import weights_in
 from tfsupermask.layers.walking import check_built
 
-_PLAIN_CLASSES = {masked: plain for plain, masked in MASKED_CLASSES.items()}
 _SIGNED_CONSTANT = keras.saving.get_registered_name(SignedConstant)
 
 
 def fold(model: keras.Model) -> keras.Model:
-    """Returns the same model made of plain Keras layers, with kernel · mask as kernels.
+    """Returns the same model made of plain layers, with kernel · mask as kernels.
 
     Nothing of this package is left in it, initializers included: it loads and runs
     where only Keras is installed. Its kernels can be trained like any others.
@@ -42,24 +40,13 @@ def fold(model: keras.Model) -> keras.Model:
         173
     """
     check_built(model)
-    return copy_model(model, _plain_layer, _fold_weights, _plain_config)
+    return copy_model(model, _plain_layer, _fold_kernels)
 
 
 def _plain_layer(layer):
-    if not isinstance(layer, SupermaskMixin):
-        return remake(layer, change=_plain_config)
-    if type(layer) not in _PLAIN_CLASSES:
-        raise fail(
-            "Only the supermask layers of this package can be folded.",
-            layer=layer.name,
-            layer_class=type(layer).__name__,
-        )
-    return remake(layer, _PLAIN_CLASSES[type(layer)], _without_mask)
-
-
-def _without_mask(config):
-    ours = ("sparsity", "ranking", "score_initializer")
-    return _plain_config({key: config[key] for key in config if key not in ours})
+    masked = isinstance(layer, SupermaskMixin)
+    config = layer.plain_config() if masked else config_of(layer)
+    return remake(layer, plain_class(layer).from_config, _plain_config(config))
 
 
 def _plain_config(config: Any) -> Any:
@@ -76,8 +63,15 @@ def _plain_config(config: Any) -> Any:
     return {key: _plain_config(value) for key, value in config.items()}
 
 
-def _fold_weights(source, target):
-    for weight in source.masked_weights if source.built else ():
-        getattr(target, weight.attribute).assign(weight.kernel * weight.mask)
-    if source.built and source.bias is not None:
-        target.bias.assign(source.bias)
+def _fold_kernels(layer, plain):
+    if isinstance(layer, SupermaskMixin) and layer.built:
+        targets = {
+            id(variable): target
+            for (_, variable), (_, target) in zip(
+                weights_in(layer), weights_in(plain), strict=True
+            )
+        }
+        for weight, kernel in zip(
+            layer.masked_weights, layer.effective_kernels(), strict=True
+        ):
+            targets[id(weight.kernel)].assign(kernel)

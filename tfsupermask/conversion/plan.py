@@ -1,4 +1,4 @@
-"""Which layers of a model to convert, and to what sparsity."""
+"""Which kernels of a model to mask, and to what sparsity."""
 
 from __future__ import annotations
 
@@ -9,74 +9,95 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import keras
 
 from tfsupermask._validation import check_fraction, fail
-from tfsupermask.conversion.classes import MASKED_CLASSES
-from tfsupermask.layers.walking import leaves, parts_of, supermask_layers
+from tfsupermask.layers import Kernel, SupermaskMixin, kernels_of, supermask_layers
+from tfsupermask.layers.walking import is_graph, leaves, parts_of
 
 Sparsity = float | Mapping[str, float] | Callable[[keras.Layer], float | None]
+IsKernel = Callable[[keras.Layer, keras.Variable], bool]
 
 
 def plan(
-    model: keras.Model, sparsity: Sparsity, skip: str | Iterable[str]
-) -> dict[int, float]:
-    """Returns the sparsity of each layer to convert, by the layer's id.
+    model: keras.Model, sparsity: Sparsity, skip: str | Iterable[str], kernels: IsKernel
+) -> dict[int, dict[int, float]]:
+    """Returns the sparsities to mask with, by the layer's id and the kernel's position.
 
     Args:
         model: Built Keras model.
         sparsity: As `convert` takes it.
         skip: As `convert` takes it.
+        kernels: As `convert` takes it.
 
     Raises:
         InputError: An argument is not as there, or there is nothing to convert, or a
             layer to convert cannot be.
     """
     skip = [skip] if isinstance(skip, str) else list(skip)
-    _check_patterns("skip", skip, [layer.name for layer in _all_parts(model)])
-    candidates = [
-        layer
-        for layer in _all_parts(model, skip)
-        if type(layer) in MASKED_CLASSES
-        and layer.built
-        and not _matches(layer.name, skip)
+    found = [
+        (layer, kernel, names)
+        for layer, outer in _layers_in(model)
+        for kernel in kernels_of(layer, kernels)
+        if (names := [*outer, layer.name, *_names_in(layer, kernel)])
     ]
-    choose = _chooser(sparsity, candidates)
-    chosen = [(layer, choose(layer)) for layer in candidates]
-    chosen = [(layer, value) for layer, value in chosen if value is not None]
+    every_name = [each.name for each in model._flatten_layers(include_self=False)]
+    _check_patterns("skip", skip, every_name)
+    left = [each for each in found if not _matches(each[2], skip)]
+    choose = _chooser(sparsity, left)
+    chosen: dict[int, dict[int, float]] = {}
+    for layer, kernel, names in left:
+        value = choose(layer, kernel, names)
+        if value is not None:
+            _check_convertible(layer)
+            by_position = chosen.setdefault(id(layer), {})
+            by_position[kernel.position] = check_fraction("sparsity", value)
     if not chosen and not supermask_layers(model):
         raise fail(
-            "`model` must have a layer to convert: a convolution or `Dense` of Keras "
-            "that neither `skip` nor `sparsity` leaves out.",
+            "`model` must have a kernel to mask, in a layer that neither `skip` nor "
+            "`sparsity` leaves out.",
             model=model.name,
             classes=sorted({type(layer).__name__ for layer in leaves(model)}),
         )
-    for layer, _ in chosen:
-        _check_convertible(layer)
-    return {id(layer): check_fraction("sparsity", value) for layer, value in chosen}
+    return chosen
 
 
-def _all_parts(layer, skip=()) -> Iterator[keras.Layer]:
-    """Yields the layers and models in a model, without what is in those to skip."""
-    for part in parts_of(layer):
-        yield part
-        if isinstance(part, keras.Model) and not _matches(part.name, skip):
-            yield from _all_parts(part, skip)
+def _layers_in(model, outer=()) -> Iterator[tuple[keras.Layer, tuple[str, ...]]]:
+    """Yields the layers that can be masked, with the names of the models around."""
+    if is_graph(model):
+        for part in model.layers:
+            around = (*outer, part.name) if is_graph(part) else outer
+            yield from _layers_in(part, around)
+    elif not isinstance(model, SupermaskMixin) and not parts_of(model):
+        yield model, outer
 
 
-def _chooser(sparsity, candidates):
-    """Returns the function from a layer to its sparsity or `None`."""
+def _names_in(layer, kernel: Kernel):
+    """Returns the names of the layers inside a layer that a kernel belongs to."""
+    if kernel.owner is layer:
+        return []
+    return [kernel.owner.name, *kernel.name.split("/")[:-1]]
+
+
+def _chooser(sparsity, found):
+    """Returns the function from a kernel to its sparsity or `None`."""
     if isinstance(sparsity, numbers.Real):
-        return lambda layer: sparsity
+        return lambda layer, kernel, names: sparsity
     if isinstance(sparsity, Mapping):
-        _check_patterns("sparsity", sparsity, [layer.name for layer in candidates])
-        return lambda layer: next(
-            (sparsity[key] for key in sparsity if _matches(layer.name, [key])), None
+        every_name = [name for *_, names in found for name in names]
+        _check_patterns("sparsity", sparsity, every_name)
+        return lambda layer, kernel, names: next(
+            (sparsity[key] for key in sparsity if _matches(names, [key])), None
         )
     if callable(sparsity):
-        return sparsity
+        return lambda layer, kernel, names: sparsity(_shown(layer, kernel))
     raise fail(
         "`sparsity` must be a number in [0, 1), a dict from patterns of layer names to "
         "numbers, or a function from a layer to a number or `None`.",
         sparsity=sparsity,
     )
+
+
+def _shown(layer, kernel):
+    """Returns the layer that people know: of a recurrent cell the layer around it."""
+    return layer if hasattr(kernel.owner, "state_size") else kernel.owner
 
 
 def _check_patterns(argument, patterns, names):
@@ -88,18 +109,21 @@ def _check_patterns(argument, patterns, names):
             )
 
 
-def _matches(name, patterns):
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+def _matches(names, patterns):
+    return any(
+        fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns
+    )
 
 
 def _check_convertible(layer):
-    if getattr(layer, "lora_enabled", False):
-        state = "uses LoRA"
-    elif getattr(layer, "quantization_mode", None) is not None:
-        state = "is quantized"
-    else:
-        return
-    raise fail(
-        f"A layer that {state} has no plain kernel to mask: name it in `skip`.",
-        layer=layer.name,
-    )
+    for each in layer._flatten_layers():
+        if getattr(each, "lora_enabled", False):
+            state = "uses LoRA"
+        elif getattr(each, "quantization_mode", None) is not None:
+            state = "is quantized"
+        else:
+            continue
+        raise fail(
+            f"A layer that {state} has no plain kernel to mask: name it in `skip`.",
+            layer=each.name,
+        )

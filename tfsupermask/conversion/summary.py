@@ -11,7 +11,7 @@ from tfsupermask.layers.walking import check_built, leaves
 
 
 def summary(model: keras.Model) -> str:
-    """Returns a table of a model's masked weights and of all else that is trained.
+    """Returns a table of a model's masks, and of all that has none.
 
     Args:
         model: Built Keras model.
@@ -20,7 +20,8 @@ def summary(model: keras.Model) -> str:
         A row for each masked weight: layer and kernel, class, shape, number of weights,
         fraction that the mask removes, number kept. Then a row for each layer with
         trainable weights that have no mask (biases of supermask layers too) with their
-        number. Scores count as masks, not as weights. Print it.
+        number, one for each with frozen weights that have none, and the shares of
+        all three. Scores count as masks, not as weights. Print it.
 
     Raises:
         InputError: `model` is not a built model.
@@ -37,19 +38,32 @@ def summary(model: keras.Model) -> str:
         trained without mask  class  weights
         top                   Dense      202
         total                            202
+        <BLANKLINE>
+        of 1,002 parameters 79.8 % are masked, 20.2 % trained without a mask
     """
     check_built(model)
-    masked = [weight for weight in masked_weights(model) if weight.layer.built]
+    masked = masked_weights(model)
+    trained, frozen = _without_mask(model, trained=True), _without_mask(model, False)
     tables = [_masked_table(masked)] if masked else []
-    if unmasked := _unmasked_rows(model, masked):
-        tables.append(_unmasked_table(unmasked))
-    return "\n\n".join(tables)
+    for head, rows in (("trained without mask", trained), ("frozen", frozen)):
+        if rows:
+            tables.append(_other_table(head, rows))
+    return "\n\n".join([*tables, _shares(masked, trained, frozen)])
+
+
+def share_masked(model: keras.Model) -> float:
+    """Returns the fraction of a model's parameters that are under a mask."""
+    masked = sum(weight.num_weights for weight in masked_weights(model))
+    others = [_without_mask(model, trained) for trained in (True, False)]
+    return masked / max(1, masked + sum(size for rows in others for *_, size in rows))
 
 
 def _masked_table(weights):
     rows = []
     for weight in weights:
-        texts = (weight.name, type(weight.layer).__name__, _shape(weight.kernel.shape))
+        trained = weight.score.trainable and weight.layer.trainable
+        kind = type(weight.layer).__name__ + ("" if trained else " (mask not trained)")
+        texts = (weight.name, kind, _shape(weight.kernel.shape))
         rows.append((*texts, *_counts(weight.num_weights, weight.num_kept)))
     size = sum(weight.num_weights for weight in weights)
     kept = sum(weight.num_kept for weight in weights)
@@ -57,24 +71,42 @@ def _masked_table(weights):
     return _table(heads, rows, ("total", "", "", *_counts(size, kept)))
 
 
-def _unmasked_rows(model, masked):
-    """Returns (name, class, number of weights) of what is trained without a mask."""
-    trained = {id(each): math.prod(each.shape) for each in model.trainable_weights}
-    for weight in masked:
-        trained.pop(id(weight.score), None)
+def _without_mask(model, trained):
+    """Returns (name, class, number of weights) of what is trained, or not, unmasked."""
+    trainable = {id(each) for each in model.trainable_weights}
+    masked = masked_weights(model)
+    counted = {id(weight.kernel) for weight in masked}
+    counted |= {id(each) for weight in masked for each in weight.variables.weights}
+    rows = []
     # The model last: it holds what no layer in it does.
-    rows = [
-        (layer, sum(trained.pop(id(each), 0) for each in layer.trainable_weights))
-        for layer in [*leaves(model), model]
-    ]
-    return [(layer.name, type(layer).__name__, size) for layer, size in rows if size]
+    for layer in [*leaves(model), model]:
+        size = 0
+        for each in layer.weights:
+            if id(each) not in counted and (id(each) in trainable) == trained:
+                counted.add(id(each))
+                size += math.prod(each.shape)
+        rows.append((layer.name, type(layer).__name__, size))
+    return [row for row in rows if row[-1]]
 
 
-def _unmasked_table(rows):
+def _other_table(head, rows):
     total = sum(size for *_, size in rows)
     lines = [(name, kind, f"{size:,}") for name, kind, size in rows]
-    heads = ("trained without mask", "class", "weights")
-    return _table(heads, lines, ("total", "", f"{total:,}"))
+    return _table((head, "class", "weights"), lines, ("total", "", f"{total:,}"))
+
+
+def _shares(masked, trained, frozen):
+    sizes = [
+        sum(weight.num_weights for weight in masked),
+        *(sum(size for *_, size in rows) for rows in (trained, frozen)),
+    ]
+    words = ("are masked", "trained without a mask", "frozen")
+    shares = [
+        f"{size / sum(sizes):.1%}".replace("%", " %") + f" {word}"
+        for size, word in zip(sizes, words, strict=True)
+        if size or word == words[0]
+    ]
+    return f"of {sum(sizes):,} parameters {', '.join(shares)}"
 
 
 def _table(heads, rows, total):

@@ -7,13 +7,7 @@ from collections.abc import Iterable
 import keras
 
 from tfsupermask._validation import check_choice, check_fraction, check_integer
-from tfsupermask.layers import (
-    MaskedWeight,
-    SignedConstant,
-    SupermaskMixin,
-    kernel_fans,
-    kernels_of,
-)
+from tfsupermask.layers import SignedConstant, kernels_of, masked_weights
 from tfsupermask.layers.walking import leaves
 from tfsupermask.ops import compute_fans, derive_seed
 
@@ -71,17 +65,17 @@ def initialize(
     fan_correction: bool = False,
     layers: Iterable[keras.Layer] | None = None,
 ) -> None:
-    """Draws every convolution's and dense layer's kernel anew.
+    """Draws every kernel of a model anew, those of layers inside layers included.
 
-    Layers of nested models included. The values are a pure function of the name, the
+    The values are a pure function of the name, the
     seed, the kernel's shape and layout, and its place among the model's kernels. The
     initializer stays in the layer, so that the layer's config says how to draw them
     again. `glorot_normal` gives the values that `tfsupermask.models.build` starts with
     for the same seed.
 
     Args:
-        model: Any built Keras model with layers that `tfsupermask.layers.kernels_of`
-            knows, masked or not.
+        model: Any built Keras model, masked or not; `tfsupermask.layers.is_kernel`
+            says what its kernels are.
         name: One of `NAMES`.
         seed: Non-negative integer. Defaults to 0.
         fan_correction: Whether supermask layers divide the standard deviation by
@@ -104,40 +98,30 @@ def initialize(
     check_choice("init", name, NAMES)
     check_integer("seed", seed)
     wanted = None if layers is None else {id(layer) for layer in layers}
+    sparsities = sparsities_of(model) if fan_correction else {}
     for place, (layer, kernel) in enumerate(_kernels_in(model)):
         if wanted is None or id(layer) in wanted:
             draw_seed = derive_seed(seed, "kernel", place)
-            sparsity = sparsity_of(layer, kernel.attribute) if fan_correction else 0.0
-            draw = _layout_initializer(name, draw_seed, sparsity, layer, kernel)
-            setattr(layer, kernel.initializer, draw)
-            variable = getattr(layer, kernel.attribute)
-            variable.assign(draw(variable.shape))
+            sparsity = sparsities.get(id(kernel.variable), 0.0)
+            kernel.draw_by(_layout_initializer(name, draw_seed, sparsity, kernel))
 
 
 def _kernels_in(model):
-    return [
-        (layer, kernel)
-        for layer in leaves(model)
-        if layer.built
-        for kernel in kernels_of(layer)
-    ]
+    return [(layer, kernel) for layer in leaves(model) for kernel in kernels_of(layer)]
 
 
-def sparsity_of(layer: keras.Layer, attribute: str) -> float:
-    """Returns the sparsity of a layer's kernel; 0 if it is not masked."""
-    if not isinstance(layer, SupermaskMixin):
-        return 0.0
-    return MaskedWeight(layer, attribute).sparsity
+def sparsities_of(model: keras.Model) -> dict[int, float]:
+    """Returns the sparsities of a model's masked kernels, by the variables' ids."""
+    return {id(weight.kernel): weight.sparsity for weight in masked_weights(model)}
 
 
-def _layout_initializer(name, seed, sparsity, layer, kernel):
+def _layout_initializer(name, seed, sparsity, kernel):
     """Returns the initializer with the variance that is right for the kernel's layout.
 
     Initializers know the shape alone and take it for the regular layout's.
     """
     initializer = kernel_initializer(name, seed, sparsity)
-    assumed = compute_fans(getattr(layer, kernel.attribute).shape)
-    fans = kernel_fans(layer, kernel.attribute)
+    assumed, fans = compute_fans(kernel.variable.shape), kernel.fans
     if _SCALES[name][1] == "fan_in":
         assumed, fans = assumed[:1], fans[:1]
     initializer.scale *= sum(assumed) / sum(fans)

@@ -182,7 +182,7 @@ def _diagnose(layer, product):
 def _filters(layer):
     """Returns a layer's filters as rows, whatever its kernel's layout."""
     kernel = kernels_of(layer)[-1]
-    values = keras.ops.convert_to_numpy(getattr(layer, kernel.attribute))
+    values = keras.ops.convert_to_numpy(kernel.variable)
     if kernel.layout == "transposed":
         values = np.swapaxes(values, -1, -2)
     elif kernel.layout == "depthwise":

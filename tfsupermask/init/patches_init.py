@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, check_number, fail
 from tfsupermask.init.activations import Activations, batch_statistics, forward_mode
-from tfsupermask.init.baselines import sparsity_of
+from tfsupermask.init.baselines import sparsities_of
 from tfsupermask.init.checking import check_images
 from tfsupermask.init.convolutions import find_convolutions
 from tfsupermask.init.progress import Progress
@@ -186,7 +186,8 @@ class PatchesInit:
         progress = Progress(progress_dir, {**settings, "skipped": skipped})
         activations = Activations(model, images, preprocess)
         # Asked now, as masks of a dense forward pass keep everything.
-        sparsities = [sparsity_of(layer, "kernel") for layer in numbered.values()]
+        known = sparsities_of(model)
+        sparsities = [known.get(id(layer.kernel), 0.0) for layer in numbered.values()]
         reports = []
         with (
             forward_mode(model, self.forward),

@@ -80,7 +80,7 @@ def unit_power(
     preprocess = preprocess or (lambda batch: batch.astype(np.float32))
     order = class_balanced_order(labels, derive_seed(seed, "unit_power"))
     factors: dict[str, float] = {}
-    initializers: dict[keras.Layer, dict] = {}
+    initializers: dict[keras.Layer, list] = {}
 
     def rescale(layer, product):
         if isinstance(layer, SupermaskMixin) and layer not in initializers:
@@ -92,32 +92,30 @@ def unit_power(
         watched(model, rescale),
     ):
         model(preprocess(images[order[:_NUM_IMAGES]]), training=False)
-    for layer, by_name in initializers.items():
-        for name, initializer in by_name.items():
-            setattr(layer, name, initializer)
+    for rescaled in initializers.values():
+        for kernel, initializer in rescaled:
+            kernel.remember(initializer)
     return factors
 
 
 def _rescale(layer, product):
-    """Gives a layer unit power; returns the factor, and its initializers by name."""
+    """Gives a layer unit power; returns the factor, and its kernels' initializers."""
     # NumPy adds up in the same order whatever the number of threads.
     power = float(np.square(product).mean(dtype=np.float64))
     if not np.isfinite(power):
         raise fail(f"The output of layer '{layer.name}' must be finite.", power=power)
     if power == 0:
-        return 1.0, {}
+        return 1.0, []
     factor, kernels = power**-0.5, kernels_of(layer)
-    return factor, {
-        kernel.initializer: _multiply(layer, kernel, factor ** (1 / len(kernels)))
-        for kernel in kernels
-    }
+    return factor, [
+        (kernel, _multiply(kernel, factor ** (1 / len(kernels)))) for kernel in kernels
+    ]
 
 
-def _multiply(layer, kernel, factor):
+def _multiply(kernel, factor):
     """Multiplies a kernel; returns its initializer, rescaled if it draws the kernel."""
-    variable = getattr(layer, kernel.attribute)
-    initializer = getattr(layer, kernel.initializer)
-    config = initializer.get_config()
+    variable, initializer = kernel.variable, kernel.initializer
+    config = {} if initializer is None else initializer.get_config()
     if "scale" in config and np.array_equal(
         _draw(type(initializer).from_config(config), variable), variable
     ):

@@ -1,36 +1,56 @@
 """Keras layers with frozen weights and learned masks."""
 
-from tfsupermask.layers.conv import SupermaskConv1D, SupermaskConv2D, SupermaskConv3D
-from tfsupermask.layers.dense import SupermaskDense
-from tfsupermask.layers.depthwise import (
-    SupermaskDepthwiseConv2D,
-    SupermaskSeparableConv2D,
-)
 from tfsupermask.layers.draws import MaskDraws, drawn, stochastic_weights
 from tfsupermask.layers.initializers import (
     SignedConstant,
     default_score_initializer,
 )
-from tfsupermask.layers.kernels import (
-    Kernel,
-    kernel_fans,
-    kernels_of,
-    plain_class,
+from tfsupermask.layers.kernels import Kernel, is_kernel, kernels_of
+from tfsupermask.layers.masked_weight import MaskedWeight
+from tfsupermask.layers.methods import (
+    EdgePopup,
+    Method,
+    Signed,
+    Stochastic,
+    get_method,
+    method_names,
+    register,
 )
-from tfsupermask.layers.masked_weight import MaskedWeight, masks_found_once
-from tfsupermask.layers.supermask import SupermaskMixin
-from tfsupermask.layers.transpose import SupermaskConv2DTranspose
+from tfsupermask.layers.named import (
+    SupermaskConv1D,
+    SupermaskConv2D,
+    SupermaskConv2DTranspose,
+    SupermaskConv3D,
+    SupermaskDense,
+    SupermaskDepthwiseConv2D,
+    SupermaskSeparableConv2D,
+    SupermaskSpectralNormalization,
+)
+from tfsupermask.layers.supermask import (
+    Supermask,
+    SupermaskMixin,
+    masks_applied,
+    plain_class,
+    supermask,
+    supermask_class,
+)
 from tfsupermask.layers.walking import (
     dense_forward,
     masked_weights,
+    masks_found_once,
     supermask_layers,
 )
 
 __all__ = [
+    "EdgePopup",
     "Kernel",
     "MaskDraws",
     "MaskedWeight",
+    "Method",
+    "Signed",
     "SignedConstant",
+    "Stochastic",
+    "Supermask",
     "SupermaskConv1D",
     "SupermaskConv2D",
     "SupermaskConv2DTranspose",
@@ -39,14 +59,21 @@ __all__ = [
     "SupermaskDepthwiseConv2D",
     "SupermaskMixin",
     "SupermaskSeparableConv2D",
+    "SupermaskSpectralNormalization",
     "default_score_initializer",
     "dense_forward",
     "drawn",
-    "kernel_fans",
+    "get_method",
+    "is_kernel",
     "kernels_of",
     "masked_weights",
+    "masks_applied",
     "masks_found_once",
+    "method_names",
     "plain_class",
+    "register",
     "stochastic_weights",
+    "supermask",
+    "supermask_class",
     "supermask_layers",
 ]

@@ -19,11 +19,11 @@ def stochastic_weights(model: keras.Model) -> list[MaskedWeight]:
         model: Any Keras model.
 
     Example:
-        >>> model = models.build("conv2", ranking="stochastic")
+        >>> model = models.build("conv2", method="stochastic")
         >>> len(stochastic_weights(model))
         5
     """
-    return [weight for weight in masked_weights(model) if weight.is_stochastic]
+    return [weight for weight in masked_weights(model) if weight.method.draws]
 
 
 @contextlib.contextmanager
@@ -37,7 +37,7 @@ def drawn(model: keras.Model, number: int) -> Iterator[None]:
         number: Which draw, an int32 that is not 0. Training takes those from 1.
 
     Example:
-        >>> model = models.build("conv2", (8, 8, 3), ranking="stochastic")
+        >>> model = models.build("conv2", (8, 8, 3), method="stochastic")
         >>> images = np.ones((1, 8, 8, 3))
         >>> with drawn(model, -1):
         ...     first, again = model(images), model(images)
@@ -62,7 +62,7 @@ class MaskDraws(keras.callbacks.Callback):
     above 1 so many batches share one.
 
     Example:
-        >>> model = models.build("conv2", (8, 8, 3), ranking="stochastic")
+        >>> model = models.build("conv2", (8, 8, 3), method="stochastic")
         >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
         >>> images, labels = np.ones((8, 8, 8, 3)), np.zeros(8)
         >>> run = model.fit(images, labels, callbacks=[MaskDraws()], verbose=0)

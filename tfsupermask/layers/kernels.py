@@ -1,96 +1,219 @@
-"""The kernels of Keras' layers: what they are called and how they are laid out."""
+"""Which weights of a Keras layer are kernels, and how they are laid out."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import keras
 
 from tfsupermask.ops import compute_fans
 
-
-@dataclasses.dataclass(frozen=True)
-class Kernel:
-    """A kernel of a kind of Keras layer.
-
-    Attributes:
-        attribute: Its name in the layer. Defaults to `"kernel"`.
-        initializer: The name of its initializer in the layer and in its config.
-            Defaults to `"kernel_initializer"`.
-        layout: `"regular"` (..., in, out), `"depthwise"` (..., in, multiplier) or
-            `"transposed"` (..., out, in).
-
-    Example:
-        >>> Kernel()
-        Kernel(attribute='kernel', initializer='kernel_initializer', layout='regular')
-    """
-
-    attribute: str = "kernel"
-    initializer: str = "kernel_initializer"
-    layout: str = "regular"
-
-
-_DEPTHWISE, _POINTWISE = "depthwise_initializer", "pointwise_initializer"
-_KERNELS = {
-    keras.layers.Conv1D: (Kernel(),),
-    keras.layers.Conv2D: (Kernel(),),
-    keras.layers.Conv3D: (Kernel(),),
-    keras.layers.Conv2DTranspose: (Kernel(layout="transposed"),),
-    keras.layers.DepthwiseConv2D: (Kernel("kernel", _DEPTHWISE, "depthwise"),),
-    keras.layers.SeparableConv2D: (
-        Kernel("depthwise_kernel", _DEPTHWISE, "depthwise"),
-        Kernel("pointwise_kernel", _POINTWISE),
-    ),
-    keras.layers.Dense: (Kernel(),),
+_KERNEL_WORDS = {"kernel", "weight", "weights", "w", "embedding", "embeddings"}
+_DEPTHWISE = (
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+# What layers call the initializers of their kernels.
+_INITIALIZERS = {
+    "kernel": ("kernel_initializer", "depthwise_initializer"),
+    "depthwise_kernel": ("depthwise_initializer",),
+    "pointwise_kernel": ("pointwise_initializer",),
+    "recurrent_kernel": ("recurrent_initializer",),
+    "embeddings": ("embeddings_initializer",),
 }
 
 
-def plain_class(layer: keras.Layer) -> type[keras.Layer] | None:
-    """Returns Keras' own class of a layer, `None` unless it is one that can be masked.
+def is_kernel(layer: keras.Layer, variable: keras.Variable) -> bool:
+    """Returns whether a weight is a kernel, and masked unless somebody says otherwise.
+
+    It is one if it has floating numbers, two dimensions or more, and a name whose last
+    word is kernel, weight, weights, w, embedding or embeddings. Biases, normalisations,
+    tokens and states are none, whatever their shapes.
 
     Args:
-        layer: Any Keras layer.
+        layer: The layer whose weight it is.
+        variable: The weight.
 
     Example:
-        >>> plain_class(SupermaskDense(3)).__name__
-        'Dense'
+        >>> layer = keras.layers.GRU(5)
+        >>> layer.build((None, 3, 2))
+        >>> [(v.name, is_kernel(layer, v)) for v in layer.weights]
+        [('kernel', True), ('recurrent_kernel', True), ('bias', False)]
     """
-    return next((base for base in type(layer).__mro__ if base in _KERNELS), None)
+    return (
+        len(variable.shape) >= 2
+        and keras.backend.is_float_dtype(variable.dtype)
+        and variable.name.split("_")[-1] in _KERNEL_WORDS
+    )
 
 
-def kernels_of(layer: keras.Layer) -> tuple[Kernel, ...]:
-    """Returns the kernels of a layer that can be masked, of any other layer none.
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """A kernel of a layer, or of a layer inside it.
 
-    Args:
-        layer: Any Keras layer, built or not.
+    Attributes:
+        variable: The weights.
+        owner: The layer whose weight it is.
+        name: Where it is in the outer layer: `"kernel"`, `"query/kernel"`, ...
+        position: Its number among all weights of the outer layer.
 
     Example:
-        >>> [k.attribute for k in kernels_of(keras.layers.SeparableConv2D(8, 3))]
+        >>> layer = keras.layers.Dense(3)
+        >>> layer.build((None, 8))
+        >>> kernels_of(layer)[0].name, kernels_of(layer)[0].fans
+        ('kernel', (8, 3))
+    """
+
+    variable: keras.Variable
+    owner: keras.Layer
+    name: str
+    position: int
+
+    @property
+    def layout(self) -> str:
+        """`"regular"` (..., in, out), `"depthwise"` (..., in, multiplier), ...
+
+        Or `"transposed"` (..., out, in), `"embeddings"` (words, out), `"einsum"`.
+        """
+        if isinstance(self.owner, keras.layers.EinsumDense):
+            return "einsum"
+        if isinstance(self.owner, _TRANSPOSED):
+            return "transposed"
+        if isinstance(self.owner, _DEPTHWISE) or "depthwise" in self.variable.name:
+            return "depthwise"
+        named = self.variable.name.startswith("embedding")
+        return "embeddings" if named else "regular"
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """Numbers of inputs and outputs of one weight's unit, (fan_in, fan_out).
+
+        Of a depthwise convolution one input channel reaches each output; of embeddings
+        one word does.
+        """
+        shape = tuple(self.variable.shape)
+        if self.layout == "einsum":
+            return _einsum_fans(self.owner.equation, shape)
+        *field, inputs, outputs = shape
+        if self.layout == "transposed":
+            inputs, outputs = outputs, inputs
+        elif self.layout == "depthwise":
+            inputs, outputs = 1, inputs * outputs
+        elif self.layout == "embeddings":
+            inputs = 1
+        return compute_fans((*field, inputs, outputs))
+
+    @property
+    def initializer_name(self) -> str | None:
+        """What the owner calls the initializer of the kernel, `None` without one."""
+        names = _INITIALIZERS.get(self.variable.name, ())
+        return next((name for name in names if hasattr(self.owner, name)), None)
+
+    @property
+    def initializer(self) -> keras.initializers.Initializer | None:
+        """What the owner says the kernel is drawn by; it may be set."""
+        return self.initializer_name and getattr(self.owner, self.initializer_name)
+
+    def draw_by(self, initializer: keras.initializers.Initializer) -> None:
+        """Draws the kernel anew; the owner's config then says how."""
+        self.variable.assign(initializer(self.variable.shape, self.variable.dtype))
+        self.remember(initializer)
+
+    def remember(self, initializer: keras.initializers.Initializer) -> None:
+        """Lets the owner's config say by what the kernel was drawn."""
+        if self.initializer_name is not None:
+            setattr(self.owner, self.initializer_name, initializer)
+
+
+def _einsum_fans(equation, shape):
+    inputs, kernel = equation.replace(".", "").split("->")[0].split(",")
+    fan_in = fan_out = 1
+    for letter, size in zip(kernel, shape, strict=True):
+        contracted = letter in inputs and letter not in equation.split("->")[1]
+        fan_in *= size if contracted else 1
+        fan_out *= 1 if contracted else size
+    return fan_in, fan_out
+
+
+class MaskVariables(keras.Layer):
+    """What a mask is made of, as a layer, so that Keras saves it with the others.
+
+    Attributes:
+        score: Trainable float32 scores.
+        num_kept: int32, how many weights the mask keeps.
+    """
+
+    def __init__(self, name, shape, initializer, kept):
+        super().__init__(name=name, dtype="float32")
+        # Ranking needs float32: in half precision scores would tie by the thousand.
+        self.score = self.add_weight(
+            name="score", shape=shape, initializer=initializer, autocast=False
+        )
+        self.num_kept = self.add_weight(
+            name="num_kept",
+            shape=(),
+            dtype="int32",
+            initializer=keras.initializers.Constant(kept),
+            trainable=False,
+        )
+        self.built = True
+
+
+def weights_in(layer: keras.Layer) -> list[tuple[keras.Layer, keras.Variable]]:
+    """Returns the weights of a layer and of the layers inside it, each with its owner.
+
+    Args:
+        layer: A built layer.
+
+    Example:
+        >>> layer = keras.layers.TimeDistributed(keras.layers.Dense(3))
+        >>> layer.build((None, 5, 8))
+        >>> [(owner.name, variable.name) for owner, variable in weights_in(layer)]
+        [('dense', 'kernel'), ('dense', 'bias')]
+    """
+    found = {}
+    for owner in layer._flatten_layers():
+        if isinstance(owner, MaskVariables):
+            continue
+        for variable in [*owner._trainable_variables, *owner._non_trainable_variables]:
+            # A wrapper may hold what is the inner layer's: the inner one owns it.
+            found[id(variable)] = (owner, variable)
+    return list(found.values())
+
+
+def kernels_of(
+    layer: keras.Layer,
+    which: Callable[[keras.Layer, keras.Variable], bool] | Sequence[int] = is_kernel,
+) -> tuple[Kernel, ...]:
+    """Returns the kernels of a layer, those of the layers inside it included.
+
+    Args:
+        layer: Any Keras layer; of one that is not built none are found.
+        which: Function that says of a layer and its weight whether it is one, or the
+            positions of the kernels among the weights. Defaults to `is_kernel`.
+
+    Example:
+        >>> layer = keras.layers.SeparableConv2D(8, 3)
+        >>> layer.build((None, 9, 9, 4))
+        >>> [kernel.name for kernel in kernels_of(layer)]
         ['depthwise_kernel', 'pointwise_kernel']
     """
-    return _KERNELS.get(plain_class(layer), ())
+    return tuple(
+        Kernel(variable, owner, _name_in(layer, owner, variable), position)
+        for position, (owner, variable) in enumerate(weights_in(layer))
+        if (which(owner, variable) if callable(which) else position in which)
+    )
 
 
-def kernel_fans(layer: keras.Layer, attribute: str = "kernel") -> tuple[int, int]:
-    """Returns `(fan_in, fan_out)` of a built layer's kernel, whatever its layout.
-
-    A depthwise convolution counts like the grouped convolution that it is: one input
-    channel reaches each output.
-
-    Args:
-        layer: A layer of a kind that `kernels_of` knows.
-        attribute: The kernel's name in the layer. Defaults to `"kernel"`.
-
-    Example:
-        >>> layer = keras.layers.DepthwiseConv2D(3)
-        >>> layer.build((None, 8, 8, 32))
-        >>> kernel_fans(layer)
-        (9, 288)
-    """
-    layouts = {kernel.attribute: kernel.layout for kernel in kernels_of(layer)}
-    *field, inputs, outputs = getattr(layer, attribute).shape
-    if layouts[attribute] == "transposed":
-        inputs, outputs = outputs, inputs
-    elif layouts[attribute] == "depthwise":
-        inputs, outputs = 1, inputs * outputs
-    return compute_fans((*field, inputs, outputs))
+def _name_in(layer, owner, variable):
+    if owner is layer:
+        return variable.name
+    path, outer = variable.path, f"{layer.path}/"
+    inside = path.startswith(outer)
+    return path[len(outer) :] if inside else f"{owner.name}/{variable.name}"

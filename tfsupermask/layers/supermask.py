@@ -1,141 +1,262 @@
-"""What turns a Keras layer with a kernel into a supermask layer."""
+"""What turns any Keras layer into one that learns which of its weights to keep."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
+import numbers
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
+from keras.saving import get_registered_name
+from keras.src.api_export import get_name_from_symbol
+from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.utils.python_utils import is_default
 
-from tfsupermask._validation import check_choice, check_fraction, fail
-from tfsupermask.layers.kernels import kernels_of
+from tfsupermask._validation import check_fraction, fail
+from tfsupermask.layers.kernels import is_kernel, kernels_of
 from tfsupermask.layers.masked_weight import MaskedWeight
-from tfsupermask.ops import masking
+from tfsupermask.layers.methods import Method, get_method
+
+
+@contextlib.contextmanager
+def masks_applied(
+    weights: Iterable[MaskedWeight], layer: keras.Layer | None = None
+) -> Iterator[None]:
+    """Puts kernel · mask in place of each kernel while the body runs.
+
+    Whatever reads a kernel there gets the masked one, gradients included; that is how
+    all supermask layers work. Masks that surround the body already are left alone, so
+    that a mask is found only once for however many calls.
+
+    Args:
+        weights: The masked weights.
+        layer: Layer or model that the body calls: what it changes, seeds and averages,
+            and the losses that it adds are its own afterwards.
+
+    Example:
+        >>> layer = SupermaskDense(3, sparsity=0.5)
+        >>> layer.build((None, 8))
+        >>> with masks_applied(layer.masked_weights):
+        ...     int(tf.math.count_nonzero(layer.kernel.value))
+        12
+    """
+    outer = get_stateless_scope()
+    kernels = {
+        id(weight.kernel): weight
+        for weight in weights
+        if outer is None or outer.get_current_value(weight.kernel) is None
+    }
+    if not kernels:
+        yield
+        return
+    masked = [(weight.kernel, weight.masked()) for weight in kernels.values()]
+    with keras.StatelessScope(masked, collect_losses=True) as scope:
+        before = {} if outer is None else dict(outer.state_mapping)
+        scope.state_mapping = {**before, **scope.state_mapping}
+        yield
+    for variable in layer.variables if layer else ():
+        changed = scope.get_current_value(variable)
+        if id(variable) not in kernels and changed is not before.get(id(variable)):
+            variable.assign(changed)
+    for loss in scope.losses if layer else ():
+        layer.add_loss(loss)
 
 
 class SupermaskMixin:
     """Freezes a Keras layer's kernels and learns which of their weights to keep.
 
-    Put it before a Keras layer that creates its kernels in `build`. A kernel becomes
-    non-trainable; a float32 weight `score` of the same shape is trained instead
-    (`depthwise_score` for a `depthwise_kernel`, and so on). The layer's forward pass
-    has to use `masked_kernel()`, the kernel with all but its best ranked weights set to
-    zero, in place of `kernel`.
+    Put it before any Keras layer, or let `supermask_class` do so. The kernels of the
+    layer and of the layers inside it become non-trainable; float32 scores of the same
+    shapes are trained instead. In the layer's own forward pass, kernels with all but
+    their best ranked weights set to zero stand in place of the kernels.
 
     Args:
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. Layers
-            with two kernels also take a pair. It may be assigned to at any time;
+            with several kernels also take a sequence, one number for each or `None`
+            for those that are trained as usual. It may be assigned to at any time;
             compiled functions follow.
-        ranking: How scores select weights. `"magnitude"` (default) keeps the largest
-            `|score|`, `"score"` the largest score. `"signed"` keeps the largest
-            `|score|` and inverts the weights whose score is negative.
-            `"stochastic"` keeps each weight with probability sigmoid(score) while the
-            mask is drawn, by `MaskDraws` in `model.fit`; otherwise those above a half.
-            Those are multiplied by (weights / weights kept). `sparsity` only says where
-            the probabilities start; 0 keeps all weights.
+        method: How scores select weights: a `Method` or its name, `"edge_popup"`
+            (default), `"edge_popup_by_score"`, `"signed"` or `"stochastic"`.
         score_initializer: Keras initializer of the scores. Defaults to Kaiming-uniform
             with a = √5, that is U(-1/√fan_in, 1/√fan_in). Of stochastic masks its draw
             is added to the score of probability 1 - `sparsity`, and an integer as its
             seed makes the masks' draws repeatable.
-        use_bias: Whether to add a bias, which is trained. Defaults to `False`, so that
-            the score is all that is trained.
+        kernels: Positions of the kernels among the layer's weights. Defaults to those
+            that `is_kernel` takes for one.
+        ranking: What `method` was called in older files.
+
+    Attributes:
+        masked_weights: The kernels, each with its scores and number kept; empty until
+            the layer is built.
 
     Raises:
-        InputError: `sparsity` or `ranking` is not as above, or LoRA or a quantized
-            dtype policy is asked for: both would bypass the mask.
+        InputError: An argument is not as above, or LoRA or a quantized dtype policy is
+            asked for: both would bypass the mask.
 
     Example:
         >>> class MaskedDense(SupermaskMixin, keras.layers.Dense):
-        ...     def call(self, inputs):
-        ...         product = keras.ops.matmul(inputs, self.masked_kernel())
-        ...         return self.add_bias_and_activate(product)
+        ...     pass
         >>> MaskedDense(10, sparsity=0.9)(np.ones((8, 100))).shape
         TensorShape([8, 10])
 
     Reference:
         - Thesis §3.2; Ramanujan et al., 2020, "What's hidden in a randomly weighted
           neural network?".
-        - Koster et al., 2022, "Signing the supermask: keep, hide, invert".
-        - Zhou et al., 2019, "Deconstructing lottery tickets: zeros, signs, and the
-          supermask".
     """
 
     def __init__(
         self,
         *args,
         sparsity=0.5,
-        ranking="magnitude",
+        method="edge_popup",
         score_initializer=None,
-        use_bias=False,
+        kernels=None,
+        ranking=None,
         **kwargs,
     ):
-        super().__init__(*args, use_bias=use_bias, **kwargs)
-        self._sparsities = {}
-        self.sparsity = sparsity
-        self.ranking = check_choice("ranking", ranking, masking.SELECTIONS)
+        super().__init__(*args, **kwargs)
+        self._set_up(sparsity, ranking or method, score_initializer, kernels)
+
+    def _set_up(
+        self, sparsity=0.5, method="edge_popup", score_initializer=None, kernels=None
+    ):
+        self._sparsity = _check_sparsity(sparsity)
+        self._method = get_method(method)
         self.score_initializer = keras.initializers.get(score_initializer)
+        self._positions = None if kernels is None else tuple(kernels)
+        self._weights = _Untracked([])
 
-    @property
-    def masked_weights(self) -> list[MaskedWeight]:
-        """The layer's kernels, each with its scores and its own number kept."""
-        return [MaskedWeight(self, kernel.attribute) for kernel in kernels_of(self)]
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # Keras reads what a layer takes, and whether it has a `build` of its own, from
+        # the methods themselves.
+        for name in ("build", "call", "get_config"):
+            base = getattr(super(), name, None)
+            if base is not None and name not in vars(cls):
+                setattr(cls, name, _like(base, getattr(cls, name)))
 
-    @property
-    def sparsity(self) -> float | tuple[float, ...]:
-        """Fraction of the weights removed, in [0, 1); a pair if they differ.
-
-        It may be assigned to: one number, or one for each kernel.
-        """
-        values = tuple(self._sparsities.values())
-        return values[0] if len(set(values)) == 1 else values
-
-    @sparsity.setter
-    def sparsity(self, value: float | tuple[float, ...]) -> None:
-        weights = self.masked_weights
-        several = isinstance(value, (tuple, list)) and len(weights) > 1
-        values = list(value) if several else [value] * len(weights)
-        if len(values) != len(weights):
-            raise fail(
-                f"`sparsity` must be one number or {len(weights)}, one a kernel.",
-                sparsity=value,
-            )
-        for each in values:
-            check_fraction("sparsity", each)
-        for weight, each in zip(weights, values, strict=True):
-            weight.sparsity = each
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the score and the bias are trained; the kernel never is."""
-        return super().trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        super(SupermaskMixin, type(self)).trainable.fset(self, value)
-        if self.built:
-            for weight in self.masked_weights:
-                weight.kernel.trainable = False
-
-    def build(self, input_shape):
-        """Creates the frozen kernels and their scores.
-
-        Args:
-            input_shape: Shape of the inputs, the batch included.
+    def build(self, *args, **kwargs):
+        """Creates the layer's weights, freezes its kernels, and creates their scores.
 
         Raises:
-            InputError: The layer's dtype policy is a quantized one.
+            InputError: The layer's dtype policy is a quantized one, or `sparsity` has
+                another length than the layer has kernels.
         """
         if getattr(self, "quantization_mode", None) is not None:
             raise fail(
                 f"Layer '{self.name}' has no quantized form: fold the model first.",
                 dtype=self.dtype_policy.name,
             )
-        super().build(input_shape)
-        self.built = True
-        for weight in self.masked_weights:
-            weight.build()
+        super().build(*args, **kwargs)
+        self.build_masks()
+
+    def build_from_config(self, config):
+        """Builds the layer as it was built before it was saved."""
+        super().build_from_config(config)
+        self.build_masks()
+
+    def build_masks(self) -> None:
+        """Creates the masks, once all layers inside are built; called by `build`."""
+        inside = self._flatten_layers(include_self=False)
+        if self.masked_weights or not all(layer.built for layer in inside):
+            return
+        kernels = kernels_of(self, self._positions or is_kernel)
+        sparsities = self._sparsity
+        if isinstance(sparsities, numbers.Real):
+            sparsities = [sparsities] * len(kernels)
+        if len(sparsities) != len(kernels):
+            raise fail(
+                f"`sparsity` must be one number or {len(kernels)}, one a kernel.",
+                sparsity=self._sparsity,
+            )
+        with self._open_name_scope():
+            self._weights.value = [
+                MaskedWeight(self, kernel, sparsity, self.score_initializer)
+                for kernel, sparsity in zip(kernels, sparsities, strict=True)
+                if sparsity is not None
+            ]
+        # A model counts as built before its `build` ends.
+        self._tracker.unlock()
+        self._mask_variables = [weight.variables for weight in self.masked_weights]
+        if self.built:
+            self._lock_state()
+
+    @property
+    def masked_weights(self) -> list[MaskedWeight]:
+        """The layer's masked kernels."""
+        return self._weights.value
+
+    def call(self, *args, **kwargs):
+        """Computes what the layer computes, with its masked kernels."""
+        with masks_applied(self.masked_weights, self):
+            return super().call(*args, **kwargs)
+
+    def effective_kernels(self) -> list[tf.Tensor]:
+        """Returns what evaluation computes with, for each of `masked_weights`."""
+        return [
+            weight.kernel.value * tf.cast(weight.mask, weight.kernel.dtype)
+            for weight in self.masked_weights
+        ]
+
+    @property
+    def method(self) -> Method:
+        """What selects the weights."""
+        return self._method
+
+    @property
+    def sparsity(self) -> float | tuple[float | None, ...]:
+        """Fraction of the weights removed, in [0, 1); a tuple if kernels differ.
+
+        It may be assigned to: one number, or one for each kernel.
+        """
+        wanted = self._sparsity
+        if self.masked_weights:
+            each = iter([weight.sparsity for weight in self.masked_weights])
+            several = not isinstance(wanted, numbers.Real)
+            wanted = [s if s is None else next(each) for s in wanted] if several else []
+            wanted = [*wanted, *each]
+        if isinstance(wanted, numbers.Real):
+            return wanted
+        return wanted[0] if len(set(wanted)) == 1 else tuple(wanted)
+
+    @sparsity.setter
+    def sparsity(self, value: float | Sequence[float | None]) -> None:
+        _check_sparsity(value)
+        if not self.built:
+            self._sparsity = value
+            return
+        weights = self.masked_weights
+        values = value
+        if isinstance(value, numbers.Real):
+            values = [value] * len(weights)
+        elif len(values) != len(weights):
+            values = [each for each in value if each is not None]
+        if len(values) != len(weights):
+            raise fail(
+                f"`sparsity` must be one number or {len(weights)}, one a kernel.",
+                sparsity=value,
+            )
+        for weight, each in zip(weights, values, strict=True):
+            weight.sparsity = each
+
+    @property
+    def trainable(self) -> bool:
+        """Whether scores, biases and the like are trained; kernels never are."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        super(SupermaskMixin, type(self)).trainable.fset(self, value)
+        for weight in self.masked_weights if self.built else ():
+            weight.kernel.trainable = False
 
     @property
     def num_weights(self) -> int:
-        """Number of weights in the kernels."""
+        """Number of weights in the masked kernels."""
         return sum(weight.num_weights for weight in self.masked_weights)
 
     @property
@@ -149,6 +270,11 @@ class SupermaskMixin:
         return 1 - self.num_kept / self.num_weights
 
     @property
+    def score(self) -> keras.Variable:
+        """The trainable scores, of a layer with one kernel."""
+        return self._only_weight().score
+
+    @property
     def mask(self) -> tf.Tensor:
         """What evaluation multiplies the kernel with, see `MaskedWeight.mask`.
 
@@ -158,7 +284,7 @@ class SupermaskMixin:
         return self._only_weight().mask
 
     def masked_kernel(self) -> tf.Tensor:
-        """Returns kernel · mask in the compute dtype, differentiable in the scores.
+        """Returns kernel · mask, differentiable in the scores.
 
         Raises:
             InputError: The layer has several, see `masked_weights`.
@@ -167,25 +293,14 @@ class SupermaskMixin:
 
     def _only_weight(self):
         weights = self.masked_weights
-        if len(weights) > 1:
+        if len(weights) != 1:
+            # Not an `AttributeError`, for which Python would look elsewhere.
             raise fail(
-                f"Layer '{self.name}' has several masks: look in its `masked_weights`.",
-                kernels=[weight.attribute for weight in weights],
+                f"Layer '{self.name}' must be built and have one mask: look in its "
+                "`masked_weights`.",
+                kernels=[weight.name for weight in weights],
             )
         return weights[0]
-
-    def add_bias_and_activate(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns what follows the product with the kernels in the forward pass.
-
-        Args:
-            outputs: That product, channels where the layer has them.
-        """
-        if self.bias is not None:
-            spatial = getattr(self, "rank", 0)
-            first = getattr(self, "data_format", None) == "channels_first"
-            shape = (1, -1) + (1,) * spatial if first else (-1,)
-            outputs = keras.ops.add(outputs, keras.ops.reshape(self.bias, shape))
-        return outputs if self.activation is None else self.activation(outputs)
 
     def enable_lora(self, rank, *args, **kwargs):
         """Refuses: the kernel is frozen, and what is added to it is not saved.
@@ -197,46 +312,174 @@ class SupermaskMixin:
             f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )
 
-    def _own_variables(self):
-        variables = {}
-        for weight in self.masked_weights:
-            variables[weight.attribute] = weight.kernel
-            variables[weight.score_attribute] = weight.score
-        return variables if self.bias is None else {**variables, "bias": self.bias}
-
-    def save_own_variables(self, store):
-        """Stores kernels, scores and bias by name.
-
-        Args:
-            store: Where to, a mapping from names.
-        """
-        if self.built:
-            for name, variable in self._own_variables().items():
-                store[name] = variable
-
-    def load_own_variables(self, store):
-        """Reads kernels, scores and bias by name.
-
-        Args:
-            store: Arrays by name, as `save_own_variables` stored them.
-
-        Raises:
-            InputError: Other names are stored than the layer has.
-        """
-        variables = self._own_variables() if self.built else {}
-        if sorted(store.keys()) != sorted(variables):
-            raise fail(
-                f"Layer '{self.name}' must be stored as {sorted(variables)}.",
-                stored=sorted(store.keys()),
-            )
-        for name, variable in variables.items():
-            variable.assign(store[name])
-
     def get_config(self):
         """Mirrors the constructor."""
+        return {**self.plain_config(), **self._mask_config()}
+
+    def plain_config(self):
+        """Returns the config of the same layer without masks."""
+        return accepted(plain_class(self), super().get_config())
+
+    def _mask_config(self):
+        positions = {} if self._positions is None else {"kernels": self._positions}
         return {
-            **super().get_config(),
             "sparsity": self.sparsity,
-            "ranking": self.ranking,
+            "method": self.method.name,
             "score_initializer": keras.initializers.serialize(self.score_initializer),
+            **positions,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        """Makes the layer from a config of `get_config`, or an older one."""
+        config = dict(config)
+        mask = {key: config.pop(key) for key in _ARGUMENTS if key in config}
+        if "ranking" in config:
+            mask["method"] = config.pop("ranking")
+        return cls.from_plain(config, **mask)
+
+    @classmethod
+    def from_plain(cls, config, **mask):
+        """Makes the layer from its plain class's config and the arguments here."""
+        layer = super().from_config(dict(config))
+        layer._set_up(**mask)
+        return layer
+
+
+_ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
+
+
+@keras.saving.register_keras_serializable(package="tfsupermask")
+class Supermask(SupermaskMixin):
+    """A supermask layer of any class, as `supermask` makes it.
+
+    Its config holds the plain layer's, so that a saved one loads wherever the plain
+    layer does.
+    """
+
+    def __init__(self, *args, **kwargs):
+        # What the plain class takes may be called like the mask's arguments.
+        super(SupermaskMixin, self).__init__(*args, **kwargs)
+        self._set_up()
+
+    def get_config(self):
+        """Holds the plain layer and its masks."""
+        base = plain_class(self)
+        api_name = get_name_from_symbol(base)
+        module, name = (api_name or f"{base.__module__}.{base.__name__}").rsplit(".", 1)
+        plain = {
+            "module": module,
+            "class_name": name,
+            "config": keras.saving.serialize_keras_object(self.plain_config()),
+            "registered_name": None if api_name else get_registered_name(base),
+        }
+        return {"layer": plain, **self._mask_config()}
+
+    @classmethod
+    def from_config(cls, config):
+        """Makes the plain layer, then its supermask."""
+        config = dict(config)
+        return supermask(
+            keras.saving.deserialize_keras_object(config.pop("layer")), **config
+        )
+
+
+def supermask(layer: keras.Layer, **mask) -> keras.Layer:
+    """Returns a new layer like a given one, which learns what weights to keep.
+
+    Any layer will do: recurrent ones, attention, wrappers, those of your own.
+
+    Args:
+        layer: A Keras layer, whose weights do not matter.
+        **mask: The arguments of `SupermaskMixin`: `sparsity`, `method`,
+            `score_initializer`.
+
+    Example:
+        >>> layer = supermask(keras.layers.LSTM(5), sparsity=0.9)
+        >>> layer(np.ones((2, 7, 3))).shape
+        TensorShape([2, 5])
+        >>> [weight.name for weight in layer.masked_weights]
+        ['lstm/lstm_cell/kernel', 'lstm/lstm_cell/recurrent_kernel']
+    """
+    config = accepted(type(layer), layer.get_config())
+    return supermask_class(type(layer)).from_plain(config, **mask)
+
+
+def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a config without what Keras adds though the class's constructor refuses.
+
+    Args:
+        cls: A class of layers without masks.
+        config: What its `get_config` returned.
+    """
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    if takes_all or not is_default(cls.get_config):
+        return config
+    names = {parameter.name for parameter in parameters}
+    return {key: value for key, value in config.items() if key in names}
+
+
+_NAMED: dict[type[keras.Layer], type[keras.Layer]] = {}
+
+
+def named(cls: type[keras.Layer]) -> type[keras.Layer]:
+    """Registers the supermask class that stands for a plain class by a name."""
+    _NAMED[plain_class(cls)] = cls
+    return keras.saving.register_keras_serializable("tfsupermask")(cls)
+
+
+@functools.cache
+def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
+    """Returns the supermask class of a class of layers.
+
+    Args:
+        base: Any class of Keras layers.
+
+    Example:
+        >>> supermask_class(keras.layers.Dense).__name__
+        'SupermaskDense'
+    """
+    if base in _NAMED:
+        return _NAMED[base]
+    members = {"__init__": _like(base.__init__, Supermask.__init__)}
+    made = type(f"Supermask{base.__name__}", (Supermask, base), members)
+    register = keras.saving.register_keras_serializable("tfsupermask", "Supermask")
+    register(made)
+    register(Supermask)  # whoever loads one of them is to find this class
+    return made
+
+
+def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:
+    """Returns the class of a layer without its masks.
+
+    Example:
+        >>> plain_class(SupermaskDense(3)).__name__
+        'Dense'
+    """
+    classes = (layer if isinstance(layer, type) else type(layer)).__mro__
+    return next(each for each in classes if not issubclass(each, SupermaskMixin))
+
+
+class _Untracked:
+    """Holds what Keras must not take for layers and weights of its own."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+def _check_sparsity(sparsity):
+    several = isinstance(sparsity, (list, tuple))
+    for each in sparsity if several else [sparsity]:
+        if each is not None or not several:
+            check_fraction("sparsity", each)
+    return sparsity
+
+
+def _like(base, ours):
+    @functools.wraps(base)
+    def method(self, *args, **kwargs):
+        return ours(self, *args, **kwargs)
+
+    method.__doc__ = ours.__doc__
+    return method

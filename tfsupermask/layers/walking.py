@@ -6,23 +6,37 @@ import contextlib
 from collections.abc import Iterator
 
 import keras
+from keras.src.models.functional import Functional, functional_like_constructor
 
 from tfsupermask._validation import fail
 from tfsupermask.layers.masked_weight import MaskedWeight
-from tfsupermask.layers.supermask import SupermaskMixin
+from tfsupermask.layers.supermask import SupermaskMixin, masks_applied
 
 
 def parts_of(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns the layers right inside a model, or inside a layer that holds masks.
+    """Returns the layers right inside a model that is a graph of layers.
 
-    Other layers count as a whole, whatever they are made of.
+    Or inside a layer that holds supermask layers. All others count as a whole, whatever
+    they are made of: what they do with the layers inside is their own.
     """
-    if isinstance(layer, keras.Model):
+    if isinstance(layer, SupermaskMixin):
+        return []
+    if is_graph(layer):
         return layer.layers
     inner = layer._flatten_layers(include_self=False)
     if any(isinstance(each, SupermaskMixin) for each in inner):
         return layer._flatten_layers(include_self=False, recursive=False)
     return []
+
+
+def is_graph(layer: keras.Layer) -> bool:
+    """Returns whether a layer is a model that only passes its inputs through layers."""
+    call = type(layer).call
+    if isinstance(layer, keras.Sequential):
+        return call is keras.Sequential.call
+    return isinstance(layer, Functional) and (
+        call is Functional.call or functional_like_constructor(type(layer))
+    )
 
 
 def check_built(model: keras.Model) -> None:
@@ -36,26 +50,32 @@ def check_built(model: keras.Model) -> None:
         )
 
 
-def leaves(model: keras.Model) -> Iterator[keras.Layer]:
-    """Yields the layers of a model in its layer order, nested ones included, once."""
+def leaves(model: keras.Layer) -> Iterator[keras.Layer]:
+    """Yields the layers of a model in its layer order, nested ones included, once.
+
+    A model, or layer, that counts as a whole is the only one.
+    """
     seen = set()
 
     def walk(layer):
-        for part in parts_of(layer):
-            if id(part) not in seen:
-                seen.add(id(part))
-                yield from walk(part) if parts_of(part) else [part]
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            parts = parts_of(layer)
+            if not parts:
+                yield layer
+            for part in parts:
+                yield from walk(part)
 
     return walk(model)
 
 
-def supermask_layers(model: keras.Model) -> list[SupermaskMixin]:
+def supermask_layers(model: keras.Layer) -> list[SupermaskMixin]:
     """Returns a model's supermask layers in its layer order, each once.
 
     Those of nested models and of layers that hold others are included.
 
     Args:
-        model: Any Keras model.
+        model: Any Keras model or layer.
 
     Example:
         >>> [layer.name for layer in supermask_layers(models.build("conv2"))]
@@ -64,11 +84,11 @@ def supermask_layers(model: keras.Model) -> list[SupermaskMixin]:
     return [layer for layer in leaves(model) if isinstance(layer, SupermaskMixin)]
 
 
-def masked_weights(model: keras.Model) -> list[MaskedWeight]:
+def masked_weights(model: keras.Layer) -> list[MaskedWeight]:
     """Returns the masked weights of a model in its layer order, nested ones included.
 
     Args:
-        model: Any Keras model.
+        model: Any Keras model or layer.
 
     Example:
         >>> [weight.name for weight in masked_weights(models.build("conv2"))][:2]
@@ -79,12 +99,29 @@ def masked_weights(model: keras.Model) -> list[MaskedWeight]:
     ]
 
 
+def masks_found_once(model: keras.Layer) -> contextlib.AbstractContextManager[None]:
+    """Finds each mask of a model only once in the body, however often it is called.
+
+    The scores must not change in the body.
+
+    Args:
+        model: Any Keras model.
+
+    Example:
+        >>> model, images = models.build("conv2", (8, 8, 3)), tf.zeros((1, 8, 8, 3))
+        >>> with masks_found_once(model):
+        ...     twice = model(images), model(images)
+    """
+    return masks_applied(masked_weights(model), model)
+
+
 @contextlib.contextmanager
-def dense_forward(model: keras.Model) -> Iterator[None]:
+def dense_forward(model: keras.Layer) -> Iterator[None]:
     """Runs the body with every mask of `model` keeping all weights.
 
     Args:
-        model: Any Keras model; it gets its sparsities back when the body ends or fails.
+        model: Any Keras model; its masks keep as many as before when the body ends or
+            fails.
 
     Example:
         >>> model = models.build("conv2", sparsity=0.9)
@@ -94,12 +131,12 @@ def dense_forward(model: keras.Model) -> Iterator[None]:
         >>> round(model.get_layer("conv1").realised_sparsity, 2)
         0.9
     """
-    layers = supermask_layers(model)
-    sparsities = [layer.sparsity for layer in layers]
+    weights = masked_weights(model)
+    sparsities = [weight.sparsity for weight in weights]
     try:
-        for layer in layers:
-            layer.sparsity = 0.0
+        for weight in weights:
+            weight.sparsity = 0.0
         yield
     finally:
-        for layer, sparsity in zip(layers, sparsities, strict=True):
-            layer.sparsity = sparsity
+        for weight, sparsity in zip(weights, sparsities, strict=True):
+            weight.sparsity = sparsity

@@ -19,9 +19,9 @@ _DENSE_UNITS = (1024, 1024)
 
 
 @register("alexnet")
-def _build(*, input_shape, num_classes, sparsity, ranking, seed):
+def _build(*, input_shape, num_classes, sparsity, method, seed):
     check_side("alexnet", input_shape, 1 + len(_POOLED))
-    parts = Parts(sparsity, ranking, seed)
+    parts = Parts(sparsity, method, seed)
     inputs = x = keras.Input(input_shape, name="image")
     for index, width in enumerate(_WIDTHS, start=1):
         strides = 2 if index == 1 else 1

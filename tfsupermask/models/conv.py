@@ -13,10 +13,10 @@ _WIDTHS = (64, 128, 256)
 _DENSE_UNITS = (256, 256)
 
 
-def _build(num_blocks, *, input_shape, num_classes, sparsity, ranking, seed):
+def _build(num_blocks, *, input_shape, num_classes, sparsity, method, seed):
     model_name = f"conv{2 * num_blocks}"
     check_side(model_name, input_shape, num_blocks)
-    parts = Parts(sparsity, ranking, seed)
+    parts = Parts(sparsity, method, seed)
     inputs = x = keras.Input(input_shape, name="image")
     for block, width in enumerate(_WIDTHS[:num_blocks]):
         for index in (2 * block + 1, 2 * block + 2):

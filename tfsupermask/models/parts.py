@@ -22,21 +22,21 @@ class Parts:
 
     Args:
         sparsity: Fraction of each layer's weights removed, in [0, 1).
-        ranking: `"magnitude"`, `"score"`, `"signed"` or `"stochastic"`.
+        method: a `tfsupermask.layers.Method` or its name.
         seed: Non-negative integer.
 
     Raises:
-        InputError: In the layers: `sparsity` or `ranking` is out of range.
+        InputError: In the layers: `sparsity` or `method` is out of range.
 
     Example:
-        >>> parts = Parts(sparsity=0.5, ranking="magnitude", seed=0)
+        >>> parts = Parts(sparsity=0.5, method="edge_popup", seed=0)
         >>> conv = parts.conv(64, 3, "conv1", activation="relu")
         >>> conv(np.zeros((8, 32, 32, 3))).shape
         TensorShape([8, 32, 32, 64])
     """
 
-    def __init__(self, sparsity: float, ranking: str, seed: int):
-        self._mask = {"sparsity": sparsity, "ranking": ranking}
+    def __init__(self, sparsity: float, method: str, seed: int):
+        self._mask = {"sparsity": sparsity, "method": method}
         self._seed = seed
         self._places = itertools.count()
 

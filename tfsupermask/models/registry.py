@@ -20,11 +20,11 @@ def register(name: str) -> Callable:
 
     Returns:
         A decorator for functions that take `input_shape`, `num_classes`, `sparsity`,
-        `ranking` and `seed` by keyword, checked by `build`, and return a Keras model.
+        `method` and `seed` by keyword, checked by `build`, and return a Keras model.
 
     Example:
         >>> @register("linear")
-        ... def _build(*, input_shape, num_classes, sparsity, ranking, seed):
+        ... def _build(*, input_shape, num_classes, sparsity, method, seed):
         ...     dense = layers.SupermaskDense(num_classes, sparsity=sparsity)
         ...     inputs = keras.Input(input_shape)
         ...     return keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
@@ -54,7 +54,7 @@ def build(
     input_shape: Sequence[int] = (32, 32, 3),
     num_classes: int = 10,
     sparsity: float = 0.5,
-    ranking: str = "magnitude",
+    method: str = "edge_popup",
     seed: int = 0,
 ) -> keras.Model:
     """Builds a supermask model: image in, logits out.
@@ -70,7 +70,7 @@ def build(
             (32, 32, 3).
         num_classes: Number of logits, at least 2. Defaults to 10.
         sparsity: Fraction of each layer's weights removed, in [0, 1). Defaults to 0.5.
-        ranking: `"magnitude"` (default), `"score"`, `"signed"` or `"stochastic"`, see
+        method: `"edge_popup"` (default), `"signed"`, `"stochastic"`, ..., see
             `tfsupermask.layers.SupermaskMixin`.
         seed: Any non-negative integer. Defaults to 0.
 
@@ -112,6 +112,6 @@ def build(
         input_shape=tuple(input_shape),
         num_classes=num_classes,
         sparsity=sparsity,
-        ranking=ranking,
+        method=method,
         seed=seed,
     )

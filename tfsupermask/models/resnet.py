@@ -57,10 +57,10 @@ def _unit(branch, parts, x, filters, strides, name):
 
 
 def _build(
-    name, branch, num_units, *, input_shape, num_classes, sparsity, ranking, seed
+    name, branch, num_units, *, input_shape, num_classes, sparsity, method, seed
 ):
     check_side(name, input_shape, len(_FILTERS) - 1)
-    parts = Parts(sparsity, ranking, seed)
+    parts = Parts(sparsity, method, seed)
     inputs = keras.Input(input_shape, name="image")
     x = _stem(parts, inputs)
     for block, (filters, units) in enumerate(

@@ -19,9 +19,9 @@ _DENSE_UNITS = (512, 512)
 
 
 @register("vgg16")
-def _build(*, input_shape, num_classes, sparsity, ranking, seed):
+def _build(*, input_shape, num_classes, sparsity, method, seed):
     check_side("vgg16", input_shape, len(_BLOCKS))
-    parts = Parts(sparsity, ranking, seed)
+    parts = Parts(sparsity, method, seed)
     inputs = x = keras.Input(input_shape, name="image")
     for block, widths in enumerate(_BLOCKS, start=1):
         for index, width in enumerate(widths, start=1):

@@ -4,13 +4,13 @@ from tfsupermask.ops.accuracy import in_top_k
 from tfsupermask.ops.fans import compute_fans
 from tfsupermask.ops.masking import (
     RANKINGS,
-    SELECTIONS,
     masked_kernel,
     num_kept,
+    straight_through_kernel,
     top_k_mask,
 )
 from tfsupermask.ops.seeds import derive_seed
-from tfsupermask.ops.signed import signed_kernel, signed_mask
+from tfsupermask.ops.signed import signed_mask
 from tfsupermask.ops.stochastic import (
     THRESHOLDED,
     stochastic_factors,
@@ -19,16 +19,15 @@ from tfsupermask.ops.stochastic import (
 
 __all__ = [
     "RANKINGS",
-    "SELECTIONS",
     "THRESHOLDED",
     "compute_fans",
     "derive_seed",
     "in_top_k",
     "masked_kernel",
     "num_kept",
-    "signed_kernel",
     "signed_mask",
     "stochastic_factors",
     "stochastic_kernel",
+    "straight_through_kernel",
     "top_k_mask",
 ]

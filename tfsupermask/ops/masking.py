@@ -8,8 +8,6 @@ from tfsupermask._validation import check_choice, check_fraction, check_integer,
 from tfsupermask.ops import native
 
 RANKINGS = ("magnitude", "score")
-# With those, how the layers' scores select weights.
-SELECTIONS = (*RANKINGS, "signed", "stochastic")
 
 _SIGN_BIT = 0x80000000
 _INFINITY_BITS = 0x7F800000
@@ -136,6 +134,42 @@ def masked_kernel(
         return masked, straight_through
 
     return apply_mask(kernel, score)
+
+
+def straight_through_kernel(
+    kernel: tf.Tensor, score: tf.Tensor, mask: tf.Tensor
+) -> tf.Tensor:
+    """Returns `kernel · mask`, differentiable in the scores as if they were the mask.
+
+    d/dscore = (d/d(kernel · mask)) · kernel, for removed weights too.
+
+    Args:
+        kernel: Weights, any floating dtype.
+        score: float32 scores of the same shape.
+        mask: float32 tensor of the same shape, whatever was made of the scores.
+
+    Returns:
+        Tensor with the shape and dtype of `kernel`.
+
+    Example:
+        >>> kernel, score = tf.constant([1.0, 2.0, 3.0]), tf.constant([0.3, -0.9, 0.1])
+        >>> straight_through_kernel(kernel, score, tf.sign(score)).numpy()
+        array([ 1., -2.,  3.], dtype=float32)
+
+    Reference:
+        - Bengio, Léonard & Courville, 2013.
+    """
+
+    @tf.custom_gradient
+    def apply_mask(kernel, score):
+        factors = tf.cast(mask, kernel.dtype)
+
+        def straight_through(upstream):
+            return upstream * factors, score_gradient(upstream, kernel, score, "score")
+
+        return kernel * factors, straight_through
+
+    return apply_mask(tf.convert_to_tensor(kernel), tf.convert_to_tensor(score))
 
 
 def _check(score, k, ranking):

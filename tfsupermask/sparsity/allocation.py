@@ -18,9 +18,7 @@ ALLOCATIONS = ("uniform", "erdos_renyi", "global")
 def allocate(model: keras.Model, sparsity: float, method: str = "uniform") -> None:
     """Sets how many weights each mask of a model keeps, `sparsity` removed in all.
 
-    Scores and kernels stay as they are, and compiled functions need no retracing. The
-    counts belong to the layers' configuration: a saved model keeps them, a file of
-    weights alone does not.
+    Scores and kernels stay as they are, and compiled functions need no retracing.
 
     Args:
         model: Built model with supermask layers.
@@ -62,11 +60,10 @@ def allocate(model: keras.Model, sparsity: float, method: str = "uniform") -> No
 
 
 def _comparable(weight):
-    """Returns what a weight's layer ranks by, freed of the layer's size."""
+    """Returns what a weight's method ranks by, freed of the layer's size."""
     # In double precision different scores stay different.
     score = weight.score.numpy().astype(np.float64)
-    ranked = score if weight.layer.ranking == "score" else np.abs(score)
-    return ranked * math.sqrt(weight.fans[0])
+    return weight.method.rank(score) * math.sqrt(weight.fans[0])
 
 
 def erdos_renyi_counts(

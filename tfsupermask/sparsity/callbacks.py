@@ -100,8 +100,12 @@ class SupermaskMetrics(keras.callbacks.Callback):
     """
 
     def on_train_begin(self, logs=None):
-        """Takes the first look at the masks."""
-        self._watch = MaskWatch(self.model)
+        """Forgets the masks of another training."""
+        self._watch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Takes the first look, when what a training goes on with is restored."""
+        self._watch = self._watch or MaskWatch(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         """Adds both numbers to the logs."""

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfsupermask._validation import fail
 from tfsupermask.layers import MaskedWeight, kernels_of, masked_weights
+from tfsupermask.layers.walking import leaves
 from tfsupermask.tickets.checking import is_initializer
 from tfsupermask.tickets.coding import from_bytes, pack_mask, to_bytes, unpack_mask
 from tfsupermask.tickets.container import Container, Part
@@ -84,7 +85,7 @@ class Weight:
 def list_weights(model: keras.Model) -> list[Weight]:
     """Returns the weights of a model but its scores, in Keras' order."""
     masked = masked_weights(model)
-    scores = {id(weight.score) for weight in masked}
+    scores = {id(each) for weight in masked for each in weight.variables.weights}
     masks = {id(weight.kernel): weight for weight in masked}
     initializers = dict(_kernel_initializers(model))
     return [
@@ -100,7 +101,7 @@ def weight_parts(weight: Weight, precision: str) -> list[Part]:
     parts = []
     values = weight.values
     if weight.masked is not None:
-        if weight.masked.layer.ranking == "signed":
+        if weight.masked.method.name == "signed":
             raise fail(
                 "A ticket holds one bit a weight, too few for a signed mask: fold the "
                 "model first.",
@@ -145,10 +146,9 @@ def restore_weight(
 
 
 def _kernel_initializers(model):
-    for layer in model._flatten_layers():
+    for layer in leaves(model):
         for kernel in kernels_of(layer):
-            variable = getattr(layer, kernel.attribute)
-            yield id(variable), getattr(layer, kernel.initializer)
+            yield id(kernel.variable), kernel.initializer
 
 
 def _narrow(values, precision, name):
@@ -242,7 +242,7 @@ def _read_kept(weight, part, container, mask):
 
 
 def _set_mask(masked, mask):
-    masked.score.assign(mask.astype(np.float32))
+    masked.score.assign(masked.method.score_for(mask))
     num_kept = int(np.count_nonzero(mask))
     # The sparsity of the architecture is as its author wrote it, if it still holds.
     if masked.num_kept != num_kept:

@@ -31,7 +31,7 @@ def build_model(
             image_shape,
             num_classes,
             config.prune,
-            config.ranking if config.method == "edge_popup" else config.method,
+            config.method,
             config.seed,
         )
     finally:
@@ -175,7 +175,17 @@ def named_variables(
     model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
 ) -> dict[str, keras.Variable]:
     """Returns all variables by the names that they have in checkpoints."""
-    named = {f"model/{variable.path}": variable for variable in model.variables}
+    masks = {
+        id(variable): f"{weight.kernel.path.removesuffix('kernel')}{variable.name}"
+        for weight in masked_weights(model)
+        for variable in weight.variables.weights
+    }
+    counts = {id(weight.variables.num_kept) for weight in masked_weights(model)}
+    named = {
+        f"model/{masks.get(id(variable), variable.path)}": variable
+        for variable in model.variables
+        if id(variable) not in counts
+    }
     if optimizer is not None:
         named |= {f"optimizer/{i}": v for i, v in enumerate(optimizer.variables)}
     return named

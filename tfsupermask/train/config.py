@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfsupermask import data, init, models, patches
@@ -19,15 +19,15 @@ from tfsupermask._validation import (
 )
 from tfsupermask.init import RESCALINGS
 from tfsupermask.init.patches_init import check_share
-from tfsupermask.ops import RANKINGS
+from tfsupermask.layers import get_method, method_names
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
 
 PATCH_INITS = ("patches", "partial_patches", "whitened_patches", "simple_patches")
 RANDOM_INITS = init.NAMES
 INITS = (*PATCH_INITS, *RANDOM_INITS)
-METHODS = ("edge_popup", "signed", "stochastic")
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
+_BY_SCORE = "edge_popup_by_score"
 # Fields that came later: their defaults leave the names of runs as they were.
 _LATER = (
     *("allocation", "ramp_epochs", "jit_compile"),
@@ -105,10 +105,11 @@ class Config:
     )
     method: str = _field(
         "edge_popup",
-        "How scores make masks: keep the best ranked weights (edge_popup), keep those "
-        "with the largest |score| and invert where the score is negative (signed), or "
-        "keep each with a probability, drawn anew every step (stochastic).",
-        _one_of(METHODS),
+        "How scores make masks: keep the weights with the largest |score| "
+        "(edge_popup) or score (edge_popup_by_score), keep those with the largest "
+        "|score| and invert where the score is negative (signed), or keep each with a "
+        "probability, drawn anew every step (stochastic).",
+        lambda name, value: get_method(value),
     )
     prune: float = _field(
         0.5,
@@ -128,11 +129,6 @@ class Config:
         "Raise the sparsity from 0 to --prune over the first so many epochs (0: all of "
         "it from the start).",
         _at_least(0),
-    )
-    ranking: str = _field(
-        "magnitude",
-        "Keep the weights with the largest |score| (magnitude) or score.",
-        _one_of(RANKINGS),
     )
     init: str = _field(
         "patches",
@@ -283,8 +279,8 @@ class Config:
             value, check = getattr(self, field.name), field.metadata["check"]
             if check is not None and value is not None:
                 check(field.name, value)
-        self._check_applies("method", METHODS[:1], "ranking")
-        self._check_applies("method", METHODS[:2], "allocation", "ramp_epochs")
+        given = [m for m in method_names() if not get_method(m).learns_num_kept]
+        self._check_applies("method", given, "allocation", "ramp_epochs")
         self._check_applies("init", PATCH_INITS, "num_patches", "num_components")
         self._check_applies(
             *("init", PATCH_INITS[:3]),
@@ -348,6 +344,22 @@ class Config:
             del fields[name]
         return fields
 
+    @classmethod
+    def from_saved(cls, fields: Mapping[str, Any]) -> Config:
+        """Returns the configuration in a run's folder, also one of an older version.
+
+        Raises:
+            InputError: It has fields of another program, or a value is out of range.
+        """
+        fields = dict(fields)
+        if fields.pop("ranking", "magnitude") == "score":
+            fields["method"] = _BY_SCORE
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not names.issuperset(fields):
+            unknown = sorted(set(fields) - names)[:5]
+            raise fail("config.json must hold this program's fields.", unknown=unknown)
+        return cls(**fields).validate()
+
     def run_name(self, data_fingerprint: str) -> str:
         """Returns a readable name, unique to this configuration and these images."""
         fields = {
@@ -355,6 +367,9 @@ class Config:
             for name, value in self.identity().items()
             if name not in _LATER or value != getattr(Config, name)
         }
+        # Runs keep the names that they had when this was a field of its own.
+        by_score = fields.get("method") == _BY_SCORE and fields.pop("method")
+        fields["ranking"] = "score" if by_score else "magnitude"
         text = json.dumps([fields, data_fingerprint], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return (

@@ -139,23 +139,14 @@ def read_description(folder: RunFolder) -> dict[str, dict[str, Any]]:
     """
     tree = read_json(folder.config)
     config, images = tree.get("config"), tree.get("data")
-    fields = {field.name for field in dataclasses.fields(Config)}
     if not isinstance(config, dict) or not isinstance(images, dict):
         raise fail(
             "config.json must hold a config and data.",
             path=str(folder.config),
             keys=sorted(tree)[:5],
         )
-    if not fields.issuperset(config):
-        unknown = sorted(set(config) - fields)[:5]
-        raise fail(
-            "config.json must hold this program's fields.",
-            path=str(folder.config),
-            unknown=unknown,
-        )
-    Config(**config).validate()
     _check_images(images)
-    return tree
+    return {**tree, "config": dataclasses.asdict(Config.from_saved(config))}
 
 
 def _check_images(images):
@@ -193,8 +184,7 @@ def _check_same_run(folder, config, description):
             workdir=str(folder.root),
         )
     there = read_description(folder)
-    # What a run of an older version does not say was as the default is.
-    before = {**dataclasses.asdict(Config()), **there["config"], **there["data"]}
+    before = {**there["config"], **there["data"]}
     for name, value in {**config.identity(), **description["data"]}.items():
         if before.get(name) != value:
             raise fail(

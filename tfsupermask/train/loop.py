@@ -258,7 +258,7 @@ class Loop:
         """Returns what a replica's share adds to loss, hits and gradients."""
         variables = [variable.value for variable in self.model.trainable_variables]
         parts = self._parts_of(self.normalise(images), labels)
-        with tf.GradientTape(persistent=True) as tape, masks_found_once():
+        with tf.GradientTape(persistent=True) as tape, masks_found_once(self.model):
             sums = [self._loss_and_hits(*part) for part in parts]
         return _add([(*each, tape.gradient(each[0], variables)) for each in sums])
 
@@ -280,7 +280,7 @@ class Loop:
 
     def _evaluate_step(self, images, labels, weights):
         parts = self._parts_of(self.normalise(images), labels, weights)
-        with masks_found_once():
+        with masks_found_once(self.model):
             return _add([self._evaluation_sums(*part) for part in parts])
 
     def _evaluation_sums(self, images, labels, weights):
