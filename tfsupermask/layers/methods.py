@@ -39,7 +39,7 @@ class Method:
         >>> class Smallest(EdgePopup):
         ...     def mask(self, score, k, draw=None):
         ...         return super().mask(-tf.abs(score), k)
-        >>> register(Smallest("smallest", method="edge_popup_by_score")).name
+        >>> register(Smallest("smallest", ranking="score")).name
         'smallest'
         >>> SupermaskDense(10, method="smallest").method.name
         'smallest'
@@ -193,7 +193,7 @@ def register(method: Method) -> Method:
         method: An object of a subclass of `Method`.
 
     Example:
-        >>> register(EdgePopup("by_score", method="edge_popup_by_score")) is get_method("by_score")
+        >>> register(EdgePopup("by_score", ranking="score")) is get_method("by_score")
         True
     """
     _METHODS[method.name] = method
@@ -202,7 +202,7 @@ def register(method: Method) -> Method:
 
 for _method in (
     EdgePopup(),
-    EdgePopup("edge_popup_by_score", method="edge_popup_by_score"),
+    EdgePopup("edge_popup_by_score", ranking="score"),
     Signed(),
     Stochastic(),
 ):
