@@ -163,6 +163,19 @@ class MaskVariables(keras.Layer):
             trainable=False,
         )
         self.built = True
+        self._read_by_name = False
+
+    def load_own_variables(self, store):
+        """Reads both, or of older files the score, which the kernel's layer hands on.
+
+        Keras comes here next, and older files have nothing in this place.
+        """
+        read = self._read_by_name
+        self._read_by_name = set(store.keys()) == {"score"}
+        if self._read_by_name:
+            self.score.assign(store["score"])
+        elif len(store.keys()) or not read:
+            super().load_own_variables(store)
 
 
 def weights_in(layer: keras.Layer) -> list[tuple[keras.Layer, keras.Variable]]:

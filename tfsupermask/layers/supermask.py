@@ -312,6 +312,25 @@ class SupermaskMixin:
             f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )
 
+    def load_own_variables(self, store):
+        """Reads what Keras has stored, or the form of older files: all by its name.
+
+        Args:
+            store: Arrays. In older files kernels, their scores and the bias, those by
+                the names "kernel" and "score", "depthwise_kernel" and so on.
+        """
+        by_name = {
+            weight.kernel.name.replace("kernel", "score"): weight.variables
+            for weight in self.masked_weights
+        }
+        if not by_name or not by_name.keys() <= set(store.keys()):
+            super().load_own_variables(store)
+            return
+        for variable in [*self._trainable_variables, *self._non_trainable_variables]:
+            variable.assign(store[variable.name])
+        for name, variables in by_name.items():
+            variables.load_own_variables({"score": store[name]})
+
     def get_config(self):
         """Mirrors the constructor."""
         return {**self.plain_config(), **self._mask_config()}
