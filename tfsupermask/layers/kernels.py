@@ -182,7 +182,7 @@ def weights_in(layer: keras.Layer) -> list[tuple[keras.Layer, keras.Variable]]:
     """Returns the weights of a layer and of the layers inside it, each with its owner.
 
     Args:
-        layer: A built layer.
+        layer: A built layer; the order is that of its `weights`.
 
     Example:
         >>> layer = keras.layers.TimeDistributed(keras.layers.Dense(3))
@@ -197,7 +197,7 @@ def weights_in(layer: keras.Layer) -> list[tuple[keras.Layer, keras.Variable]]:
         for variable in [*owner._trainable_variables, *owner._non_trainable_variables]:
             # A wrapper may hold what is the inner layer's: the inner one owns it.
             found[id(variable)] = (owner, variable)
-    return list(found.values())
+    return [found[id(each)] for each in layer.weights if id(each) in found]
 
 
 def kernels_of(
