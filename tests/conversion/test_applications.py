@@ -52,7 +52,7 @@ def test_converts_folds_and_loads_with_the_same_outputs(make, tmp_path):
     model = randomize(make())
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     expected = model(images).numpy()
-    converted = convert(model, 0.0, verbose=False)
+    converted = convert(model, 0.0, scores="random", verbose=False)
     kernels = [weight for weight in model.weights if "kernel" in weight.name]
     assert len(masked_weights(converted)) == len(kernels)
     np.testing.assert_allclose(converted(images), expected, rtol=1e-5, atol=1e-7)

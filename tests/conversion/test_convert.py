@@ -8,11 +8,12 @@ from keras import layers as kl
 
 from tfsupermask import init, models
 from tfsupermask._validation import InputError
-from tfsupermask.conversion import convert
+from tfsupermask.conversion import convert, fold
 from tfsupermask.layers import (
     SupermaskConv2D,
-    kernel_fans,
     masked_weights,
+    method_names,
+    plain_class,
     supermask_layers,
 )
 from tfsupermask.ops import derive_seed
@@ -24,6 +25,8 @@ def random(*shape, seed=0):
 
 def randomize(model):
     for index, variable in enumerate(model.weights):
+        if variable.name == "num_kept":
+            continue
         values = random(*variable.shape, seed=100 + index)
         variable.assign(np.abs(values) + 0.5 if "var" in variable.name else values)
     return model
@@ -85,7 +88,7 @@ def test_every_kind_of_layer_keeps_name_config_and_weights():
         kept = {**twin.get_config(), **layer.get_config()}
         assert kept == twin.get_config()
         for weight in layer.weights:
-            mine = getattr(twin, weight.name, None)
+            mine = next(w for w in twin.weights if w.name == weight.name)
             np.testing.assert_array_equal(mine, weight)
             assert mine.trainable == (weight.name == "bias")
     images = random(2, 6, 6, 3)
@@ -98,7 +101,7 @@ def test_half_of_the_weights_are_masked_by_default():
     converted = convert(small(), verbose=False)
     assert sparsities(converted) == {"conv1": 0.5, "conv2": 0.5, "dense": 0.5}
     for weight in masked_weights(converted):
-        assert weight.layer.ranking == "magnitude"
+        assert weight.method.name == "edge_popup"
         assert float(tf.reduce_sum(weight.mask)) == weight.num_kept
         assert weight.num_kept == weight.num_weights - round(weight.num_weights / 2)
 
@@ -121,7 +124,8 @@ def test_result_trains_scores_and_what_else_was_trainable():
     for layer in converted.layers:
         for weight in layer.weights:
             changed = np.any(before[weight.path] != weight.numpy())
-            assert changed == (weight.name != "kernel"), weight.path
+            frozen = weight.name in ("kernel", "num_kept")
+            assert changed != frozen, weight.path
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -216,13 +220,13 @@ def test_skip_of_a_nested_model_and_of_a_layer_in_it():
         ({"skip": "head"}, "`skip` must match the name of a layer.*'head'"),
         ({"skip": ["dense", "Dense"]}, "`skip` must match.*'Dense'"),
         ({"skip": [3]}, "`skip` must match.*pattern=3"),
-        ({"skip": "*"}, "a layer to convert.*neither `skip` nor.*'small'"),
-        ({"sparsity": lambda layer: None}, "a layer to convert"),
+        ({"skip": "*"}, "a kernel to mask.*neither `skip` nor.*'small'"),
+        ({"sparsity": lambda layer: None}, "a kernel to mask"),
         ({"allocation": "even"}, "`allocation` must be one of.*'even'"),
         ({"allocation": "global", "sparsity": {"*": 0.5}}, "must be one number"),
         ({"initializer": "xavier"}, "`initializer` must be one of.*'xavier'"),
         ({"scores": "zeros"}, "`scores` must be one of.*'zeros'"),
-        ({"ranking": "abs"}, "`ranking` must be one of.*'abs'"),
+        ({"method": "abs"}, "`method` must be one of.*'abs'"),
         ({"seed": -1}, "`seed` must be an integer.*-1"),
     ],
 )
@@ -273,7 +277,7 @@ class MyConv(kl.Conv2D):
     pass
 
 
-def test_layers_that_are_not_exactly_known_stay():
+def test_every_layer_with_kernels_is_masked():
     steps = keras.Input((5, 8))
     x = kl.Bidirectional(kl.LSTM(4, return_sequences=True), name="recurrent")(steps)
     x = kl.TimeDistributed(kl.Dense(6), name="wrapped")(x)
@@ -282,13 +286,121 @@ def test_layers_that_are_not_exactly_known_stay():
     x = MyConv(3, 2, name="mine")(kl.Reshape((5, 4, 1))(x))
     model = randomize(keras.Model(steps, kl.Dense(2, name="top")(kl.Flatten()(x))))
     converted = convert(model, 0.0, verbose=False)
-    assert list(sparsities(converted)) == ["top"]
-    for name in ("recurrent", "wrapped", "attention", "einsum", "mine"):
+    names = ["recurrent", "wrapped", "attention", "einsum", "mine", "top"]
+    assert sorted(sparsities(converted)) == sorted(names)
+    for name in names:
         source, copied = model.get_layer(name), converted.get_layer(name)
-        assert type(copied) is type(source)
-        assert len(copied.trainable_weights) == len(source.trainable_weights) > 0
+        assert plain_class(copied) is type(source)
+        kernels = [w.numpy() for w in source.weights if "kernel" in w.name]
+        assert_same([w.kernel.numpy() for w in copied.masked_weights], kernels)
     inputs = random(2, 5, 8)
     assert_same(converted(inputs), model(inputs))
+    assert "tfsupermask" not in fold(converted).to_json()
+
+
+class Block(kl.Layer):
+    """Two layers inside, and a weight that no rule takes for a kernel."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.inner, self.outer = kl.Dense(units, name="inner"), kl.Dense(2, name="outer")
+
+    def build(self, shape):
+        self.inner.build(shape)
+        self.outer.build((*shape[:-1], self.units))
+        self.table = self.add_weight(shape=(2, 2), name="table")
+
+    def call(self, inputs):
+        return self.outer(self.inner(inputs)) @ self.table
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def composite():
+    model = [keras.Input((4,)), Block(3, name="block"), kl.Dense(2, name="top")]
+    return randomize(keras.Sequential(model))
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, {"block/inner/kernel": 0.5, "block/outer/kernel": 0.5, "top/kernel": 0.5}),
+        ({"skip": "inner"}, {"block/outer/kernel": 0.5, "top/kernel": 0.5}),
+        ({"skip": "block"}, {"top/kernel": 0.5}),
+        (
+            {"sparsity": {"outer": 0.25, "block": 0.75}},
+            {"block/inner/kernel": 0.75, "block/outer/kernel": 0.25},
+        ),
+        (
+            {"sparsity": lambda layer: 0.5 if layer.name == "outer" else None},
+            {"block/outer/kernel": 0.5},
+        ),
+        (
+            {"kernels": lambda layer, variable: variable.name == "table"},
+            {"block/table": 0.5},
+        ),
+    ],
+)
+def test_layers_inside_layers_count_by_their_names(arguments, expected, tmp_path):
+    converted = convert(composite(), **arguments, verbose=False)
+    inputs = random(5, 4)
+    found = {weight.name: weight.sparsity for weight in masked_weights(converted)}
+    assert found == expected
+    converted.compile("sgd", "mse")
+    converted.fit(inputs, random(5, 2), verbose=0)
+    with keras.saving.custom_object_scope({"Block": Block}):
+        converted.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        cloned = keras.models.clone_model(converted)
+    cloned.set_weights(converted.get_weights())
+    for again in (loaded, cloned):
+        assert {w.name: w.sparsity for w in masked_weights(again)} == expected
+        assert_same(again(inputs), converted(inputs))
+    assert_same(fold(converted)(inputs), converted(inputs))
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_converts(name):
+    model, images = small(), random(3, 6, 6, 2)
+    for scores in ("random", "magnitude"):
+        converted = convert(model, 0.5, method=name, scores=scores, verbose=False)
+        np.testing.assert_allclose(fold(converted)(images), converted(images), 1e-5)
+    for weight in masked_weights(converted):
+        magnitude, keeps = np.abs(weight.kernel.numpy()), weight.mask.numpy() != 0
+        kept = magnitude.size - round(magnitude.size / 2)
+        assert weight.num_kept == keeps.sum() == kept
+        assert magnitude[keeps].min() >= magnitude[~keeps].max()
+
+
+def test_given_weights_start_from_their_magnitudes_drawn_ones_at_random():
+    for weight in masked_weights(convert(small(), verbose=False)):
+        np.testing.assert_array_equal(weight.score, np.abs(weight.kernel.numpy()))
+    drawn = convert(small(), initializer="glorot_normal", verbose=False)
+    for weight in masked_weights(drawn):
+        assert np.any(weight.score != np.abs(weight.kernel.numpy()))
+
+
+def frozen(name):
+    model = small()
+    model.get_layer(name).trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (lambda: convert(small(), verbose=False), {}, "3 layers were masked already"),
+        (small, {"skip": ["dense"]}, r"Only \d+.\d% of the model"),
+        (lambda: frozen("conv1"), {}, r"1 masked layers are not trainable \(conv1\)"),
+    ],
+)
+def test_what_may_surprise_is_said(make, arguments, message):
+    model = make()
+    with pytest.warns(UserWarning, match=message):
+        convert(model, **arguments, verbose=False)
 
 
 def test_supermask_layers_stay_as_they_are():
@@ -305,7 +417,7 @@ def test_supermask_layers_stay_as_they_are():
     converted = convert(model, 0.9, initializer="kaiming_normal", verbose=False)
     old, twin = model.get_layer("old"), converted.get_layer("old")
     assert sparsities(converted) == {"old": 0.2, "new": 0.9}
-    assert twin.ranking == "score"
+    assert twin.method.name == "edge_popup_by_score"
     np.testing.assert_array_equal(twin.score, old.score)
     np.testing.assert_array_equal(twin.kernel, old.kernel)
     with pytest.raises(InputError, match=r"must be 'uniform'.*\['old'\]"):
@@ -321,15 +433,16 @@ def test_a_model_of_supermask_layers_alone_is_copied():
 
 def test_random_scores_are_a_function_of_seed_and_place():
     model = every_kind()
-    weights = masked_weights(convert(model, seed=3, verbose=False))
+    arguments = {"scores": "random", "verbose": False}
+    weights = masked_weights(convert(model, seed=3, **arguments))
     assert len(weights) == 8
     for place, weight in enumerate(weights):
-        bound = 1 / np.sqrt(kernel_fans(weight.layer, weight.attribute)[0])
+        bound = 1 / np.sqrt(weight.fans[0])
         expected = keras.initializers.RandomUniform(
             -bound, bound, derive_seed(3, "score", place)
         )(weight.score.shape)
         np.testing.assert_array_equal(weight.score, expected)
-    again, other = (convert(model, seed=seed, verbose=False) for seed in (3, 4))
+    again, other = (convert(model, seed=seed, **arguments) for seed in (3, 4))
     for one, two, three in zip(
         weights, masked_weights(again), masked_weights(other), strict=True
     ):
@@ -363,11 +476,12 @@ def test_initializer_draws_kernels_anew_and_stays_in_the_layer(name):
     init.initialize(twin, name, 2)
     for layer in supermask_layers(converted):
         for weight in layer.masked_weights:
-            drawn = getattr(twin.get_layer(layer.name), weight.attribute)
+            name = weight.kernel.name
+            drawn = getattr(twin.get_layer(layer.name), name)
             np.testing.assert_array_equal(weight.kernel, drawn)
             field = {"depthwise_kernel": "depthwise", "pointwise_kernel": "pointwise"}
             kind = "depthwise" if layer.name == "depthwise" else "kernel"
-            kind = field.get(weight.attribute, kind)
+            kind = field.get(name, kind)
             config = layer.get_config()[f"{kind}_initializer"]
             again = keras.initializers.deserialize(config)(weight.kernel.shape)
             np.testing.assert_array_equal(again, weight.kernel)
@@ -426,8 +540,7 @@ def test_global_allocation_looks_at_the_magnitudes():
 
 
 def test_frozen_layers_stay_frozen_until_told():
-    model = small()
-    model.get_layer("conv1").trainable = False
+    model = frozen("conv1")
     model.get_layer("bn").trainable = False
     converted = convert(model, verbose=False)
     conv1 = converted.get_layer("conv1")

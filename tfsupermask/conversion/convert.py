@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.conversion.copying import config_of, copy_model, remake
+from tfsupermask.conversion.copying import copy_model, remake
 from tfsupermask.conversion.plan import IsKernel, Sparsity, plan
 from tfsupermask.conversion.summary import share_masked, summary
 from tfsupermask.init import NAMES, initialize
@@ -126,15 +126,14 @@ def convert(
     def new_layer(layer):
         if id(layer) not in chosen:
             return remake(layer)
-        mask = {**_where(layer, chosen[id(layer)], kernels), "method": method}
-        make = supermask_class(type(layer)).from_plain
-        masked.append(
-            remake(layer, lambda config: make(config, **mask), config_of(layer))
-        )
-        return masked[-1]
+        return remake(layer, supermask_class(type(layer)).without_masks)
 
-    converted = copy_model(model, new_layer)
-    _check_masks(masked)
+    def finish(layer, new):
+        if id(layer) in chosen:
+            new.set_up(**_where(layer, chosen[id(layer)], kernels), method=method)
+            masked.append(new)
+
+    converted = copy_model(model, new_layer, finish)
     if initializer is not None:
         initialize(converted, initializer, seed, layers=masked)
     _start_scores(converted, masked, scores, seed)
@@ -156,16 +155,6 @@ def _where(layer, sparsities, kernels):
         which = {"kernels": positions}
     each = [sparsities.get(position) for position in positions]
     return {"sparsity": each[0] if len(set(each)) == 1 else each, **which}
-
-
-def _check_masks(layers):
-    for layer in layers:
-        if not layer.masked_weights:
-            raise fail(
-                f"Layer '{layer.name}' must create the layers inside it when it is "
-                "built, to be masked: give it a `build` method, or name it in `skip`.",
-                layer_class=type(layer).__name__,
-            )
 
 
 def _warn(model, converted):

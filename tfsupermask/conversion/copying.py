@@ -51,8 +51,11 @@ def remake(
                 "config to be copied.",
                 layer_class=type(layer).__name__,
             ) from error
-    # What the constructor may not have taken.
-    new.name, new.dtype_policy = layer.name, layer.dtype_policy
+    # What the constructor may not have taken, and names that Keras numbered.
+    new.dtype_policy = layer.dtype_policy
+    for one, other in zip(_parts(layer), _parts(new), strict=False):
+        if plain_class(one) is plain_class(other):
+            other.name = one.name
     return new
 
 
@@ -139,10 +142,8 @@ class _Copier:
     def _copy_anew(self, operation):
         if not isinstance(operation, keras.Layer):
             return type(operation).from_config(operation.get_config())
-        if not parts_of(operation):
-            return self._new_layer(operation)
         if not is_graph(operation):
-            return self._copy_attributes(operation)
+            return self._copy_whole(operation)
         if isinstance(operation, keras.Sequential):
             return self._copy_sequential(operation)
         return self._copy_functional(operation)
@@ -163,23 +164,51 @@ class _Copier:
             copied.input, copied.output, name=model.name, trainable=model.trainable
         )
 
-    def _copy_attributes(self, layer):
-        """Copies a layer of a class of its own that holds supermask layers."""
+    def _copy_whole(self, layer):
+        """Copies a layer of which its class alone says what it does with those inside.
+
+        Where these hold masks, or the config does not say what they are, they are
+        copied one by one and put in place of those that the copy has made.
+        """
         copied = self._new_layer(layer)
         inner, fresh = (
-            each._flatten_layers(include_self=False, recursive=False)
+            [
+                part
+                for part in each._flatten_layers(include_self=False, recursive=False)
+                if not isinstance(part, MaskVariables)
+            ]
             for each in (layer, copied)
         )
+        misses = bool(fresh) and not _alike(inner, fresh)
+        if isinstance(copied, SupermaskMixin):
+            copied.config_is_complete = not misses
+        if not parts_of(layer) and not misses:
+            return copied
         if list(map(plain_class, inner)) != list(map(plain_class, fresh)):
             raise fail(
                 f"{type(layer).__name__} must make its layers in its constructor, from "
                 "the arguments in its config, to be copied.",
                 name=layer.name,
             )
-        new = {id(old): self.copy(each) for each, old in zip(inner, fresh, strict=True)}
+        copy = self.copy if parts_of(layer) else remake
+        new = {id(old): copy(each) for each, old in zip(inner, fresh, strict=True)}
         replace_attributes(copied, new)
         self._replaced += [each for each in fresh if not each.built]
         return copied
+
+
+def _alike(inner, fresh):
+    """Returns whether layers have the same configs, but for their names."""
+    if len(inner) != len(fresh) or list(map(type, inner)) != list(map(type, fresh)):
+        return not any(isinstance(each, SupermaskMixin) for each in inner)
+    try:
+        one, other = (
+            [{**each.get_config(), "name": None} for each in layers]
+            for layers in (inner, fresh)
+        )
+    except NotImplementedError:
+        return True
+    return one == other
 
 
 def _inner_pairs(source, target):
@@ -187,13 +216,14 @@ def _inner_pairs(source, target):
         return []
     if parts_of(source):
         return [(source, target)]
-    inner = [layer._flatten_layers() for layer in (source, target)]
-    if type(source) is not type(target):
-        inner = [
-            [each for each in layers if not isinstance(each, MaskVariables)]
-            for layers in inner
-        ]
-    return zip(*inner, strict=True)
+    masked = type(source) is type(target)
+    return zip(_parts(source, masked), _parts(target, masked), strict=True)
+
+
+def _parts(layer, masks=False):
+    """Returns a layer and those inside it, but for those that are not always there."""
+    left_out = (keras.layers.InputLayer, *(() if masks else (MaskVariables,)))
+    return [each for each in layer._flatten_layers() if not isinstance(each, left_out)]
 
 
 def _build_like(source, target):

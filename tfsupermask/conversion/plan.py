@@ -32,21 +32,21 @@ def plan(
             layer to convert cannot be.
     """
     skip = [skip] if isinstance(skip, str) else list(skip)
-    found = [
-        (layer, kernel, names)
-        for layer, outer in _layers_in(model)
-        for kernel in kernels_of(layer, kernels)
-        if (names := [*outer, layer.name, *_names_in(layer, kernel)])
-    ]
     every_name = [each.name for each in model._flatten_layers(include_self=False)]
     _check_patterns("skip", skip, every_name)
-    left = [each for each in found if not _matches(each[2], skip)]
-    choose = _chooser(sparsity, left)
+    found = []
+    for layer, outer in _layers_in(model):
+        if not _matches([*outer, layer.name], skip):
+            _check_convertible(layer, skip)
+            for kernel in kernels_of(layer, kernels):
+                names = [*outer, layer.name, *_names_in(layer, kernel)]
+                if not _matches(names, skip):
+                    found.append((layer, kernel, names))
+    choose = _chooser(sparsity, found)
     chosen: dict[int, dict[int, float]] = {}
-    for layer, kernel, names in left:
+    for layer, kernel, names in found:
         value = choose(layer, kernel, names)
         if value is not None:
-            _check_convertible(layer)
             by_position = chosen.setdefault(id(layer), {})
             by_position[kernel.position] = check_fraction("sparsity", value)
     if not chosen and not supermask_layers(model):
@@ -115,8 +115,10 @@ def _matches(names, patterns):
     )
 
 
-def _check_convertible(layer):
+def _check_convertible(layer, skip):
     for each in layer._flatten_layers():
+        if _matches([each.name], skip):
+            continue
         if getattr(each, "lora_enabled", False):
             state = "uses LoRA"
         elif getattr(each, "quantization_mode", None) is not None:

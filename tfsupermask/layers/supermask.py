@@ -66,6 +66,13 @@ def masks_applied(
         layer.add_loss(loss)
 
 
+class _Untracked:
+    """Holds what Keras must not take for layers and weights of its own."""
+
+    def __init__(self, value):
+        self.value = value
+
+
 class SupermaskMixin:
     """Freezes a Keras layer's kernels and learns which of their weights to keep.
 
@@ -108,6 +115,10 @@ class SupermaskMixin:
           neural network?".
     """
 
+    _sparsity = None  # until it is set up
+    config_is_complete = True
+    _weights = _Untracked(())
+
     def __init__(
         self,
         *args,
@@ -119,16 +130,18 @@ class SupermaskMixin:
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
-        self._set_up(sparsity, ranking or method, score_initializer, kernels)
+        self.set_up(sparsity, ranking or method, score_initializer, kernels)
 
-    def _set_up(
+    def set_up(
         self, sparsity=0.5, method="edge_popup", score_initializer=None, kernels=None
-    ):
+    ) -> None:
+        """Takes the mask's arguments; the masks themselves if the layer is built."""
         self._sparsity = _check_sparsity(sparsity)
         self._method = get_method(method)
         self.score_initializer = keras.initializers.get(score_initializer)
         self._positions = None if kernels is None else tuple(kernels)
-        self._weights = _Untracked([])
+        if self.built:
+            self.build_masks()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -160,11 +173,12 @@ class SupermaskMixin:
         self.build_masks()
 
     def build_masks(self) -> None:
-        """Creates the masks, once all layers inside are built; called by `build`."""
-        inside = self._flatten_layers(include_self=False)
-        if self.masked_weights or not all(layer.built for layer in inside):
+        """Creates the masks, once the kernels are there; called by `build`."""
+        if self.masked_weights or self._sparsity is None:
             return
         kernels = kernels_of(self, self._positions or is_kernel)
+        if not kernels:
+            return
         sparsities = self._sparsity
         if isinstance(sparsities, numbers.Real):
             sparsities = [sparsities] * len(kernels)
@@ -174,14 +188,17 @@ class SupermaskMixin:
                 sparsity=self._sparsity,
             )
         with self._open_name_scope():
-            self._weights.value = [
+            weights = [
                 MaskedWeight(self, kernel, sparsity, self.score_initializer)
                 for kernel, sparsity in zip(kernels, sparsities, strict=True)
                 if sparsity is not None
             ]
+        self._weights = _Untracked(weights)
         # A model counts as built before its `build` ends.
         self._tracker.unlock()
-        self._mask_variables = [weight.variables for weight in self.masked_weights]
+        self._mask_variables = [weight.variables for weight in weights]
+        for variables in self._mask_variables:
+            variables.trainable = self.trainable
         if self.built:
             self._lock_state()
 
@@ -355,13 +372,15 @@ class SupermaskMixin:
         mask = {key: config.pop(key) for key in _ARGUMENTS if key in config}
         if "ranking" in config:
             mask["method"] = config.pop("ranking")
-        return cls.from_plain(config, **mask)
+        layer = cls.without_masks(config)
+        layer.set_up(**mask)
+        return layer
 
     @classmethod
-    def from_plain(cls, config, **mask):
-        """Makes the layer from its plain class's config and the arguments here."""
+    def without_masks(cls, config):
+        """Makes the layer from its plain class's config; `set_up` gives it masks."""
         layer = super().from_config(dict(config))
-        layer._set_up(**mask)
+        layer._sparsity = None
         return layer
 
 
@@ -376,14 +395,15 @@ class Supermask(SupermaskMixin):
     layer does.
     """
 
-    def __init__(self, *args, **kwargs):
-        # What the plain class takes may be called like the mask's arguments.
-        super(SupermaskMixin, self).__init__(*args, **kwargs)
-        self._set_up()
-
     def get_config(self):
         """Holds the plain layer and its masks."""
         base = plain_class(self)
+        if not self.config_is_complete:
+            raise fail(
+                f"A masked {base.__name__} can only be saved whole if `get_config` "
+                "mirrors its constructor; save its weights, or `fold` it first.",
+                layer=self.name,
+            )
         api_name = get_name_from_symbol(base)
         module, name = (api_name or f"{base.__module__}.{base.__name__}").rsplit(".", 1)
         plain = {
@@ -421,7 +441,9 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
         ['lstm/lstm_cell/kernel', 'lstm/lstm_cell/recurrent_kernel']
     """
     config = accepted(type(layer), layer.get_config())
-    return supermask_class(type(layer)).from_plain(config, **mask)
+    new = supermask_class(type(layer)).without_masks(config)
+    new.set_up(**mask)
+    return new
 
 
 def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
@@ -461,7 +483,8 @@ def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
     """
     if base in _NAMED:
         return _NAMED[base]
-    members = {"__init__": _like(base.__init__, Supermask.__init__)}
+    # What the plain class takes may be called like the mask's arguments.
+    members = {"__init__": base.__init__}
     made = type(f"Supermask{base.__name__}", (Supermask, base), members)
     register = keras.saving.register_keras_serializable("tfsupermask", "Supermask")
     register(made)
@@ -478,13 +501,6 @@ def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:
     """
     classes = (layer if isinstance(layer, type) else type(layer)).__mro__
     return next(each for each in classes if not issubclass(each, SupermaskMixin))
-
-
-class _Untracked:
-    """Holds what Keras must not take for layers and weights of its own."""
-
-    def __init__(self, value):
-        self.value = value
 
 
 def _check_sparsity(sparsity):
