@@ -154,9 +154,9 @@ void Register(const char* name, const std::vector<const char*>& inputs,
 
 // TensorFlow looks for what a library registers while it loads it.
 const bool kRegistered = [] {
-  Register("SupermaskMaskAllButTopK", {"values: float", "scores: float", "k: int32"},
+  Register("Tfsupermask>MaskAllButTopK", {"values: float", "scores: float", "k: int32"},
            &ComputeMask);
-  Register("SupermaskStraightThrough",
+  Register("Tfsupermask>StraightThrough",
            {"upstream: float", "kernel: float", "scores: float"}, &ComputeGradient);
   return true;
 }();

@@ -13,6 +13,8 @@ The parts, ground up: `ops`, `layers`, `models`, `patches`, `init`, `sparsity`,
 
 import importlib
 
+from tfsupermask import _with_keras
+
 # What the names above are made of; imported on use, as `patches` needs no TensorFlow.
 _HOMES = {
     "convert": "conversion",
@@ -25,6 +27,9 @@ _HOMES = {
     "SupermaskMetrics": "sparsity",
 }
 __all__ = sorted(_HOMES)
+
+
+_with_keras.register()
 
 
 def __getattr__(name):

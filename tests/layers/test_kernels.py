@@ -1,94 +1,135 @@
+"""Which weights are kernels, and how many of each are kept."""
+
 import keras
 import numpy as np
 import pytest
 
-from tfsupermask import layers
+from tests.layers.kinds import KINDS, Bilinear, masked
 from tfsupermask._validation import InputError
 from tfsupermask.layers import (
-    MaskedWeight,
     SupermaskDense,
     SupermaskSeparableConv2D,
-    kernel_fans,
+    is_kernel,
     kernels_of,
     masked_weights,
     plain_class,
+    supermask,
 )
 
-# Keras class, arguments, input shape; then each kernel's name, initializer and fans.
-KINDS = [
-    ("Conv1D", {"filters": 6, "kernel_size": 5}, (9, 4), [("kernel", 20, 30)]),
-    ("Conv2D", {"filters": 6, "kernel_size": (2, 3)}, (9, 9, 4), [("kernel", 24, 36)]),
-    (
-        "Conv2D",
-        {"filters": 6, "kernel_size": 3, "groups": 2},
-        (9, 9, 4),
-        [("kernel", 18, 54)],
-    ),
-    ("Conv3D", {"filters": 6, "kernel_size": 2}, (4, 4, 4, 3), [("kernel", 24, 48)]),
-    (
-        "Conv2DTranspose",
-        {"filters": 6, "kernel_size": 3},
-        (9, 9, 4),
-        [("kernel", 36, 54)],
-    ),
-    (
-        "DepthwiseConv2D",
-        {"kernel_size": 3, "depth_multiplier": 2},
-        (9, 9, 4),
-        [("kernel", 9, 72)],
-    ),
-    (
-        "SeparableConv2D",
-        {"filters": 6, "kernel_size": 3, "depth_multiplier": 2},
-        (9, 9, 4),
-        [("depthwise_kernel", 9, 72), ("pointwise_kernel", 8, 6)],
-    ),
-    ("Dense", {"units": 6}, (4,), [("kernel", 4, 6)]),
-]
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kernels_of_and_their_fans(kind):
+    plain, expected = KINDS[kind].make(), KINDS[kind].kernels
+    plain(*KINDS[kind].inputs())
+    layer = masked(kind, sparsity=0.4)
+    assert plain_class(layer) is plain_class(plain) is type(plain)
+    for found in (kernels_of(plain), kernels_of(layer)):
+        names = [each.name.split("/")[-1] for each in found]
+        shapes = [tuple(each.variable.shape) for each in found]
+        assert [
+            (name, shape, *each.fans)
+            for name, shape, each in zip(names, shapes, found, strict=True)
+        ] == expected
+    for each, ours in zip(kernels_of(plain), kernels_of(layer), strict=True):
+        assert plain.weights[each.position] is each.variable
+        assert ours.position == each.position
+    for kernel, weight in zip(kernels_of(layer), layer.masked_weights, strict=True):
+        assert weight.kernel is kernel.variable
+        assert weight.fans == kernel.fans
+        assert weight.name == f"{layer.name}/{kernel.name}"
+        assert weight.owner is kernel.owner
+        assert weight.num_weights == np.prod(kernel.variable.shape)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize(("name", "arguments", "input_shape", "expected"), KINDS)
-def test_kernels_of_and_their_fans(name, arguments, input_shape, expected, masked):
-    plain = getattr(keras.layers, name)
-    layer_class = getattr(layers, f"Supermask{name}") if masked else plain
-    layer = layer_class(**arguments)
-    assert plain_class(layer) is plain
-    kernels = kernels_of(layer)
-    assert [kernel.attribute for kernel in kernels] == [each[0] for each in expected]
-    layer.build((None, *input_shape))
-    for kernel, (attribute, *fans) in zip(kernels, expected, strict=True):
-        assert kernel_fans(layer, attribute) == tuple(fans)
-        assert kernel.initializer in layer.get_config()
-        setattr(layer, kernel.initializer, keras.initializers.Ones())
-        assert layer.get_config()[kernel.initializer]["class_name"] == "Ones"
-    if masked:
-        assert [weight.fans for weight in layer.masked_weights] == [
-            tuple(fans) for _, *fans in expected
-        ]
+@pytest.mark.parametrize("kind", set(KINDS) - {"w"})
+def test_kernels_are_drawn_by_their_initializers(kind):
+    plain = KINDS[kind].make()
+    plain(*KINDS[kind].inputs())
+    for kernel in kernels_of(plain):
+        assert kernel.initializer is not None
+        kernel.draw_by(keras.initializers.Constant(0.25))
+        assert isinstance(kernel.initializer, keras.initializers.Constant)
+        np.testing.assert_array_equal(kernel.variable, 0.25 + 0 * kernel.variable)
+        config = kernel.owner.get_config()[kernel.initializer_name]
+        assert config["class_name"] == "Constant"
 
 
 @pytest.mark.parametrize(
-    "layer",
+    ("layer", "shape"),
     [
-        keras.layers.BatchNormalization(),
-        keras.layers.EinsumDense("ab,bc->ac", 3),
-        keras.layers.Embedding(3, 4),
-        keras.layers.LSTM(3),
-        keras.layers.Conv1DTranspose(3, 2),
+        (keras.layers.BatchNormalization(), (3, 4)),
+        (keras.layers.LayerNormalization(axis=(1, 2)), (3, 4)),
+        (keras.layers.GroupNormalization(2), (3, 4)),
+        (keras.layers.PReLU(), (3, 4)),
+        (keras.layers.Dropout(0.5), (3, 4)),
     ],
 )
-def test_other_layers_have_none(layer):
+def test_other_layers_have_none(layer, shape):
     assert kernels_of(layer) == ()
-    assert plain_class(layer) is None
+    layer.build((None, *shape))
+    assert kernels_of(layer) == ()
 
 
-def test_a_subclass_has_the_kernels_of_its_base():
-    class Mine(keras.layers.Conv2D):
-        pass
+@pytest.mark.parametrize(
+    ("name", "shape", "dtype", "expected"),
+    [
+        ("kernel", (2, 3), "float32", True),
+        ("my_weights", (2, 3), "bfloat16", True),
+        ("w", (2, 3, 4), "float16", True),
+        ("w", (2,), "float32", False),
+        ("w", (2, 3), "int32", False),
+        ("bias", (2, 3), "float32", False),
+        ("kernel_scale", (2, 3), "float32", False),
+        ("weighting", (2, 3), "float32", False),
+    ],
+)
+def test_is_kernel(name, shape, dtype, expected):
+    variable = keras.Variable(np.zeros(shape), dtype=dtype, name=name)
+    assert is_kernel(None, variable) is expected
 
-    assert plain_class(Mine(3, 2)) is keras.layers.Conv2D
-    assert [kernel.attribute for kernel in kernels_of(Mine(3, 2))] == ["kernel"]
+
+def test_the_kernels_may_be_named_by_their_positions():
+    layer = supermask(Bilinear(), kernels=[1], sparsity=0.5)
+    layer.build((None, 5))
+    assert [weight.name for weight in layer.masked_weights] == [f"{layer.name}/shift"]
+    assert layer.w.trainable
+    twin = type(layer).from_config(layer.get_config())
+    twin.build((None, 5))
+    assert [weight.name for weight in twin.masked_weights] == [f"{twin.name}/shift"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "names"),
+    [
+        (
+            keras.layers.MultiHeadAttention(2, 3, name="a"),
+            [f"a/{each}/kernel" for each in ("query", "key", "value", "attention_output")],
+        ),
+        (
+            keras.layers.Bidirectional(keras.layers.GRU(2, name="g"), name="b"),
+            [
+                f"b/{way}_g/gru_cell/{kernel}"
+                for way in ("forward", "backward")
+                for kernel in ("kernel", "recurrent_kernel")
+            ],
+        ),
+        (
+            keras.layers.RNN(
+                [keras.layers.LSTMCell(2, name=name) for name in ("p", "q")], name="r"
+            ),
+            [
+                f"r/stacked_rnn_cells/{cell}/{kernel}"
+                for cell in ("p", "q")
+                for kernel in ("kernel", "recurrent_kernel")
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_names_say_where_a_kernel_is(layer, names):
+    layer = supermask(layer)
+    inputs = np.ones((1, 4, 5), np.float32)
+    layer(inputs, inputs) if len(names) == 4 and "query" in names[0] else layer(inputs)
+    assert [weight.name for weight in layer.masked_weights] == names
 
 
 def separable(**kwargs):
@@ -99,27 +140,15 @@ def separable(**kwargs):
 
 def test_masked_weights_of_a_layer_and_of_a_model():
     inner = keras.Sequential([keras.Input((360,)), SupermaskDense(3, name="dense")])
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 4)),
-            SupermaskSeparableConv2D(10, 3, name="sep"),
-            keras.layers.Flatten(),
-            inner,
-        ]
-    )
+    flat = keras.layers.Flatten()
+    model = keras.Sequential([keras.Input((8, 8, 4)), separable(), flat, inner])
     weights = masked_weights(model)
     assert [weight.name for weight in weights] == [
         *("sep/depthwise_kernel", "sep/pointwise_kernel", "dense/kernel")
     ]
     assert [weight.num_weights for weight in weights] == [36, 40, 1080]
-    layer = model.layers[0]
-    assert layer.num_weights == 76
-    assert [w.score_attribute for w in layer.masked_weights] == [
-        *("depthwise_score", "pointwise_score")
-    ]
-    for weight in layer.masked_weights:
-        assert weight.kernel is getattr(layer, weight.attribute)
-        assert weight.score is getattr(layer, weight.score_attribute)
+    assert model.layers[0].num_weights == 76
+    assert [type(weight.layer) is type(weight.owner) for weight in weights] == [True] * 3
 
 
 @pytest.mark.parametrize("given", [(0.25, 0.75), [0.25, 0.75]])
@@ -130,12 +159,27 @@ def test_a_pair_of_sparsities_in_the_order_of_the_kernels(given):
     assert layer.num_kept == 37
     assert layer.realised_sparsity == 1 - 37 / 76
     twin = SupermaskSeparableConv2D.from_config(layer.get_config())
-    assert twin.sparsity == (0.25, 0.75)
+    assert tuple(twin.sparsity) == (0.25, 0.75)
     layer.sparsity = 0.5
     assert layer.sparsity == 0.5
     assert [weight.num_kept for weight in layer.masked_weights] == [18, 20]
     layer.masked_weights[1].sparsity = 0.0
     assert layer.sparsity == (0.5, 0.0)
+
+
+def test_kernels_without_a_sparsity_are_trained_as_usual():
+    layer = separable(sparsity=(None, 0.75))
+    assert [weight.name for weight in layer.masked_weights] == ["sep/pointwise_kernel"]
+    assert layer.depthwise_kernel.trainable
+    assert layer.sparsity == (None, 0.75)
+    twin = SupermaskSeparableConv2D.from_config(layer.get_config())
+    twin.build((None, 8, 8, 4))
+    assert twin.sparsity == (None, 0.75)
+    assert len(twin.masked_weights) == 1
+    layer.sparsity = 0.5
+    assert layer.sparsity == (None, 0.5)
+    layer.sparsity = (None, 0.25)
+    assert layer.num_kept == 30
 
 
 @pytest.mark.parametrize("given", [(0.5,), (0.1, 0.2, 0.3), (), (0.5, 1.0), (None, 0)])
@@ -144,18 +188,21 @@ def test_refuses_a_bad_pair_and_keeps_the_old_one(given):
     with pytest.raises(InputError, match="`sparsity` must be"):
         layer.sparsity = given
     assert layer.sparsity == (0.25, 0.75)
-    with pytest.raises(InputError, match="`sparsity` must be a number"):
-        SupermaskDense(3, sparsity=(0.5, 0.5))
+    if given != (None, 0):
+        with pytest.raises(InputError, match="`sparsity` must be"):
+            separable(sparsity=given)
 
 
 def test_num_kept_can_be_assigned_exactly():
-    layer = SupermaskDense(7, name="dense")
+    layer = SupermaskDense(7)
     layer.build((None, 13))
-    weight = MaskedWeight(layer, "kernel")
+    weight = layer.masked_weights[0]
     for kept in range(1, 92):
         weight.num_kept = kept
-        assert weight.num_kept == kept
+        assert weight.num_kept == layer.num_kept == kept
         assert float(np.sum(weight.mask)) == kept
+        assert abs(layer.sparsity - layer.realised_sparsity) < 0.5 / 91
+        assert abs(layer.realised_sparsity - (1 - kept / 91)) < 1e-9
     assert layer.sparsity == 0.0
 
 

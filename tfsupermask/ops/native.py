@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 import warnings
 
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
+_EXPORTERS = (
+    "keras.src.export.",
+    "keras.src.backend.tensorflow.export",
+    "tensorflow.lite.",
+    "tensorflow.python.saved_model.save",
+)
+
 
 def usable() -> bool:
     """Returns whether the code that is being traced or run can use the C++ ops.
 
-    XLA compiles no ops but its own, and on a GPU they would send the scores to the
-    host and back.
+    XLA compiles no ops but its own, on a GPU they would send the scores to the host
+    and back, and what is exported has to run where this package is not installed.
 
     Example:
         >>> usable() == (not tf.config.list_logical_devices("GPU"))
@@ -23,7 +31,19 @@ def usable() -> bool:
     graph = tf.compat.v1.get_default_graph()
     if control_flow_util.GraphOrParentsInXlaContext(graph):
         return False
+    if not tf.executing_eagerly() and _being_exported():
+        return False
     return not tf.config.list_logical_devices("GPU") and _library() is not None
+
+
+def _being_exported() -> bool:
+    """Whether Keras or TensorFlow is tracing for a file that others will load."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def mask_all_but_top_k(
@@ -42,7 +62,7 @@ def mask_all_but_top_k(
         >>> mask_all_but_top_k(tf.ones(3), scores, 2, "magnitude").numpy()
         array([0., 1., 1.], dtype=float32)
     """
-    return _library().supermask_mask_all_but_top_k(
+    return _library().tfsupermask_mask_all_but_top_k(
         values, scores, k, by_magnitude=ranking == "magnitude"
     )
 
@@ -63,7 +83,7 @@ def straight_through(
         >>> straight_through(two, two, tf.constant([0.1, -0.1]), "magnitude").numpy()
         array([ 4., -4.], dtype=float32)
     """
-    return _library().supermask_straight_through(
+    return _library().tfsupermask_straight_through(
         upstream, kernel, scores, by_magnitude=ranking == "magnitude"
     )
 

@@ -1,0 +1,290 @@
+"""What supermask layers compute: what plain ones do whose kernels are masked."""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.layers.kinds import (
+    KINDS,
+    METHODS,
+    kept_by_hand,
+    masked,
+    outputs_and_gradients,
+    plain_twin,
+    random,
+)
+from tfsupermask.layers import supermask
+
+XLA = functools.partial(tf.function, jit_compile=True)
+FEW = ["dense", "conv", "separable", "attention", "lstm", "built"]
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def half(request):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param.removeprefix("mixed_")
+    keras.config.set_dtype_policy(before)
+
+
+def check(kind, layer, method, transform, rtol):
+    mask_by_hand, slope = METHODS[method]
+    plain, kernels = plain_twin(kind, layer, mask_by_hand)
+    inputs, weights = KINDS[kind].inputs(), layer.masked_weights
+    scores = [weight.score for weight in weights]
+    expected, *upstream = outputs_and_gradients(plain, inputs, kernels)
+    outputs, *gradients = transform(
+        lambda: outputs_and_gradients(layer, inputs, scores)
+    )()
+    atol = rtol * float(tf.reduce_max(tf.abs(expected)))
+    np.testing.assert_allclose(outputs, expected, rtol=rtol, atol=atol)
+    for weight, found, kernel in zip(weights, gradients, upstream, strict=True):
+        by_hand = kernel * weight.kernel.numpy() * slope(weight)
+        atol = rtol * float(tf.reduce_max(tf.abs(by_hand)))
+        np.testing.assert_allclose(found, by_hand, rtol=rtol, atol=atol)
+        assert np.any(found.numpy()[weight.mask.numpy() == 0] != 0)
+
+
+@each_kind
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_outputs_and_gradients_by_hand(kind, mode):
+    layer = masked(kind, sparsity=0.7)
+    names = [name for name, *_ in KINDS[kind].kernels]
+    assert [each.name.split("/")[-1] for each in layer.masked_weights] == names
+    transform = tf.function if mode == "graph" else lambda function: function
+    check(kind, layer, "edge_popup", transform, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [*[(kind, "edge_popup") for kind in FEW], *[("conv", method) for method in METHODS]],
+)
+def test_compiled_by_xla(kind, method):
+    check(kind, masked(kind, sparsity=0.7, method=method), method, XLA, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", FEW)
+@pytest.mark.parametrize("half", ["mixed_bfloat16", "mixed_float16"], indirect=True)
+def test_half_precision_ranks_float32_scores(kind, half):
+    layer = masked(kind, sparsity=0.7)
+    for weight in layer.masked_weights:
+        # All alike in bfloat16 and float16.
+        order = np.random.default_rng(0).permutation(weight.num_weights)
+        weight.score.assign((1 + order * 2.0**-22).reshape(weight.kernel.shape))
+        weight.kernel.assign(0.1 * weight.kernel)
+        assert (weight.score.dtype, weight.kernel.dtype) == ("float32", "float32")
+        np.testing.assert_array_equal(weight.mask, kept_by_hand(weight))
+    plain, _ = plain_twin(kind, layer, kept_by_hand)
+    inputs = KINDS[kind].inputs()
+    scores = [weight.score for weight in layer.masked_weights]
+    outputs, *gradients = outputs_and_gradients(layer, inputs, scores)
+    assert outputs.dtype == half
+    np.testing.assert_array_equal(outputs, plain(*inputs))
+    for gradient in gradients:
+        assert gradient.dtype == tf.float32
+        assert np.all(np.isfinite(gradient))
+
+
+@each_kind
+def test_fit_trains_scores_but_never_kernels(kind):
+    layer = masked(kind, sparsity=0.7)
+    inputs = [keras.Input(each.shape[1:]) for each in KINDS[kind].inputs()]
+    model = keras.Model(inputs, keras.layers.Flatten()(layer(*inputs)))
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    kernels = [weight.kernel.numpy() for weight in layer.masked_weights]
+    scores = [weight.score.numpy() for weight in layer.masked_weights]
+    batch = KINDS[kind].inputs(batch=4)
+    targets = np.zeros(model(batch).shape)
+    model.fit(batch, targets, batch_size=2, verbose=0)
+    for weight, kernel, score in zip(
+        layer.masked_weights, kernels, scores, strict=True
+    ):
+        np.testing.assert_array_equal(weight.kernel, kernel)
+        assert np.any(weight.score.numpy() != score)
+        assert not weight.kernel.trainable
+    trained = {id(variable) for variable in model.trainable_variables}
+    assert not trained & {id(weight.kernel) for weight in layer.masked_weights}
+
+
+@pytest.mark.parametrize("kind", ["composite", "built", "model"])
+@pytest.mark.parametrize("transform", [lambda function: function, tf.function])
+def test_side_effects_are_those_of_the_plain_layer(kind, transform):
+    """Averages, seeds and losses, in training and in evaluation."""
+    layer = masked(kind, sparsity=0.7)
+    plain, _ = plain_twin(kind, layer, kept_by_hand)
+
+    masks = {"kernel", "score", "num_kept"}
+
+    def states(one):
+        return [each.numpy() for each in one.variables if each.name not in masks]
+
+    outputs = []
+    for training in (True, True, False, True):
+        found = []
+        for one in (layer, plain):
+
+            @transform
+            def call(inputs, one=one, training=training):
+                result = one(inputs, training=training)
+                return result, tf.sort(tf.stack(one.losses))
+
+            result, losses = call(*KINDS[kind].inputs(batch=8))
+            assert losses.shape == (2,)
+            found.append((result, losses, states(one)))
+        for ours, theirs in zip(*map(tf.nest.flatten, found), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+        outputs.append(found[0][0].numpy().tobytes())
+    assert len(set(outputs)) == 4
+
+
+# Arguments of the convolutions, for those kinds that take them.
+ARGUMENTS = [
+    {"padding": "same"},
+    {"kernel_size": 1},
+    {"strides": 2},
+    {"strides": 2, "padding": "same"},
+    {"dilation_rate": 2},
+    {"activation": "tanh", "use_bias": False},
+]
+MORE_ARGUMENTS = [
+    ("conv", {"kernel_size": (2, 3), "padding": "same"}),
+    ("conv", {"groups": 2}),
+    ("conv1d", {"padding": "causal", "dilation_rate": 2}),
+    ("conv1d", {"padding": "causal", "strides": 2}),
+    ("conv3d", {"kernel_size": (1, 2, 3)}),
+    ("transpose", {"strides": 3, "output_padding": (2, 1)}),
+    ("depthwise", {"depth_multiplier": 3, "padding": "same"}),
+    ("separable", {"depth_multiplier": 2}),
+    ("dense", {"activation": "softmax"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        *[
+            (kind, arguments)
+            for kind in ("conv1d", "conv", "conv3d", "transpose", "depthwise")
+            for arguments in ARGUMENTS
+            if (kind, "dilation_rate" in arguments) != ("transpose", True)
+        ],
+        *MORE_ARGUMENTS,
+    ],
+)
+def test_all_arguments_of_keras(kind, arguments, monkeypatch):
+    make = KINDS[kind].make
+    changed = {**make().get_config(), **arguments, "name": kind}
+    new = dataclasses.replace(
+        KINDS[kind], make=lambda: type(make()).from_config(changed)
+    )
+    monkeypatch.setitem(KINDS, kind, new)
+    layer = masked(kind, sparsity=0.7)
+    plain, _ = plain_twin(kind, layer, kept_by_hand)
+    inputs = KINDS[kind].inputs()
+    np.testing.assert_array_equal(layer(*inputs), plain(*inputs))
+    assert layer(*inputs).shape == plain.compute_output_shape(inputs[0].shape)
+
+
+def normalized_by_hand(kernel, u):
+    v = kernel @ u / np.linalg.norm(kernel @ u)
+    new = v @ kernel / np.linalg.norm(v @ kernel)
+    return kernel / (v @ kernel @ new), new, v
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_spectral_normalization_by_hand(training, mode):
+    """The mask comes first; the frozen kernel stays as it is."""
+    inner = keras.layers.Dense(4, use_bias=False)
+    layer = supermask(keras.layers.SpectralNormalization(inner), sparsity=0.5)
+    layer.build((None, 6))
+    weight, inputs = layer.masked_weights[0], random(3, 6)
+    before = weight.kernel.numpy()
+    u = layer.vector_u.numpy()[0]
+    kernel, new, v = normalized_by_hand(before * kept_by_hand(weight), u)
+
+    def run():
+        with tf.GradientTape() as tape:
+            outputs = layer(inputs, training=training)
+            loss = tf.reduce_sum(outputs)
+        return outputs, tape.gradient(loss, weight.score.value)
+
+    outputs, gradient = (tf.function(run) if mode == "graph" else run)()
+    np.testing.assert_allclose(outputs, inputs @ kernel, rtol=1e-4)
+    np.testing.assert_array_equal(weight.kernel, before)
+    np.testing.assert_allclose(layer.vector_u[0], new if training else u, rtol=1e-5)
+    np.testing.assert_allclose(
+        layer.effective_kernels()[0],
+        normalized_by_hand(before * kept_by_hand(weight), layer.vector_u.numpy()[0])[0],
+        rtol=1e-4,
+    )
+    # d(inputs · K / sigma) with sigma = v K u', u' and v held fast.
+    sigma = 1 / (kernel.max() / (before * kept_by_hand(weight)).max())
+    upstream = np.repeat(inputs.sum(0)[:, None], 4, 1)
+    upstream = upstream / sigma - (upstream * kernel).sum() / sigma * np.outer(v, new)
+    np.testing.assert_allclose(
+        gradient, upstream * before * np.sign(weight.score), rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", FEW)
+@pytest.mark.parametrize("mode", ["eager", "symbolic", "build"])
+def test_a_layer_is_built_however_it_is_used_first(kind, mode):
+    layer, inputs = supermask(KINDS[kind].make(), sparsity=0.7), KINDS[kind].inputs()
+    if mode == "build":
+        layer.build(*[each.shape for each in inputs])
+    elif mode == "symbolic":
+        layer(*[keras.Input(each.shape[1:]) for each in inputs])
+    outputs = layer(*inputs)
+    plain, _ = plain_twin(kind, layer, kept_by_hand)
+    np.testing.assert_array_equal(outputs, plain(*inputs))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "shape", "kernels", "scores", "expected"),
+    [
+        ("dense", {"units": 1}, (4,), [[1, 20, 300, 4000]], [[1, -4, 3, 2]], 320),
+        (
+            "conv", {"filters": 1, "kernel_size": 2}, (2, 2, 1),
+            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], 320,
+        ),
+        (
+            "conv1d", {"filters": 1, "kernel_size": 2, "padding": "causal"}, (3, 1),
+            [[10, 1]], [[2, 1]], [[0], [10], [10]],
+        ),
+        (
+            "transpose", {"filters": 1, "kernel_size": 2}, (1, 1, 1),
+            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], [[[0], [20]], [[300], [0]]],
+        ),
+        (
+            "depthwise", {"kernel_size": (1, 2), "depth_multiplier": 1}, (1, 2, 2),
+            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], [300, 20],
+        ),
+        (
+            "separable", {"filters": 1, "kernel_size": (1, 2)}, (1, 2, 2),
+            [[1, 2, 3, 4], [10, 100]], [[1, -4, 3, 2], [1, 2]], 200,
+        ),
+    ],
+)  # fmt: skip
+def test_outputs_in_numbers(kind, changes, shape, kernels, scores, expected):
+    plain = KINDS[kind].make()
+    changed = {**plain.get_config(), "use_bias": False, **changes}
+    layer = supermask(type(plain).from_config(changed), sparsity=0.5)
+    layer.build((None, *shape))
+    for weight, kernel, score in zip(
+        layer.masked_weights, kernels, scores, strict=True
+    ):
+        weight.kernel.assign(np.reshape(kernel, weight.kernel.shape))
+        weight.score.assign(np.reshape(score, weight.kernel.shape))
+    outputs = layer(np.ones((1, *shape)))
+    np.testing.assert_array_equal(np.squeeze(outputs), np.squeeze(expected))

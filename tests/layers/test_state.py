@@ -1,0 +1,404 @@
+"""What is saved, copied or restored evaluates as before."""
+
+import copy
+import pickle
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.layers.kinds import Bilinear, Composite, OwnModel, random, scramble
+from tfsupermask import SparsityRamp, SparsitySchedule, SupermaskMetrics
+from tfsupermask.layers import (
+    SupermaskConv2D,
+    SupermaskDense,
+    SupermaskDepthwiseConv2D,
+    SupermaskMixin,
+    SupermaskSeparableConv2D,
+    masked_weights,
+    supermask,
+    supermask_layers,
+)
+from tfsupermask.sparsity import allocate
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(0)
+
+
+def spatial(sparsity=0.5, method="edge_popup"):
+    mask = {"sparsity": sparsity, "method": method}
+    inner = keras.Sequential([keras.Input((4, 4, 3)), SupermaskConv2D(3, 2, **mask)])
+    image = keras.Input((6, 6, 3))
+    x = SupermaskDepthwiseConv2D(2, depth_multiplier=2, use_bias=True, **mask)(image)
+    x = SupermaskSeparableConv2D(3, 2, use_bias=True, **mask)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.Flatten()(inner(x))
+    return keras.Model(image, SupermaskDense(3, use_bias=True, **mask)(x))
+
+
+def of_any_layer(sparsity=0.5, method="edge_popup"):
+    mask = {"sparsity": sparsity, "method": method}
+    tokens = keras.Input((6, 6, 3))
+    x = keras.layers.Reshape((12, 9))(tokens)
+    x = supermask(keras.layers.LSTM(4, return_sequences=True), **mask)(x)
+    x = supermask(keras.layers.MultiHeadAttention(2, 2), **mask)(x, x)
+    x = supermask(keras.layers.Bidirectional(keras.layers.GRU(2)), **mask)(x)
+    x = supermask(Composite(), **mask)(x)
+    return keras.Model(tokens, supermask(Bilinear(), **mask)(x))
+
+
+def subclassed(sparsity=0.5, method="edge_popup"):
+    model = supermask(OwnModel(), sparsity=sparsity, method=method)
+    model(np.ones((1, 5), np.float32))
+    return model
+
+
+MODELS = [spatial, of_any_layer, subclassed]
+
+
+def inputs_of(model):
+    shape = (5,) if isinstance(model, OwnModel) else (6, 6, 3)
+    return random(6, *shape)
+
+
+def compiled(model):
+    model.compile(keras.optimizers.SGD(0.2, momentum=0.9), "mse")
+    return model
+
+
+def fit(model, **options):
+    inputs = inputs_of(model)
+    targets = random(*model(inputs).shape, seed=1)
+    options = {"batch_size": 3, "shuffle": False, "verbose": 0, **options}
+    return model.fit(inputs, targets, **options).history
+
+
+def by_file(ending):
+    def copy_by(model, other, folder):
+        model.save(folder / f"model.{ending}")
+        return keras.models.load_model(folder / f"model.{ending}")
+
+    return copy_by
+
+
+def by_weights_file(model, other, folder):
+    model.save_weights(folder / "model.weights.h5")
+    other.load_weights(folder / "model.weights.h5")
+    return other
+
+
+def by_set_weights(model, other, folder):
+    other.set_weights(model.get_weights())
+    return other
+
+
+def by_clone(model, other, folder):
+    clone = type(model).from_config(model.get_config())
+    if not isinstance(model, OwnModel):
+        clone = keras.models.clone_model(model)
+    clone(inputs_of(model))
+    return by_set_weights(model, clone, folder)
+
+
+def by_checkpoint(model, other, folder):
+    path = str(folder / "saved.weights.h5")
+    save = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
+    fit(compiled(model), callbacks=[save])
+    other.load_weights(path)
+    return other
+
+
+def by_checkpoint_of_tensorflow(model, other, folder):
+    path = tf.train.Checkpoint(model=model).write(str(folder / "checkpoint"))
+    tf.train.Checkpoint(model=other).read(path).expect_partial()
+    return other
+
+
+WAYS = {
+    "keras": by_file("keras"),
+    "h5": by_file("h5"),
+    "weights": by_weights_file,
+    "set_weights": by_set_weights,
+    "clone": by_clone,
+    "checkpoint": by_checkpoint,
+    "tensorflow": by_checkpoint_of_tensorflow,
+    "pickle": lambda model, other, folder: pickle.loads(pickle.dumps(model)),
+    "deepcopy": lambda model, other, folder: copy.deepcopy(model),
+}
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_copy_evaluates_as_the_model(way, make, tmp_path):
+    if (way, make) == ("h5", subclassed):
+        pytest.skip("Keras stores only models that are graphs in one .h5 file.")
+    model, other = make(sparsity=0.9), make(sparsity=0.5)
+    scramble(model)
+    allocate(model, 0.9, "global")
+    kept = [weight.num_kept for weight in masked_weights(model)]
+    twin = WAYS[way](model, other, tmp_path)
+    inputs = inputs_of(model)
+    np.testing.assert_array_equal(model(inputs), twin(inputs))
+    assert [weight.num_kept for weight in masked_weights(twin)] == kept
+    for layer, ours in zip(*map(supermask_layers, (model, twin)), strict=True):
+        assert ours is not layer
+        assert (ours.name, type(ours)) == (layer.name, type(layer)) or twin is other
+        assert ours.method is layer.method
+        # A mask's own variables are not shared either.
+        layer.sparsity = 0.0
+        assert ours.num_kept < ours.num_weights
+    for one, two in zip(*map(masked_weights, (model, twin)), strict=True):
+        np.testing.assert_array_equal(one.kernel, two.kernel)
+        np.testing.assert_array_equal(one.score, two.score)
+        assert not two.kernel.trainable
+    assert len(twin.trainable_weights) == len(model.trainable_weights)
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("method", ["edge_popup_by_score", "signed", "stochastic"])
+def test_a_saved_model_has_its_method(make, method, tmp_path):
+    model = make(sparsity=0.7, method=method)
+    scramble(model)
+    twin = by_file("keras")(model, None, tmp_path)
+    assert {layer.method.name for layer in supermask_layers(twin)} == {method}
+    np.testing.assert_array_equal(model(inputs_of(model)), twin(inputs_of(model)))
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_a_saved_model_trains_on_as_before(make, tmp_path):
+    model = compiled(make(sparsity=0.7))
+    fit(model, epochs=2)
+    twin = by_file("keras")(model, None, tmp_path)
+    for one in (model, twin):
+        fit(one, epochs=2)
+    for one, two in zip(model.weights, twin.weights, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_an_exported_model_evaluates_as_before(make, tmp_path):
+    model = make()
+    scramble(model)
+    model.export(tmp_path / "saved", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    inputs = inputs_of(model)
+    np.testing.assert_allclose(
+        loaded.serve(inputs), model(inputs), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_clone_has_the_same_seeded_values():
+    layer = SupermaskDense(
+        4,
+        method="edge_popup_by_score",
+        kernel_initializer=keras.initializers.GlorotNormal(seed=1),
+        score_initializer=keras.initializers.RandomNormal(seed=2),
+    )
+    model = keras.Sequential([keras.Input((7,)), layer])
+    clone = keras.models.clone_model(model).layers[0]
+    assert (clone.sparsity, clone.method) == (0.5, layer.method)
+    np.testing.assert_array_equal(layer.kernel, clone.kernel)
+    np.testing.assert_array_equal(layer.score, clone.score)
+    assert [w.name for w in clone.non_trainable_weights] == ["kernel", "num_kept"]
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends a training in the way a crash does."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def schedule():
+    ramp = SparsityRamp(final=0.9, initial=0.3, end_epoch=4)
+    return [SparsitySchedule(ramp, "global"), SupermaskMetrics()]
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_an_interrupted_training_goes_on_as_if_nothing_had_happened(make, tmp_path):
+    """Its first churn included."""
+    whole = compiled(make())
+    start = [weight.numpy() for weight in whole.weights]
+    expected = fit(whole, epochs=4, callbacks=schedule())
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    first, second = compiled(make()), compiled(make(sparsity=0.9))
+    first.set_weights(start)
+    with pytest.raises(KeyboardInterrupt):
+        fit(first, epochs=4, callbacks=[backup(), *schedule(), Interrupt(2)])
+    found = fit(second, epochs=4, callbacks=[backup(), *schedule()])
+    assert sorted(found) == ["loss", "mask_churn", "sparsity"]
+    assert all(0 < churn < 1 for churn in found["mask_churn"])
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name][2:], rtol=1e-5)
+    for one, two in zip(whole.weights, second.weights, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_the_best_weights_come_with_their_masks(make):
+    model = compiled(make(sparsity=0.3))
+    inputs = inputs_of(model)
+    targets = random(*model(inputs).shape, seed=1)
+    losses = iter([2.0, 1.0, 3.0, 4.0])
+    seen = []
+
+    class Judge(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["judged"] = next(losses)
+            seen.append(self.model(inputs).numpy())
+
+    stop = keras.callbacks.EarlyStopping(
+        "judged", mode="min", patience=2, restore_best_weights=True
+    )
+    model.fit(
+        inputs, targets, epochs=4, verbose=0, callbacks=[*schedule(), Judge(), stop]
+    )
+    assert len(seen) == 4
+    np.testing.assert_array_equal(model(inputs), seen[1])
+
+
+class Plain(keras.Model):
+    """A model that finds its layers by its attributes, so that files of both fit."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.dense = make(5, use_bias=True)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def test_refuses_a_weights_file_without_masks(tmp_path):
+    plain, model = Plain(keras.layers.Dense), Plain(SupermaskDense)
+    for each in (plain, model):
+        each(np.ones((1, 7)))
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="kernel_mask"):
+            model.load_weights(tmp_path / "plain.weights.h5")
+    model.save_weights(tmp_path / "masked.weights.h5")
+    model.load_weights(tmp_path / "masked.weights.h5")
+
+
+def test_refuses_a_bias_that_the_layer_does_not_have():
+    store = {}
+    with_bias, without = (SupermaskDense(5, use_bias=bias) for bias in (True, False))
+    for layer in (with_bias, without):
+        layer.build((None, 7))
+    with_bias.save_own_variables(store)
+    assert sorted(store) == ["0", "1"]
+    with pytest.raises(ValueError, match="expected 1 variables"):
+        without.load_own_variables(store)
+
+
+def test_an_unbuilt_layer_stores_and_loads_nothing():
+    store = {}
+    layer = SupermaskDense(3)
+    layer.save_own_variables(store)
+    layer.load_own_variables(store)
+    assert store == {}
+
+
+# Files of older versions: all that a layer has by its name, no numbers kept, and
+# "ranking" in the config.
+
+
+def rewrite_as_before(model, file, mask_group="_mask_variables"):
+    """Gives a weights file the form that it had."""
+    for path, layer in model:
+        group = file[path]
+        variables = [*layer._trainable_variables, *layer._non_trainable_variables]
+        for place, variable in enumerate(variables):
+            group.move(f"vars/{place}", f"vars/{variable.name}")
+        for weight in layer.masked_weights:
+            name = weight.kernel.name.replace("kernel", "score")
+            group["vars"][name] = weight.score.numpy()
+        del group[mask_group]
+
+
+def older_model(ranking=None):
+    method = {} if ranking is None else {"method": ranking}
+    return compiled(
+        keras.Sequential(
+            [
+                keras.Input((6, 6, 3)),
+                SupermaskConv2D(4, 2, sparsity=0.7, use_bias=True, **method),
+                SupermaskSeparableConv2D(3, 2, sparsity=(0.2, 0.8), **method),
+                keras.layers.Flatten(),
+                SupermaskDense(3, sparsity=0.4, use_bias=True, **method),
+            ]
+        )
+    )
+
+
+def write_as_before(model, folder, ranking):
+    """Saves a model as older versions did, as a whole and its weights alone."""
+    model.save(folder / "new.keras")
+    names = ["supermask_conv2d", "supermask_separable_conv2d", "supermask_dense"]
+    layers = [
+        (f"layers/{name}", layer)
+        for name, layer in zip(names, supermask_layers(model), strict=True)
+    ]
+    with zipfile.ZipFile(folder / "new.keras") as new:
+        new.extractall(folder)
+    with h5py.File(folder / "model.weights.h5", "a") as file:
+        rewrite_as_before(layers, file)
+    config = (folder / "config.json").read_text()
+    old = config.replace(f'"method": "{model.layers[0].method.name}"', ranking)
+    assert old.count(ranking) == 3
+    (folder / "config.json").write_text(old)
+    with zipfile.ZipFile(folder / "old.keras", "w") as file:
+        for name in ("config.json", "metadata.json", "model.weights.h5"):
+            file.write(folder / name, name)
+
+
+@pytest.mark.parametrize("ranking", ["magnitude", "score", "signed", "stochastic"])
+def test_older_files_load(ranking, tmp_path):
+    model = older_model(ranking)
+    fit(model)
+    write_as_before(model, tmp_path, f'"ranking": "{ranking}"')
+    loaded = keras.models.load_model(tmp_path / "old.keras")
+    other = older_model(ranking)
+    other.load_weights(tmp_path / "model.weights.h5")
+    for twin in (loaded, other):
+        assert {layer.method for layer in supermask_layers(twin)} == {
+            model.layers[0].method
+        }
+        for one, two in zip(model.weights, twin.weights, strict=True):
+            np.testing.assert_array_equal(one, two)
+    for one in (model, loaded):
+        fit(one)
+    for one, two in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_older_files_of_ones_own_subclass_load(tmp_path):
+    class Mine(SupermaskMixin, keras.layers.Dense):
+        pass
+
+    model, other = Plain(Mine), Plain(Mine)
+    for each in (model, other):
+        each(np.ones((1, 7)))
+    path = tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    with h5py.File(path, "a") as file:
+        rewrite_as_before([("dense", model.dense)], file)
+    other.load_weights(path)
+    np.testing.assert_array_equal(model(np.ones((1, 7))), other(np.ones((1, 7))))
+    with h5py.File(path, "a") as file:
+        del file["dense/vars/score"]
+    with pytest.raises(ValueError, match="kernel_mask|dense"):
+        other.load_weights(path)
