@@ -196,9 +196,10 @@ class SupermaskMixin:
         self._weights = _Untracked(weights)
         # A model counts as built before its `build` ends.
         self._tracker.unlock()
-        self._mask_variables = [weight.variables for weight in weights]
-        for variables in self._mask_variables:
-            variables.trainable = self.trainable
+        for place, weight in enumerate(weights):
+            weight.variables.trainable = self.trainable
+            # TensorFlow's checkpoints do not look into lists.
+            setattr(self, f"_mask_{place}", weight.variables)
         if self.built:
             self._lock_state()
 
