@@ -225,8 +225,13 @@ def kernels_of(
 
 
 def _name_in(layer, owner, variable):
-    if owner is layer:
-        return variable.name
-    path, outer = variable.path, f"{layer.path}/"
-    inside = path.startswith(outer)
-    return path[len(outer) :] if inside else f"{owner.name}/{variable.name}"
+    return "/".join([*_way(layer, owner), variable.name])
+
+
+def _way(outer, inner):
+    """Returns the names of the layers from one to one inside it, itself left out."""
+    if outer is inner:
+        return []
+    # Not the variable's path, which does not know all of them in a loaded model.
+    ways = ((each.name, _way(each, inner)) for each in outer._layers)
+    return next(([name, *way] for name, way in ways if way is not None), None)
