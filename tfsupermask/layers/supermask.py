@@ -423,6 +423,15 @@ class Supermask(SupermaskMixin):
             keras.saving.deserialize_keras_object(config.pop("layer")), **config
         )
 
+    def __reduce__(self):
+        """Pickles by the plain class, as this one is made when it is needed."""
+        _, arguments = super().__reduce__()
+        return _unpickle, (plain_class(self), *arguments)
+
+
+def _unpickle(base, *arguments):
+    return supermask_class(base)._unpickle_model(*arguments)
+
 
 def supermask(layer: keras.Layer, **mask) -> keras.Layer:
     """Returns a new layer like a given one, which learns what weights to keep.
