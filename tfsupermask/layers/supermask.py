@@ -210,6 +210,11 @@ class SupermaskMixin:
 
     def call(self, *args, **kwargs):
         """Computes what the layer computes, with its masked kernels."""
+        inside = self._flatten_layers(include_self=False)
+        if self.built and not all(layer.built for layer in inside):
+            # Keras takes a saved layer that has no `build` for built.
+            keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
+            self.build_masks()
         with masks_applied(self.masked_weights, self):
             return super().call(*args, **kwargs)
 
