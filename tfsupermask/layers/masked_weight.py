@@ -72,11 +72,13 @@ class MaskedWeight:
         self.score = self.variables.score
         self.draw, self._seed = None, 0
         if self.method.draws:
-            self._start_draws(getattr(initializer, "seed", None))
+            self._start_draws(getattr(initializer, "seed", None), kernel)
 
-    def _start_draws(self, seed):
+    def _start_draws(self, seed, kernel):
         seed = seed if isinstance(seed, int) else random.randrange(2**31)
-        self._seed = derive_seed(seed, "draw", self._place)
+        # Names of layers inside may be Keras' own, which count up.
+        inside = [] if self.owner is self.layer else [kernel.position]
+        self._seed = derive_seed(seed, "draw", self.kernel.name, *inside)
         # Not Keras' own, so that it is no weight of the model.
         with tf.init_scope():
             self.draw = tf.Variable(THRESHOLDED, trainable=False, dtype=tf.int32)
