@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import math
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from tfsupermask._validation import check_integer, fail
-from tfsupermask.tickets.architecture import (
-    build,
-    build_empty,
-    count_constants,
-    describe,
-)
-from tfsupermask.tickets.container import (
+from tfsupermask._reading import check_names
+from tfsupermask._validation import check_choice, check_integer, check_number, fail
+from tfsupermask.tickets.architecture import build, build_empty, describe
+from tfsupermask.tickets.file import (
     MAX_JSON,
     VERSION,
     Part,
+    check_keys,
     from_json,
     open_container,
     to_json,
     write_container,
 )
-from tfsupermask.tickets.header import check_header, make_header
-from tfsupermask.tickets.weights import list_weights, restore_weight, weight_parts
+from tfsupermask.tickets.weights import (
+    PRECISIONS,
+    list_weights,
+    restore_weight,
+    weight_parts,
+)
 
 MAX_PARAMETERS = 10**9
+_HEADER = {
+    **{"versions": dict, "precision": str, "num_parameters": int, "parts": list},
+    **{"class_names": object, "mean": object, "std": object, "recipe": object},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +122,15 @@ def save_ticket(
         - Thesis §2.3, winning tickets; docs/ticket_format.md, the format.
     """
     path = _check_path(path)
-    header = make_header(precision, class_names, mean, std, recipe)
+    told = _check_told(precision, class_names, mean, std, recipe)
     architecture = describe(model)
     weights = list_weights(model)
-    _check_rebuilt(model, weights, list_weights(build_empty(architecture)))
-    header["num_parameters"] = sum(weight.size for weight in weights)
+    _check_rebuilt(model, weights, list_weights(build_empty(architecture)[0]))
+    header = {
+        **told,
+        "versions": _versions(),
+        "num_parameters": sum(weight.size for weight in weights),
+    }
     parts = [Part(model.name, "architecture", to_json(architecture))]
     _check_architecture_bytes(len(parts[0].data))
     for weight in weights:
@@ -160,7 +173,11 @@ def load_ticket(
     check_integer("max_parameters", max_parameters, minimum=1)
     with open_container(path) as container:
         header = container.header
-        check_header(header)
+        check_keys("The header", header, _HEADER)
+        told = _check_told(
+            *(header[key] for key in ("precision", "class_names", "mean", "std")),
+            header["recipe"],
+        )
         parts = iter(container.parts)
         architecture = _read_architecture(container, next(parts, None))
         _check_size(architecture, header["num_parameters"], max_parameters)
@@ -175,12 +192,11 @@ def load_ticket(
             layer.finalize_state()
     return Ticket(
         model=model,
-        class_names=_tuple(header["class_names"]),
-        mean=_tuple(header["mean"]),
-        std=_tuple(header["std"]),
-        recipe=header["recipe"],
-        precision=header["precision"],
-        version=VERSION,
+        version=container.version,
+        **{
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in told.items()
+        },
     )
 
 
@@ -251,7 +267,7 @@ def _check_size(architecture, announced, max_parameters):
             "(`max_parameters`).",
             num_parameters=announced,
         )
-    empty = build_empty(architecture)
+    empty, others = build_empty(architecture)
     found = sum(weight.size for weight in list_weights(empty))
     if found != announced:
         raise fail(
@@ -259,14 +275,56 @@ def _check_size(architecture, announced, max_parameters):
             "says.",
             num_parameters=found,
         )
-    constants = count_constants(empty)
-    if constants > max_parameters:
+    if others > max_parameters:
         raise fail(
-            f"The ticket's model must have at most {max_parameters} constants "
-            "(`max_parameters`).",
-            constants=constants,
+            f"The ticket's model must have at most {max_parameters} numbers beside its "
+            "weights (`max_parameters`).",
+            constants=others,
         )
 
 
-def _tuple(values):
-    return None if values is None else tuple(values)
+def _check_told(precision, class_names, mean, std, recipe):
+    """Returns what a ticket is told beside its model, as JSON."""
+    return {
+        "precision": check_choice("precision", precision, PRECISIONS),
+        "class_names": _check_names(class_names),
+        "mean": _check_numbers("mean", mean, minimum=-math.inf),
+        "std": _check_numbers("std", std, minimum=0.0),
+        "recipe": _check_recipe(recipe),
+    }
+
+
+def _check_names(names):
+    if names is None:
+        return None
+    if not isinstance(names, (list, tuple)):
+        raise fail("'class_names' must be a list of texts.", class_names=names)
+    return list(check_names("class_names", names))
+
+
+def _check_numbers(name, values, minimum):
+    if values is None:
+        return None
+    listed = isinstance(values, (list, tuple, np.ndarray))
+    if not listed or not all(isinstance(value, numbers.Real) for value in values):
+        raise fail(f"{name!r} must be a list of numbers.", received=values)
+    return [check_number(name, value, minimum, above=True) for value in values]
+
+
+def _check_recipe(recipe):
+    if recipe is None:
+        return None
+    try:
+        return from_json(to_json(dict(recipe)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise fail(
+            "`recipe` must be a dict of JSON values.", error=str(error)
+        ) from error
+
+
+def _versions():
+    try:
+        package = importlib.metadata.version("tfsupermask")
+    except importlib.metadata.PackageNotFoundError:
+        package = "unknown"
+    return {"format": VERSION, "keras": keras.__version__, "tfsupermask": package}
