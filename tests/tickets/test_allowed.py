@@ -468,6 +468,30 @@ def test_models_that_call_each_other_are_refused_at_once(small):
         load_ticket(small)
 
 
+def chain(length, order):
+    """A model of layers one after the other, listed in that order or against it."""
+    tree = functional()
+    entry, last = tree["config"]["layers"]
+    listed = []
+    for place in range(length):
+        before = f'"{place - 1}"' if place else '"i"'
+        nodes = json.loads(json.dumps(last["inbound_nodes"]).replace('"i"', before))
+        relu = layer("ReLU", name=str(place))
+        listed.append({**relu, "name": str(place), "inbound_nodes": nodes})
+    config = tree["config"]
+    config |= {"layers": [entry, *listed[::order]]}
+    config |= {"output_layers": [str(length - 1), 0, 0]}
+    return tree
+
+
+def test_layers_may_be_listed_in_any_order_up_to_a_number():
+    for tree in (chain(100, 1), chain(100, -1)):
+        assert len(build(tree).layers) == 101
+    checking.check_architecture(chain(2000, 1))
+    with pytest.raises(InputError, match=r"listed after.*listed_before=1999"):
+        build(chain(2000, -1))
+
+
 class Supermask(keras.layers.Layer):
     """Stands for the class that makes a supermask layer of any other."""
 

@@ -11,6 +11,8 @@ from tfsupermask.tickets.file import check_keys
 # Ten times what the largest of Keras' own image models has; bounds the time to build.
 _MAX_OBJECTS = 100_000
 _MAX_ARGUMENTS = 10_000
+# Keras tries layers again that are listed before those that they are called with.
+_MAX_TRIES = 10**6
 _OBJECT = {"module": str, "class_name": str, "config": dict, "registered_name": object}
 _OBJECT_OR_FUNCTION = {**_OBJECT, "config": object}
 OBJECT_KEYS = frozenset(_OBJECT)
@@ -65,16 +67,27 @@ def _check_functional(config):
     check_keys("A functional model", config, _FUNCTIONAL, optional=())
     _check_ends(config["input_layers"])
     _check_ends(config["output_layers"])
+    seen, early = set(), 0
     for layer in config["layers"]:
         _check_layer(layer, _IN_GRAPH)
+        seen.add(layer["name"])
         for node in layer["inbound_nodes"]:
-            check_keys("A node", node, {"args": list, "kwargs": dict}, optional=())
-            # Without a tensor of the model it would be computed while it is built.
-            if not _check_call([node["args"], node["kwargs"]]):
-                raise fail(
-                    "A layer must be called with a tensor of the model.",
-                    name=layer["name"],
-                )
+            early += len(_check_node(node, layer["name"]) - seen)
+    if early * len(config["layers"]) > _MAX_TRIES:
+        raise fail(
+            "A model's layers must be listed after those that they are called with.",
+            listed_before=early,
+        )
+
+
+def _check_node(node, name):
+    """Returns the names of the layers that a layer is called with."""
+    check_keys("A node", node, {"args": list, "kwargs": dict}, optional=())
+    names = set(_check_call([node["args"], node["kwargs"]]))
+    if not names:
+        # It would be computed while the model is built.
+        raise fail("A layer must be called with a tensor of the model.", name=name)
+    return names
 
 
 def _check_layer(tree, in_graph=None):
@@ -169,7 +182,7 @@ def _check_ends(tree):
 def _check_call(tree):
     """Checks what a layer is called with: tensors and plain values, no strings.
 
-    Returns the number of tensors.
+    Returns the names of the layers that the tensors come from.
     """
     if isinstance(tree, dict) and "class_name" in tree:
         return _check_tensor_or_slice(tree)
@@ -180,25 +193,25 @@ def _check_call(tree):
                 values=len(tree),
             )
         children = tree.values() if isinstance(tree, dict) else tree
-        return sum(_check_call(child) for child in children)
+        return [name for child in children for name in _check_call(child)]
     if isinstance(tree, str):
         # Keras would look it up among the classes that users registered.
         raise fail("A layer cannot be called with a string.", argument=tree)
-    return 0
+    return []
 
 
 def _check_tensor_or_slice(tree):
     check_keys("A tensor", tree, {"class_name": str, "config": object}, optional=())
     if tree["class_name"] == "__keras_tensor__":
         _check_tensor(tree["config"])
-        return 1
+        return [tree["config"]["keras_history"][0]]
     if not _is_slice(tree["class_name"], tree["config"]):
         raise fail(
             "A layer can be called with tensors of the model, slices and plain values "
             "only.",
             class_name=tree["class_name"],
         )
-    return 0
+    return []
 
 
 def _check_tensor(config):

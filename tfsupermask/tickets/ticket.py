@@ -47,7 +47,7 @@ class Ticket:
 
     Attributes:
         model: Keras model with the masks of the file. The scores of the weights that
-            are kept are 1, the others 0.
+            are kept are 1, of those that a signed mask inverts -1, the others 0.
         class_names: One string for each logit, or `None`.
         mean: What to subtract from each channel of an image in 0..1, or `None`.
         std: What to divide each channel by then, or `None`.
@@ -84,16 +84,17 @@ def save_ticket(
     """Writes a model, its masks and what it takes to use it as one small file.
 
     A mask takes hardly more than its information, -k log₂ k - (1 - k) log₂ (1 - k) bits
-    a weight where a fraction k is kept. A kernel that its layer's initializer draws
-    again from its seed, bit for bit, takes nothing; of any other masked kernel only the
-    kept weights are stored. Everything else is stored as it is. Scores are not stored.
+    a weight where a fraction k is kept, and a signed one k bits more. A kernel that its
+    layer's initializer draws again from its seed, bit for bit, takes nothing; of any
+    other masked kernel only the kept weights are stored. Everything else is stored as
+    it is. Scores are not stored.
 
     The same model gives the same bytes. An older file at `path` is replaced once the
     new one is complete.
 
     Args:
         model: Functional or Sequential Keras model, built, of Keras' own layers and
-            supermask layers.
+            operations and of supermask layers.
         path: File to write, by convention `*.ticket`, in a folder that exists.
         precision: What the kept weights of masked kernels are rounded to: `"float32"`
             (default), `"float16"` or `"bfloat16"`. Drawn kernels stay exact.
@@ -107,8 +108,9 @@ def save_ticket(
         The file.
 
     Raises:
-        InputError: The model has a layer that a ticket cannot hold, a weight does not
-            fit in `precision`, or another argument is not as above.
+        InputError: The model has a layer that a ticket cannot hold, a score or a kept
+            weight is not finite or does not fit in `precision`, or another argument
+            is not as above.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3))
@@ -155,7 +157,7 @@ def load_ticket(
 
     Returns:
         The ticket. Its model is not compiled, and trains on from there: the scores
-        start as 0 and 1.
+        start as 0, 1 and -1.
 
     Raises:
         InputError: The file is not a ticket, is damaged, is of another version, is
