@@ -7,7 +7,12 @@ ROOT = Path(__file__).parents[1]
 
 # Which parts of the package each part may import, itself apart; ground up.
 GROUND = {"_arrays", "_core", "_files", "_machine", "_reading", "_validation"}
-ALLOWED = {"_validation": set(), "_files": set(), "_machine": set(), "_with_keras": set()}
+ALLOWED = {
+    "_validation": set(),
+    "_files": set(),
+    "_machine": set(),
+    "_with_keras": set(),
+}
 ALLOWED["_reading"] = ALLOWED["_arrays"] = {"_validation"}
 ALLOWED["ops"] = GROUND
 ALLOWED["layers"] = GROUND | {"ops"}

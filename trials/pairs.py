@@ -38,11 +38,10 @@ _QUICK = flags.DEFINE_boolean("quick", False, "Four combinations.")
 
 VALUES = {
     "model": ("conv2", "conv4", "resnet18"),
-    "method": ("edge_popup", "signed", "stochastic"),
+    "method": ("edge_popup", "edge_popup_by_score", "signed", "stochastic"),
     "prune": (0.0, 0.5, 0.9),
     "allocation": ("uniform", "erdos_renyi", "global"),
     "ramp_epochs": (0, 1),
-    "ranking": ("magnitude", "score"),
     "init": (
         *("patches", "partial_patches", "simple_patches", "whitened_patches"),
         *("glorot_normal", "glorot_uniform", "kaiming_normal", "kaiming_uniform"),

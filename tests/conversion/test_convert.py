@@ -304,7 +304,10 @@ class Block(kl.Layer):
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
         self.units = units
-        self.inner, self.outer = kl.Dense(units, name="inner"), kl.Dense(2, name="outer")
+        self.inner, self.outer = (
+            kl.Dense(units, name="inner"),
+            kl.Dense(2, name="outer"),
+        )
 
     def build(self, shape):
         self.inner.build(shape)
@@ -408,7 +411,9 @@ def test_supermask_layers_stay_as_they_are():
         keras.Sequential(
             [
                 keras.Input((6, 6, 2)),
-                SupermaskConv2D(4, 3, sparsity=0.2, method="edge_popup_by_score", name="old"),
+                SupermaskConv2D(
+                    4, 3, sparsity=0.2, method="edge_popup_by_score", name="old"
+                ),
                 kl.Flatten(),
                 kl.Dense(3, name="new"),
             ]

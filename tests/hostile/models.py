@@ -215,6 +215,12 @@ def nan_kernel(folder):
     save_ticket(model, folder / "x.ticket")
 
 
+def nan_scores(folder):
+    model = keras.Sequential([keras.Input((4,)), SupermaskDense(2, name="d")])
+    model.get_layer("d").score.assign(np.full((4, 2), np.nan))
+    save_ticket(model, folder / "x.ticket")
+
+
 def noise(count=8, side=8):
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
 
@@ -322,7 +328,9 @@ INPUTS = {
     "PatchesInit with -1 clusters": Input(
         patches(noise(), num_clusters=-1), "num_clusters"),
     "a ticket of a kernel of NaN": Input(
-        call(nan_kernel), rule="values are as they are"),
+        call(nan_kernel), "kept weights of d/kernel must be finite"),
+    "a ticket of scores of NaN": Input(
+        call(nan_scores), "scores of d/kernel must be finite"),
     "a ticket with a mean of NaN": Input(masked(mean=[float("nan")] * 3), "finite"),
     "a ticket with a std of 0": Input(masked(std=[0.0] * 3), "greater than 0"),
     "a ticket with a recipe 100,000 deep": Input(

@@ -88,7 +88,6 @@ _OUT_OF_RANGE = {
     "model": ("conv7", "", "../conv2", _ESCAPE),
     "dataset": ("mnist", _ESCAPE),
     "init": ("__import__",),
-    "ranking": ("size",),
     "allocation": ("all",),
     "strategy": ("tpu",),
     "resume": ("perhaps",),

@@ -104,9 +104,59 @@ def dense(**config):
     return rewritten(change)
 
 
-def bomb(head, contents):
-    """The mask becomes 40 MB of zeros in 40 kB."""
-    contents[1] = bytes(1)
+def inside(class_name, **config):
+    """Returns the maker of a ticket whose layer holds other things."""
+    config = {"name": "d", **config}
+    return layer(
+        module="keras.layers",
+        class_name=class_name,
+        registered_name=None,
+        config=config,
+    )
+
+
+def keras_layer(class_name, module="keras.layers", **config):
+    return {
+        **{"module": module, "class_name": class_name, "registered_name": None},
+        "config": {"name": "x", **config},
+    }
+
+
+def functional(*layers, calls=1):
+    """Returns a model whose layers are all called with its input."""
+    tensor = {"shape": [None, 2], "dtype": "float32", "keras_history": ["i", 0, 0]}
+    tensor = {"class_name": "__keras_tensor__", "config": tensor}
+    nodes = [{"args": [tensor], "kwargs": {}}] * calls
+    entry = keras_layer("InputLayer", name="i", batch_shape=[None, 2])
+    entry |= {"name": "i", "inbound_nodes": []}
+    inner = [
+        {**each, "name": f"x{place}", "inbound_nodes": nodes}
+        for place, each in enumerate(layers)
+    ]
+    tree = keras_layer("Functional", "keras.src.models.functional")
+    tree["config"] = {
+        **{"name": "m", "trainable": True, "layers": [entry, *inner]},
+        **{"input_layers": ["i", 0, 0], "output_layers": ["x0", 0, 0]},
+    }
+    return tree
+
+
+def graph(*layers):
+    """Returns the maker of a ticket of layers that are all called with its input."""
+
+    def change(head, contents):
+        contents[0] = json.dumps(functional(*layers)).encode()
+        head["num_parameters"] = 0
+
+    return rewritten(change)
+
+
+def calling(levels):
+    """Returns a model that calls another a hundred times, which does the same."""
+    tree = keras_layer("ReLU")
+    for _ in range(levels):
+        tree = functional(tree, calls=100)
+    return tree
 
 
 def place(put, read):
@@ -158,6 +208,8 @@ INPUTS = {
     "a weight of shape [2⁴⁰, 2⁴⁰]": Input(
         part(1, shape=[2**40] * 2), r"shape \(2, 3\)"),
     "a mask of 2⁶² ones": Input(part(1, num_kept=2**62), "must keep the"),
+    "a part of signs for a mask without": Input(
+        part(2, kind="signs"), "kind kept or drawn"),
     "an unknown codec": Input(part(1, codec="pickle"), "raw or deflate"),
     "a ticket with a Lambda layer": Input(
         layer(**LAMBDA), "hold no layer of this class"),
@@ -168,6 +220,30 @@ INPUTS = {
     "a dense layer of 2⁶² units": Input(dense(units=2**62), "make a model|weights"),
     "a dense layer of 10⁹ units": Input(dense(units=10**9), "weights that the header"),
     "a dense layer of -1 units": Input(dense(units=-1), "make a model"),
+    "a layer of 10¹⁰ units that nothing needs": Input(
+        graph(keras_layer("ReLU"), keras_layer("Dense", name="y", units=10**10)),
+        "beside its weights"),
+    "a Lambda layer in a wrapper": Input(
+        inside("TimeDistributed", layer=keras_layer("Lambda")),
+        "Layer 'd': A ticket can hold no layer"),
+    "os.system for a recurrent cell": Input(
+        inside("RNN", cell=keras_layer("system", "os")), r"hold no layer.*os\.system"),
+    "os.system in a supermask of any layer": Input(
+        layer(class_name="Supermask<system>",
+            registered_name="tfsupermask>Supermask",
+            config={"name": "d", "layer": keras_layer("system", "os")}),
+        "hold no layer"),
+    "a recurrent layer of 10⁹ units": Input(
+        inside("LSTM", units=10**9), "make a model|weights that the header"),
+    "a recurrent layer that remembers": Input(
+        inside("LSTM", units=3, stateful=True), "stateful"),
+    "an operation that takes a function": Input(
+        graph(keras_layer("Map", "keras.src.ops.core")), r"hold no layer.*core\.Map"),
+    "an operation that makes 10¹² tensors": Input(
+        graph(keras_layer("Split", "keras.src.ops.numpy", indices_or_sections=10**12)),
+        r"hold no layer.*Split"),
+    "models that call each other 10²⁰ times": Input(
+        graph(calling(10)), "at most 100000 objects"),
     "an activation called eval": Input(dense(activation="eval"), "Keras' own"),
     "a ticket that is a pickle": Input(
         place(contents(bare_pickle), load_ticket), "must be a ticket"),

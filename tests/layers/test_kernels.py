@@ -148,7 +148,9 @@ def test_masked_weights_of_a_layer_and_of_a_model():
     ]
     assert [weight.num_weights for weight in weights] == [36, 40, 1080]
     assert model.layers[0].num_weights == 76
-    assert [type(weight.layer) is type(weight.owner) for weight in weights] == [True] * 3
+    assert [type(weight.layer) is type(weight.owner) for weight in weights] == [
+        True
+    ] * 3
 
 
 @pytest.mark.parametrize("given", [(0.25, 0.75), [0.25, 0.75]])

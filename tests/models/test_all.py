@@ -69,12 +69,12 @@ def test_each_layer_draws_from_the_seeds_of_its_place(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_all_that_has_a_kernel_is_masked_and_only_scores_are_trained(name):
-    model = build_small(name, num_classes=7, sparsity=0.8, method="edge_popup_by_score")
+    model = build_small(name, num_classes=7, sparsity=0.8, method="signed")
     layers = supermask_layers(model)
     kernels = [la for la in model.layers if getattr(la, "kernel", None) is not None]
     assert kernels == layers
-    assert {(la.sparsity, la.ranking, la.bias) for la in layers} == {
-        (0.8, "score", None)
+    assert {(la.sparsity, la.method.name, la.bias) for la in layers} == {
+        (0.8, "signed", None)
     }
     assert [variable.path for variable in model.trainable_variables] == [
         layer.score.path for layer in layers

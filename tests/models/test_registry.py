@@ -40,7 +40,7 @@ def test_refuses_an_unknown_name_with_a_hint(name, hint):
         ("num_classes", 10.0, "num_classes=10.0"),
         ("seed", -1, "seed=-1"),
         ("seed", None, "seed=None"),
-        ("ranking", "random", "ranking='random'"),
+        ("method", "random", "method='random'"),
         ("input_shape", (32, 32), r"input_shape=\(32, 32\)"),
         ("input_shape", (None, 32, 3), "height=None"),
         ("input_shape", (32, "32", 3), "width='32'"),
@@ -57,13 +57,13 @@ def test_a_registered_builder_receives_all_arguments():
     models.register("test_only")(lambda **arguments: received.update(arguments))
     try:
         assert "test_only" in models.names()
-        models.build("test_only", [8, 9, 1], 7, 0.25, "score", 3)
+        models.build("test_only", [8, 9, 1], 7, 0.25, "signed", 3)
     finally:
         del models.registry._BUILDERS["test_only"]
     assert received == {
         "input_shape": (8, 9, 1),
         "num_classes": 7,
         "sparsity": 0.25,
-        "method": "edge_popup_by_score",
+        "method": "signed",
         "seed": 3,
     }

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfsupermask._validation import InputError
+from tfsupermask import models
 from tfsupermask.layers import SupermaskDense, masked_weights
 from tfsupermask.ops import num_kept
 from tfsupermask.sparsity import (
@@ -142,18 +143,18 @@ def test_global_counts_by_hand(ranked, sparsity, expected):
 
 
 @pytest.mark.parametrize("values", ["tied", "close"])
-@pytest.mark.parametrize("ranking", ["magnitude", "score"])
-def test_global_masks_are_one_ranking_over_all_layers(model, ranking, values):
+@pytest.mark.parametrize("method", ["edge_popup", "edge_popup_by_score"])
+def test_global_masks_are_one_ranking_over_all_layers(method, values):
+    model = models.build("conv2", (8, 8, 3), method=method)
     weights = masked_weights(model)
     rng = np.random.default_rng(2)
     for weight in weights:
-        weight.layer.ranking = ranking
         score = rng.uniform(-1, 1, weight.score.shape)
         score = np.sign(score) + 1e-6 * score if values == "close" else score
         score /= np.sqrt(weight.fans[0])
         weight.score.assign(np.round(score, 2) if values == "tied" else score)
     allocate(model, 0.8, "global")
-    sign = abs if ranking == "magnitude" else np.positive
+    sign = abs if method == "edge_popup" else np.positive
     ranked = [
         sign(weight.score.numpy().astype("float64")) * np.sqrt(weight.fans[0])
         for weight in weights
@@ -169,12 +170,12 @@ def test_global_starts_near_uniform_whatever_the_layers_sizes(model):
         assert weight.num_kept / weight.num_weights == pytest.approx(0.5, abs=tolerance)
 
 
-@pytest.mark.parametrize("method", ALLOCATIONS)
-def test_the_whole_model_has_the_sparsity(model, method):
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_the_whole_model_has_the_sparsity(model, allocation):
     total = sum(weight.num_weights for weight in masked_weights(model))
     for sparsity in (0.0, 0.5, 0.9):
-        allocate(model, sparsity, method)
-        if method != "uniform":
+        allocate(model, sparsity, allocation)
+        if allocation != "uniform":
             assert sum(counts_of(model)) == num_kept(total, sparsity)
         assert realised_sparsity(model) == pytest.approx(sparsity, abs=5 / total)
         for weight in masked_weights(model):
@@ -184,9 +185,7 @@ def test_the_whole_model_has_the_sparsity(model, method):
 def test_uniform_sets_the_very_number(model):
     allocate(model, 0.9, "global")
     allocate(model, 0.3)
-    assert {layer.sparsity for layer in model.layers if hasattr(layer, "ranking")} == {
-        0.3
-    }
+    assert {weight.sparsity for weight in masked_weights(model)} == {0.3}
 
 
 def test_erdos_renyi_uses_the_kernels_shapes(model):
@@ -206,8 +205,8 @@ def test_compiled_functions_follow(model, images_and_labels):
         return model(images, training=False)
 
     outputs = []
-    for method in ALLOCATIONS:
-        allocate(model, 0.8, method)
+    for allocation in ALLOCATIONS:
+        allocate(model, 0.8, allocation)
         outputs.append(forward(images).numpy())
         np.testing.assert_allclose(outputs[-1], model(images), rtol=1e-5, atol=1e-6)
     assert len(traces) == 1
@@ -215,10 +214,10 @@ def test_compiled_functions_follow(model, images_and_labels):
     assert not np.allclose(outputs[1], outputs[2])
 
 
-@pytest.mark.parametrize("method", ALLOCATIONS)
-def test_a_saved_model_keeps_its_counts(model, images_and_labels, tmp_path, method):
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_a_saved_model_keeps_its_counts(model, images_and_labels, tmp_path, allocation):
     images, _ = images_and_labels
-    allocate(model, 0.8, method)
+    allocate(model, 0.8, allocation)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert counts_of(loaded) == counts_of(model)
@@ -229,7 +228,7 @@ def test_refuses_what_it_cannot_use(model):
     before = counts_of(model)
     with pytest.raises(InputError, match=r"`sparsity`.*sparsity=1\.0"):
         allocate(model, 1.0)
-    with pytest.raises(InputError, match=r"`method`.*'erdos_renyi'.*method='random'"):
+    with pytest.raises(InputError, match=r"`allocation`.*'erdos_renyi'.*='random'"):
         allocate(model, 0.5, "random")
     with pytest.raises(InputError, match="must have supermask layers"):
         allocate(keras.Sequential([keras.layers.Dense(3)]), 0.5)

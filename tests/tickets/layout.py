@@ -14,7 +14,7 @@ def read(path):
     data = path.read_bytes()
     magic, version, length, total, digest = struct.unpack(PREAMBLE, data[:SIZE])
     text = data[SIZE : SIZE + length]
-    assert (magic, version, total) == (b"\x89ticket\n", 1, len(data))
+    assert (magic, version, total) == (b"\x89ticket\n", 2, len(data))
     assert hashlib.sha256(text).digest() == digest
     header = json.loads(text)
     contents = []
@@ -39,7 +39,7 @@ def write(path, header, contents):
     write_raw(path, json.dumps(header).encode(), b"".join(contents))
 
 
-def write_raw(path, text, body, magic=b"\x89ticket\n", version=1):
+def write_raw(path, text, body, magic=b"\x89ticket\n", version=2):
     """Writes a preamble that fits whatever follows it."""
     total = SIZE + len(text) + len(body)
     digest = hashlib.sha256(text).digest()

@@ -28,7 +28,7 @@ def make_loop(
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         model = models.build(
-            name, dataset.image_shape, dataset.num_classes, ranking=ranking
+            name, dataset.image_shape, dataset.num_classes, method=method
         )
         initialize(model, "kaiming_normal", seed=0)
         optimizer = SGDWithL2(learning_rate, 0.9, 1e-4)
@@ -138,7 +138,7 @@ def test_infinite_loss_is_an_error_that_names_the_step(small):
 
 def test_infinite_scores_are_an_error_though_masks_hide_them(small):
     loop = make_loop(small, learning_rate=float("inf"))
-    with pytest.raises(InputError, match=r"conv1/score.*learning_rate=inf"):
+    with pytest.raises(InputError, match=r"conv1/.*score.*learning_rate=inf"):
         train(loop, make_batches(small))
 
 
@@ -146,7 +146,7 @@ def test_the_one_infinite_score_is_named(small):
     loop = make_loop(small)
     score = loop.model.get_layer("dense2").score
     score.assign(np.full(score.shape, np.inf))
-    with pytest.raises(InputError, match=r"step 10 of epoch 1.*dense2/score"):
+    with pytest.raises(InputError, match=r"step 10 of epoch 1.*dense2/.*score"):
         train(loop, make_batches(small))
 
 
@@ -298,7 +298,7 @@ def test_xla_agrees_up_to_rounding(small, mixed_precision):
     assert found.loss == pytest.approx(expected.loss, rel=tolerance)
     for one, other in zip(plain.model.weights, compiled.model.weights, strict=True):
         np.testing.assert_allclose(one, other, atol=tolerance / 5)
-        assert other.dtype == "float32"
+        assert other.dtype == ("int32" if other.name == "num_kept" else "float32")
 
 
 def test_xla_really_compiles_and_has_no_native_ops(small):
@@ -361,11 +361,9 @@ def test_masks_are_without_chance_outside_of_steps(small):
     assert loop.evaluate(small.test).top1 == hits
 
 
-@pytest.mark.parametrize("ranking", ["signed", "stochastic"])
-def test_other_selections_are_the_same_bits_on_two_replicas(
-    small, two_replicas, ranking
-):
-    options = {**STOCHASTIC, "ranking": ranking}
+@pytest.mark.parametrize("method", ["signed", "stochastic"])
+def test_other_methods_are_the_same_bits_on_two_replicas(small, two_replicas, method):
+    options = {**STOCHASTIC, "method": method}
     single = make_loop(small, **options)
     mirrored = make_loop(small, two_replicas, **options)
     batches = make_batches(small)

@@ -11,7 +11,12 @@ from tests.train.test_run import assert_same_result
 from tfsupermask import init, models, train
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import fold
-from tfsupermask.layers import drawn, masked_weights
+from tfsupermask.layers import (
+    drawn,
+    masked_weights,
+    method_names,
+    supermask_layers,
+)
 from tfsupermask.tickets import load_ticket, save_ticket
 from tfsupermask.train import checkpoint as checkpoints
 from tfsupermask.train.build import build_model
@@ -161,15 +166,13 @@ def test_signed_runs_leave_what_evaluation_said(small, tmp_path):
     assert totals["test_top1"] == summary["test_top1"]
 
 
-@pytest.mark.parametrize("ranking", ["magnitude", "score"])
-def test_edge_popup_is_the_default(ranking):
-    config = train.Config(ranking=ranking, prune=0.3, seed=5)
+@pytest.mark.parametrize("name", method_names())
+def test_the_model_has_the_method(name):
+    config = train.Config(method=name, prune=0.3, seed=5)
     built = build_model(config, (8, 8, 3), 10)
-    expected = models.build("conv2", (8, 8, 3), 10, 0.3, ranking, 5)
+    expected = models.build("conv2", (8, 8, 3), 10, 0.3, name, 5)
     for model in (built, expected):
         init.initialize(model, "glorot_normal", 5)
     for one, other in zip(built.weights, expected.weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert {layer.ranking for layer in built.layers if hasattr(layer, "ranking")} == {
-        ranking
-    }
+    assert {layer.method.name for layer in supermask_layers(built)} == {name}

@@ -32,6 +32,7 @@ class Method:
         name: What layers, files and flags call it.
         draws: Whether its masks are drawn anew for every step of training. Defaults
             to `False`.
+        inverts: Whether its masks hold -1 as well. Defaults to `False`.
         learns_num_kept: Whether the scores alone say how many weights are kept.
             Defaults to `False`: the sparsity does.
 
@@ -47,6 +48,7 @@ class Method:
 
     name: str
     draws = False
+    inverts = False
     learns_num_kept = False
 
     def mask(
@@ -139,6 +141,7 @@ class Signed(Method):
     """
 
     name = "signed"
+    inverts = True
 
     def mask(self, score, k, draw=None):
         """Returns 0, 1 and -1."""

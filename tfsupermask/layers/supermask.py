@@ -423,10 +423,8 @@ class Supermask(SupermaskMixin):
     @classmethod
     def from_config(cls, config):
         """Makes the plain layer, then its supermask."""
-        config = dict(config)
-        return supermask(
-            keras.saving.deserialize_keras_object(config.pop("layer")), **config
-        )
+        mask = {key: config[key] for key in _ARGUMENTS if key in config}
+        return supermask(keras.saving.deserialize_keras_object(config["layer"]), **mask)
 
     def __reduce__(self):
         """Pickles by the plain class, as this one is made when it is needed."""

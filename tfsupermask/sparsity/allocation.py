@@ -15,7 +15,7 @@ from tfsupermask.sparsity.measures import built_weights
 ALLOCATIONS = ("uniform", "erdos_renyi", "global")
 
 
-def allocate(model: keras.Model, sparsity: float, method: str = "uniform") -> None:
+def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -> None:
     """Sets how many weights each mask of a model keeps, `sparsity` removed in all.
 
     Scores and kernels stay as they are, and compiled functions need no retracing.
@@ -23,7 +23,7 @@ def allocate(model: keras.Model, sparsity: float, method: str = "uniform") -> No
     Args:
         model: Built model with supermask layers.
         sparsity: Fraction of all masked weights removed, in [0, 1).
-        method: `"uniform"` (default): the same fraction of every kernel.
+        allocation: `"uniform"` (default): the same fraction of every kernel.
             `"erdos_renyi"`: by shape, see `erdos_renyi_counts`. `"global"`: by the
             scores of this moment, see `global_counts`. There the scores, or their
             magnitudes, whichever a layer ranks by, are compared after multiplication
@@ -44,13 +44,13 @@ def allocate(model: keras.Model, sparsity: float, method: str = "uniform") -> No
         - Ramanujan et al., 2020, for "uniform"; see the functions for the others.
     """
     check_fraction("sparsity", sparsity)
-    check_choice("method", method, ALLOCATIONS)
+    check_choice("allocation", allocation, ALLOCATIONS)
     weights = built_weights(model)
-    if method == "uniform":
+    if allocation == "uniform":
         for weight in weights:
             weight.sparsity = sparsity
         return
-    if method == "erdos_renyi":
+    if allocation == "erdos_renyi":
         shapes = [tuple(weight.kernel.shape) for weight in weights]
         counts = erdos_renyi_counts(shapes, sparsity)
     else:

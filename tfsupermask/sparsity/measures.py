@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import fail
-from tfsupermask.layers import MaskedWeight, masked_weights
+from tfsupermask.layers import MaskedWeight, masked_weights, supermask_layers
 
 
 def built_weights(model: keras.Model) -> list[MaskedWeight]:
@@ -19,17 +19,17 @@ def built_weights(model: keras.Model) -> list[MaskedWeight]:
         >>> len(built_weights(models.build("conv2")))
         5
     """
-    weights = masked_weights(model)
-    if not weights:
+    layers = supermask_layers(model)
+    if not layers:
         raise fail("`model` must have supermask layers.", model=model.name)
-    for weight in weights:
-        if not weight.layer.built:
+    for layer in layers:
+        if not layer.built:
             raise fail(
                 "`model` must be built: give it an Input, or call it once.",
                 model=model.name,
-                layer=weight.layer.name,
+                layer=layer.name,
             )
-    return weights
+    return masked_weights(model)
 
 
 def realised_sparsity(model: keras.Model) -> float:

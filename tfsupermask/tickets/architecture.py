@@ -13,11 +13,22 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
-from tfsupermask._validation import fail
-from tfsupermask.tickets.checking import check_architecture
-from tfsupermask.tickets.portable import to_tree
-from tfsupermask.tickets.tree import check_tree
+from tfsupermask._validation import InputError, fail
+from tfsupermask.tickets import allowed
+from tfsupermask.tickets.checking import OBJECT_KEYS, check_architecture
+from tfsupermask.tickets.file import check_tree
 
+_ELSEWHERE = (
+    "The model does not fit in a ticket: `fold` it for other formats, or save it with "
+    "its masks as `.keras` (`model.save`)."
+)
+_OF_ONE_PROGRAM = ("build_config", "compile_config", "shared_object_id")
+_ZEROS = {
+    "module": "keras.initializers",
+    "class_name": "Zeros",
+    "config": {},
+    "registered_name": None,
+}
 _UNINITIALIZED = "uninitialized_variables"
 _TERMINAL_COLOUR = re.compile(r"\x1b\[\d+m")
 
@@ -36,15 +47,33 @@ def describe(model: keras.Model) -> dict[str, Any]:
     _check_shared_layers(model)
     try:
         tree = to_tree(model)
-    except (NotImplementedError, TypeError, ValueError) as error:
+    except Exception as error:  # of any kind, as it comes from the layers' own code
         raise fail(
-            "`model` must be functional or Sequential, of layers with `get_config`.",
+            "`model` must be functional or Sequential, of layers with a `get_config` "
+            "of plain values.",
             model=model.name,
             error=_first_words(error),
         ) from error
     check_tree(tree)
-    check_architecture(tree)
+    try:
+        check_architecture(tree)
+    except InputError as error:
+        raise InputError(f"{_ELSEWHERE} {error}") from None
     return tree
+
+
+def to_tree(keras_object: Any) -> Any:
+    """Returns the JSON tree of a layer, model or initializer, the same anywhere.
+
+    It leaves out how the object was built and compiled, and initializers that tickets
+    do not know: a ticket holds the values.
+
+    Example:
+        >>> tree = to_tree(keras.layers.Dense(3, kernel_initializer="orthogonal"))
+        >>> tree["config"]["kernel_initializer"]["class_name"]
+        'Zeros'
+    """
+    return _portable(keras.saving.serialize_keras_object(keras_object))
 
 
 def build(tree: dict[str, Any]) -> keras.Model:
@@ -72,21 +101,35 @@ def build(tree: dict[str, Any]) -> keras.Model:
     return model
 
 
-def build_empty(tree: dict[str, Any]) -> keras.Model:
+def build_empty(tree: dict[str, Any]) -> tuple[keras.Model, int]:
     """Builds a model whose weights have shapes but no values and take no memory.
+
+    Returns:
+        The model, and how many numbers it would take that are none of its variables:
+        those of layers that nothing needs, and the constants of normalisations that
+        were given a mean, as large as their input however little the tree says.
 
     Raises:
         InputError: As `build` does.
     """
-    with no_values():
-        return build(tree)
+    with no_values() as made:
+        model = build(tree)
+    needed = {id(variable) for variable in model.variables}
+    others = sum(math.prod(each.shape) for each in made if id(each) not in needed)
+    constants = sum(
+        2 * math.prod(layer.mean.shape)
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.Normalization)
+        and layer.input_mean is not None
+    )
+    return model, others + constants
 
 
 @contextlib.contextmanager
-def no_values() -> Iterator[None]:
+def no_values() -> Iterator[list[keras.Variable]]:
     """Lets models be built whose weights have shapes but no values.
 
-    However large they are, they take no memory.
+    However large they are, they take no memory. Gives the list of all variables made.
 
     Example:
         >>> with no_values():
@@ -97,35 +140,58 @@ def no_values() -> Iterator[None]:
     """
     # In a graph nothing is computed, and in this scope no variable is initialised.
     with (
-        _no_uninitialized_left(),
+        _list_of_uninitialized() as made,
         tf.Graph().as_default(),
         keras.StatelessScope(initialize_variables=False),
     ):
-        yield
-
-
-def count_constants(model: keras.Model) -> int:
-    """Returns the number of numbers in a model that are no weights.
-
-    They are the constants of normalisations that were given a mean: as large as their
-    input, however little the architecture says about them.
-    """
-    return sum(
-        2 * math.prod(layer.mean.shape)
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.Normalization)
-        and layer.input_mean is not None
-    )
+        yield made
 
 
 @contextlib.contextmanager
-def _no_uninitialized_left():
+def _list_of_uninitialized():
     # Keras would initialise what is left on its list later, whatever its size.
-    before = list(global_state.get_global_attribute(_UNINITIALIZED, []))
+    before = global_state.get_global_attribute(_UNINITIALIZED, [])
+    made = []
+    global_state.set_global_attribute(_UNINITIALIZED, made)
     try:
-        yield
+        yield made
     finally:
         global_state.set_global_attribute(_UNINITIALIZED, before)
+
+
+def _portable(tree):
+    if isinstance(tree, (list, tuple)):
+        return [_portable(child) for child in tree]
+    if not isinstance(tree, dict):
+        return tree
+    tree = {
+        key: _portable(value)
+        for key, value in tree.items()
+        if key not in _OF_ONE_PROGRAM
+    }
+    for key, value in tree.items():
+        if key.endswith("_initializer") and not _is_known(value):
+            tree[key] = _ZEROS
+    if OBJECT_KEYS.issubset(tree):
+        _name_portably(tree)
+    return tree
+
+
+def _is_known(tree):
+    return tree is None or (
+        isinstance(tree, dict)
+        and OBJECT_KEYS.issubset(tree)
+        and allowed.is_initializer(tree)
+    )
+
+
+def _name_portably(tree):
+    """Names classes of Keras by module alone, those of this package by registration."""
+    tree["module"] = tree["module"] or "__main__"
+    if tree["module"].split(".")[0] == "keras":
+        tree["registered_name"] = None
+    elif str(tree["registered_name"]).startswith(f"{allowed.OWN_MODULE}>"):
+        tree["module"] = allowed.OWN_MODULE
 
 
 def _check_shared_layers(model):

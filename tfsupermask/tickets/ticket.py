@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import math
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
-from tfsupermask._validation import check_integer, fail
-from tfsupermask.tickets.architecture import (
-    build,
-    build_empty,
-    count_constants,
-    describe,
-)
-from tfsupermask.tickets.container import (
+from tfsupermask._reading import check_names
+from tfsupermask._validation import check_choice, check_integer, check_number, fail
+from tfsupermask.tickets.architecture import build, build_empty, describe
+from tfsupermask.tickets.file import (
     MAX_JSON,
     VERSION,
     Part,
+    check_keys,
     from_json,
     open_container,
     to_json,
     write_container,
 )
-from tfsupermask.tickets.header import check_header, make_header
-from tfsupermask.tickets.weights import list_weights, restore_weight, weight_parts
+from tfsupermask.tickets.weights import (
+    PRECISIONS,
+    list_weights,
+    restore_weight,
+    weight_parts,
+)
 
 MAX_PARAMETERS = 10**9
+_HEADER = {
+    **{"versions": dict, "precision": str, "num_parameters": int, "parts": list},
+    **{"class_names": object, "mean": object, "std": object, "recipe": object},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Ticket:
 
     Attributes:
         model: Keras model with the masks of the file. The scores of the weights that
-            are kept are 1, the others 0.
+            are kept are 1, of those that a signed mask inverts -1, the others 0.
         class_names: One string for each logit, or `None`.
         mean: What to subtract from each channel of an image in 0..1, or `None`.
         std: What to divide each channel by then, or `None`.
@@ -75,16 +84,17 @@ def save_ticket(
     """Writes a model, its masks and what it takes to use it as one small file.
 
     A mask takes hardly more than its information, -k log₂ k - (1 - k) log₂ (1 - k) bits
-    a weight where a fraction k is kept. A kernel that its layer's initializer draws
-    again from its seed, bit for bit, takes nothing; of any other masked kernel only the
-    kept weights are stored. Everything else is stored as it is. Scores are not stored.
+    a weight where a fraction k is kept, and a signed one k bits more. A kernel that its
+    layer's initializer draws again from its seed, bit for bit, takes nothing; of any
+    other masked kernel only the kept weights are stored. Everything else is stored as
+    it is. Scores are not stored.
 
     The same model gives the same bytes. An older file at `path` is replaced once the
     new one is complete.
 
     Args:
         model: Functional or Sequential Keras model, built, of Keras' own layers and
-            supermask layers.
+            operations and of supermask layers.
         path: File to write, by convention `*.ticket`, in a folder that exists.
         precision: What the kept weights of masked kernels are rounded to: `"float32"`
             (default), `"float16"` or `"bfloat16"`. Drawn kernels stay exact.
@@ -98,8 +108,9 @@ def save_ticket(
         The file.
 
     Raises:
-        InputError: The model has a layer that a ticket cannot hold, a weight does not
-            fit in `precision`, or another argument is not as above.
+        InputError: The model has a layer that a ticket cannot hold, a score or a kept
+            weight is not finite or does not fit in `precision`, or another argument
+            is not as above.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3))
@@ -113,11 +124,16 @@ def save_ticket(
         - Thesis §2.3, winning tickets; docs/ticket_format.md, the format.
     """
     path = _check_path(path)
-    header = make_header(precision, class_names, mean, std, recipe)
+    told = _check_told(precision, class_names, mean, std, recipe)
     architecture = describe(model)
-    weights = list_weights(model)
-    _check_rebuilt(model, weights, list_weights(build_empty(architecture)))
-    header["num_parameters"] = sum(weight.size for weight in weights)
+    weights = _as_rebuilt(
+        model, list_weights(model), list_weights(build_empty(architecture)[0])
+    )
+    header = {
+        **told,
+        "versions": _versions(),
+        "num_parameters": sum(weight.size for weight in weights),
+    }
     parts = [Part(model.name, "architecture", to_json(architecture))]
     _check_architecture_bytes(len(parts[0].data))
     for weight in weights:
@@ -142,7 +158,7 @@ def load_ticket(
 
     Returns:
         The ticket. Its model is not compiled, and trains on from there: the scores
-        start as 0 and 1.
+        start as 0, 1 and -1.
 
     Raises:
         InputError: The file is not a ticket, is damaged, is of another version, is
@@ -160,7 +176,11 @@ def load_ticket(
     check_integer("max_parameters", max_parameters, minimum=1)
     with open_container(path) as container:
         header = container.header
-        check_header(header)
+        check_keys("The header", header, _HEADER)
+        told = _check_told(
+            *(header[key] for key in ("precision", "class_names", "mean", "std")),
+            header["recipe"],
+        )
         parts = iter(container.parts)
         architecture = _read_architecture(container, next(parts, None))
         _check_size(architecture, header["num_parameters"], max_parameters)
@@ -175,12 +195,11 @@ def load_ticket(
             layer.finalize_state()
     return Ticket(
         model=model,
-        class_names=_tuple(header["class_names"]),
-        mean=_tuple(header["mean"]),
-        std=_tuple(header["std"]),
-        recipe=header["recipe"],
-        precision=header["precision"],
-        version=VERSION,
+        version=container.version,
+        **{
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in told.items()
+        },
     )
 
 
@@ -215,8 +234,11 @@ def _check_path(path):
     return path
 
 
-def _check_rebuilt(model, weights, rebuilt):
-    """Raises unless the architecture alone gives weights like the model's."""
+def _as_rebuilt(model, weights, rebuilt):
+    """Returns the weights with the initializers that the architecture alone gives them.
+
+    It must give weights like the model's.
+    """
     names, again = (
         [f"{weight.name}: {weight.dtype.name} {weight.shape}" for weight in each]
         for each in (weights, rebuilt)
@@ -229,6 +251,10 @@ def _check_rebuilt(model, weights, rebuilt):
             missing=sorted(set(names) - set(again))[:3],
             added=sorted(set(again) - set(names))[:3],
         )
+    return [
+        dataclasses.replace(weight, initializer=again.initializer)
+        for weight, again in zip(weights, rebuilt, strict=True)
+    ]
 
 
 def _read_architecture(container, part):
@@ -251,7 +277,7 @@ def _check_size(architecture, announced, max_parameters):
             "(`max_parameters`).",
             num_parameters=announced,
         )
-    empty = build_empty(architecture)
+    empty, others = build_empty(architecture)
     found = sum(weight.size for weight in list_weights(empty))
     if found != announced:
         raise fail(
@@ -259,14 +285,56 @@ def _check_size(architecture, announced, max_parameters):
             "says.",
             num_parameters=found,
         )
-    constants = count_constants(empty)
-    if constants > max_parameters:
+    if others > max_parameters:
         raise fail(
-            f"The ticket's model must have at most {max_parameters} constants "
-            "(`max_parameters`).",
-            constants=constants,
+            f"The ticket's model must have at most {max_parameters} numbers beside its "
+            "weights (`max_parameters`).",
+            constants=others,
         )
 
 
-def _tuple(values):
-    return None if values is None else tuple(values)
+def _check_told(precision, class_names, mean, std, recipe):
+    """Returns what a ticket is told beside its model, as JSON."""
+    return {
+        "precision": check_choice("precision", precision, PRECISIONS),
+        "class_names": _check_names(class_names),
+        "mean": _check_numbers("mean", mean, minimum=-math.inf),
+        "std": _check_numbers("std", std, minimum=0.0),
+        "recipe": _check_recipe(recipe),
+    }
+
+
+def _check_names(names):
+    if names is None:
+        return None
+    if not isinstance(names, (list, tuple)):
+        raise fail("'class_names' must be a list of texts.", class_names=names)
+    return list(check_names("class_names", names))
+
+
+def _check_numbers(name, values, minimum):
+    if values is None:
+        return None
+    listed = isinstance(values, (list, tuple, np.ndarray))
+    if not listed or not all(isinstance(value, numbers.Real) for value in values):
+        raise fail(f"{name!r} must be a list of numbers.", received=values)
+    return [check_number(name, value, minimum, above=True) for value in values]
+
+
+def _check_recipe(recipe):
+    if recipe is None:
+        return None
+    try:
+        return from_json(to_json(dict(recipe)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise fail(
+            "`recipe` must be a dict of JSON values.", error=str(error)
+        ) from error
+
+
+def _versions():
+    try:
+        package = importlib.metadata.version("tfsupermask")
+    except importlib.metadata.PackageNotFoundError:
+        package = "unknown"
+    return {"format": VERSION, "keras": keras.__version__, "tfsupermask": package}

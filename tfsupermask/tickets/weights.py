@@ -16,11 +16,10 @@ import tensorflow as tf
 from tfsupermask._validation import fail
 from tfsupermask.layers import MaskedWeight, kernels_of, masked_weights
 from tfsupermask.layers.walking import leaves
-from tfsupermask.tickets.checking import is_initializer
+from tfsupermask.tickets.allowed import is_initializer
+from tfsupermask.tickets.architecture import to_tree
 from tfsupermask.tickets.coding import from_bytes, pack_mask, to_bytes, unpack_mask
-from tfsupermask.tickets.container import Container, Part
-from tfsupermask.tickets.portable import to_tree
-from tfsupermask.tickets.tree import check_keys
+from tfsupermask.tickets.file import Container, Part, check_keys
 
 PRECISIONS = ("float32", "float16", "bfloat16")
 
@@ -96,27 +95,32 @@ def list_weights(model: keras.Model) -> list[Weight]:
 
 
 def weight_parts(weight: Weight, precision: str) -> list[Part]:
-    """Returns the parts that hold a weight: of a supermask layer's kernel two."""
+    """Returns the parts that hold a weight: of a supermask layer's kernel several.
+
+    Raises:
+        InputError: Its scores or the weights that they keep are not finite, or do not
+            fit in `precision`.
+    """
     about = {"shape": list(weight.shape), "dtype": weight.dtype.name}
     parts = []
     values = weight.values
     if weight.masked is not None:
-        if weight.masked.method.name == "signed":
-            raise fail(
-                "A ticket holds one bit a weight, too few for a signed mask: fold the "
-                "model first.",
-                layer=weight.masked.layer.name,
-            )
+        _check_finite("scores", weight, keras.ops.convert_to_numpy(weight.masked.score))
         mask = weight.masked.mask.numpy()
-        about["num_kept"] = int(np.count_nonzero(mask))
+        kept = values[mask != 0]
+        _check_finite("kept weights", weight, kept)
+        about["num_kept"] = kept.size
         parts.append(Part(weight.name, "mask", pack_mask(mask), about))
+        if weight.masked.method.inverts:
+            signs = pack_mask(mask[mask != 0] < 0)
+            parts.append(Part(weight.name, "signs", signs, about))
     drawn = weight.draw()
     if drawn is not None and to_bytes(drawn) == to_bytes(values):
         about = {**about, "drawn_sha256": _sha256(values)}
         return [*parts, Part(weight.name, "drawn", b"", about)]
     if weight.masked is None:
         return [Part(weight.name, "values", to_bytes(values), about)]
-    kept = _narrow(values[mask != 0], precision, weight.name)
+    kept = _narrow(kept, precision, weight.name)
     about = {**about, "stored_dtype": kept.dtype.name}
     return [*parts, Part(weight.name, "kept", to_bytes(kept), about)]
 
@@ -129,26 +133,43 @@ def restore_weight(
     Raises:
         InputError: They are not the parts of this weight, or are damaged.
     """
-    part = _next_part(weight, parts)
     mask = None
     if weight.masked is not None:
-        mask = _read_mask(weight, part, container)
-        part = _next_part(weight, parts)
+        mask = _read_mask(weight, parts, container)
+    part = _next_part(weight, parts)
     if part["kind"] == "drawn":
         values = _draw_again(weight, part, container)
     elif mask is None:
         values = _read_values(weight, part, container)
     else:
-        values = _read_kept(weight, part, container, mask)
+        values = _read_kept(weight, part, container, mask != 0)
     weight.variable.assign(values)
     if mask is not None:
         _set_mask(weight.masked, mask)
+
+
+def _set_mask(masked, mask):
+    """Sets the scores to some that select the mask."""
+    masked.score.assign(masked.method.score_for(mask))
+    num_kept = int(np.count_nonzero(mask))
+    # The sparsity of the architecture is as its author wrote it, if it still holds.
+    if masked.num_kept != num_kept:
+        masked.num_kept = num_kept
 
 
 def _kernel_initializers(model):
     for layer in leaves(model):
         for kernel in kernels_of(layer):
             yield id(kernel.variable), kernel.initializer
+
+
+def _check_finite(what, weight, values):
+    others = values.size - int(np.count_nonzero(np.isfinite(values)))
+    if others:
+        raise fail(
+            f"The {what} of {weight.name} must be finite numbers.",
+            not_finite=f"{others} of {values.size}",
+        )
 
 
 def _narrow(values, precision, name):
@@ -158,7 +179,7 @@ def _narrow(values, precision, name):
         return values
     with np.errstate(over="ignore"):
         narrow = values.astype(dtype)
-    lost = np.isfinite(values) & ~np.isfinite(narrow)
+    lost = ~np.isfinite(narrow)
     if lost.any():
         raise fail(
             f"The weights of {name} must fit in {precision}: choose another precision.",
@@ -189,10 +210,12 @@ def _check_kind(part, *kinds):
         )
 
 
-def _read_mask(weight, part, container):
+def _read_mask(weight, parts, container):
+    """Returns a float32 mask of 0 and 1, and -1 where a weight is inverted."""
+    part = _next_part(weight, parts)
     _check_kind(part, "mask")
     check_keys("A mask", part, {"num_kept": int})
-    bits = unpack_mask(container.read(part, -(-weight.size // 8)), weight.size)
+    bits = _read_bits(part, container, weight.size)
     found = int(np.count_nonzero(bits))
     if found != part["num_kept"] or not found:
         raise fail(
@@ -200,7 +223,16 @@ def _read_mask(weight, part, container):
             "at least 1, that the header says.",
             num_kept=found,
         )
-    return bits.reshape(weight.shape)
+    mask = bits.astype(np.float32)
+    if weight.masked.method.inverts:
+        part = _next_part(weight, parts)
+        _check_kind(part, "signs")
+        mask[bits] = np.where(_read_bits(part, container, found), -1.0, 1.0)
+    return mask.reshape(weight.shape)
+
+
+def _read_bits(part, container, size):
+    return unpack_mask(container.read(part, -(-size // 8)), size)
 
 
 def _draw_again(weight, part, container):
@@ -239,14 +271,6 @@ def _read_kept(weight, part, container, mask):
     values = np.zeros(weight.shape, weight.dtype)
     values[mask] = from_bytes(data, dtype, (num_kept,)).astype(weight.dtype)
     return values
-
-
-def _set_mask(masked, mask):
-    masked.score.assign(masked.method.score_for(mask))
-    num_kept = int(np.count_nonzero(mask))
-    # The sparsity of the architecture is as its author wrote it, if it still holds.
-    if masked.num_kept != num_kept:
-        masked.num_kept = num_kept
 
 
 def _dtype(name):

@@ -145,8 +145,12 @@ def read_description(folder: RunFolder) -> dict[str, dict[str, Any]]:
             path=str(folder.config),
             keys=sorted(tree)[:5],
         )
-    _check_images(images)
-    return {**tree, "config": dataclasses.asdict(Config.from_saved(config))}
+    try:
+        config = dataclasses.asdict(Config.from_saved(config))
+        _check_images(images)
+    except InputError as error:
+        raise InputError(f"{str(folder.config)!r}: {error}") from None
+    return {**tree, "config": config}
 
 
 def _check_images(images):

@@ -16,11 +16,11 @@ from tfsupermask import layers
 from tfsupermask._validation import InputError
 from tfsupermask.layers import SignedConstant, SupermaskDense
 from tfsupermask.tickets import (
+    allowed,
     checking,
     load_ticket,
     read_ticket_header,
     save_ticket,
-    trusted,
 )
 from tfsupermask.tickets.architecture import build, build_empty, describe
 
@@ -91,8 +91,8 @@ def zeros(**config):
     return thing("keras.initializers", "Zeros", **config)
 
 
-def sequential(*inner, shape=(2,), **changes):
-    entry = layer("InputLayer", name="i", batch_shape=[None, *shape], dtype="float32")
+def sequential(*inner, shape=(2,), batch=None, **changes):
+    entry = layer("InputLayer", name="i", batch_shape=[batch, *shape], dtype="float32")
     config = {"name": "m", "trainable": True, "layers": [entry, *inner]}
     return {**thing("keras", "Sequential", **config), **changes}
 
@@ -115,6 +115,29 @@ def called(*args, **kwargs):
     return functional(lambda tensor: {"args": [tensor, *args], "kwargs": kwargs})
 
 
+def wrapper(class_name, inner, **config):
+    return layer(class_name, layer=inner, **config)
+
+
+def recurrent(class_name, **config):
+    return layer(class_name, **{"units": 2, **config})
+
+
+def supermask(inner, **config):
+    """A supermask version of any layer, as this package stores it."""
+    return layer(
+        f"Supermask{inner['class_name']}",
+        "tfsupermask",
+        "tfsupermask>Supermask",
+        **{"layer": inner, "sparsity": 0.5, "method": "edge_popup", **config},
+    )
+
+
+def slice_of(*ends):
+    config = dict(zip(("start", "stop", "step"), ends, strict=False))
+    return {"class_name": "__slice__", "config": config}
+
+
 def nested(depth):
     tree = dense()
     for _ in range(depth):
@@ -131,10 +154,21 @@ PLAIN = [
     sequential(dense(dtype="float16")),
     sequential(dense(kernel_regularizer=thing("keras.regularizers", "L2", l2=0.1))),
     sequential(sequential(dense())),
+    called(training=None),
 ]
 
 MARKER = {"module": "builtins", "registered_name": "marker>Marker"}
 FUNCTION = thing("builtins", "function", "marker>marker") | {"config": "marker>marker"}
+LAMBDA = {"class_name": "__lambda__", "config": {"value": "marker"}}
+
+# They take functions, or make as many tensors or numbers as they are told to.
+UNBOUNDED = {
+    "core": "Map Scan ForiLoop WhileLoop VectorizedMap Cond Switch Unstack",
+    "numpy": "Arange ArraySplit BroadcastTo Full Hsplit Linspace Meshgrid Pad Repeat "
+    "Split Tile Vander",
+    "nn": "OneHot MultiHot",
+    "image": "PadImages Resize",
+}
 
 HOSTILE = {
     "can hold no": {
@@ -194,11 +228,42 @@ HOSTILE = {
         "jax": sequential(layer("JaxLayer", call_fn="marker")),
         "vocabulary": sequential(layer("StringLookup", vocabulary="/etc/passwd")),
         "text": sequential(layer("TextVectorization", vocabulary="/etc/passwd")),
-        "wrapper": sequential(layer("TimeDistributed", layer=dense())),
+        "in a wrapper": sequential(wrapper("TimeDistributed", layer("Lambda"))),
+        "in a wrapper in a wrapper": sequential(
+            wrapper("TimeDistributed", wrapper("TimeDistributed", layer("Lambda")))
+        ),
+        "registered in a wrapper": sequential(
+            wrapper("SpectralNormalization", layer("Marker", **MARKER))
+        ),
+        "backwards": sequential(
+            wrapper("Bidirectional", recurrent("LSTM"), backward_layer=layer("Lambda"))
+        ),
+        "cell": sequential(layer("RNN", cell=layer("Marker", **MARKER))),
+        "cell registered as LSTMCell": sequential(
+            layer("RNN", cell=layer("LSTMCell", registered_name="marker>Marker"))
+        ),
+        "cell in a stack": sequential(
+            layer("RNN", cell=layer("StackedRNNCells", cells=[layer("Lambda")]))
+        ),
+        "in a layer of ours": sequential(supermask(layer("Marker", **MARKER))),
+        "a model in a wrapper": sequential(
+            wrapper(
+                "TimeDistributed",
+                sequential(dense(), registered_name="marker>Marker"),
+            )
+        ),
+        "initializer function": sequential(dense(kernel_initializer=FUNCTION)),
+        "regularizer function": sequential(dense(kernel_regularizer=FUNCTION)),
         "orthogonal": sequential(
             dense(kernel_initializer=thing("keras.initializers", "Orthogonal"))
         ),
-        "operation with a function": sequential(layer("Map", "keras.src.ops.core")),
+        **{
+            f"operation {module}.{name}": sequential(
+                layer(name, f"keras.src.ops.{module}")
+            )
+            for module, names in UNBOUNDED.items()
+            for name in names.split()
+        },
         "other module of Keras": sequential(
             layer("Dense", "keras.src.layers.core.dense")
         ),
@@ -218,25 +283,38 @@ HOSTILE = {
         "activation function": sequential(dense(activation=FUNCTION)),
         "activation a number": sequential(dense(activation=3)),
         "no activation": sequential(dense(activation=None)),
+        "activation a lambda": sequential(dense(activation=LAMBDA)),
+        "recurrent activation": sequential(
+            recurrent("LSTM", recurrent_activation="marker>marker")
+        ),
+        "activation in a wrapper": sequential(
+            wrapper("TimeDistributed", dense(activation="marker>marker"))
+        ),
+        "activation in a cell": sequential(
+            layer("RNN", cell=recurrent("GRUCell", activation="marker"))
+        ),
     },
     "must be an object": {
         "initializer by name": sequential(dense(kernel_initializer="zeros")),
         "regularizer by name": sequential(dense(kernel_regularizer="marker>marker")),
     },
     "of type dict": {
-        "initializer function": sequential(dense(kernel_initializer=FUNCTION)),
-        "regularizer function": sequential(dense(kernel_regularizer=FUNCTION)),
         "no name": {k: v for k, v in sequential(dense()).items() if k != "config"},
         "config a list": {**sequential(dense()), "config": []},
     },
     "be called with": {
         "called with a name": called("marker>marker"),
         "called with a keyword": called(mask="marker>marker"),
-        "called with a lambda": called({"class_name": "__lambda__", "config": {}}),
+        "called with a lambda": called(LAMBDA),
         "called with an array": called(
             {"class_name": "__numpy__", "config": {"value": [1], "dtype": "float32"}}
         ),
-        "called with a slice": called({"class_name": "__slice__", "config": {}}),
+        "called with an empty slice": called(slice_of()),
+        "called with a slice of texts": called(slice_of("marker", None, None)),
+        "called with a slice of floats": called(slice_of(0.5, None, None)),
+        "called with a slice of objects": called(slice_of(zeros(), None, None)),
+        "called with much": called([None] * 10_001),
+        "called with no tensor": functional(lambda _: {"args": [[[1]]], "kwargs": {}}),
         "called with bytes": called(
             {"class_name": "__bytes__", "config": {"value": ""}}
         ),
@@ -266,6 +344,21 @@ HOSTILE = {
         "object in a list": sequential(dense(units=[zeros()])),
         "seed an object": sequential(dense(kernel_initializer=zeros(seed=zeros()))),
     },
+    "stateful": {
+        "states of a petabyte": sequential(
+            recurrent("LSTM", stateful=True), shape=(2, 2), batch=10**15
+        ),
+        "states of a wrapped layer": sequential(
+            wrapper("Bidirectional", recurrent("GRU", stateful=1)), shape=(2, 2)
+        ),
+    },
+    "must be an object|must be a list|must be a plain": {
+        "layer by name": sequential(layer("TimeDistributed", layer="marker>marker")),
+        "cell by name": sequential(layer("RNN", cell="marker>marker")),
+        "cells in a cell": sequential(layer("RNN", cell=[recurrent("LSTMCell")])),
+        "cells by name": sequential(layer("StackedRNNCells", cells="marker")),
+        "layer elsewhere": sequential(dense(name=layer("Lambda"))),
+    },
     "ends must be": {
         "ends an object": functional(output_layers=[zeros()]),
         "ends a float": functional(output_layers=["x", 0.5, 0]),
@@ -277,6 +370,11 @@ HOSTILE = {
         "loop": called() | {"config": functional(input_layers=["x", 0, 0])["config"]},
         "unknown tensor": functional(output_layers=["x", 7, 0]),
         "unknown layer": functional(output_layers=["y", 0, 0]),
+        "wrapper in a wrapper": sequential(
+            wrapper("Bidirectional", wrapper("Bidirectional", recurrent("LSTM"))),
+            shape=(2, 2),
+        ),
+        "no cell": sequential(layer("RNN", cell=dense()), shape=(2, 2)),
         "never built": thing(
             "keras", "Sequential", name="m", trainable=True, layers=[]
         ),
@@ -291,6 +389,12 @@ HOSTILE = {
             dense(units=2**62), dense(units=2**62, name="y")
         ),
         "huge statistics": sequential(layer("Normalization"), shape=(10**12,)),
+        "huge cell": sequential(
+            layer("RNN", cell=recurrent("LSTMCell", units=10**9)), shape=(2, 2)
+        ),
+        "huge layer in a wrapper": sequential(
+            wrapper("TimeDistributed", dense(units=10**12)), shape=(2, 2)
+        ),
         "huge mask": sequential(
             layer(
                 "SupermaskDense",
@@ -320,7 +424,7 @@ def put(path, tree, num_parameters=9):
 @pytest.mark.parametrize("tree", PLAIN, ids=range(len(PLAIN)))
 def test_the_trees_that_these_tests_change_are_sound(tree):
     assert build(tree).built
-    assert build_empty(tree).count_params() in (9, 0)
+    assert build_empty(tree)[0].count_params() in (9, 0)
 
 
 @pytest.mark.parametrize(
@@ -337,6 +441,78 @@ def test_constants_count_as_well(small):
     put(small, HUGE_CONSTANTS, num_parameters=0)
     with pytest.raises(InputError, match="constants=2000000000000"):
         load_ticket(small)
+
+
+def test_layers_that_no_output_needs_count_as_well(small):
+    tree = functional()
+    entry, needed = tree["config"]["layers"]
+    unused = {**needed, **dense(name="y", units=10**12), "name": "y"}
+    tree["config"]["layers"] = [entry, needed, unused]
+    put(small, tree)
+    with pytest.raises(InputError, match="constants=3000000000000"):
+        load_ticket(small)
+
+
+def test_models_that_call_each_other_are_refused_at_once(small):
+    """Ten levels of a hundred calls each are 10²⁰ calls."""
+    tree = functional()
+    for _ in range(10):
+        outer = functional()
+        entry, inner = outer["config"]["layers"]
+        nodes = inner["inbound_nodes"] * 100
+        inner = {**tree, "name": "x", "inbound_nodes": nodes}
+        outer["config"]["layers"] = [entry, inner]
+        tree = outer
+    put(small, tree)
+    with pytest.raises(InputError, match="at most 100000 objects"):
+        load_ticket(small)
+
+
+def chain(length, order):
+    """A model of layers one after the other, listed in that order or against it."""
+    tree = functional()
+    entry, last = tree["config"]["layers"]
+    listed = []
+    for place in range(length):
+        before = f'"{place - 1}"' if place else '"i"'
+        nodes = json.loads(json.dumps(last["inbound_nodes"]).replace('"i"', before))
+        relu = layer("ReLU", name=str(place))
+        listed.append({**relu, "name": str(place), "inbound_nodes": nodes})
+    config = tree["config"]
+    config |= {"layers": [entry, *listed[::order]]}
+    config |= {"output_layers": [str(length - 1), 0, 0]}
+    return tree
+
+
+def test_layers_may_be_listed_in_any_order_up_to_a_number():
+    for tree in (chain(100, 1), chain(100, -1)):
+        assert len(build(tree).layers) == 101
+    checking.check_architecture(chain(2000, 1))
+    with pytest.raises(InputError, match=r"listed after.*listed_before=1999"):
+        build(chain(2000, -1))
+
+
+def test_supermask_versions_of_any_layer_are_made():
+    assert build(sequential(supermask(dense()))).count_params() == 9 + 6 + 1
+    inner = wrapper("TimeDistributed", supermask(dense(), score_initializer=zeros()))
+    assert build(sequential(inner, shape=(2, 2))).count_params() == 9 + 6 + 1
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (supermask(layer("Lambda")), "Layer 'x': A ticket can hold no layer"),
+        (supermask(layer("Marker", **MARKER)), "no layer"),
+        (supermask(dense(activation="marker")), "one of Keras' own"),
+        (supermask(dense(), score_initializer=FUNCTION), "no initializer"),
+        (supermask(dense(), method=zeros()), "plain value"),
+        ({**supermask(dense()), "class_name": "MarkerDense"}, "no layer"),
+        ({**supermask(dense()), "module": "os"}, "no layer"),
+    ],
+)
+def test_supermask_versions_of_other_layers_are_refused(tree, message):
+    with pytest.raises(InputError, match=message):
+        build(sequential(tree))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "123456789" * 3])
@@ -390,11 +566,11 @@ def test_our_initializer_needs_no_other_import(tmp_path):
     code = "import sys, tfsupermask as t; print(t.load_ticket(sys.argv[1]).version)"
     command = [sys.executable, "-c", code, str(tmp_path / "a.ticket")]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout == "1\n", done.stderr
+    assert done.stdout == "2\n", done.stderr
 
 
 def test_activations_are_those_of_keras():
-    for name in trusted.ACTIVATIONS:
+    for name in allowed.ACTIVATIONS:
         assert keras.activations.serialize(keras.activations.get(name)) == name
 
 
@@ -426,45 +602,127 @@ MADE = {
     "Reshape": {"target_shape": (-1, 2)},
     "LayerScale": {"init_values": 0.1, "projection_dim": 4},
 }
-MERGING = {"Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply"}
-MERGING |= {"Subtract"}
+MADE |= {
+    **{name: {"units": 2} for name in ("GRU", "LSTM", "SimpleRNN")},
+    **{name: {"units": 4} for name in ("GRUCell", "LSTMCell", "SimpleRNNCell")},
+    **{f"ConvLSTM{d}D": {"filters": 2, "kernel_size": 2} for d in "123"},
+    "RNN": {"cell": [keras.layers.LSTMCell(2), keras.layers.GRUCell(3, dropout=0.5)]},
+    "StackedRNNCells": {"cells": [keras.layers.SimpleRNNCell(4)]},
+    "Bidirectional": {"layer": keras.layers.LSTM(2, recurrent_dropout=0.5)},
+    "TimeDistributed": {"layer": keras.Sequential([keras.layers.Dense(2)])},
+    "SpectralNormalization": {"layer": keras.layers.Dense(2)},
+    "GroupQueryAttention": {
+        **{"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 2}
+    },
+    "CategoryEncoding": {"num_tokens": 3},
+    **{
+        name: {"height": 3, "width": 3}
+        for name in ("CenterCrop", "RandomCrop", "Resizing")
+    },
+    **{
+        f"Random{kind}": {"factor": 0.5}
+        for kind in (
+            *("Brightness", "ColorDegeneration", "Contrast", "Hue", "Rotation"),
+            *("Saturation", "Sharpness"),
+        )
+    },
+    "RandomPosterization": {"factor": 4},
+    "RandomTranslation": {"height_factor": 0.5, "width_factor": 0.5},
+    "RandomZoom": {"height_factor": 0.5},
+}
+PAIRS = {"Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply"}
+PAIRS |= {"Subtract", "AdditiveAttention", "Attention"}
+CELLS = ("GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells")
+SPATIAL = ("AutoContrast", "CenterCrop", "Resizing", "Solarization")
+RANKS = {"RepeatVector": 0, "CategoryEncoding": 0, **dict.fromkeys(CELLS, 0)}
+RANKS |= dict.fromkeys(SPATIAL, 2)
 
 
-def connect(module, name):
+def connect(name):
     """Connects a layer to an input of a rank that it takes."""
     rank = next((int(d) for d in "123" if f"{d}D" in name), 1)
-    rank = 0 if name == "RepeatVector" else rank
-    inputs = keras.Input((*[6] * rank, 4))
-    if module == "keras.src.ops.numpy":
-        function = getattr(
-            keras.ops, {"TrueDivide": "true_divide"}.get(name, name.lower())
-        )
-        return inputs, function(inputs) if name == "Negative" else function(inputs, 2.0)
+    rank = 2 if name.startswith("Random") else RANKS.get(name, rank)
+    rank += name.startswith("ConvLSTM")
+    inputs = keras.Input((*[6] * rank, 3 if rank == 2 else 4))
     if name == "LayerScale":
         made = convnext.LayerScale(**MADE[name], name="layer_scale")
     else:
         made = getattr(keras.layers, name)(**MADE.get(name, {}))
-    if name == "MultiHeadAttention":
+    if name in ("MultiHeadAttention", "GroupQueryAttention"):
         return inputs, made(inputs, inputs)
-    return inputs, made([inputs, inputs] if name in MERGING else inputs)
+    if name in CELLS:
+        return inputs, made(inputs, [inputs] * (1 + name.startswith("LSTM")))[0]
+    return inputs, made([inputs, inputs] if name in PAIRS else inputs)
+
+
+PLAIN_OPERATIONS = """absolute all any arctan argmax argmin ceil cos cosh erf exp expm1
+flip floor isfinite isinf isnan log log10 log1p log2 logical_not logsumexp max mean min
+negative ones_like prod ravel reciprocal round rsqrt sign sin sinh sort sqrt square
+std stop_gradient sum tan tanh transpose var zeros_like
+celu elu gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu log_sigmoid
+log_softmax normalize relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign
+sparse_plus sparse_sigmoid sparsemax squareplus tanh_shrink"""
+PAIR_OPERATIONS = """add arctan2 divide divide_no_nan dot equal floor_divide greater
+greater_equal less less_equal logaddexp logical_and logical_or logical_xor matmul
+maximum minimum mod multiply not_equal power subtract true_divide"""
+
+
+def operate(x):
+    """Returns what each operation that a ticket may name makes of a square matrix."""
+    ops = keras.ops
+    return [
+        *(getattr(ops, name)(x) for name in PLAIN_OPERATIONS.split()),
+        *(getattr(ops, name)(x, x) for name in PAIR_OPERATIONS.split()),
+        *(x[:, 1], x[..., ::2], x[:, None, 1:-1], x + 1, 2 / x, x @ x, -x, abs(x) > 0),
+        *(ops.clip(x, 0.2, 0.8), ops.threshold(x, 0.5, 0.1), ops.cast(x, "int32")),
+        *(
+            ops.concatenate([x, x], axis=-1),
+            ops.stack([x, x]),
+            *(ops.where(x > 0.5, x, 0), ops.norm(x, axis=-1)),
+        ),
+        *(ops.cumsum(x, axis=1), ops.cumprod(x, axis=1), ops.roll(x, 2, axis=1)),
+        *(ops.expand_dims(x, 1), ops.squeeze(ops.expand_dims(x, 1), 1)),
+        *(ops.reshape(x, (-1, 16)), ops.transpose(x, (0, 2, 1)), ops.mean(x, (1, 2))),
+        *(ops.moveaxis(x, 1, 2), ops.swapaxes(x, 1, 2), *ops.top_k(x, 2)),
+        *(
+            ops.take(x, [0, 2], axis=1),
+            ops.take_along_axis(x, ops.cast(x, "int32"), axis=1),
+        ),
+    ]
+
+
+def test_every_operation_that_a_ticket_may_name_comes_back(tmp_path):
+    x = keras.Input((4, 4))
+    model = keras.Model(x, operate(x))
+    described = {
+        (tree["module"], tree["class_name"])
+        for tree in describe(model)["config"]["layers"]
+    }
+    operations = {pair for pair in allowed.LAYERS if ".ops." in pair[0]}
+    assert described == operations | {("keras.layers", "InputLayer")}
+    loaded = load_ticket(save_ticket(model, tmp_path / "a.ticket")).model
+    inputs = np.random.default_rng(0).random((2, 4, 4), np.float32)
+    for found, expected in zip(loaded(inputs), model(inputs), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_every_layer_that_a_ticket_may_name_comes_back(tmp_path):
-    names = sorted(trusted.LAYERS - {("keras.layers", "InputLayer")})
-    ends = [connect(*name) for name in names]
+    names = {pair for pair in allowed.LAYERS if ".ops." not in pair[0]}
+    ends = [connect(name) for _, name in sorted(names) if name != "InputLayer"]
     model = keras.Model([a for a, _ in ends], [b for _, b in ends])
     described = {
         (tree["module"], tree["class_name"])
         for tree in describe(model)["config"]["layers"]
     }
-    assert described == trusted.LAYERS
+    assert described == names
     path = save_ticket(model, tmp_path / "a.ticket")
     names = {part["name"] for part in read_ticket_header(path)["parts"]}
     assert "layer_scale/variable" in names  # without Keras' running number
     loaded = load_ticket(path).model
     rng = np.random.default_rng(0)
     inputs = [rng.random((2, *a.shape[1:]), np.float32) for a, _ in ends]
-    for found, expected in zip(loaded(inputs), model(inputs), strict=True):
+    results = (each(inputs, training=False) for each in (loaded, model))
+    for found, expected in zip(*results, strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -491,36 +749,135 @@ def shared():
     return keras.Model(inputs, inner(first(inputs)), name="outer")
 
 
-def with_slice():
+def with_constant():
     inputs = keras.Input((2,))
-    return keras.Model(inputs, inputs[:, :1])
+    return keras.Model(inputs, inputs + np.ones(2, np.float32))
 
 
+def split():
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.ops.split(inputs, 2, axis=-1))
+
+
+def of(*layers):
+    return keras.Sequential([keras.Input((2,)), *layers])
+
+
+class Unregistered(keras.layers.Layer):
+    """Of no package, and of `__main__` as far as Keras is told."""
+
+
+Unregistered.__module__ = "__main__"
+
+
+@keras.saving.register_keras_serializable("keras_hub")
+class Composite(keras.layers.Layer):
+    """Stands for the layers of other packages, made of many."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.SupermaskDense(2)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+class Unserialisable(keras.layers.Layer):
+    """A layer whose config holds what no file can."""
+
+    def __init__(self, function, **kwargs):
+        super().__init__(**kwargs)
+        self.function = function
+
+    def get_config(self):
+        return {**super().get_config(), "function": self.function}
+
+
+class Failing(keras.layers.Layer):
+    """A layer whose config is broken."""
+
+    def get_config(self):
+        raise AttributeError("no config")
+
+
+def local():
+    class Local(keras.layers.Layer):
+        pass
+
+    return of(Local(name="odd"))
+
+
+def odd(inputs):
+    return inputs
+
+
+odd.__module__ = "__main__"
+
+ELSEWHERE = r"^The model does not fit in a ticket: `fold` it .*masks as `\.keras`.*"
 REFUSED = {
     "subclassed": (subclassed, "no model of this class.*Subclass"),
     "lambda": (
-        lambda: keras.Sequential(
-            [keras.Input((2,)), keras.layers.Lambda(tf.abs, name="odd")]
-        ),
+        lambda: of(keras.layers.Lambda(tf.abs, name="odd")),
         "fold.*keras.*name='odd'.*keras.layers.Lambda",
     ),
-    "own class": (
-        lambda: keras.Sequential([keras.Input((2, 2)), keras.layers.GRU(2)]),
-        "no layer of this class.*GRU",
+    "class of __main__": (
+        lambda: of(Unregistered(name="odd")),
+        ELSEWHERE + r"no layer.*name='odd'.*'__main__\.Unregistered'",
+    ),
+    "local class": (local, ELSEWHERE + r"no layer.*'odd'.*Local.*'Local'"),
+    "registered class": (lambda: of(Composite()), ELSEWHERE + "keras_hub>Composite"),
+    "class in a wrapper": (
+        lambda: keras.Sequential(
+            [
+                keras.Input((2, 2)),
+                keras.layers.TimeDistributed(Unregistered(name="odd"), name="outer"),
+            ]
+        ),
+        ELSEWHERE + "Layer 'outer': A ticket can hold no layer.*'odd'",
     ),
     "own activation": (
+        lambda: of(keras.layers.Dense(2, activation=marker, name="odd")),
+        ELSEWHERE + r"Layer 'odd': An activation must be.*marker",
+    ),
+    "activation of __main__": (
+        lambda: of(keras.layers.Dense(2, activation=odd, name="d")),
+        ELSEWHERE + r"Layer 'd': An activation must be.*odd",
+    ),
+    "lambda as activation": (
+        lambda: of(keras.layers.Dense(2, activation=lambda x: x, name="odd")),
+        ELSEWHERE + "Layer 'odd': An activation must be",
+    ),
+    "object as activation": (
+        lambda: of(keras.layers.Dense(2, activation=Marker.call)),
+        ELSEWHERE + "An activation must be",
+    ),
+    "own regularizer": (
+        lambda: of(keras.layers.Dense(2, kernel_regularizer=odd, name="d")),
+        ELSEWHERE + "Layer 'd': A ticket can hold no regularizer.*odd",
+    ),
+    "no config": (lambda: of(Failing()), "`get_config` of plain values.*no config"),
+    "unserialisable": (
+        lambda: of(Unserialisable(object())),
+        "`get_config` of plain values.*Cannot serialize",
+    ),
+    "stateful": (
         lambda: keras.Sequential(
-            [keras.Input((2,)), keras.layers.Dense(2, activation=marker, name="odd")]
+            [keras.Input((2, 2), batch_size=2), keras.layers.LSTM(2, stateful=True)]
         ),
-        r"Layer 'odd': An activation must be.*marker",
+        ELSEWHERE + "no layer that is stateful",
     ),
     "shared": (shared, "two models share.*first.*inner"),
-    "slice": (with_slice, "GetItem"),
+    "constant": (with_constant, ELSEWHERE + "tensors of the model, slices"),
+    "split": (split, ELSEWHERE + "no layer of this class.*Split"),
     "unbuilt": (lambda: keras.Sequential([layers.SupermaskDense(2)]), "built"),
     "no model": (lambda: layers.SupermaskDense(2), "built Keras model"),
 }
 
 
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 @pytest.mark.parametrize("name", REFUSED)
 def test_models_that_tickets_cannot_hold_are_refused(name, tmp_path):
     make, message = REFUSED[name]
@@ -531,8 +888,11 @@ def test_models_that_tickets_cannot_hold_are_refused(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def ones(shape, dtype=None):
+def odd_initializer(shape, dtype=None):
     return keras.ops.ones(shape, dtype)
+
+
+odd_initializer.__module__ = "__main__"
 
 
 def test_unknown_initializers_are_left_out(tmp_path):
@@ -542,7 +902,7 @@ def test_unknown_initializers_are_left_out(tmp_path):
             layers.SupermaskDense(
                 3,
                 kernel_initializer=keras.initializers.Orthogonal(seed=0),
-                score_initializer=ones,
+                score_initializer=odd_initializer,
             ),
         ]
     )

@@ -1,4 +1,4 @@
-"""The layout of a ticket file: preamble, header, parts (docs/ticket_format.md)."""
+"""The layout of a ticket file, and the JSON in it (docs/ticket_format.md)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tfsupermask._files import write_atomically
 from tfsupermask._validation import fail
 from tfsupermask.tickets.coding import compress, decompress
-from tfsupermask.tickets.tree import check_keys, check_tree
 
-VERSION = 1
+VERSION = 2
 MAX_JSON = 1 << 23
+MAX_DEPTH = 64
 
+_MAX_INTEGER = 2**63
+_MAX_TEXT = 1 << 16
 _MAGIC = b"\x89ticket\n"
 _PREAMBLE = struct.Struct("<8sIIQ32s")
 _PART_KEYS = {
@@ -89,11 +92,13 @@ class Container:
     """An open ticket file whose header has been checked.
 
     Attributes:
+        version: Version of the file's format.
         header: The header, a JSON dict.
+        parts: What the header says of each part, in their order.
     """
 
     def __init__(self, file: BinaryIO):
-        length, expected = _read_preamble(file)
+        self.version, length, expected = _read_preamble(file)
         text = file.read(length)
         if hashlib.sha256(text).digest() != expected:
             raise fail(
@@ -165,6 +170,57 @@ def from_json(text: bytes) -> dict[str, Any]:
     return tree
 
 
+def check_tree(tree: Any) -> None:
+    """Raises unless a JSON tree is at most `MAX_DEPTH` deep, of finite numbers.
+
+    Integers must fit in 64 bits, and a text be at most 65,536 characters.
+
+    Example:
+        >>> check_tree({"units": [1, 2.5, None]})
+    """
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        for value in level:
+            _check_value(value)
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return
+    raise fail(f"A ticket's JSON must be at most {MAX_DEPTH} levels deep.")
+
+
+def check_keys(
+    what: str,
+    tree: Any,
+    types: Mapping[str, type],
+    optional: Iterable[str] | None = None,
+) -> None:
+    """Raises unless `tree` is a dict with the keys of `types` and values of its types.
+
+    Args:
+        what: What the tree is, the subject of the error's sentence.
+        tree: Any JSON tree.
+        types: The keys that it must have. `object` stands for any type.
+        optional: The other keys that it may have; `None` (default) means any.
+
+    Example:
+        >>> check_keys("A point", {"x": 1, "y": 2}, {"x": int, "y": int}, optional=())
+    """
+    if not isinstance(tree, dict):
+        raise fail(f"{what} must be an object.", type=type(tree).__name__)
+    for key, kind in types.items():
+        # In Python, but not in JSON, a boolean is an integer.
+        wrong_bool = kind is int and isinstance(tree.get(key), bool)
+        if key not in tree or not isinstance(tree[key], kind) or wrong_bool:
+            raise fail(
+                f"{what} must have {key!r} of type {kind.__name__}.",
+                received=tree.get(key),
+            )
+    if optional is not None:
+        unknown = sorted(set(tree) - set(types) - set(optional))
+        if unknown:
+            raise fail(f"{what} has keys that it must not have.", keys=unknown)
+
+
 def _read_preamble(file):
     preamble = file.read(_PREAMBLE.size)
     if not preamble.startswith(_MAGIC):
@@ -174,8 +230,10 @@ def _read_preamble(file):
             f"A ticket must have at least {_PREAMBLE.size} bytes.", size=len(preamble)
         )
     _, version, length, total, sha256 = _PREAMBLE.unpack(preamble)
-    if version != VERSION:
-        raise fail(f"This program reads tickets of version {VERSION}.", version=version)
+    if not 1 <= version <= VERSION:
+        raise fail(
+            f"This program reads tickets of version 1 to {VERSION}.", version=version
+        )
     if _size(file) != total:
         raise fail(
             f"The ticket must have the {total} bytes that it says: it is damaged.",
@@ -186,7 +244,7 @@ def _read_preamble(file):
             f"The header must fit in the file and in {MAX_JSON} bytes.",
             header_bytes=length,
         )
-    return length, sha256
+    return version, length, sha256
 
 
 def _check_parts(header, available):
@@ -213,6 +271,27 @@ def _check_parts(header, available):
             bytes=offset,
         )
     return parts
+
+
+def _check_value(value):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise fail("The numbers of a ticket's JSON must be finite.", number=value)
+    if isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
+        raise fail(
+            "The integers of a ticket's JSON must fit in 64 bits.",
+            bits=value.bit_length(),
+        )
+    if isinstance(value, str) and len(value) > _MAX_TEXT:
+        raise fail(
+            f"A text of a ticket's JSON must be at most {_MAX_TEXT} characters.",
+            characters=len(value),
+        )
+
+
+def _children(value):
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    return value if isinstance(value, list) else ()
 
 
 def _size(file):
