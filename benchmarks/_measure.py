@@ -145,12 +145,13 @@ def print_table(heads: list[str], rows: list[list[str]]) -> None:
         print(line(row))
 
 
-def save(results: Mapping[str, Any], figure: Figure) -> None:
-    """Writes the results as JSON and the figure beside it, if `--output` asks to."""
+def save(results: Mapping[str, Any], figure: Figure | None = None) -> None:
+    """Writes the results as JSON and any figure beside it, if `--output` asks to."""
     if OUTPUT.value is None:
         return
     path = Path(OUTPUT.value)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"machine": machine(), **results}, indent=2) + "\n"
     path.write_text(text)
-    figure.savefig(path.with_suffix(".png"), dpi=120, bbox_inches="tight")
+    if figure is not None:
+        figure.savefig(path.with_suffix(".png"), dpi=120, bbox_inches="tight")

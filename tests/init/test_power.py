@@ -27,7 +27,7 @@ def preprocess(images):
 
 def net(method="edge_popup"):
     """Conv2 for small images, with scores of its own."""
-    return models.build("conv2", (8, 8, 3), 3, sparsity=0.7, ranking=ranking)
+    return models.build("conv2", (8, 8, 3), 3, sparsity=0.7, method=method)
 
 
 def walk(model, images):
@@ -47,9 +47,9 @@ def walk(model, images):
 
 
 @pytest.mark.parametrize("name", [*NAMES, "patterns"])
-@pytest.mark.parametrize("ranking", ["magnitude", "signed"])
-def test_factors_are_those_of_layer_after_layer(name, ranking):
-    model = net(ranking)
+@pytest.mark.parametrize("method", ["edge_popup", "signed"])
+def test_factors_are_those_of_layer_after_layer(name, method):
+    model = net(method)
     if name == "patterns":
         for layer in supermask_layers(model):
             values = np.random.default_rng(1).normal(size=layer.kernel.shape)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsupermask._validation import InputError
 from tfsupermask import models
+from tfsupermask._validation import InputError
 from tfsupermask.layers import SupermaskDense, masked_weights
 from tfsupermask.ops import num_kept
 from tfsupermask.sparsity import (
