@@ -18,12 +18,12 @@ def random(*shape, seed=0):
 class Composite(keras.layers.Layer):
     """A layer of one's own, with averages, chance, and two losses."""
 
-    def __init__(self, units=4, **kwargs):
+    def __init__(self, units=4, rate=0.5, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
+        self.units, self.rate = units, rate
         self.dense = keras.layers.Dense(units, activity_regularizer="l2", name="dense")
         self.norm = keras.layers.BatchNormalization(name="norm")
-        self.dropout = keras.layers.Dropout(0.5, seed=3)
+        self.dropout = keras.layers.Dropout(rate, seed=3)
         self.top = keras.layers.Dense(2, name="top")
 
     def call(self, inputs, training=False):
@@ -33,7 +33,7 @@ class Composite(keras.layers.Layer):
         return self.top(x)
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        return {**super().get_config(), "units": self.units, "rate": self.rate}
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -50,17 +50,17 @@ class BuiltComposite(Composite):
 class OwnModel(keras.Model):
     """The same as a model."""
 
-    def __init__(self, units=4, **kwargs):
+    def __init__(self, units=4, rate=0.5, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
-        self.composite = Composite(units)
-        self.top = keras.layers.Dense(3)
+        self.units, self.rate = units, rate
+        self.composite = Composite(units, rate, name="composite")
+        self.top = keras.layers.Dense(3, name="top")
 
     def call(self, inputs, training=False):
         return self.top(self.composite(inputs, training=training))
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        return {**super().get_config(), "units": self.units, "rate": self.rate}
 
 
 @keras.saving.register_keras_serializable("tests")

@@ -67,10 +67,7 @@ def test_outputs_and_gradients_by_hand(kind, mode):
 
 @pytest.mark.parametrize(
     ("kind", "method"),
-    [
-        *[(kind, "edge_popup") for kind in FEW],
-        *[("conv", method) for method in METHODS],
-    ],
+    [(kind, "edge_popup") for kind in FEW] + [("conv1d", each) for each in METHODS],
 )
 def test_compiled_by_xla(kind, method):
     check(kind, masked(kind, sparsity=0.7, method=method), method, XLA, rtol=1e-3)

@@ -41,7 +41,7 @@ def test_kernels_of_and_their_fans(kind):
         assert weight.num_weights == np.prod(kernel.variable.shape)
 
 
-@pytest.mark.parametrize("kind", set(KINDS) - {"w"})
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"w"}))
 def test_kernels_are_drawn_by_their_initializers(kind):
     plain = KINDS[kind].make()
     plain(*KINDS[kind].inputs())
@@ -103,7 +103,10 @@ def test_the_kernels_may_be_named_by_their_positions():
     [
         (
             keras.layers.MultiHeadAttention(2, 3, name="a"),
-            [f"a/{each}/kernel" for each in ("query", "key", "value", "attention_output")],
+            [
+                f"a/{part}/kernel"
+                for part in ("query", "key", "value", "attention_output")
+            ],
         ),
         (
             keras.layers.Bidirectional(keras.layers.GRU(2, name="g"), name="b"),
@@ -148,9 +151,7 @@ def test_masked_weights_of_a_layer_and_of_a_model():
     ]
     assert [weight.num_weights for weight in weights] == [36, 40, 1080]
     assert model.layers[0].num_weights == 76
-    assert [type(weight.layer) is type(weight.owner) for weight in weights] == [
-        True
-    ] * 3
+    assert all(weight.layer is weight.owner for weight in weights)
 
 
 @pytest.mark.parametrize("given", [(0.25, 0.75), [0.25, 0.75]])

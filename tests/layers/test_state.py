@@ -44,16 +44,15 @@ def spatial(sparsity=0.5, method="edge_popup"):
 def of_any_layer(sparsity=0.5, method="edge_popup"):
     mask = {"sparsity": sparsity, "method": method}
     tokens = keras.Input((6, 6, 3))
-    x = keras.layers.Reshape((12, 9))(tokens)
-    x = supermask(keras.layers.LSTM(4, return_sequences=True), **mask)(x)
+    x = keras.layers.Reshape((2, 54))(tokens)
     x = supermask(keras.layers.MultiHeadAttention(2, 2), **mask)(x, x)
     x = supermask(keras.layers.Bidirectional(keras.layers.GRU(2)), **mask)(x)
-    x = supermask(Composite(), **mask)(x)
+    x = supermask(Composite(rate=0.0), **mask)(x)
     return keras.Model(tokens, supermask(Bilinear(), **mask)(x))
 
 
 def subclassed(sparsity=0.5, method="edge_popup"):
-    model = supermask(OwnModel(), sparsity=sparsity, method=method)
+    model = supermask(OwnModel(rate=0.0), sparsity=sparsity, method=method)
     model(np.ones((1, 5), np.float32))
     return model
 
@@ -67,7 +66,7 @@ def inputs_of(model):
 
 
 def compiled(model):
-    model.compile(keras.optimizers.SGD(0.2, momentum=0.9), "mse")
+    model.compile(keras.optimizers.SGD(0.2, momentum=0.9), "mse", run_eagerly=True)
     return model
 
 
@@ -141,13 +140,17 @@ def test_a_copy_evaluates_as_the_model(way, make, tmp_path):
     scramble(model)
     allocate(model, 0.9, "global")
     kept = [weight.num_kept for weight in masked_weights(model)]
+    names = [weight.name for weight in masked_weights(model)]
+    assert len(set(names)) == len(names)
     twin = WAYS[way](model, other, tmp_path)
     inputs = inputs_of(model)
     np.testing.assert_array_equal(model(inputs), twin(inputs))
     assert [weight.num_kept for weight in masked_weights(twin)] == kept
+    if twin is not other:
+        assert [weight.name for weight in masked_weights(twin)] == names
     for layer, ours in zip(*map(supermask_layers, (model, twin)), strict=True):
         assert ours is not layer
-        assert (ours.name, type(ours)) == (layer.name, type(layer)) or twin is other
+        assert type(ours) is type(layer)
         assert ours.method is layer.method
         # A mask's own variables are not shared either.
         layer.sparsity = 0.0
@@ -221,7 +224,7 @@ class Interrupt(keras.callbacks.Callback):
 
 def schedule():
     ramp = SparsityRamp(final=0.9, initial=0.3, end_epoch=4)
-    return [SparsitySchedule(ramp, "global"), SupermaskMetrics()]
+    return [SupermaskMetrics(), SparsitySchedule(ramp, "global")]
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -316,17 +319,17 @@ def test_an_unbuilt_layer_stores_and_loads_nothing():
 # "ranking" in the config.
 
 
-def rewrite_as_before(model, file, mask_group="_mask_variables"):
+def rewrite_as_before(model, file):
     """Gives a weights file the form that it had."""
     for path, layer in model:
         group = file[path]
         variables = [*layer._trainable_variables, *layer._non_trainable_variables]
         for place, variable in enumerate(variables):
             group.move(f"vars/{place}", f"vars/{variable.name}")
-        for weight in layer.masked_weights:
+        for place, weight in enumerate(layer.masked_weights):
             name = weight.kernel.name.replace("kernel", "score")
-            group["vars"][name] = weight.score.numpy()
-        del group[mask_group]
+            group.move(f"_mask_{place}/vars/0", f"vars/{name}")
+            del group[f"_mask_{place}"]
 
 
 def older_model(ranking=None):
@@ -400,5 +403,5 @@ def test_older_files_of_ones_own_subclass_load(tmp_path):
     np.testing.assert_array_equal(model(np.ones((1, 7))), other(np.ones((1, 7))))
     with h5py.File(path, "a") as file:
         del file["dense/vars/score"]
-    with pytest.raises(ValueError, match="kernel_mask|dense"):
+    with pytest.raises(ValueError, match="kernel_mask"):
         other.load_weights(path)

@@ -1,4 +1,4 @@
-"""Layers whose scores select weights otherwise than edge-popup's."""
+"""Methods: what scores say about weights, and masks that are drawn by chance."""
 
 import contextlib
 
@@ -7,22 +7,42 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.layers.test_supermask import each_layer, make_input, make_layer
+import tfsupermask
+from tests.layers.kinds import (
+    KINDS,
+    METHODS,
+    masked,
+    outputs_and_gradients,
+    plain_twin,
+    random,
+)
 from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.layers import (
+    EdgePopup,
     MaskDraws,
+    Method,
     SupermaskConv2D,
     SupermaskDense,
     SupermaskSeparableConv2D,
     dense_forward,
     drawn,
+    get_method,
     masked_weights,
     masks_found_once,
+    method_names,
+    methods,
+    register,
     stochastic_weights,
+    supermask,
 )
 
-STOCHASTIC = {"method": "stochastic", "score_initializer": "random_normal"}
+STOCHASTIC = {
+    "method": "stochastic",
+    "score_initializer": keras.initializers.RandomNormal(stddev=1.0),
+}
+FEW = ["dense", "conv1d", "separable", "attention", "lstm", "composite", "model"]
+each_kind = pytest.mark.parametrize("kind", FEW)
 
 
 @pytest.fixture(autouse=True)
@@ -30,83 +50,141 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
-def scramble(layer, scale=2.0):
-    rng = np.random.default_rng(0)
-    for weight in layer.masked_weights:
-        weight.score.assign(rng.normal(0, scale, weight.kernel.shape))
+@pytest.fixture(autouse=True)
+def _own_methods_are_forgotten(monkeypatch):
+    monkeypatch.setattr(methods, "_METHODS", dict(methods._METHODS))
 
 
-def signed_by_hand(weight):
-    score = weight.score.numpy()
-    kept = np.argsort(-np.abs(score.ravel()))[: weight.num_kept]
-    return np.isin(np.arange(score.size), kept).reshape(score.shape) * np.sign(score)
-
-
-def thresholded_by_hand(weight):
-    mask = weight.score.numpy() > 0
-    return mask * (mask.size / mask.sum())
-
-
-BY_HAND = {"signed": signed_by_hand, "stochastic": thresholded_by_hand}
-
-
-@each_layer
-@pytest.mark.parametrize("ranking", BY_HAND)
-def test_masks_and_outputs_are_those_by_hand(kind, ranking):
-    layer = make_layer(kind, ranking=ranking, sparsity=0.7)
-    plain = make_layer(kind, sparsity=0.0)
-    scramble(layer)
-    for weight, dense in zip(layer.masked_weights, plain.masked_weights, strict=True):
-        mask = BY_HAND[ranking](weight)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", [*METHODS][1:])
+def test_masks_outputs_and_gradients_are_those_by_hand(kind, method):
+    """Those of edge-popup are among the tests of the forward pass."""
+    mask_by_hand, slope = METHODS[method]
+    layer = masked(kind, method=method, sparsity=0.7)
+    plain, kernels = plain_twin(kind, layer, mask_by_hand)
+    for weight, kernel in zip(layer.masked_weights, kernels, strict=True):
+        mask = mask_by_hand(weight)
         np.testing.assert_allclose(weight.mask, mask, rtol=1e-6)
+        np.testing.assert_allclose(weight.masked(), kernel, rtol=1e-6)
         assert weight.num_kept == np.count_nonzero(mask)
-        dense.kernel.assign(weight.kernel.numpy() * mask)
-        np.testing.assert_allclose(weight.masked(), dense.kernel, rtol=1e-6)
-    inputs = make_input(kind)
-    for call in (layer, tf.function(layer)):
-        np.testing.assert_allclose(call(inputs), plain(inputs), rtol=1e-4, atol=1e-5)
+    inputs = KINDS[kind].inputs()
+    scores = [weight.score for weight in layer.masked_weights]
+    expected, *upstream = outputs_and_gradients(plain, inputs, kernels)
+    outputs, *gradients = outputs_and_gradients(layer, inputs, scores)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
+    for weight, found, kernel in zip(
+        layer.masked_weights, gradients, upstream, strict=True
+    ):
+        by_hand = kernel * weight.kernel.numpy() * slope(weight)
+        atol = 1e-4 * float(tf.reduce_max(tf.abs(by_hand)))
+        np.testing.assert_allclose(found, by_hand, rtol=1e-3, atol=atol)
 
 
-@each_layer
-@pytest.mark.parametrize("ranking", BY_HAND)
-def test_a_layer_of_the_same_config_is_the_same(kind, ranking):
-    layer = make_layer(kind, ranking=ranking, sparsity=0.7)
-    again = type(layer).from_config(layer.get_config())
-    assert (again.ranking, again.sparsity) == (ranking, 0.7)
-
-
-@each_layer
-def test_only_scores_are_weights_and_are_trained(kind):
-    layer, plain = make_layer(kind, method="stochastic"), make_layer(kind)
+@pytest.mark.parametrize("method", METHODS)
+def test_all_have_the_same_weights_and_config(method):
+    layer, plain = masked("separable", method=method), masked("separable")
     for each in ("weights", "trainable_weights", "variables"):
         names, expected = (
             [variable.name for variable in getattr(one, each)] for one in (layer, plain)
         )
         assert names == expected
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    assert again.method is get_method(method)
 
 
-@each_layer
-def test_gradient_of_the_signed_layer_has_no_sign(kind):
-    layer = make_layer(kind, method="signed", sparsity=0.7)
-    for weight in layer.masked_weights:
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(weight.masked() * 3)
-        np.testing.assert_allclose(
-            tape.gradient(loss, weight.score.value),
-            3 * weight.kernel.numpy(),
-            rtol=1e-6,
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("sparsity", [0.0, 0.6])
+def test_scores_from_magnitudes_and_for_a_mask_give_them(method, sparsity):
+    chosen = get_method(method)
+    magnitude = np.abs(random(6, 5))
+    kept = round(30 * (1 - sparsity))
+    largest = magnitude >= np.sort(magnitude.ravel())[-kept]
+    score = tf.constant(chosen.score_from(magnitude, sparsity), tf.float32)
+    np.testing.assert_array_equal(chosen.mask(score, kept).numpy() != 0, largest)
+    mask = chosen.mask(tf.constant(random(6, 5, seed=1)), kept).numpy()
+    again = tf.constant(chosen.score_for(mask), tf.float32)
+    np.testing.assert_allclose(chosen.mask(again, kept), mask)
+
+
+def test_names_and_what_is_refused():
+    assert method_names() == tuple(METHODS)
+    for name, method in [("magnitude", "edge_popup"), ("score", "edge_popup_by_score")]:
+        assert get_method(name) is get_method(method)
+    with pytest.raises(InputError, match=r"must be registered.*method='edge_popup'"):
+        SupermaskDense(3, method=EdgePopup())
+    with pytest.raises(NotImplementedError):
+        Method().mask(tf.ones(3), 1)
+
+
+class EvenRows(Method):
+    """Keeps the largest scores, but those of odd rows only when all others are."""
+
+    name = "even_rows"
+
+    def mask(self, score, k, draw=None):
+        odd = tf.reshape(tf.range(tf.size(score)) // score.shape[-1] % 2, score.shape)
+        return get_method("edge_popup_by_score").mask(
+            score - 1e3 * tf.cast(odd, tf.float32), k
         )
 
+    def rank(self, score):
+        odd = np.arange(score.size) // score.shape[-1] % 2
+        return score - 1e3 * odd.reshape(score.shape)
 
-@each_layer
-def test_gradient_of_the_stochastic_layer_goes_through_the_draw(kind):
-    layer = make_layer(kind, **STOCHASTIC)
+
+def test_a_method_of_ones_own_works_everywhere(tmp_path):
+    register(EvenRows())
+    layer = SupermaskDense(4, sparsity=0.5, method="even_rows")
+    layer.build((None, 6))
+    np.testing.assert_array_equal(np.any(layer.mask, axis=1), [1, 0, 1, 0, 1, 0])
+    built = models.build("conv2", (8, 8, 3), method="even_rows")
+    assert {weight.method.name for weight in masked_weights(built)} == {"even_rows"}
+
+    plain = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(8), keras.layers.Dense(4)]
+    )
+    model = tfsupermask.convert(
+        plain, 0.75, method="even_rows", allocation="global", seed=1, verbose=False
+    )
+    weights = masked_weights(model)
+    assert sum(weight.num_kept for weight in weights) == 20
+    for weight in weights:
+        assert not np.any(weight.mask[1::2])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    before = [weight.score.numpy() for weight in weights]
+    schedule = tfsupermask.SparsitySchedule(0.75, "global", every="batch")
+    model.fit(random(8, 6), random(8, 4), epochs=3, verbose=0, callbacks=[schedule])
+    assert sum(weight.num_kept for weight in weights) == 20
+    for weight, score in zip(weights, before, strict=True):
+        assert np.any(weight.score.numpy() != score)
+        assert not np.any(weight.mask[1::2])
+
+    inputs = random(3, 6)
+    tfsupermask.save_ticket(model, tmp_path / "model.ticket")
+    model.save(tmp_path / "model.keras")
+    for loaded in (
+        tfsupermask.load_ticket(tmp_path / "model.ticket").model,
+        keras.models.load_model(tmp_path / "model.keras"),
+    ):
+        assert masked_weights(loaded)[0].method is get_method("even_rows")
+        np.testing.assert_array_equal(loaded(inputs), model(inputs))
+        for one, two in zip(weights, masked_weights(loaded), strict=True):
+            np.testing.assert_array_equal(one.mask, two.mask)
+    np.testing.assert_allclose(
+        tfsupermask.fold(model)(inputs), model(inputs), rtol=1e-5, atol=1e-6
+    )
+
+
+@each_kind
+def test_gradient_goes_through_the_draw(kind):
+    layer = masked(kind, **STOCHASTIC)
     for weight in layer.masked_weights:
         weight.draw.assign(4)
         with tf.GradientTape() as tape:
-            masked = weight.masked()
-            loss = tf.reduce_sum(masked * 3)
-        kept = np.count_nonzero(masked) / weight.num_weights
+            found = weight.masked()
+            loss = tf.reduce_sum(found * 3)
+        kept = np.count_nonzero(found) / weight.num_weights
         probability = 1 / (1 + np.exp(-weight.score.numpy()))
         np.testing.assert_allclose(
             tape.gradient(loss, weight.score.value),
@@ -137,12 +215,11 @@ def test_scores_of_ones_own_are_shifted_too():
     np.testing.assert_allclose(layer.score, 1 + np.log(0.25), rtol=1e-6)
 
 
-@each_layer
+@each_kind
 def test_sparsity_zero_keeps_all_in_draws_too(kind):
-    layer = make_layer(kind, **STOCHASTIC)
-    model = keras.Sequential([keras.Input(make_input(kind).shape[1:]), layer])
+    layer = masked(kind, **STOCHASTIC)
     before = layer.num_kept
-    with drawn(model, 1), dense_forward(model):
+    with drawn(layer, 1), dense_forward(layer):
         assert layer.num_kept == layer.num_weights
         for weight in layer.masked_weights:
             np.testing.assert_array_equal(weight.mask, 1)
@@ -151,7 +228,7 @@ def test_sparsity_zero_keeps_all_in_draws_too(kind):
 
 
 def test_realised_sparsity_follows_the_scores():
-    layer = make_layer("dense", method="stochastic")
+    layer = masked("dense", method="stochastic")
     layer.score.assign(np.where(np.arange(35).reshape(7, 5) < 10, 1.0, -1.0))
     assert (layer.num_kept, layer.realised_sparsity) == (10, 1 - 10 / 35)
     layer.score.assign(-np.ones((7, 5)))
@@ -160,35 +237,40 @@ def test_realised_sparsity_follows_the_scores():
 
 
 def test_the_number_kept_is_learned_and_refused():
-    layer = make_layer("dense", method="stochastic")
+    layer = masked("dense", method="stochastic")
     with pytest.raises(InputError, match=r"is learned and cannot be set.*num_kept=3"):
         layer.masked_weights[0].num_kept = 3
 
 
-@each_layer
+@each_kind
 def test_draws_differ_and_leave_the_mask_alone(kind):
-    layer, inputs = make_layer(kind, **STOCHASTIC), make_input(kind)
-    model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+    layer, inputs = masked(kind, **STOCHASTIC), KINDS[kind].inputs()
     compiled = tf.function(layer)
     masks = [weight.mask.numpy() for weight in layer.masked_weights]
-    outputs = {0: layer(inputs).numpy()}
+    outputs = {0: layer(*inputs).numpy()}
     for number in (1, 2, -1):
-        with drawn(model, number):
-            outputs[number] = layer(inputs).numpy()
-            np.testing.assert_allclose(compiled(inputs), outputs[number], rtol=1e-4)
+        with drawn(layer, number):
+            outputs[number] = layer(*inputs).numpy()
+            np.testing.assert_allclose(
+                compiled(*inputs), outputs[number], rtol=1e-3, atol=1e-4
+            )
             for weight, mask in zip(layer.masked_weights, masks, strict=True):
                 np.testing.assert_array_equal(weight.mask, mask)
-    np.testing.assert_array_equal(layer(inputs), outputs[0])
-    np.testing.assert_allclose(compiled(inputs), outputs[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(layer(*inputs), outputs[0])
+    np.testing.assert_allclose(compiled(*inputs), outputs[0], rtol=1e-3, atol=1e-4)
     assert compiled.experimental_get_tracing_count() == 1
     assert len({value.tobytes() for value in outputs.values()}) == 4
 
 
-def test_masks_found_once_are_found_once():
-    layer = make_layer("dense", **STOCHASTIC)
-    layer.masked_weights[0].draw.assign(1)
-    with masks_found_once():
-        assert layer.masked_kernel() is layer.masked_kernel()
+def test_masks_found_once_are_one_draw():
+    layer = masked("dense", **STOCHASTIC)
+    weight, inputs = layer.masked_weights[0], KINDS["dense"].inputs()
+    weight.draw.assign(1)
+    with masks_found_once(layer):
+        first = layer(*inputs).numpy()
+        weight.draw.assign(2)
+        np.testing.assert_array_equal(layer(*inputs), first)
+    assert np.any(layer(*inputs) != first)
 
 
 def test_kernels_and_layers_have_draws_of_their_own():
@@ -202,8 +284,7 @@ def test_kernels_and_layers_have_draws_of_their_own():
         score_initializer=keras.initializers.RandomNormal(seed=1),
     )
     layer.build((None, 8, 8, 1))
-    pairs = [masked_weights(model)[2:4], layer.masked_weights]
-    for one, other in [pairs[0], pairs[1]]:
+    for one, other in [masked_weights(model)[2:4], layer.masked_weights]:
         size = min(one.num_weights, other.num_weights)
         draws = []
         for weight in (one, other):
@@ -262,19 +343,25 @@ class Recorder(keras.callbacks.Callback):
 
 
 def compiled_model(seed=0):
+    normal = keras.initializers.RandomNormal
+    he = keras.initializers.HeNormal
+    chance = {"method": "stochastic"}
+    rows = keras.layers.Dense(3, kernel_initializer=he(seed=3))
     model = keras.Sequential(
         [
             keras.Input((6, 6, 2)),
             SupermaskConv2D(
-                8, 3, activation="relu", method="stochastic",
-                score_initializer=keras.initializers.RandomNormal(seed=seed),
-                kernel_initializer=keras.initializers.HeNormal(seed=1),
+                8, 3, activation="relu", kernel_initializer=he(seed=1),
+                score_initializer=normal(seed=seed), **chance,
+            ),
+            supermask(
+                keras.layers.TimeDistributed(rows),
+                score_initializer=normal(seed=seed + 2), **chance,
             ),
             keras.layers.Flatten(),
             SupermaskDense(
-                2, method="stochastic", use_bias=True,
-                score_initializer=keras.initializers.RandomNormal(seed=seed + 1),
-                kernel_initializer=keras.initializers.HeNormal(seed=2),
+                2, use_bias=True, kernel_initializer=he(seed=2),
+                score_initializer=normal(seed=seed + 1), **chance,
             ),
         ]
     )  # fmt: skip
