@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests.layers.kinds import (
     KINDS,
     METHODS,
+    Composite,
     kept_by_hand,
     masked,
     outputs_and_gradients,
@@ -248,6 +249,24 @@ def test_a_layer_is_built_however_it_is_used_first(kind, mode):
     outputs = layer(*inputs)
     plain, _ = plain_twin(kind, layer, kept_by_hand)
     np.testing.assert_array_equal(outputs, plain(*inputs))
+
+
+def test_a_layer_inside_may_stay_unused():
+    calls = []
+
+    class Half(Composite):
+        def call(self, inputs):
+            calls.append(1)
+            return self.dense(inputs)
+
+    layer = supermask(Half())
+    layer(random(3, 5))
+    assert [weight.name for weight in layer.masked_weights] == [
+        f"{layer.name}/dense/kernel"
+    ]
+    calls.clear()
+    layer(random(3, 5))
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,8 @@ class SupermaskMixin:
     def call(self, *args, **kwargs):
         """Computes what the layer computes, with its masked kernels."""
         inside = self._flatten_layers(include_self=False)
-        if self.built and not all(layer.built for layer in inside):
+        maskless = self.built and not self.masked_weights
+        if maskless and not all(layer.built for layer in inside):
             # Keras takes a saved layer that has no `build` for built.
             keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
             self.build_masks()
