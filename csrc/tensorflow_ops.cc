@@ -154,9 +154,9 @@ void Register(const char* name, const std::vector<const char*>& inputs,
 
 // TensorFlow looks for what a library registers while it loads it.
 const bool kRegistered = [] {
-  Register("Tfsupermask>MaskAllButTopK", {"values: float", "scores: float", "k: int32"},
+  Register("SupermaskMaskAllButTopK", {"values: float", "scores: float", "k: int32"},
            &ComputeMask);
-  Register("Tfsupermask>StraightThrough",
+  Register("SupermaskStraightThrough",
            {"upstream: float", "kernel: float", "scores: float"}, &ComputeGradient);
   return true;
 }();

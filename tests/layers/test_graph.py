@@ -31,10 +31,10 @@ def test_a_step_finds_every_mask_once(name):
     model = models.build(name, (8, 8, 3))
     count = len(masked_weights(model))
     ops = ops_of_a_step(model)
-    assert ops["Tfsupermask>MaskAllButTopK"] == count
-    assert ops["Tfsupermask>StraightThrough"] == count
+    assert ops["SupermaskMaskAllButTopK"] == count
+    assert ops["SupermaskStraightThrough"] == count
     assert not {op for op in ops if "While" in op or "If" in op or "TopK" in op} - {
-        "Tfsupermask>MaskAllButTopK"
+        "SupermaskMaskAllButTopK"
     }
 
 

@@ -111,7 +111,7 @@ def test_the_list_of_kernels_knows_gpus():
         (lambda x: tf.reduce_sum(tf.cast(x > 0, tf.int64)), set()),
         (
             lambda x: native.straight_through(x, x, x, "score"),
-            {("Tfsupermask>StraightThrough", "float32", "float32", "float32")},
+            {("SupermaskStraightThrough", "float32", "float32", "float32")},
         ),
     ],
 )

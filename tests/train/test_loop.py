@@ -253,8 +253,8 @@ def test_an_epoch_reads_few_numbers_from_the_device(small, few_steps_a_call):
 
 # Two halves that share their masks: the first convolution's input needs no gradient.
 OPS = {
-    "Tfsupermask>MaskAllButTopK": 5,
-    "Tfsupermask>StraightThrough": 2 * 5,
+    "SupermaskMaskAllButTopK": 5,
+    "SupermaskStraightThrough": 2 * 5,
     "Conv2D": 2 * 2,
     "Conv2DBackpropFilter": 2 * 2,
     "Conv2DBackpropInput": 2 * 1,

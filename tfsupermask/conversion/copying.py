@@ -115,7 +115,7 @@ class _Copier:
             _build_like(source, target)
         for _, target in self.made():
             if isinstance(target, SupermaskMixin):
-                target.build_masks()
+                target.build_masks(wait=False)
         if used := [each.name for each in self._replaced if each.built]:
             raise hidden_layers(used)
 

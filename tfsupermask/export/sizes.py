@@ -20,14 +20,17 @@ _ZEROS = "Removed weights are zeros in this format: only compression or a ticket
 
 
 def dense_bytes(model: keras.Model) -> int:
-    """Returns the bytes of all weights as float32, removed ones included, scores not.
+    """Returns the bytes of all weights as float32, removed ones included, masks not.
 
     Example:
         >>> dense_bytes(models.build("conv2")) == 4 * 4_300_992
         True
     """
-    scores = sum(weight.num_weights for weight in masked_weights(model))
-    return 4 * (sum(math.prod(weight.shape) for weight in model.weights) - scores)
+    masks = {
+        id(each) for mask in masked_weights(model) for each in mask.variables.weights
+    }
+    weights = [weight for weight in model.weights if id(weight) not in masks]
+    return 4 * sum(math.prod(weight.shape) for weight in weights)
 
 
 def mask_bytes(model: keras.Model) -> int:

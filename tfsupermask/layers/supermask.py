@@ -141,7 +141,7 @@ class SupermaskMixin:
         self.score_initializer = keras.initializers.get(score_initializer)
         self._positions = None if kernels is None else tuple(kernels)
         if self.built:
-            self.build_masks()
+            self.build_masks(wait=False)
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -172,13 +172,18 @@ class SupermaskMixin:
         super().build_from_config(config)
         self.build_masks()
 
-    def build_masks(self) -> None:
-        """Creates the masks, once the kernels are there; called by `build`."""
+    def build_masks(self, wait: bool = True) -> None:
+        """Creates the masks; called by `build`.
+
+        Args:
+            wait: Whether to leave it to the first call if a layer inside, which may
+                hold kernels, is not built. Defaults to `True`.
+        """
         if self.masked_weights or self._sparsity is None:
             return
-        kernels = kernels_of(self, self._positions or is_kernel)
-        if not kernels:
+        if wait and self._unbuilt():
             return
+        kernels = kernels_of(self, self._positions or is_kernel)
         sparsities = self._sparsity
         if isinstance(sparsities, numbers.Real):
             sparsities = [sparsities] * len(kernels)
@@ -210,14 +215,18 @@ class SupermaskMixin:
 
     def call(self, *args, **kwargs):
         """Computes what the layer computes, with its masked kernels."""
-        inside = self._flatten_layers(include_self=False)
-        maskless = self.built and not self.masked_weights
-        if maskless and not all(layer.built for layer in inside):
-            # Keras takes a saved layer that has no `build` for built.
+        if self.built and not self.masked_weights and self._unbuilt():
+            # Its own call builds what `build` has not.
             keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
-            self.build_masks()
+            self.build_masks(wait=False)
         with masks_applied(self.masked_weights, self):
             return super().call(*args, **kwargs)
+
+    def _unbuilt(self):
+        """Returns the layers inside that are not built, but for an activation."""
+        inside = self._flatten_layers(include_self=False)
+        activation = getattr(self, "activation", None)
+        return [each for each in inside if not each.built and each is not activation]
 
     def effective_kernels(self) -> list[tf.Tensor]:
         """Returns what evaluation computes with, for each of `masked_weights`."""
@@ -486,7 +495,7 @@ def named(cls: type[keras.Layer]) -> type[keras.Layer]:
 
 @functools.cache
 def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
-    """Returns the supermask class of a class of layers.
+    """Returns the supermask class of a class of layers; `supermask` makes its layers.
 
     Args:
         base: Any class of Keras layers.

@@ -62,7 +62,7 @@ def mask_all_but_top_k(
         >>> mask_all_but_top_k(tf.ones(3), scores, 2, "magnitude").numpy()
         array([0., 1., 1.], dtype=float32)
     """
-    return _library().tfsupermask_mask_all_but_top_k(
+    return _library().supermask_mask_all_but_top_k(
         values, scores, k, by_magnitude=ranking == "magnitude"
     )
 
@@ -83,7 +83,7 @@ def straight_through(
         >>> straight_through(two, two, tf.constant([0.1, -0.1]), "magnitude").numpy()
         array([ 4., -4.], dtype=float32)
     """
-    return _library().tfsupermask_straight_through(
+    return _library().supermask_straight_through(
         upstream, kernel, scores, by_magnitude=ranking == "magnitude"
     )
 

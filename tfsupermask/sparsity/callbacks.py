@@ -36,7 +36,7 @@ class SparsitySchedule(keras.callbacks.Callback):
         >>> model = models.build("conv2", (8, 8, 3), sparsity=0.0)
         >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
         >>> ramp = SparsityRamp(final=0.9, end_epoch=2)
-        >>> callbacks = [SparsitySchedule(ramp, "global"), SupermaskMetrics()]
+        >>> callbacks = [SupermaskMetrics(), SparsitySchedule(ramp, "global")]
         >>> images, labels = np.ones((8, 8, 8, 3)), np.zeros(8)
         >>> run = model.fit(images, labels, epochs=3, callbacks=callbacks, verbose=0)
         >>> [round(sparsity, 4) for sparsity in run.history["sparsity"]]
@@ -81,7 +81,8 @@ class SupermaskMetrics(keras.callbacks.Callback):
 
     `sparsity` is the fraction of all masked weights that is removed, `mask_churn` the
     fraction of mask bits that flipped since the end of the previous epoch (in the
-    first: since training began). Callbacks that read them, like `EarlyStopping`,
+    first: since training began, or went on; put a `SparsitySchedule` behind it, whose
+    first step counts then). Callbacks that read them, like `EarlyStopping`,
     `CSVLogger` and `TensorBoard`, come later in the list; `fit` appends its `History`
     and its progress bar itself.
 
