@@ -16,11 +16,16 @@ from tfsupermask._validation import check_choice, check_integer, check_number, f
 from tfsupermask.init.activations import Activations, batch_statistics, forward_mode
 from tfsupermask.init.baselines import sparsity_of
 from tfsupermask.init.checking import check_images
-from tfsupermask.init.convolutions import find_convolutions
+from tfsupermask.init.convolutions import (
+    convolutions_in,
+    find_convolutions,
+    kernel_attribute,
+)
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport, PatchesInitReport, Stages
+from tfsupermask.init.tracing import Trace
 from tfsupermask.init.undoing import all_or_nothing
-from tfsupermask.ops import compute_fans, derive_seed
+from tfsupermask.ops import derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 
 FORWARDS = ("dense", "masked")
@@ -177,69 +182,80 @@ class PatchesInit:
                 too few that vary, also in `filter_space`. The model is unchanged
                 then.
         """
-        numbered, skipped, last = find_convolutions(model, self.only)
-        self._check_filters(numbered)
         labels = check_images(model, images, labels)
         preprocess = preprocess or (lambda batch: batch.astype(np.float32))
+        names = convolutions_in(model)
+        normalisations = [
+            layer
+            for layer in model._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        with forward_mode(model, self.forward):
+            trace = Trace(model, [*names, *normalisations], preprocess(images[:1]))
+        convolutions, skipped, last = find_convolutions(names, trace, self.only)
+        self._check_filters(convolutions)
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         settings = {k: v for k, v in vars(self).items() if k != "verbose"}
         progress = Progress(progress_dir, {**settings, "skipped": skipped})
-        activations = Activations(model, images, preprocess)
+        activations = Activations(trace, images, preprocess)
         # Asked now, as masks of a dense forward pass keep everything.
-        sparsities = [sparsity_of(layer, "kernel") for layer in numbered.values()]
+        sparsities = [
+            sparsity_of(each.layer, kernel_attribute(each.layer))
+            for each in convolutions
+        ]
         reports = []
         with (
             forward_mode(model, self.forward),
             batch_statistics(
-                model, images[order[:_STATISTICS_IMAGES]], preprocess
+                trace, images[order[:_STATISTICS_IMAGES]], preprocess
             ) as update_statistics,
-            all_or_nothing([layer.kernel for layer in numbered.values()]),
+            all_or_nothing([each.kernel for each in convolutions]),
             tqdm(
-                total=_PASSES * sum(map(self._num_patches, numbered)),
+                total=_PASSES * sum(map(self._num_patches, convolutions)),
                 unit=" patches",
                 unit_scale=True,
                 disable=None if self.verbose else True,
                 leave=False,
             ) as bar,
         ):
-            for (number, layer), sparsity in zip(
-                numbered.items(), sparsities, strict=True
-            ):
-                bar.set_description(f"PatchesInit {len(reports) + 1}/{len(numbered)}")
-                report = progress.restore(number, layer)
+            for convolution, sparsity in zip(convolutions, sparsities, strict=True):
+                done = f"{len(reports) + 1}/{len(convolutions)}"
+                bar.set_description(f"PatchesInit {done}")
+                report = progress.restore(convolution.number, convolution.kernel)
                 if report is None:
-                    update_statistics(layer)
+                    update_statistics(convolution.layer)
                     sample = functools.partial(
                         p.sample_patches,
                         images,
                         labels,
                         order,
-                        activations=activations.before(layer),
+                        activations=activations.before(convolution.layer),
                     )
-                    discriminative = number >= (self.discriminative_from or last)
+                    first = self.discriminative_from or last
                     report = self._initialize(
-                        layer, number, discriminative, sparsity, sample, bar
+                        convolution, convolution.number >= first, sparsity, sample, bar
                     )
-                    progress.save(number, layer, report)
+                    progress.save(convolution.number, convolution.kernel, report)
                 else:
-                    bar.total -= _PASSES * self._num_patches(number)
+                    bar.total -= _PASSES * self._num_patches(convolution)
                 reports.append(report)
         return PatchesInitReport(tuple(reports), skipped)
 
-    def _initialize(self, layer, number, discriminative, sparsity, sample, bar):
+    def _initialize(self, convolution, discriminative, sparsity, sample, bar):
         """Sets one layer's filters: the body of Algorithm 1's loop."""
-        stages = Stages(lambda name: bar.set_postfix_str(f"{layer.name}, {name}"))
+        name, wanted = convolution.name, self._num_patterns(convolution)
+        stages = Stages(lambda stage: bar.set_postfix_str(f"{name}, {stage}"))
 
         # Step 1: extract patches from the training data
         stages.begin("extract")
         patches = sample(
-            _window(layer),
-            self._num_patches(number),
-            derive_seed(self.seed, "patches", number),
-            from_boxes=number == 1,
+            convolution.window,
+            self._num_patches(convolution),
+            derive_seed(self.seed, "patches", convolution.number),
+            from_boxes=convolution.number == 1,
         )
         survey = p.survey(_counted(patches.blocks(), bar))
-        usable = _usable(survey, layer, self._num_patterns(layer))
+        usable = _usable(survey, name, wanted)
 
         # Step 2: cluster patches and form patterns
         stages.begin("reduce")
@@ -252,23 +268,23 @@ class PatchesInit:
         stages.begin("cluster")
         clusters = p.cluster(
             points,
-            self._num_clusters(number) or self._num_patterns(layer),
-            derive_seed(self.seed, "kmeans", number),
+            self._num_clusters(convolution) or wanted,
+            derive_seed(self.seed, "kmeans", convolution.number),
         )
         bar.update(len(patches))
         stages.begin("select")
         chosen, selection = self._form_patterns(
-            patches.labels, usable, clusters, layer, number, discriminative
+            patches.labels, usable, clusters, convolution, discriminative
         )
         patterns = patches.take(chosen)
 
         # Step 3: initialise filter weights from patterns
         stages.begin("assign")
         patterns = p.to_space(patterns, survey, self.filter_space)
-        self._assign(layer, patterns, sparsity)
+        self._assign(convolution, patterns, sparsity)
 
         return LayerReport(
-            layer=layer.name,
+            layer=name,
             discriminative=discriminative and self.select == "entropy",
             num_patches=len(patches),
             image=patches.image[chosen],
@@ -278,46 +294,46 @@ class PatchesInit:
             **selection,
         )
 
-    def _assign(self, layer, patterns, sparsity):
+    def _assign(self, convolution, patterns, sparsity):
         """Makes the patterns the first of the layer's filters."""
-        kernel = layer.kernel.numpy()
+        kernel = convolution.kernel.numpy()
         kernel[..., : len(patterns)] = p.scale_patterns(
             patterns,
-            *compute_fans(kernel.shape),
+            *convolution.fans,
             self.scale,
             sparsity=sparsity if self.fan_correction else 0.0,
             signs_only=self.signs_only,
         )
-        layer.kernel.assign(kernel)
+        convolution.kernel.assign(kernel)
 
-    def _num_patterns(self, layer):
-        return max(1, round(self.pattern_fraction * layer.filters))
+    def _num_patterns(self, convolution):
+        return max(1, round(self.pattern_fraction * convolution.kernel.shape[-1]))
 
-    def _factor(self, number):
-        """Returns by what P and C are multiplied in the layer of this number."""
-        return 2 if number >= (self.double_from or np.inf) else 1
+    def _factor(self, convolution):
+        """Returns by what P and C are multiplied in a layer."""
+        return 2 if convolution.number >= (self.double_from or np.inf) else 1
 
-    def _num_patches(self, number):
-        return self._factor(number) * self.num_patches
+    def _num_patches(self, convolution):
+        return self._factor(convolution) * self.num_patches
 
-    def _num_clusters(self, number):
-        return self.num_clusters and self._factor(number) * self.num_clusters
+    def _num_clusters(self, convolution):
+        return self.num_clusters and self._factor(convolution) * self.num_clusters
 
-    def _check_filters(self, numbered):
+    def _check_filters(self, convolutions):
         """Raises unless there may be a cluster for each filter of every layer."""
         limit = "num_patches" if self.num_clusters is None else "num_clusters"
-        for number, layer in numbered.items():
-            factor, wanted = self._factor(number), self._num_patterns(layer)
+        for each in convolutions:
+            factor, wanted = self._factor(each), self._num_patterns(each)
             if wanted > factor * getattr(self, limit):
                 raise fail(
                     f"{'Twice ' if factor == 2 else ''}`{limit}` must be at least the "
-                    f"{wanted} filters of layer '{layer.name}'.",
+                    f"{wanted} filters of layer '{each.name}'.",
                     **{limit: getattr(self, limit)},
                 )
 
-    def _form_patterns(self, labels, usable, clusters, layer, number, discriminative):
+    def _form_patterns(self, labels, usable, clusters, convolution, discriminative):
         """Returns which patch becomes each filter, and the statistics of the choice."""
-        num_clusters, wanted = len(clusters.centroids), self._num_patterns(layer)
+        num_clusters, wanted = len(clusters.centroids), self._num_patterns(convolution)
         sizes = p.cluster_sizes(clusters.assignment, num_clusters)
         entropy = p.cluster_entropy(clusters.assignment, labels, num_clusters)
         nearest = p.nearest_patches(clusters, usable)
@@ -327,19 +343,19 @@ class PatchesInit:
             wanted,
             discriminative=discriminative,
             select=self.select,
-            seed=derive_seed(self.seed, "select", number),
+            seed=derive_seed(self.seed, "select", convolution.number),
         )
         patterns, small = nearest[selected], sizes[selected] < p.MIN_CLUSTER_SIZE
         missing = wanted - len(patterns)
         if missing:
             unused = np.setdiff1d(np.flatnonzero(usable), patterns)
-            seed = derive_seed(self.seed, "added", number)
+            seed = derive_seed(self.seed, "added", convolution.number)
             generator = np.random.Generator(np.random.Philox(seed))
             added = generator.choice(unused, missing, replace=False)
             patterns = np.concatenate([patterns, added])
         if missing or (self.num_clusters and small.any()):
             warnings.warn(
-                f"Layer '{layer.name}' needs {wanted} clusters of at least "
+                f"Layer '{convolution.name}' needs {wanted} clusters of at least "
                 f"{p.MIN_CLUSTER_SIZE} patches: {int((~small).sum())} were found, "
                 f"{int(small.sum())} smaller clusters and {missing} single patches "
                 "fill the rest.",
@@ -360,19 +376,13 @@ def _counted(blocks, bar):
         bar.update(len(block))
 
 
-def _usable(survey, layer, wanted):
+def _usable(survey, name, wanted):
     """Returns which patches may become filters; there must be one for each filter."""
     usable = p.not_flat(survey)
     if usable.sum() < wanted:
         raise fail(
-            f"The {len(usable)} patches of layer '{layer.name}' must include "
+            f"The {len(usable)} patches of layer '{name}' must include "
             f"{wanted} that are finite and not flat, one for each filter.",
             usable=int(usable.sum()),
         )
     return usable
-
-
-def _window(layer) -> p.Window:
-    return p.Window(
-        layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate
-    )
