@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import keras
@@ -70,11 +71,14 @@ class Trace:
         """
         if _depends(end, self.inputs, start):
             return None
-        # In one graph, TensorFlow fuses convolutions with what follows.
-        part = self._function.prune([start], [end])
+
+        @functools.cache  # many a way is never gone
+        def part():
+            return self._function.prune([start], [end])
 
         def compute(values):
-            (found,) = part(tf.cast(values, start.dtype))
+            # In one graph, TensorFlow fuses convolutions with what follows.
+            (found,) = part()(tf.cast(values, start.dtype))
             return tf.cast(found, tf.float32).numpy()
 
         return compute
