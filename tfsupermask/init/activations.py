@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
+from tfsupermask._validation import fail
 from tfsupermask.init.tracing import Trace
 from tfsupermask.init.watching import borrowed_statistics, take_statistics
 from tfsupermask.layers import dense_forward
@@ -61,10 +62,40 @@ class Activations:
                     for source, function in (*nearest, images)
                     if (known := source.get(indices)) is not None
                 )
+                _check_maps(layer, maps, indices)
                 kept.put(indices, maps)
             return maps
 
         return activations
+
+
+def _check_maps(layer, maps, indices):
+    if len(maps) != len(indices):
+        raise fail(
+            f"Layer '{layer.name}' must receive one map for each image, or be left "
+            "out by `only`.",
+            images=len(indices),
+            maps=len(maps),
+        )
+
+
+def one_channel_each(
+    activations: Callable[[np.ndarray], np.ndarray], seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function that gives one channel of each image's map, any by the seed.
+
+    Args:
+        activations: Function from indices of images to maps of all channels.
+        seed: Non-negative integer below 2⁶⁴.
+    """
+
+    def maps_of(indices):
+        maps = activations(indices)
+        draws = np.random.Generator(np.random.Philox(seed)).random(indices.max() + 1)
+        channel = (draws[indices] * maps.shape[-1]).astype(int)
+        return maps[np.arange(len(maps)), :, :, channel][..., None]
+
+    return maps_of
 
 
 class _Images:
@@ -102,6 +133,15 @@ class _KeptMaps:
         self._values[place[place >= 0]] = maps[place >= 0]
 
 
+def normalisations_in(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Returns the batch normalisations of a model, wherever they are."""
+    return [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
 @contextlib.contextmanager
 def batch_statistics(
     trace: Trace, images: np.ndarray, preprocess: Callable
@@ -112,12 +152,13 @@ def batch_statistics(
     whose own inputs have just got their kernels.
     """
     waiting = list(trace.received)
+    activations = Activations(trace, images, preprocess)
 
     def update_before(layer):
         while (earlier := waiting.pop(0)) is not layer:
             if isinstance(earlier, keras.layers.BatchNormalization):
-                maps_of = trace.between(trace.inputs, trace.received[earlier])
-                take_statistics(earlier, maps_of(preprocess(images)))
+                maps_of = activations.before(earlier)
+                take_statistics(earlier, maps_of(np.arange(len(images))))
 
     with borrowed_statistics(
         layer

@@ -8,8 +8,8 @@ import dataclasses
 import keras
 
 from tfsupermask._validation import fail
+from tfsupermask.init.baselines import sparsity_of
 from tfsupermask.init.tracing import Trace
-from tfsupermask.layers import kernel_fans
 from tfsupermask.patches import Window
 
 _SEPARABLE = keras.layers.SeparableConv2D
@@ -26,8 +26,6 @@ _OF_OTHER_RANK = (
     keras.layers.DepthwiseConv1D,
     keras.layers.SeparableConv1D,
 )
-# The covariance of so long patches takes two gibibytes.
-_MAX_VALUES = 2**14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,26 +37,31 @@ class Convolution:
         name: Its name, or its path from the model inwards where others have that too.
         number: Its place among the convolutions that could be set, from 1, in the order
             in which they are first called.
+        sparsity: That of its mask; 0 if it has none.
     """
 
     layer: keras.Layer
     name: str
     number: int
+    sparsity: float
 
     @property
     def kernel(self) -> keras.Variable:
-        """What is set: shape (height, width, channels, filters)."""
-        return getattr(self.layer, kernel_attribute(self.layer))
+        """What is set."""
+        return getattr(self.layer, _attribute(self.layer))
 
     @property
     def depthwise(self) -> bool:
-        """Whether each channel has filters of its own."""
+        """Whether each filter sees one channel alone."""
         return isinstance(self.layer, _DEPTHWISE)
 
     @property
-    def fans(self) -> tuple[int, int]:
-        """`(fan_in, fan_out)` of the kernel."""
-        return kernel_fans(self.layer, kernel_attribute(self.layer))
+    def shape(self) -> tuple[int, int, int, int]:
+        """Height, width and channels of a filter, and the number of filters."""
+        *field, channels, filters = self.kernel.shape
+        if self.depthwise:
+            channels, filters = 1, channels * filters
+        return (*field, channels, filters)
 
     @property
     def window(self) -> Window:
@@ -67,11 +70,6 @@ class Convolution:
         return Window(
             layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate
         )
-
-
-def kernel_attribute(layer: keras.Layer) -> str:
-    """Returns the name of what is set in a layer."""
-    return "depthwise_kernel" if isinstance(layer, _SEPARABLE) else "kernel"
 
 
 def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:
@@ -116,7 +114,10 @@ def find_convolutions(
     calls = {layer: place for place, layer in enumerate(trace.received)}
     reasons = {layer: _reason_to_skip(layer, calls) for layer in names}
     layers = sorted((x for x in names if not reasons[x]), key=calls.get)
-    found = [Convolution(x, names[x], n) for n, x in enumerate(layers, start=1)]
+    found = [
+        Convolution(layer, names[layer], number, sparsity_of(layer, _attribute(layer)))
+        for number, layer in enumerate(layers, start=1)
+    ]
     skipped = {names[layer]: reason for layer, reason in reasons.items() if reason}
     if not found:
         raise fail(
@@ -125,6 +126,11 @@ def find_convolutions(
             skipped=skipped,
         )
     return _chosen(found, skipped, only), skipped, len(found)
+
+
+def _attribute(layer):
+    """Returns the name of what is set in a layer."""
+    return "depthwise_kernel" if isinstance(layer, _SEPARABLE) else "kernel"
 
 
 def _reason_to_skip(layer, calls):
@@ -141,9 +147,6 @@ def _reason_to_skip(layer, calls):
         return "channels first"
     if layer not in calls:
         return "not called, or only inside a loop"
-    *field, channels, _ = getattr(layer, kernel_attribute(layer)).shape
-    if field[0] * field[1] * channels > _MAX_VALUES:
-        return f"patches of more than {_MAX_VALUES} values"
     return ""
 
 

@@ -13,19 +13,20 @@ from tqdm import tqdm
 
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, check_number, fail
-from tfsupermask.init.activations import Activations, batch_statistics, forward_mode
-from tfsupermask.init.baselines import sparsity_of
-from tfsupermask.init.checking import check_images
-from tfsupermask.init.convolutions import (
-    convolutions_in,
-    find_convolutions,
-    kernel_attribute,
+from tfsupermask.init.activations import (
+    Activations,
+    batch_statistics,
+    forward_mode,
+    normalisations_in,
+    one_channel_each,
 )
+from tfsupermask.init.checking import check_images
+from tfsupermask.init.convolutions import convolutions_in, find_convolutions
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport, PatchesInitReport, Stages
 from tfsupermask.init.tracing import Trace
 from tfsupermask.init.undoing import all_or_nothing
-from tfsupermask.ops import derive_seed
+from tfsupermask.ops import compute_fans, derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 
 FORWARDS = ("dense", "masked")
@@ -58,8 +59,9 @@ class PatchesInit:
         forward: `"dense"` (default) lets all weights of earlier layers take part in
             the activations that patches come from, `"masked"` only those of the model's
             initial, still random, mask.
-        only: Names of the convolutions to set; the others stay as they are
-            (Partial-PatchesInit, §5.5). Defaults to all of them.
+        only: Names of the convolutions to set, `"outer/inner"` where several have the
+            same; the others stay as they are (Partial-PatchesInit, §5.5). Defaults to
+            all of them.
         verbose: Whether to show a progress bar. Defaults to `False`.
         num_components: Dimensions to which PCA reduces patches before they are
             clustered, at least 1. Defaults to 27; patches of fewer values keep all.
@@ -155,17 +157,26 @@ class PatchesInit:
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
         progress_dir: Path | None = None,
     ) -> PatchesInitReport:
-        """Sets the kernels of the model's convolutions, in forward order.
+        """Sets the kernels of the model's convolutions, in the order of their calls.
 
-        Dense layers, 1x1 convolutions, grouped convolutions and models inside the model
-        stay as they are. The report names what was skipped, but for dense layers.
+        They may be anywhere in the model: in models inside it, in wrappers such as
+        `TimeDistributed`, in layers of one's own. Of a layer that is called several
+        times the first call counts. Filters of a depthwise kernel, also in a separable
+        convolution, see one channel each: so do their patches, and where there are more
+        such filters than clusters of at least 5 patches, the best clusters serve again.
+
+        Dense layers and 1x1, grouped and transposed convolutions stay as they are. The
+        report names what was skipped and why, but for dense layers.
 
         Args:
-            model: Functional or Sequential Keras model with one image input and
-                `Conv2D` layers (masked or not), channels last.
-            images: uint8 array (n, height, width, 3), RGB: the training images, not
-                augmented.
-            labels: int array (n,), the class of each image, at least 0.
+            model: Any built Keras model with one image input and convolutions of two
+                dimensions (masked or not), channels last.
+            images: Array of numbers (n, height, width, channels): the training images,
+                not augmented. Also (n, height, width), or (n, frames, height, width,
+                channels) for models of videos. Patches have all channels, as
+                `preprocess` returns them; for what selective search sees, see
+                `tfsupermask.patches.rgb_of`.
+            labels: int array (n,) or (n, 1), the class of each image, at least 0.
             preprocess: Function from a batch of images to what the model takes.
                 Defaults to a cast to float32.
             progress_dir: Folder in which to keep the layers that are done. The same
@@ -177,32 +188,24 @@ class PatchesInit:
 
         Raises:
             InputError: The model has no such convolution or lacks one that `only`
-                names, the images do not fit it, a layer has more filters than there
-                are clusters, or the images offer fewer than `num_patches` patches or
-                too few that vary, also in `filter_space`. The model is unchanged
+                names, the images or labels do not fit, a layer has more filters than
+                there are clusters, or the images offer fewer than `num_patches` patches
+                or too few that vary, also in `filter_space`. The model is unchanged
                 then.
         """
         labels = check_images(model, images, labels)
         preprocess = preprocess or (lambda batch: batch.astype(np.float32))
         names = convolutions_in(model)
-        normalisations = [
-            layer
-            for layer in model._flatten_layers()
-            if isinstance(layer, keras.layers.BatchNormalization)
-        ]
+        watched = [*names, *normalisations_in(model)]
         with forward_mode(model, self.forward):
-            trace = Trace(model, [*names, *normalisations], preprocess(images[:1]))
+            trace = Trace(model, watched, preprocess(images[:1]))
+        # Not in there, as masks of a dense forward pass keep everything.
         convolutions, skipped, last = find_convolutions(names, trace, self.only)
         self._check_filters(convolutions)
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         settings = {k: v for k, v in vars(self).items() if k != "verbose"}
         progress = Progress(progress_dir, {**settings, "skipped": skipped})
         activations = Activations(trace, images, preprocess)
-        # Asked now, as masks of a dense forward pass keep everything.
-        sparsities = [
-            sparsity_of(each.layer, kernel_attribute(each.layer))
-            for each in convolutions
-        ]
         reports = []
         with (
             forward_mode(model, self.forward),
@@ -218,22 +221,21 @@ class PatchesInit:
                 leave=False,
             ) as bar,
         ):
-            for convolution, sparsity in zip(convolutions, sparsities, strict=True):
-                done = f"{len(reports) + 1}/{len(convolutions)}"
-                bar.set_description(f"PatchesInit {done}")
+            for place, convolution in enumerate(convolutions, start=1):
+                bar.set_description(f"PatchesInit {place}/{len(convolutions)}")
                 report = progress.restore(convolution.number, convolution.kernel)
                 if report is None:
                     update_statistics(convolution.layer)
+                    maps_of = activations.before(convolution.layer)
+                    if convolution.depthwise:
+                        seed = derive_seed(self.seed, "channels", convolution.number)
+                        maps_of = one_channel_each(maps_of, seed)
                     sample = functools.partial(
-                        p.sample_patches,
-                        images,
-                        labels,
-                        order,
-                        activations=activations.before(convolution.layer),
+                        p.sample_patches, images, labels, order, activations=maps_of
                     )
                     first = self.discriminative_from or last
                     report = self._initialize(
-                        convolution, convolution.number >= first, sparsity, sample, bar
+                        convolution, convolution.number >= first, sample, bar
                     )
                     progress.save(convolution.number, convolution.kernel, report)
                 else:
@@ -241,7 +243,7 @@ class PatchesInit:
                 reports.append(report)
         return PatchesInitReport(tuple(reports), skipped)
 
-    def _initialize(self, convolution, discriminative, sparsity, sample, bar):
+    def _initialize(self, convolution, discriminative, sample, bar):
         """Sets one layer's filters: the body of Algorithm 1's loop."""
         name, wanted = convolution.name, self._num_patterns(convolution)
         stages = Stages(lambda stage: bar.set_postfix_str(f"{name}, {stage}"))
@@ -255,7 +257,11 @@ class PatchesInit:
             from_boxes=convolution.number == 1,
         )
         survey = p.survey(_counted(patches.blocks(), bar))
-        usable = _usable(survey, name, wanted)
+        usable = _usable(survey, name, 1 if self._may_repeat(convolution) else wanted)
+        finite = np.isfinite(survey.deviation)
+        if not finite.all():
+            patches, survey = patches.only(finite), survey.only(finite)
+            usable = usable[finite]
 
         # Step 2: cluster patches and form patterns
         stages.begin("reduce")
@@ -281,7 +287,7 @@ class PatchesInit:
         # Step 3: initialise filter weights from patterns
         stages.begin("assign")
         patterns = p.to_space(patterns, survey, self.filter_space)
-        self._assign(convolution, patterns, sparsity)
+        self._assign(convolution, patterns)
 
         return LayerReport(
             layer=name,
@@ -294,20 +300,24 @@ class PatchesInit:
             **selection,
         )
 
-    def _assign(self, convolution, patterns, sparsity):
+    def _assign(self, convolution, patterns):
         """Makes the patterns the first of the layer's filters."""
-        kernel = convolution.kernel.numpy()
-        kernel[..., : len(patterns)] = p.scale_patterns(
+        filters = convolution.kernel.numpy().reshape(convolution.shape)
+        filters[..., : len(patterns)] = p.scale_patterns(
             patterns,
-            *convolution.fans,
+            *compute_fans(convolution.shape),
             self.scale,
-            sparsity=sparsity if self.fan_correction else 0.0,
+            sparsity=convolution.sparsity if self.fan_correction else 0.0,
             signs_only=self.signs_only,
         )
-        convolution.kernel.assign(kernel)
+        convolution.kernel.assign(filters.reshape(convolution.kernel.shape))
 
     def _num_patterns(self, convolution):
-        return max(1, round(self.pattern_fraction * convolution.kernel.shape[-1]))
+        return max(1, round(self.pattern_fraction * convolution.shape[-1]))
+
+    def _may_repeat(self, convolution):
+        """Whether a pattern may become several filters: those of different channels."""
+        return convolution.depthwise and self.num_clusters is not None
 
     def _factor(self, convolution):
         """Returns by what P and C are multiplied in a layer."""
@@ -324,6 +334,8 @@ class PatchesInit:
         limit = "num_patches" if self.num_clusters is None else "num_clusters"
         for each in convolutions:
             factor, wanted = self._factor(each), self._num_patterns(each)
+            if self._may_repeat(each):
+                continue
             if wanted > factor * getattr(self, limit):
                 raise fail(
                     f"{'Twice ' if factor == 2 else ''}`{limit}` must be at least the "
@@ -345,6 +357,9 @@ class PatchesInit:
             select=self.select,
             seed=derive_seed(self.seed, "select", convolution.number),
         )
+        if self._may_repeat(convolution):
+            large = selected[sizes[selected] >= p.MIN_CLUSTER_SIZE]
+            selected = np.resize(large if len(large) else selected, wanted)
         patterns, small = nearest[selected], sizes[selected] < p.MIN_CLUSTER_SIZE
         missing = wanted - len(patterns)
         if missing:
