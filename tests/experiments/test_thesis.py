@@ -123,12 +123,17 @@ def test_selection_is_read_as_the_thesis_means_it():
 
 
 def test_deep_study_numbers_convolutions_as_the_network_does():
+    import numpy as np
+
     from tfsupermask import models
-    from tfsupermask.init.convolutions import find_convolutions
+    from tfsupermask.init.convolutions import convolutions_in, find_convolutions
+    from tfsupermask.init.tracing import Trace
 
     model = models.build("resnet18", (64, 64, 3), 200)
-    numbered, _, last = find_convolutions(model, None)
-    names = [layer.name for layer in numbered.values()]
+    found = convolutions_in(model)
+    trace = Trace(model, found, np.zeros((1, 64, 64, 3), np.float32))
+    convolutions, _, last = find_convolutions(found, trace, None, {})
+    names = [each.name for each in convolutions]
     blocks = models.convolution_blocks(model)
     fields = {c.row: c.config for c in find("study", "deep").cells}
     third = fields["twice P and C from block 3"].double_from

@@ -130,12 +130,12 @@ def progress(change, done=False):
 
     def make(folder):
         conv, report = one_layer()
-        Progress(folder, {"seed": 0}).save(1, conv, report)
+        Progress(folder, {"seed": 0}).save(1, conv.kernel, report)
         before = conv.kernel.numpy()
         change(folder / "layer_001.npz")
 
         def call():
-            found = Progress(folder, {"seed": 0}).restore(1, conv)
+            found = Progress(folder, {"seed": 0}).restore(1, conv.kernel)
             if (found is not None) != done:
                 raise AssertionError(f"restored {found}")
             if not np.array_equal(conv.kernel.numpy(), before):

@@ -628,27 +628,6 @@ def test_enough_clusters_give_no_warning(digits):
         PatchesInit(1000, 12).apply(masked_net(), *digits, preprocess)
 
 
-def test_1x1_grouped_and_nested_convolutions_are_skipped_and_named(digits):
-    model = build(
-        keras.layers.Conv2D(4, 1, name="point"),
-        keras.layers.Conv2D(8, 3, name="first"),
-        SupermaskConv2D(8, 3, groups=2, name="grouped"),
-        keras.layers.DepthwiseConv2D(3, name="depthwise"),
-        keras.Sequential([keras.layers.Conv2D(4, 3)], name="block"),
-        SupermaskConv2D(4, (1, 2), name="last"),
-    )
-    before = {weight.path: weight.numpy() for weight in model.weights}
-    report = PatchesInit(300, 20).apply(model, *digits, preprocess)
-    assert [done.layer for done in report.layers] == ["first", "last"]
-    assert report.skipped == {
-        "point": "1x1 convolution",
-        "grouped": "grouped convolution",
-        "block": "nested model",
-    }
-    changed = {w.path for w in model.weights if (w.numpy() != before[w.path]).any()}
-    assert changed == {model.get_layer(name).kernel.path for name in ("first", "last")}
-
-
 @pytest.mark.parametrize(
     "before_first",
     [keras.layers.MaxPooling2D, lambda: keras.layers.ZeroPadding2D(3)],
@@ -702,21 +681,6 @@ def test_refuses_arguments_out_of_range(arguments, message):
 def test_half_the_clusters_do_where_they_are_doubled(digits):
     PatchesInit(300, 9, double_from=3).apply(masked_net(), *digits, preprocess)
     PatchesInit(1500, 9, double_from=4).apply(plain_net(), *digits, preprocess)
-
-
-class Subclassed(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.convolution = keras.layers.Conv2D(4, 3)
-
-    def call(self, inputs):
-        return self.convolution(inputs)
-
-
-def subclassed():
-    model = Subclassed()
-    model(np.zeros((1, 32, 32, 3), np.float32))
-    return model
 
 
 def shrinking_net():
@@ -784,10 +748,10 @@ def dead_net():
         (
             plain_net,
             PatchesInit(500, 20),
-            {"images": lambda x: x / 255},
-            "uint8 NumPy array.*float64",
+            {"images": lambda x: x.astype(bool)},
+            "NumPy array of numbers .*dtype=dtype..bool",
         ),
-        (plain_net, PatchesInit(500, 20), {"images": list}, "uint8 NumPy.*'list'"),
+        (plain_net, PatchesInit(500, 20), {"images": list}, "NumPy array.*'list'"),
         (
             plain_net,
             PatchesInit(500, 20),
@@ -828,26 +792,25 @@ def dead_net():
             plain_net,
             PatchesInit(500, 20),
             {"labels": lambda x: np.eye(10, dtype=np.int64)[x]},
-            r"class index.*\(200, 10\)",
+            r"one-hot labels, `labels.argmax\(axis=1\)`.*\(200, 10\)",
         ),
         (
             lambda: build(keras.layers.Flatten(), keras.layers.Dense(4)),
             PatchesInit(500, 20),
             {},
-            r"must have a Conv2D layer.*skipped=\{\}",
+            r"must have a convolution of two dimensions.*skipped=\{\}",
         ),
         (
             lambda: build(keras.layers.Conv2D(4, 1, name="point")),
             PatchesInit(500, 20),
             {},
-            r"must have a Conv2D layer.*'point': '1x1 convolution'",
+            r"must have a convolution.*'point': '1x1 convolution'",
         ),
-        (subclassed, PatchesInit(500, 20), {}, r"one input.*inputs=\[\]"),
         (
             lambda: keras.Sequential([keras.layers.Conv2D(4, 3)]),
             PatchesInit(500, 20),
             {},
-            r"one input.*inputs=\[\]",
+            "must be built",
         ),
     ],
 )
@@ -895,7 +858,8 @@ def test_labels_of_any_integer_kind_give_the_same_kernels(digits):
     images, labels = digits
     reference = plain_net()
     PatchesInit(300, 20).apply(reference, images, labels, preprocess)
-    for other in (labels.tolist(), labels.astype(np.uint8), labels.astype(np.uint64)):
+    others = labels.tolist(), labels.astype(np.uint8), labels.astype(np.uint64)
+    for other in (*others, labels[:, None]):
         model = plain_net()
         PatchesInit(300, 20).apply(model, images, other, preprocess)
         assert_same_kernels(model, reference)

@@ -75,6 +75,16 @@ def test_text_is_a_table_with_what_was_skipped():
     ]
 
 
+def test_long_names_widen_the_table():
+    report = PatchesInitReport(
+        (layer_report(layer="outer/inner/conv1"),), {"outer/inner/conv23": "why"}
+    )
+    lines = str(report).splitlines()
+    assert lines[0].startswith("layer" + " " * 13 + "  clusters")
+    assert lines[1].startswith("outer/inner/conv1         20")
+    assert lines[2] == "outer/inner/conv23  left as it was: why"
+
+
 def test_text_of_a_layer_without_clusters():
     empty = np.array([], np.int64)
     report = PatchesInitReport((layer_report(sizes=empty, entropies=empty),), {})

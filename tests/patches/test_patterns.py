@@ -106,8 +106,10 @@ def test_constant_patches_alone_are_flat(value):
     assert not not_flat(np.full((3, 5, 3, 3), value, np.float32)).any()
 
 
-def test_no_patch_is_usable_beside_a_nan():
-    assert not not_flat(patch_table([0, 1, 2, 3], [0, 1, 2, np.nan])).any()
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_patch_that_is_not_finite_is_the_only_one_not_usable(value):
+    found = not_flat(patch_table([0, 1, 2, 3], [0, 1, 2, value]))
+    assert found.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

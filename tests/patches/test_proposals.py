@@ -5,7 +5,7 @@ import pytest
 from tfsupermask import data
 from tfsupermask._validation import InputError
 from tfsupermask.patches import proposals as proposals_module
-from tfsupermask.patches import propose_boxes, propose_filtered_boxes
+from tfsupermask.patches import propose_boxes, propose_filtered_boxes, rgb_of
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,45 @@ def test_any_image_gives_boxes_inside_it(size, content):
     assert (boxes[:, :2] >= 0).all()
     assert (boxes[:, 2:] >= 1).all()
     assert (boxes[:, :2] + boxes[:, 2:] <= size).all()
+
+
+BYTES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 13), np.uint8)
+BYTES[0, 0, 0], BYTES[1, 0, 0] = 0, 255
+
+
+@pytest.mark.parametrize(
+    ("images", "channels"),
+    [
+        (BYTES[..., :3], [0, 1, 2]),
+        (BYTES[..., :1], [0, 0, 0]),
+        (BYTES[..., :2], [0, 0, 0]),
+        (BYTES[..., :4], [0, 1, 2]),
+        (BYTES, [0, 1, 2]),
+        (BYTES[..., 0], [0, 0, 0]),
+        (np.stack([BYTES, BYTES + 1], axis=1), [0, 1, 2]),
+        (BYTES / 255, [0, 1, 2]),
+        (np.float32(BYTES[..., :1]) - 128, [0, 0, 0]),
+        (BYTES.astype(np.uint16) * 257, [0, 1, 2]),
+        (BYTES.astype(np.int64) - 2**40, [0, 1, 2]),
+    ],
+    ids=lambda value: f"{value.shape} {value.dtype}" if hasattr(value, "shape") else "",
+)
+def test_selective_search_sees_bytes_of_three_channels(images, channels):
+    chosen = np.array([4, 0, 5])
+    seen = rgb_of(images)(chosen)
+    assert seen.dtype == np.uint8
+    np.testing.assert_array_equal(seen, BYTES[chosen][..., channels])
+
+
+def test_what_is_not_finite_does_not_stretch_the_rest():
+    images = BYTES[..., :3] / 255
+    images[3, 0, 0] = np.nan, np.inf, -np.inf
+    seen = rgb_of(images)(np.arange(6))
+    assert seen[3, 0, 0].tolist() == [0, 255, 0]
+    np.testing.assert_array_equal(seen[4:], BYTES[4:, ..., :3])
+    same = np.full((2, 4, 4, 3), 7.5)
+    assert not rgb_of(same)(np.arange(2)).any()
+    assert not rgb_of(same * np.nan)(np.arange(2)).any()
 
 
 def test_an_image_that_selective_search_asserts_on_has_no_boxes(monkeypatch):

@@ -157,10 +157,24 @@ def test_parts_of_a_block_do_not_change_its_survey(monkeypatch):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def test_peak_is_nan_where_a_value_is():
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_patches_that_are_not_finite_are_left_out(value):
     values = random_patches(500, 3, 3, 8)
-    values[3, 0, 0, 0] = np.nan
-    assert np.isnan(survey([values[:100], values[100:]]).peak)
+    values[[3, 120], 0, 0, 0] = value
+    found = survey([values[:100], values[100:]])
+    assert np.flatnonzero(~np.isfinite(found.deviation)).tolist() == [3, 120]
+    rest = np.delete(values, [3, 120], axis=0)
+    expected = survey([rest[:99], rest[99:]])
+    left = found.only(np.isfinite(found.deviation))
+    for name in ("mean", "covariance", "deviation", "peak"):
+        np.testing.assert_allclose(getattr(left, name), getattr(expected, name))
+
+
+def test_nothing_is_known_of_patches_none_of_which_is_finite():
+    found = survey([np.full((5, 3, 3, 2), np.nan, np.float32)])
+    assert not found.mean.any()
+    assert not found.covariance.any()
+    assert np.isnan(found.deviation).all()
 
 
 def test_the_covariance_of_short_patches_is_exact():

@@ -79,6 +79,18 @@ def test_take_gives_the_chosen_ones_in_the_order_asked_for():
     assert activations.asked == [np.unique(patches.image[indices]).tolist()]
 
 
+def test_a_part_holds_the_chosen_ones():
+    patches, _ = make()
+    chosen = np.random.default_rng(2).random(500) < 0.3
+    part = patches.only(chosen)
+    assert (len(part), len(patches)) == (chosen.sum(), 500)
+    for values, expected in (
+        (np.concatenate(list(part.blocks())), patches.take(np.flatnonzero(chosen))),
+        (part.labels, patches.labels[chosen]),
+    ):
+        np.testing.assert_array_equal(values, expected)
+
+
 def test_labels_are_the_images():
     patches, _ = make()
     np.testing.assert_array_equal(patches.labels, patches.image % 4)

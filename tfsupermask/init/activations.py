@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from tfsupermask._validation import fail
+from tfsupermask.init.tracing import Trace
+from tfsupermask.init.watching import borrowed_statistics, take_statistics
 from tfsupermask.layers import dense_forward
 
 _BYTES_KEPT = 5 * 2**27  # of a layer's maps; those of two layers are kept at a time
@@ -20,20 +22,21 @@ def forward_mode(model: keras.Model, forward: str) -> contextlib.AbstractContext
 
 
 class Activations:
-    """The maps that layers receive; the layers are taken in forward order.
+    """The maps that layers receive; the layers are taken in the order of their calls.
 
     Maps are kept, as far as 640 MiB a layer hold them, and those of the next layer
     computed from them. The whole way from the images is gone only for what was not
     kept, or where the network has branches in between.
 
     Args:
-        model: Functional or Sequential Keras model of one input.
-        images: uint8 array (n, height, width, 3).
+        trace: What the layers receive, in symbols.
+        images: Array (n, ...).
         preprocess: Function from a batch of images to what the model takes.
     """
 
-    def __init__(self, model: keras.Model, images: np.ndarray, preprocess: Callable):
-        self._sources = [_Images(model.inputs[0], images, preprocess)]
+    def __init__(self, trace: Trace, images: np.ndarray, preprocess: Callable):
+        self._trace = trace
+        self._sources = [_Images(trace.inputs, images, preprocess)]
         self._num_images = len(images)
 
     def before(self, layer: keras.Layer) -> Callable[[np.ndarray], np.ndarray]:
@@ -41,13 +44,14 @@ class Activations:
 
         The layers before must stay as they are from now on.
         """
+        end = self._trace.received[layer]
         routes = [
             (source, function)
             for source in self._sources
-            if (function := _function(source.tensor, layer.input))
+            if (function := self._trace.between(source.tensor, end))
         ]
         images, *nearest = routes[0], *routes[1:][-1:]
-        kept = _KeptMaps(layer.input, self._num_images)
+        kept = _KeptMaps(end, self._num_images)
         self._sources = [source for source, _ in (images, *nearest)] + [kept]
 
         def activations(indices):
@@ -58,10 +62,40 @@ class Activations:
                     for source, function in (*nearest, images)
                     if (known := source.get(indices)) is not None
                 )
+                _check_maps(layer, maps, indices)
                 kept.put(indices, maps)
             return maps
 
         return activations
+
+
+def _check_maps(layer, maps, indices):
+    if len(maps) != len(indices):
+        raise fail(
+            f"Layer '{layer.name}' must receive one map for each image, or be left "
+            "out by `only`.",
+            images=len(indices),
+            maps=len(maps),
+        )
+
+
+def one_channel_each(
+    activations: Callable[[np.ndarray], np.ndarray], seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function that gives one channel of each image's map, any by the seed.
+
+    Args:
+        activations: Function from indices of images to maps of all channels.
+        seed: Non-negative integer below 2⁶⁴.
+    """
+
+    def maps_of(indices):
+        maps = activations(indices)
+        draws = np.random.Generator(np.random.Philox(seed)).random(indices.max() + 1)
+        channel = (draws[indices] * maps.shape[-1]).astype(int)
+        return maps[np.arange(len(maps)), :, :, channel][..., None]
+
+    return maps_of
 
 
 class _Images:
@@ -99,48 +133,36 @@ class _KeptMaps:
         self._values[place[place >= 0]] = maps[place >= 0]
 
 
-def _function(start: keras.KerasTensor, end: keras.KerasTensor) -> Callable | None:
-    """Returns the part of the network from one tensor to another, if it is all."""
-    try:
-        part = keras.Function(start, end)
-    except ValueError:  # `end` depends on more than `start`
-        return None
-    # In one graph, TensorFlow fuses convolutions with what follows.
-    graph = tf.function(lambda maps: tf.cast(part(maps), tf.float32))
-
-    def compute(maps):
-        return graph(tf.cast(maps, start.dtype)).numpy()
-
-    return compute
+def normalisations_in(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """Returns the batch normalisations of a model, wherever they are."""
+    return [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
 
 
 @contextlib.contextmanager
 def batch_statistics(
-    model: keras.Model, images: np.ndarray, preprocess: Callable
+    trace: Trace, images: np.ndarray, preprocess: Callable
 ) -> Iterator[Callable[[keras.Layer], None]]:
     """Lends batch normalisations the statistics of one batch; takes them back after.
 
-    Yields a function that brings those up to date that come before a given layer, whose
-    own inputs have just got their kernels.
+    Yields a function that brings those up to date that are called before a given layer,
+    whose own inputs have just got their kernels.
     """
-    normalisations = [
-        layer
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    weights = [layer.get_weights() for layer in normalisations]
-    waiting = list(model.layers)
+    waiting = list(trace.received)
+    activations = Activations(trace, images, preprocess)
 
     def update_before(layer):
         while (earlier := waiting.pop(0)) is not layer:
-            if earlier in normalisations:
-                maps = _function(model.inputs[0], earlier.input)(preprocess(images))
-                others = tuple(range(maps.ndim - 1))
-                earlier.moving_mean.assign(maps.mean(others, np.float64))
-                earlier.moving_variance.assign(maps.var(others, np.float64))
+            if isinstance(earlier, keras.layers.BatchNormalization):
+                maps_of = activations.before(earlier)
+                take_statistics(earlier, maps_of(np.arange(len(images))))
 
-    try:
+    with borrowed_statistics(
+        layer
+        for layer in trace.received
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ):
         yield update_before
-    finally:
-        for layer, values in zip(normalisations, weights, strict=True):
-            layer.set_weights(values)

@@ -7,19 +7,27 @@ import numpy as np
 import tensorflow as tf
 
 from tfsupermask._validation import fail
+from tfsupermask.layers.walking import check_built
 
 
 def check_images(
     model: keras.Model, images: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
     """Returns the labels as int64; they and the images must fit the model's input."""
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+    check_built(model)
+    if (
+        not isinstance(images, np.ndarray)
+        or images.dtype.kind not in "uif"
+        or images.ndim not in (3, 4, 5)
+    ):
         raise fail(
-            "`images` must be a uint8 NumPy array.",
+            "`images` must be a NumPy array of numbers (n, height, width, channels).",
             type=type(images).__name__,
             dtype=getattr(images, "dtype", None),
+            shape=getattr(images, "shape", None),
         )
-    inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [])]
+    # A subclassed model does not say what it takes.
+    inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [images])]
     if len(inputs) != 1 or not tf.TensorShape(inputs[0]).is_compatible_with(
         images.shape
     ):
@@ -32,11 +40,19 @@ def check_images(
 
 
 def check_labels(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the labels as int64; there must be images, and a class for each."""
+    """Returns the labels as int64 (n,); there must be images, and a class for each."""
     labels = np.asarray(labels)
     integer = np.issubdtype(labels.dtype, np.integer)
     if not len(images):
         raise fail("`images` must hold at least one image.", shape=images.shape)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 2:
+        raise fail(
+            "`labels` must be class indices: of one-hot labels, "
+            "`labels.argmax(axis=1)`.",
+            shape=labels.shape,
+        )
     if labels.shape != images.shape[:1] or not integer or labels.min() < 0:
         raise fail(
             f"`labels` must hold one class index of at least 0 for each of the "

@@ -2,50 +2,168 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+from collections.abc import Mapping
+
 import keras
 
 from tfsupermask._validation import fail
+from tfsupermask.init.tracing import Trace
+from tfsupermask.patches import Window
+
+_SEPARABLE = keras.layers.SeparableConv2D
+_DEPTHWISE = (keras.layers.DepthwiseConv2D, _SEPARABLE)
+_SETTABLE = (keras.layers.Conv2D, *_DEPTHWISE)
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+_OF_OTHER_RANK = (
+    keras.layers.Conv1D,
+    keras.layers.Conv3D,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.SeparableConv1D,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Convolution:
+    """A convolution whose filters become patterns.
+
+    Attributes:
+        layer: A `Conv2D`, `DepthwiseConv2D` or `SeparableConv2D`.
+        name: Its name, or its path from the model inwards where others have that too.
+        number: Its place among the convolutions that could be set, from 1, in the order
+            in which they are first called.
+        sparsity: That of its mask; 0 if it has none.
+    """
+
+    layer: keras.Layer
+    name: str
+    number: int
+    sparsity: float
+
+    @property
+    def kernel(self) -> keras.Variable:
+        """What is set."""
+        return _kernel(self.layer)
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether each filter sees one channel alone."""
+        return isinstance(self.layer, _DEPTHWISE)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Height, width and channels of a filter, and the number of filters."""
+        *field, channels, filters = self.kernel.shape
+        if self.depthwise:
+            channels, filters = 1, channels * filters
+        return (*field, channels, filters)
+
+    @property
+    def window(self) -> Window:
+        """How it slides over its input map."""
+        layer = self.layer
+        return Window(
+            layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate
+        )
+
+
+def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:
+    """Returns all convolutions of a model with their names, wherever they are.
+
+    A name that several of them have is replaced by the path: `"outer/inner"`.
+    """
+    paths: dict[keras.Layer, str] = {}
+
+    def walk(layer, prefix):
+        for part in layer._flatten_layers(include_self=False, recursive=False):
+            if part not in paths:
+                paths[part] = prefix + part.name
+                walk(part, f"{paths[part]}/")
+
+    walk(model, "")
+    found = [
+        layer
+        for layer in paths
+        if isinstance(layer, (*_SETTABLE, *_TRANSPOSED, *_OF_OTHER_RANK))
+    ]
+    having = collections.Counter(layer.name for layer in found)
+    return {
+        layer: layer.name if having[layer.name] == 1 else paths[layer]
+        for layer in found
+    }
 
 
 def find_convolutions(
-    model: keras.Model, only: list[str] | None
-) -> tuple[dict[int, keras.layers.Conv2D], dict[str, str], int]:
-    """Returns the convolutions to set by number, and why others are not set.
+    names: dict[keras.Layer, str],
+    trace: Trace,
+    only: list[str] | None,
+    sparsities: Mapping[int, float],
+) -> tuple[list[Convolution], dict[str, str], int]:
+    """Returns the convolutions to set, why others are not, and the last's number.
 
-    Numbers count the convolutions that could be set in forward order, from 1; the last
-    of them comes third.
+    Args:
+        names: The convolutions, as `convolutions_in` names them.
+        trace: What they receive.
+        only: The names of those to set, or `None` for all that can be.
+        sparsities: Those of their masks, by the ids of their kernels.
+
+    Raises:
+        InputError: None can be set, or `only` names one that cannot.
     """
-    found, skipped = {}, {}
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            skipped[layer.name] = "nested model"
-        elif not isinstance(layer, keras.layers.Conv2D):
-            continue
-        elif layer.kernel_size == (1, 1):
-            skipped[layer.name] = "1x1 convolution"
-        elif layer.groups > 1:
-            skipped[layer.name] = "grouped convolution"
-        elif layer.data_format != "channels_last":
-            skipped[layer.name] = "channels first"
-        else:
-            found[len(found) + 1] = layer
+    calls = {layer: place for place, layer in enumerate(trace.received)}
+    reasons = {layer: _reason_to_skip(layer, calls) for layer in names}
+    layers = sorted((x for x in names if not reasons[x]), key=calls.get)
+    found = [
+        Convolution(
+            layer, names[layer], number, sparsities.get(id(_kernel(layer)), 0.0)
+        )
+        for number, layer in enumerate(layers, start=1)
+    ]
+    skipped = {names[layer]: reason for layer, reason in reasons.items() if reason}
     if not found:
         raise fail(
-            "`model` must have a Conv2D layer larger than 1x1, ungrouped and "
-            "channels last.",
-            model=model.name,
+            "`model` must have a convolution of two dimensions larger than 1x1, "
+            "ungrouped and channels last.",
             skipped=skipped,
         )
     return _chosen(found, skipped, only), skipped, len(found)
+
+
+def _kernel(layer):
+    """Returns what is set in a layer."""
+    separable = isinstance(layer, _SEPARABLE)
+    return layer.depthwise_kernel if separable else layer.kernel
+
+
+def _reason_to_skip(layer, calls):
+    """Returns why a convolution cannot be set; an empty text if it can."""
+    if isinstance(layer, _TRANSPOSED):
+        return "transposed convolution"
+    if not isinstance(layer, _SETTABLE):
+        return "not a convolution of two dimensions"
+    if layer.kernel_size == (1, 1):
+        return "1x1 convolution"
+    if getattr(layer, "groups", 1) > 1:
+        return "grouped convolution"
+    if layer.data_format != "channels_last":
+        return "channels first"
+    if layer not in calls:
+        return "not called, or only inside a loop"
+    return ""
 
 
 def _chosen(found, skipped, only):
     """Returns the convolutions that `only` names; the others are skipped."""
     if only is None:
         return found
-    names = [layer.name for layer in found.values()]
+    names = [each.name for each in found]
     unknown = sorted(set(only) - set(names))
     if unknown or not only:
         raise fail(f"`only` must name some of {names}.", only=only)
     skipped |= {name: "not in `only`" for name in names if name not in only}
-    return {n: layer for n, layer in found.items() if layer.name in only}
+    return [each for each in found if each.name in only]

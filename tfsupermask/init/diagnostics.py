@@ -181,10 +181,4 @@ def _diagnose(layer, product):
 
 def _filters(layer):
     """Returns a layer's filters as rows, whatever its kernel's layout."""
-    kernel = kernels_of(layer)[-1]
-    values = keras.ops.convert_to_numpy(kernel.variable)
-    if kernel.layout == "transposed":
-        values = np.swapaxes(values, -1, -2)
-    elif kernel.layout == "depthwise":
-        values = values.reshape(*values.shape[:-2], -1)
-    return values.reshape(-1, values.shape[-1]).T
+    return kernels_of(layer)[-1].as_matrix().T

@@ -13,12 +13,19 @@ from tqdm import tqdm
 
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, check_number, fail
-from tfsupermask.init.activations import Activations, batch_statistics, forward_mode
+from tfsupermask.init.activations import (
+    Activations,
+    batch_statistics,
+    forward_mode,
+    normalisations_in,
+    one_channel_each,
+)
 from tfsupermask.init.baselines import sparsities_of
 from tfsupermask.init.checking import check_images
-from tfsupermask.init.convolutions import find_convolutions
+from tfsupermask.init.convolutions import convolutions_in, find_convolutions
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport, PatchesInitReport, Stages
+from tfsupermask.init.tracing import Trace
 from tfsupermask.init.undoing import all_or_nothing
 from tfsupermask.ops import compute_fans, derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
@@ -53,8 +60,9 @@ class PatchesInit:
         forward: `"dense"` (default) lets all weights of earlier layers take part in
             the activations that patches come from, `"masked"` only those of the model's
             initial, still random, mask.
-        only: Names of the convolutions to set; the others stay as they are
-            (Partial-PatchesInit, §5.5). Defaults to all of them.
+        only: Names of the convolutions to set, `"outer/inner"` where several have the
+            same; the others stay as they are (Partial-PatchesInit, §5.5). Defaults to
+            all of them.
         verbose: Whether to show a progress bar. Defaults to `False`.
         num_components: Dimensions to which PCA reduces patches before they are
             clustered, at least 1. Defaults to 27; patches of fewer values keep all.
@@ -150,17 +158,26 @@ class PatchesInit:
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
         progress_dir: Path | None = None,
     ) -> PatchesInitReport:
-        """Sets the kernels of the model's convolutions, in forward order.
+        """Sets the kernels of the model's convolutions, in the order of their calls.
 
-        Dense layers, 1x1 convolutions, grouped convolutions and models inside the model
-        stay as they are. The report names what was skipped, but for dense layers.
+        They may be anywhere in the model: in models inside it, in wrappers such as
+        `TimeDistributed`, in layers of one's own. Of a layer that is called several
+        times the first call counts. Filters of a depthwise kernel, also in a separable
+        convolution, see one channel each: so do their patches, and where there are more
+        such filters than clusters of at least 5 patches, the best clusters serve again.
+
+        Dense layers and 1x1, grouped and transposed convolutions stay as they are. The
+        report names what was skipped and why, but for dense layers.
 
         Args:
-            model: Functional or Sequential Keras model with one image input and
-                `Conv2D` layers (masked or not), channels last.
-            images: uint8 array (n, height, width, 3), RGB: the training images, not
-                augmented.
-            labels: int array (n,), the class of each image, at least 0.
+            model: Any built Keras model with one image input and convolutions of two
+                dimensions (masked or not), channels last.
+            images: Array of numbers (n, height, width, channels): the training images,
+                not augmented. Also (n, height, width), or (n, frames, height, width,
+                channels) for models of videos. Patches have all channels, as
+                `preprocess` returns them; for what selective search sees, see
+                `tfsupermask.patches.rgb_of`.
+            labels: int array (n,) or (n, 1), the class of each image, at least 0.
             preprocess: Function from a batch of images to what the model takes.
                 Defaults to a cast to float32.
             progress_dir: Folder in which to keep the layers that are done. The same
@@ -172,75 +189,82 @@ class PatchesInit:
 
         Raises:
             InputError: The model has no such convolution or lacks one that `only`
-                names, the images do not fit it, a layer has more filters than there
-                are clusters, or the images offer fewer than `num_patches` patches or
-                too few that vary, also in `filter_space`. The model is unchanged
+                names, the images or labels do not fit, a layer has more filters than
+                there are clusters, or the images offer fewer than `num_patches` patches
+                or too few that vary, also in `filter_space`. The model is unchanged
                 then.
         """
-        numbered, skipped, last = find_convolutions(model, self.only)
-        self._check_filters(numbered)
         labels = check_images(model, images, labels)
         preprocess = preprocess or (lambda batch: batch.astype(np.float32))
+        names = convolutions_in(model)
+        watched = [*names, *normalisations_in(model)]
+        with forward_mode(model, self.forward):
+            trace = Trace(model, watched, preprocess(images[:1]))
+        # Not in there, as masks of a dense forward pass keep everything.
+        convolutions, skipped, last = find_convolutions(
+            names, trace, self.only, sparsities_of(model)
+        )
+        self._check_filters(convolutions)
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         settings = {k: v for k, v in vars(self).items() if k != "verbose"}
         progress = Progress(progress_dir, {**settings, "skipped": skipped})
-        activations = Activations(model, images, preprocess)
-        # Asked now, as masks of a dense forward pass keep everything.
-        known = sparsities_of(model)
-        sparsities = [known.get(id(layer.kernel), 0.0) for layer in numbered.values()]
+        activations = Activations(trace, images, preprocess)
         reports = []
         with (
             forward_mode(model, self.forward),
             batch_statistics(
-                model, images[order[:_STATISTICS_IMAGES]], preprocess
+                trace, images[order[:_STATISTICS_IMAGES]], preprocess
             ) as update_statistics,
-            all_or_nothing([layer.kernel for layer in numbered.values()]),
+            all_or_nothing([each.kernel for each in convolutions]),
             tqdm(
-                total=_PASSES * sum(map(self._num_patches, numbered)),
+                total=_PASSES * sum(map(self._num_patches, convolutions)),
                 unit=" patches",
                 unit_scale=True,
                 disable=None if self.verbose else True,
                 leave=False,
             ) as bar,
         ):
-            for (number, layer), sparsity in zip(
-                numbered.items(), sparsities, strict=True
-            ):
-                bar.set_description(f"PatchesInit {len(reports) + 1}/{len(numbered)}")
-                report = progress.restore(number, layer)
+            for place, convolution in enumerate(convolutions, start=1):
+                bar.set_description(f"PatchesInit {place}/{len(convolutions)}")
+                report = progress.restore(convolution.number, convolution.kernel)
                 if report is None:
-                    update_statistics(layer)
+                    update_statistics(convolution.layer)
+                    maps_of = activations.before(convolution.layer)
+                    if convolution.depthwise:
+                        seed = derive_seed(self.seed, "channels", convolution.number)
+                        maps_of = one_channel_each(maps_of, seed)
                     sample = functools.partial(
-                        p.sample_patches,
-                        images,
-                        labels,
-                        order,
-                        activations=activations.before(layer),
+                        p.sample_patches, images, labels, order, activations=maps_of
                     )
-                    discriminative = number >= (self.discriminative_from or last)
+                    first = self.discriminative_from or last
                     report = self._initialize(
-                        layer, number, discriminative, sparsity, sample, bar
+                        convolution, convolution.number >= first, sample, bar
                     )
-                    progress.save(number, layer, report)
+                    progress.save(convolution.number, convolution.kernel, report)
                 else:
-                    bar.total -= _PASSES * self._num_patches(number)
+                    bar.total -= _PASSES * self._num_patches(convolution)
                 reports.append(report)
         return PatchesInitReport(tuple(reports), skipped)
 
-    def _initialize(self, layer, number, discriminative, sparsity, sample, bar):
+    def _initialize(self, convolution, discriminative, sample, bar):
         """Sets one layer's filters: the body of Algorithm 1's loop."""
-        stages = Stages(lambda name: bar.set_postfix_str(f"{layer.name}, {name}"))
+        name, wanted = convolution.name, self._num_patterns(convolution)
+        stages = Stages(lambda stage: bar.set_postfix_str(f"{name}, {stage}"))
 
         # Step 1: extract patches from the training data
         stages.begin("extract")
         patches = sample(
-            _window(layer),
-            self._num_patches(number),
-            derive_seed(self.seed, "patches", number),
-            from_boxes=number == 1,
+            convolution.window,
+            self._num_patches(convolution),
+            derive_seed(self.seed, "patches", convolution.number),
+            from_boxes=convolution.number == 1,
         )
         survey = p.survey(_counted(patches.blocks(), bar))
-        usable = _usable(survey, layer, self._num_patterns(layer))
+        usable = _usable(survey, name, 1 if self._may_repeat(convolution) else wanted)
+        finite = np.isfinite(survey.deviation)
+        if not finite.all():
+            patches, survey = patches.only(finite), survey.only(finite)
+            usable = usable[finite]
 
         # Step 2: cluster patches and form patterns
         stages.begin("reduce")
@@ -253,23 +277,23 @@ class PatchesInit:
         stages.begin("cluster")
         clusters = p.cluster(
             points,
-            self._num_clusters(number) or self._num_patterns(layer),
-            derive_seed(self.seed, "kmeans", number),
+            self._num_clusters(convolution) or wanted,
+            derive_seed(self.seed, "kmeans", convolution.number),
         )
         bar.update(len(patches))
         stages.begin("select")
         chosen, selection = self._form_patterns(
-            patches.labels, usable, clusters, layer, number, discriminative
+            patches.labels, usable, clusters, convolution, discriminative
         )
         patterns = patches.take(chosen)
 
         # Step 3: initialise filter weights from patterns
         stages.begin("assign")
         patterns = p.to_space(patterns, survey, self.filter_space)
-        self._assign(layer, patterns, sparsity)
+        self._assign(convolution, patterns)
 
         return LayerReport(
-            layer=layer.name,
+            layer=name,
             discriminative=discriminative and self.select == "entropy",
             num_patches=len(patches),
             image=patches.image[chosen],
@@ -279,46 +303,52 @@ class PatchesInit:
             **selection,
         )
 
-    def _assign(self, layer, patterns, sparsity):
+    def _assign(self, convolution, patterns):
         """Makes the patterns the first of the layer's filters."""
-        kernel = layer.kernel.numpy()
-        kernel[..., : len(patterns)] = p.scale_patterns(
+        filters = convolution.kernel.numpy().reshape(convolution.shape)
+        filters[..., : len(patterns)] = p.scale_patterns(
             patterns,
-            *compute_fans(kernel.shape),
+            *compute_fans(convolution.shape),
             self.scale,
-            sparsity=sparsity if self.fan_correction else 0.0,
+            sparsity=convolution.sparsity if self.fan_correction else 0.0,
             signs_only=self.signs_only,
         )
-        layer.kernel.assign(kernel)
+        convolution.kernel.assign(filters.reshape(convolution.kernel.shape))
 
-    def _num_patterns(self, layer):
-        return max(1, round(self.pattern_fraction * layer.filters))
+    def _num_patterns(self, convolution):
+        return max(1, round(self.pattern_fraction * convolution.shape[-1]))
 
-    def _factor(self, number):
-        """Returns by what P and C are multiplied in the layer of this number."""
-        return 2 if number >= (self.double_from or np.inf) else 1
+    def _may_repeat(self, convolution):
+        """Whether a pattern may become several filters: those of different channels."""
+        return convolution.depthwise and self.num_clusters is not None
 
-    def _num_patches(self, number):
-        return self._factor(number) * self.num_patches
+    def _factor(self, convolution):
+        """Returns by what P and C are multiplied in a layer."""
+        return 2 if convolution.number >= (self.double_from or np.inf) else 1
 
-    def _num_clusters(self, number):
-        return self.num_clusters and self._factor(number) * self.num_clusters
+    def _num_patches(self, convolution):
+        return self._factor(convolution) * self.num_patches
 
-    def _check_filters(self, numbered):
+    def _num_clusters(self, convolution):
+        return self.num_clusters and self._factor(convolution) * self.num_clusters
+
+    def _check_filters(self, convolutions):
         """Raises unless there may be a cluster for each filter of every layer."""
         limit = "num_patches" if self.num_clusters is None else "num_clusters"
-        for number, layer in numbered.items():
-            factor, wanted = self._factor(number), self._num_patterns(layer)
+        for each in convolutions:
+            factor, wanted = self._factor(each), self._num_patterns(each)
+            if self._may_repeat(each):
+                continue
             if wanted > factor * getattr(self, limit):
                 raise fail(
                     f"{'Twice ' if factor == 2 else ''}`{limit}` must be at least the "
-                    f"{wanted} filters of layer '{layer.name}'.",
+                    f"{wanted} filters of layer '{each.name}'.",
                     **{limit: getattr(self, limit)},
                 )
 
-    def _form_patterns(self, labels, usable, clusters, layer, number, discriminative):
+    def _form_patterns(self, labels, usable, clusters, convolution, discriminative):
         """Returns which patch becomes each filter, and the statistics of the choice."""
-        num_clusters, wanted = len(clusters.centroids), self._num_patterns(layer)
+        num_clusters, wanted = len(clusters.centroids), self._num_patterns(convolution)
         sizes = p.cluster_sizes(clusters.assignment, num_clusters)
         entropy = p.cluster_entropy(clusters.assignment, labels, num_clusters)
         nearest = p.nearest_patches(clusters, usable)
@@ -328,19 +358,22 @@ class PatchesInit:
             wanted,
             discriminative=discriminative,
             select=self.select,
-            seed=derive_seed(self.seed, "select", number),
+            seed=derive_seed(self.seed, "select", convolution.number),
         )
+        if self._may_repeat(convolution):
+            large = selected[sizes[selected] >= p.MIN_CLUSTER_SIZE]
+            selected = np.resize(large if len(large) else selected, wanted)
         patterns, small = nearest[selected], sizes[selected] < p.MIN_CLUSTER_SIZE
         missing = wanted - len(patterns)
         if missing:
             unused = np.setdiff1d(np.flatnonzero(usable), patterns)
-            seed = derive_seed(self.seed, "added", number)
+            seed = derive_seed(self.seed, "added", convolution.number)
             generator = np.random.Generator(np.random.Philox(seed))
             added = generator.choice(unused, missing, replace=False)
             patterns = np.concatenate([patterns, added])
         if missing or (self.num_clusters and small.any()):
             warnings.warn(
-                f"Layer '{layer.name}' needs {wanted} clusters of at least "
+                f"Layer '{convolution.name}' needs {wanted} clusters of at least "
                 f"{p.MIN_CLUSTER_SIZE} patches: {int((~small).sum())} were found, "
                 f"{int(small.sum())} smaller clusters and {missing} single patches "
                 "fill the rest.",
@@ -361,19 +394,13 @@ def _counted(blocks, bar):
         bar.update(len(block))
 
 
-def _usable(survey, layer, wanted):
+def _usable(survey, name, wanted):
     """Returns which patches may become filters; there must be one for each filter."""
     usable = p.not_flat(survey)
     if usable.sum() < wanted:
         raise fail(
-            f"The {len(usable)} patches of layer '{layer.name}' must include "
+            f"The {len(usable)} patches of layer '{name}' must include "
             f"{wanted} that are finite and not flat, one for each filter.",
             usable=int(usable.sum()),
         )
     return usable
-
-
-def _window(layer) -> p.Window:
-    return p.Window(
-        layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate
-    )

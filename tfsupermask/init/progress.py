@@ -29,30 +29,30 @@ class Progress:
         self._folder = folder
         self._settings = json.loads(json.dumps(settings))
 
-    def restore(self, number: int, layer: keras.layers.Conv2D) -> LayerReport | None:
+    def restore(self, number: int, kernel: keras.Variable) -> LayerReport | None:
         """Sets a finished layer's kernel and returns its report; `None` if not done."""
         if self._folder is None or not self._path(number).is_file():
             return None
         try:
             arrays = read_arrays(self._path(number))
-            kernel = arrays["kernel"]
+            values = arrays["kernel"]
             state = parse_json(arrays["state"].tobytes(), "state")
-            if state["settings"] != self._settings or not _fits(kernel, layer):
+            if state["settings"] != self._settings or not _fits(values, kernel):
                 return None
             report = LayerReport.from_dict(state["report"])
         except (InputError, KeyError, TypeError, ValueError, OverflowError):
             return None  # torn, or of someone else: the layer is simply done again
-        layer.kernel.assign(kernel)
+        kernel.assign(values)
         return report
 
-    def save(self, number: int, layer: keras.layers.Conv2D, done: LayerReport) -> None:
+    def save(self, number: int, kernel: keras.Variable, done: LayerReport) -> None:
         """Writes a finished layer."""
         if self._folder is None:
             return
         make_folder(self._folder)
         state = {"settings": self._settings, "report": done.as_dict()}
         arrays = {
-            "kernel": layer.kernel.numpy(),
+            "kernel": kernel.numpy(),
             "state": np.frombuffer(json.dumps(state).encode(), np.uint8),
         }
         write_atomically(self._path(number), lambda file: write_arrays(file, arrays))
@@ -61,10 +61,10 @@ class Progress:
         return self._folder / f"layer_{number:03d}.npz"
 
 
-def _fits(kernel, layer):
-    """Whether a kernel is of the layer's shape, of finite numbers."""
+def _fits(values, kernel):
+    """Whether values are of the kernel's shape, all of them finite numbers."""
     return (
-        kernel.shape == tuple(layer.kernel.shape)
-        and kernel.dtype.kind == "f"
-        and bool(np.isfinite(kernel).all())
+        values.shape == tuple(kernel.shape)
+        and values.dtype.kind == "f"
+        and bool(np.isfinite(values).all())
     )

@@ -14,7 +14,7 @@ class LayerReport:
     """One layer's initialisation.
 
     Attributes:
-        layer: Name of the layer.
+        layer: Name of the layer, its path (`"outer/inner"`) where others have it too.
         discriminative: Whether clusters of low entropy were preferred.
         num_patches: P, patches sampled.
         num_clusters: Clusters that k-means left with at least one patch.
@@ -114,17 +114,21 @@ class PatchesInitReport:
         return {"layers": layers, "skipped": self.skipped, "seconds": self.seconds}
 
     def __str__(self) -> str:
+        width = max(12, *map(len, self.skipped), *(len(r.layer) for r in self.layers))
         lines = [
-            "layer         clusters  kept  filters  mean entropy  smallest  seconds"
+            f"{'layer':{width}}  "
+            "clusters  kept  filters  mean entropy  smallest  seconds"
         ]
         lines += [
-            f"{r.layer:12}  {r.num_clusters:8}  {r.clusters_kept:4}  {len(r.image):7}  "
+            f"{r.layer:{width}}  "
+            f"{r.num_clusters:8}  {r.clusters_kept:4}  {len(r.image):7}  "
             f"{r.mean_entropy:9.2f} bit  {min(r.sizes, default=0):8}  "
             f"{sum(r.seconds.values()):7.1f}"
             for r in self.layers
         ]
         lines += [
-            f"{name:12}  left as it was: {why}" for name, why in self.skipped.items()
+            f"{name:{width}}  left as it was: {why}"
+            for name, why in self.skipped.items()
         ]
         return "\n".join(lines)
 

@@ -1,9 +1,9 @@
-"""What layers compute, watched in a forward pass."""
+"""Layers' calls borrowed for a while: what they receive and compute, watched."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -13,10 +13,49 @@ from tfsupermask.layers.walking import leaves
 
 
 @contextlib.contextmanager
+def borrowed_calls(
+    layers: Iterable[keras.Layer], around: Callable[[keras.Layer, Callable], Callable]
+) -> Iterator[None]:
+    """Puts `around(layer, call)` in place of every layer's `call` in the body."""
+    borrowed = []
+    try:
+        for layer in layers:
+            borrowed.append((layer, vars(layer).get("call")))
+            layer.call = around(layer, layer.call)
+        yield
+    finally:
+        for layer, own in borrowed:
+            vars(layer).pop("call", None)
+            if own is not None:
+                layer.call = own
+
+
+@contextlib.contextmanager
+def borrowed_statistics(layers: Iterable[keras.Layer]) -> Iterator[None]:
+    """Gives batch normalisations their statistics back after the body."""
+    weights = [(layer, layer.get_weights()) for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, values in weights:
+            layer.set_weights(values)
+
+
+def take_statistics(layer: keras.layers.BatchNormalization, maps: np.ndarray) -> None:
+    """Gives a batch normalisation the statistics of float32 maps that it receives."""
+    others = tuple(np.delete(np.arange(maps.ndim), layer.axis))
+    layer.moving_mean.assign(maps.mean(others, np.float64))
+    layer.moving_variance.assign(maps.var(others, np.float64))
+
+
+@contextlib.contextmanager
 def watched(
     model: keras.Model, see: Callable[[keras.Layer, Callable[[], np.ndarray]], None]
 ) -> Iterator[None]:
-    """Calls `see(layer, product)` right before each layer with kernels does its work.
+    """Calls `see(layer, product)` right before each linear layer does its work.
+
+    Linear layers are those that multiply with kernels of their own, then add a bias and
+    activate: dense ones and convolutions.
 
     Works with whatever the body runs eagerly, nested and subclassed models included.
     Batch normalisations use the statistics of what they receive, as in training, and
@@ -29,29 +68,31 @@ def watched(
             before bias and activation.
     """
     layers = [layer for layer in leaves(model) if layer.built]
-    kept = []
-    try:
-        for layer in layers:
-            if kernels_of(layer):
-                layer.call = _seen(layer, layer.call, see)
-            elif isinstance(layer, keras.layers.BatchNormalization):
-                kept.append((layer, layer.get_weights()))
-                layer.call = _up_to_date(layer, layer.call)
+    normalisations = [
+        layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    with (
+        borrowed_statistics(normalisations),
+        borrowed_calls(normalisations, _up_to_date),
+        borrowed_calls(
+            [layer for layer in layers if _is_linear(layer)],
+            lambda layer, call: _seen(layer, call, see),
+        ),
+    ):
         yield
-    finally:
-        for layer in layers:
-            vars(layer).pop("call", None)
-        for layer, weights in kept:
-            layer.set_weights(weights)
+
+
+def _is_linear(layer):
+    kernels = kernels_of(layer)
+    own = all(kernel.owner is layer for kernel in kernels)
+    return bool(kernels) and own and hasattr(layer, "activation")
 
 
 def _seen(layer, call, see):
     def seen(*args, **kwargs):
         def product():
             with _kernels_alone(layer):
-                return keras.ops.convert_to_numpy(
-                    keras.ops.cast(call(*args, **kwargs), "float32")
-                )
+                return _as_numpy(call(*args, **kwargs))
 
         see(layer, product)
         return call(*args, **kwargs)
@@ -77,10 +118,11 @@ def _kernels_alone(layer):
 
 def _up_to_date(layer, call):
     def up_to_date(inputs, *args, **kwargs):
-        maps = keras.ops.convert_to_numpy(keras.ops.cast(inputs, "float32"))
-        others = tuple(np.delete(np.arange(maps.ndim), layer.axis))
-        layer.moving_mean.assign(maps.mean(others, np.float64))
-        layer.moving_variance.assign(maps.var(others, np.float64))
+        take_statistics(layer, _as_numpy(inputs))
         return call(inputs, *args, **kwargs)
 
     return up_to_date
+
+
+def _as_numpy(tensor):
+    return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))

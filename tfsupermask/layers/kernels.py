@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 
 from tfsupermask.ops import compute_fans
 
@@ -109,6 +110,18 @@ class Kernel:
             inputs = 1
         return compute_fans((*field, inputs, outputs))
 
+    def as_matrix(self) -> np.ndarray:
+        """Returns the numbers as (inputs of one output, outputs)."""
+        values = keras.ops.convert_to_numpy(self.variable)
+        if self.layout == "transposed":
+            values = np.swapaxes(values, -1, -2)
+        elif self.layout == "depthwise":
+            values = values.reshape(*values.shape[:-2], -1)
+        elif self.layout == "einsum":
+            order = np.argsort(_is_output(self.owner.equation), kind="stable")
+            return values.transpose(order).reshape(self.fans)
+        return values.reshape(-1, values.shape[-1])
+
     @property
     def initializer_name(self) -> str | None:
         """What the owner calls the initializer of the kernel, `None` without one."""
@@ -131,14 +144,18 @@ class Kernel:
             setattr(self.owner, self.initializer_name, initializer)
 
 
+def _is_output(equation):
+    """Returns for each dimension of an einsum's kernel whether the output has it."""
+    inputs, outputs = equation.replace(".", "").split("->")
+    first, kernel = inputs.split(",")
+    return [letter in outputs or letter not in first for letter in kernel]
+
+
 def _einsum_fans(equation, shape):
-    inputs, kernel = equation.replace(".", "").split("->")[0].split(",")
-    fan_in = fan_out = 1
-    for letter, size in zip(kernel, shape, strict=True):
-        contracted = letter in inputs and letter not in equation.split("->")[1]
-        fan_in *= size if contracted else 1
-        fan_out *= 1 if contracted else size
-    return fan_in, fan_out
+    fans = [1, 1]
+    for is_output, size in zip(_is_output(equation), shape, strict=True):
+        fans[is_output] *= size
+    return tuple(fans)
 
 
 class MaskVariables(keras.Layer):

@@ -7,7 +7,11 @@ from tfsupermask.patches.patterns import (
     not_flat,
     scale_patterns,
 )
-from tfsupermask.patches.proposals import propose_boxes, propose_filtered_boxes
+from tfsupermask.patches.proposals import (
+    propose_boxes,
+    propose_filtered_boxes,
+    rgb_of,
+)
 from tfsupermask.patches.reduction import (
     Survey,
     principal_components,
@@ -55,6 +59,7 @@ __all__ = [
     "project",
     "propose_boxes",
     "propose_filtered_boxes",
+    "rgb_of",
     "sample_patches",
     "scale_patterns",
     "select_clusters",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -12,6 +13,57 @@ from tfsupermask import _core
 from tfsupermask._validation import fail
 
 MAX_AREA_FRACTION = 0.5  # thesis §5.2
+
+
+def rgb_of(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns a function from indices of images to what selective search sees of them.
+
+    Of three or more channels it sees the first three, of fewer the first as grey; of a
+    video the first frame. Bytes stay as they are; other numbers are stretched linearly,
+    so that the smallest of all images becomes 0 and the largest 255.
+
+    Args:
+        images: Array of numbers (n, height, width, channels), also (n, height, width)
+            or (n, frames, height, width, channels).
+
+    Returns:
+        The function; it returns uint8 arrays (indices, height, width, 3).
+
+    Example:
+        >>> images = np.linspace(-1, 1, 2 * 8 * 8 * 13).reshape(2, 8, 8, 13)
+        >>> seen = rgb_of(images)(np.array([0, 1]))
+        >>> seen.shape, seen.dtype, seen[0, 0, 0, 0]
+        ((2, 8, 8, 3), dtype('uint8'), np.uint8(0))
+    """
+    if images.ndim == 3:
+        images = images[..., None]
+    elif images.ndim == 5:
+        images = images[:, 0]
+    seen = images[..., : 3 if images.shape[-1] >= 3 else 1]
+    stretch = _as_they_are if images.dtype == np.uint8 else _stretch(seen)
+
+    def rgb(indices):
+        chosen = stretch(seen[indices])
+        return np.broadcast_to(chosen, (*chosen.shape[:3], 3))
+
+    return rgb
+
+
+def _as_they_are(values):
+    return values
+
+
+def _stretch(images):
+    """Returns a function that maps the range of finite values linearly to bytes."""
+    finite = images[np.isfinite(images)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0, 0)
+    scale = 255 / (high - low) if high > low else 0
+
+    def stretch(values):
+        known = np.nan_to_num(np.float64(values), nan=low, posinf=high, neginf=low)
+        return np.rint((known - low) * scale).astype(np.uint8)
+
+    return stretch
 
 
 def propose_boxes(image: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ class Survey:
     Attributes:
         mean: float64 array (d,).
         covariance: float64 array (d, d).
-        deviation: float32 array (P,), standard deviation inside each patch.
+        deviation: float32 array (P,), standard deviation inside each patch; not finite
+            for patches that are not: mean, covariance and peak leave them out.
         peak: The largest absolute value of all.
 
     Example:
@@ -42,6 +43,14 @@ class Survey:
     covariance: np.ndarray
     deviation: np.ndarray
     peak: float
+
+    def only(self, chosen: np.ndarray) -> Survey:
+        """Returns it for a part of the patches, with what all have in common.
+
+        Args:
+            chosen: bool array (P,), which of them.
+        """
+        return dataclasses.replace(self, deviation=self.deviation[chosen])
 
 
 def survey(blocks: Iterable[np.ndarray]) -> Survey:
@@ -61,7 +70,11 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
     total, products, deviations, peak, count, shift = 0.0, None, [], 0.0, 0, None
 
     def sums_of(block):
-        centred, deviation, largest = _centre(block.reshape(len(block), -1), shift)
+        flat = block.reshape(len(block), -1)
+        centred, deviation, largest = _centre(flat, shift)
+        finite = np.isfinite(deviation)
+        if not finite.all():
+            centred, _, largest = _centre(flat[finite], shift)
         # Pixels have directions of so little variance that single precision blurs them.
         exact = np.float64 if centred.shape[1] <= _SHORT else np.float32
         factor = centred.astype(exact, copy=False)
@@ -74,7 +87,7 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         for block in blocks:
             if shift is None:
                 # Activations may lie far from zero: take their squares near the mean.
-                shift = block.reshape(len(block), -1).mean(axis=0)
+                shift = _mean_of_finite(block.reshape(len(block), -1))
             yield block
 
     for sums, squares, deviation, largest in _in_threads(sums_of, with_shift()):
@@ -82,10 +95,10 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
             products = np.zeros(squares.shape)
         total, products = total + sums, np.add(products, squares, out=products)
         deviations.append(deviation)
-        peak = np.maximum(peak, largest)  # also where it is NaN
-        count += len(deviation)
-    offset = total / count
-    covariance = products / count - np.outer(offset, offset)
+        peak = max(peak, largest)
+        count += np.isfinite(deviation).sum()
+    offset = total / max(count, 1)
+    covariance = products / max(count, 1) - np.outer(offset, offset)
     return Survey(shift + offset, covariance, np.concatenate(deviations), float(peak))
 
 
@@ -154,18 +167,28 @@ def project(
     return np.concatenate(list(_in_threads(projection_of, blocks)))
 
 
+def _mean_of_finite(flat):
+    """Returns the mean of the rows that are finite; zeros if none is."""
+    finite = np.isfinite(flat).all(axis=1)
+    if finite.all():
+        return flat.mean(axis=0)
+    return flat[finite].sum(axis=0) / max(1, int(finite.sum()))
+
+
 def _centre(
     flat: np.ndarray, shift: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Returns `flat - shift`, each row's deviation and the largest absolute value."""
     centred, deviation = np.empty_like(flat), np.empty(len(flat), flat.dtype)
     peak = 0.0
+    width = flat.shape[1]
     # Parts that fit in the cache, as each is read several times.
-    step = max(1, _BYTES_IN_CACHE // flat[0].nbytes)
+    step = max(1, _BYTES_IN_CACHE // (width * flat.itemsize))
     for first in range(0, len(flat), step):
         rows = flat[first : first + step]
-        deviation[first : first + step] = rows.std(axis=1)
-        peak = np.maximum(peak, max(rows.max(), -rows.min()))  # also where it is NaN
+        with np.errstate(invalid="ignore", over="ignore"):
+            deviation[first : first + step] = rows.std(axis=1)
+        peak = max(peak, rows.max(), -rows.min())
         np.subtract(rows, shift, out=centred[first : first + step])
     return centred, deviation, float(peak)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfsupermask import _core
 from tfsupermask._validation import fail
-from tfsupermask.patches.proposals import propose_filtered_boxes
+from tfsupermask.patches.proposals import propose_filtered_boxes, rgb_of
 from tfsupermask.patches.stream import Patches
 from tfsupermask.patches.window import Window
 
@@ -128,7 +128,7 @@ def sample_patches(
     Images are taken in the given order until there are enough patches.
 
     Args:
-        images: uint8 array (n, height, width, 3), RGB.
+        images: Array of numbers (n, height, width, channels), see `rgb_of`.
         labels: int64 array (n,).
         order: Permutation of the images, see `class_balanced_order`.
         window: The window of the convolution that the patches are for.
@@ -162,13 +162,14 @@ def sample_patches(
         - Thesis §4.2.1 and §5.2.
     """
     map_size = activations(order[:1]).shape[1:3]
+    seen = rgb_of(images) if from_boxes else None
     drawn: list[np.ndarray] = []
     found = first = 0
     while found < num_patches and first < len(order):
         # No more images than must be: selective search takes its time over each.
         at_least = -(-(num_patches - found) // SAMPLES_PER_IMAGE)
         chosen = order[first : first + min(at_least, _IMAGES_PER_CHUNK)]
-        positions, offsets = _positions(images[chosen], map_size, window, from_boxes)
+        positions, offsets = _positions(chosen, seen, map_size, window)
         indices, local = _core.sample_positions(
             offsets, SAMPLES_PER_IMAGE, seed, first_image=first
         )
@@ -185,7 +186,7 @@ def sample_patches(
     )
 
 
-def _positions(images, map_size, window, from_boxes):
+def _positions(chosen, seen, map_size, window):
     """Returns the candidate positions of a chunk of maps, and each map's offset."""
     height, width = map_size
     fits = window.extent[0] <= height and window.extent[1] <= width
@@ -195,9 +196,9 @@ def _positions(images, map_size, window, from_boxes):
             map=(height, width),
             filter=window.extent,
         )
-    if from_boxes and fits and (height, width) == images.shape[1:3]:
+    if seen and fits and (images := seen(chosen)).shape[1:3] == (height, width):
         boxes = propose_filtered_boxes(images, *window.extent)
         return box_positions(boxes, height, width, window)
     grid = grid_positions(height, width, window)
-    offsets = np.arange(len(images) + 1, dtype=np.int64) * len(grid)
-    return np.tile(grid, (len(images), 1)), offsets
+    offsets = np.arange(len(chosen) + 1, dtype=np.int64) * len(grid)
+    return np.tile(grid, (len(chosen), 1)), offsets

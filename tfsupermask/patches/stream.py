@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -97,6 +98,17 @@ class Patches:
                 values = np.empty((len(indices), *part.shape[1:]), part.dtype)
             values[inside] = part
         return values
+
+    def only(self, chosen: np.ndarray) -> Patches:
+        """Returns a part of the patches.
+
+        Args:
+            chosen: bool array (P,), which of them.
+        """
+        part = copy.copy(self)
+        for name in ("labels", "image", "row", "column"):
+            setattr(part, name, getattr(self, name)[chosen])
+        return part
 
     def _cut(self, maps, place, chosen):
         """Returns the chosen patches, each from the map of its place."""
