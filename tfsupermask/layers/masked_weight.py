@@ -146,7 +146,7 @@ class MaskedWeight:
         `num_weights` / `num_kept`, whatever is drawn at the moment.
         """
         draw = (self._seed, THRESHOLDED)
-        return self.method.mask(self.score.value, self.variables.num_kept.value, draw)
+        return self.method.mask(*_read(self.score, self.variables.num_kept), draw)
 
     def masked(self) -> tf.Tensor:
         """Returns kernel · mask, differentiable in the scores.
@@ -156,13 +156,14 @@ class MaskedWeight:
         draw = None if self.draw is None else (self._seed, self.draw.value())
         # In the kernel's own precision: layers cast it when they use it.
         with keras.src.backend.AutocastScope(None):
-            return self.method.masked_kernel(
-                self.kernel.value,
-                self.score.value,
-                self.variables.num_kept.value,
-                draw,
-            )
+            read = _read(self.kernel, self.score, self.variables.num_kept)
+        return self.method.masked_kernel(*read, draw)
 
     @property
     def _count(self) -> int:
         return int(self.variables.num_kept.numpy())
+
+
+def _read(*variables):
+    """Returns the values as tensors, so that they are read only once."""
+    return [keras.ops.convert_to_tensor(variable) for variable in variables]

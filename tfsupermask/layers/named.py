@@ -1,4 +1,8 @@
-"""The supermask layers that have names: Keras' own, without a bias unless asked."""
+"""The supermask layers that have names: Keras' own, without a bias unless asked.
+
+Their shapes are those of Keras; `kernel` is frozen, `score` trained, `mask` what the
+kernel is multiplied with.
+"""
 
 from __future__ import annotations
 
@@ -18,28 +22,9 @@ class SupermaskDense(_WithoutBias, keras.layers.Dense):
     """Fully connected layer that learns which of its frozen weights to keep.
 
     Args:
-        units: Number of outputs, at least 1.
-        sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        method: What selects them, `"edge_popup"` (default) or another one, see
-            `SupermaskMixin`.
-        score_initializer: Keras initializer of the scores. Defaults to
-            U(-1/√fan_in, 1/√fan_in).
+        *args: Those of `keras.layers.Dense`.
         use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Everything else that `keras.layers.Dense` takes.
-
-    Input shape:
-        `(batch, ..., inputs)`.
-
-    Output shape:
-        `(batch, ..., units)`.
-
-    Attributes:
-        kernel: Frozen weights (inputs, units).
-        score: Trainable float32 scores, shaped like the kernel.
-        mask: Zeros and ones, shaped like the kernel.
-
-    Raises:
-        InputError: `sparsity` or `method` is not as above.
+        **kwargs: Those of `keras.layers.Dense` and of `SupermaskMixin`.
 
     Example:
         >>> layer = SupermaskDense(10, sparsity=0.5)
@@ -56,29 +41,9 @@ class SupermaskConv1D(_WithoutBias, keras.layers.Conv1D):
     """1D convolution that learns which of its frozen weights to keep.
 
     Args:
-        filters: Number of filters, at least 1.
-        kernel_size: Length of the filters in steps, an integer.
-        sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        method: What selects them, `"edge_popup"` (default) or another one, see
-            `SupermaskMixin`.
-        score_initializer: Keras initializer of the scores. Defaults to
-            U(-1/√fan_in, 1/√fan_in).
+        *args: Those of `keras.layers.Conv1D`.
         use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Everything else that `keras.layers.Conv1D` takes.
-
-    Input shape:
-        `(batch, steps, channels)`; channels first as in Keras.
-
-    Output shape:
-        `(batch, new_steps, filters)`.
-
-    Attributes:
-        kernel: Frozen weights (length, channels / groups, filters).
-        score: Trainable float32 scores, shaped like the kernel.
-        mask: Zeros and ones, shaped like the kernel.
-
-    Raises:
-        InputError: `sparsity` or `method` is not as above.
+        **kwargs: Those of `keras.layers.Conv1D` and of `SupermaskMixin`.
 
     Example:
         >>> layer = SupermaskConv1D(8, 3, sparsity=0.7, padding="causal")
@@ -97,29 +62,9 @@ class SupermaskConv2D(_WithoutBias, keras.layers.Conv2D):
     """2D convolution that learns which of its frozen weights to keep.
 
     Args:
-        filters: Number of filters, at least 1.
-        kernel_size: Height and width of the filters in pixels, an integer or a pair.
-        sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        method: What selects them, `"edge_popup"` (default) or another one, see
-            `SupermaskMixin`.
-        score_initializer: Keras initializer of the scores. Defaults to
-            U(-1/√fan_in, 1/√fan_in).
+        *args: Those of `keras.layers.Conv2D`.
         use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Everything else that `keras.layers.Conv2D` takes.
-
-    Input shape:
-        `(batch, height, width, channels)`; channels first as in Keras.
-
-    Output shape:
-        `(batch, new_height, new_width, filters)`.
-
-    Attributes:
-        kernel: Frozen weights (height, width, channels / groups, filters).
-        score: Trainable float32 scores, shaped like the kernel.
-        mask: Zeros and ones, shaped like the kernel.
-
-    Raises:
-        InputError: `sparsity` or `method` is not as above.
+        **kwargs: Those of `keras.layers.Conv2D` and of `SupermaskMixin`.
 
     Example:
         >>> layer = SupermaskConv2D(64, 3, sparsity=0.7, padding="same")
@@ -138,30 +83,9 @@ class SupermaskConv3D(_WithoutBias, keras.layers.Conv3D):
     """3D convolution that learns which of its frozen weights to keep.
 
     Args:
-        filters: Number of filters, at least 1.
-        kernel_size: Depth, height and width of the filters in voxels, an integer or a
-            triple.
-        sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        method: What selects them, `"edge_popup"` (default) or another one, see
-            `SupermaskMixin`.
-        score_initializer: Keras initializer of the scores. Defaults to
-            U(-1/√fan_in, 1/√fan_in).
+        *args: Those of `keras.layers.Conv3D`.
         use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Everything else that `keras.layers.Conv3D` takes.
-
-    Input shape:
-        `(batch, depth, height, width, channels)`; channels first as in Keras.
-
-    Output shape:
-        `(batch, new_depth, new_height, new_width, filters)`.
-
-    Attributes:
-        kernel: Frozen weights (depth, height, width, channels / groups, filters).
-        score: Trainable float32 scores, shaped like the kernel.
-        mask: Zeros and ones, shaped like the kernel.
-
-    Raises:
-        InputError: `sparsity` or `method` is not as above.
+        **kwargs: Those of `keras.layers.Conv3D` and of `SupermaskMixin`.
 
     Example:
         >>> layer = SupermaskConv3D(8, 3, sparsity=0.5)
@@ -178,29 +102,9 @@ class SupermaskConv2DTranspose(_WithoutBias, keras.layers.Conv2DTranspose):
     """Transposed 2D convolution that learns which of its frozen weights to keep.
 
     Args:
-        filters: Number of filters, at least 1.
-        kernel_size: Height and width of the filters in pixels, an integer or a pair.
-        sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        method: What selects them, `"edge_popup"` (default) or another one, see
-            `SupermaskMixin`.
-        score_initializer: Keras initializer of the scores. Defaults to
-            U(-1/√fan_in, 1/√fan_in).
+        *args: Those of `keras.layers.Conv2DTranspose`.
         use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Everything else that `keras.layers.Conv2DTranspose` takes.
-
-    Input shape:
-        `(batch, height, width, channels)`; channels first as in Keras.
-
-    Output shape:
-        `(batch, new_height, new_width, filters)`.
-
-    Attributes:
-        kernel: Frozen weights (height, width, filters, channels).
-        score: Trainable float32 scores, shaped like the kernel.
-        mask: Zeros and ones, shaped like the kernel.
-
-    Raises:
-        InputError: `sparsity` or `method` is not as above.
+        **kwargs: Those of `keras.layers.Conv2DTranspose` and of `SupermaskMixin`.
 
     Example:
         >>> layer = SupermaskConv2DTranspose(4, 3, strides=2, padding="same")
@@ -217,28 +121,9 @@ class SupermaskDepthwiseConv2D(_WithoutBias, keras.layers.DepthwiseConv2D):
     """Depthwise 2D convolution that learns which of its frozen weights to keep.
 
     Args:
-        kernel_size: Height and width of the filters in pixels, an integer or a pair.
-        sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5.
-        method: What selects them, `"edge_popup"` (default) or another one, see
-            `SupermaskMixin`.
-        score_initializer: Keras initializer of the scores. Defaults to
-            U(-1/√fan_in, 1/√fan_in).
+        *args: Those of `keras.layers.DepthwiseConv2D`.
         use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Everything else that `keras.layers.DepthwiseConv2D` takes.
-
-    Input shape:
-        `(batch, height, width, channels)`; channels first as in Keras.
-
-    Output shape:
-        `(batch, new_height, new_width, channels * depth_multiplier)`.
-
-    Attributes:
-        kernel: Frozen weights (height, width, channels, depth_multiplier).
-        score: Trainable float32 scores, shaped like the kernel.
-        mask: Zeros and ones, shaped like the kernel.
-
-    Raises:
-        InputError: `sparsity` or `method` is not as above.
+        **kwargs: Those of `keras.layers.DepthwiseConv2D` and of `SupermaskMixin`.
 
     Example:
         >>> layer = SupermaskDepthwiseConv2D(3, sparsity=0.5, padding="same")
@@ -257,28 +142,10 @@ class SupermaskSeparableConv2D(_WithoutBias, keras.layers.SeparableConv2D):
     """Depthwise, then 1×1 convolution, each with a mask of its own.
 
     Args:
-        filters: Number of filters, at least 1.
-        kernel_size: Height and width of the filters in pixels, an integer or a pair.
-        sparsity: Fraction of the weights removed, in [0, 1), of each kernel; or a pair
-            for the depthwise and the pointwise kernel. Defaults to 0.5.
-        method: What selects them, `"edge_popup"` (default) or another one, see
-            `SupermaskMixin`.
-        score_initializer: Keras initializer of the scores. Defaults to
-            U(-1/√fan_in, 1/√fan_in).
+        *args: Those of `keras.layers.SeparableConv2D`.
         use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Everything else that `keras.layers.SeparableConv2D` takes.
-
-    Input shape:
-        `(batch, height, width, channels)`; channels first as in Keras.
-
-    Output shape:
-        `(batch, new_height, new_width, filters)`.
-
-    Attributes:
-        masked_weights: The two kernels, each with its scores and its mask.
-
-    Raises:
-        InputError: `sparsity` or `method` is not as above.
+        **kwargs: Those of `keras.layers.SeparableConv2D` and of `SupermaskMixin`;
+            `sparsity` may be a pair, for the depthwise and the pointwise kernel.
 
     Example:
         >>> layer = SupermaskSeparableConv2D(32, 3, sparsity=(0.0, 0.5))

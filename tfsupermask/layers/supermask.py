@@ -184,14 +184,7 @@ class SupermaskMixin:
         if wait and self._unbuilt():
             return
         kernels = kernels_of(self, self._positions or is_kernel)
-        sparsities = self._sparsity
-        if isinstance(sparsities, numbers.Real):
-            sparsities = [sparsities] * len(kernels)
-        if len(sparsities) != len(kernels):
-            raise fail(
-                f"`sparsity` must be one number or {len(kernels)}, one a kernel.",
-                sparsity=self._sparsity,
-            )
+        sparsities = _spread(self._sparsity, len(kernels), exactly=True)
         with self._open_name_scope():
             weights = [
                 MaskedWeight(self, kernel, sparsity, self.score_initializer)
@@ -246,34 +239,22 @@ class SupermaskMixin:
 
         It may be assigned to: one number, or one for each kernel.
         """
-        wanted = self._sparsity
-        if self.masked_weights:
-            each = iter([weight.sparsity for weight in self.masked_weights])
-            several = not isinstance(wanted, numbers.Real)
-            wanted = [s if s is None else next(each) for s in wanted] if several else []
-            wanted = [*wanted, *each]
-        if isinstance(wanted, numbers.Real):
-            return wanted
-        return wanted[0] if len(set(wanted)) == 1 else tuple(wanted)
+        if not self.masked_weights:
+            return self._sparsity
+        each = iter([weight.sparsity for weight in self.masked_weights])
+        asked = _spread(self._sparsity, len(self.masked_weights))
+        values = tuple(value if value is None else next(each) for value in asked)
+        return values[0] if len(set(values)) == 1 else values
 
     @sparsity.setter
     def sparsity(self, value: float | Sequence[float | None]) -> None:
         _check_sparsity(value)
-        if not self.built:
+        if not self.masked_weights:
             self._sparsity = value
             return
-        weights = self.masked_weights
-        values = value
-        if isinstance(value, numbers.Real):
-            values = [value] * len(weights)
-        elif len(values) != len(weights):
-            values = [each for each in value if each is not None]
-        if len(values) != len(weights):
-            raise fail(
-                f"`sparsity` must be one number or {len(weights)}, one a kernel.",
-                sparsity=value,
-            )
-        for weight, each in zip(weights, values, strict=True):
+        values = _spread(value, len(self.masked_weights))
+        values = [value for value in values if value is not None]
+        for weight, each in zip(self.masked_weights, values, strict=True):
             weight.sparsity = each
 
     @property
@@ -531,6 +512,19 @@ def _check_sparsity(sparsity):
     for each in sparsity if several else [sparsity]:
         if each is not None or not several:
             check_fraction("sparsity", each)
+    return sparsity
+
+
+def _spread(sparsity, count, exactly=False):
+    """Returns one sparsity a kernel; there may be more, `None`, for those unmasked."""
+    if isinstance(sparsity, numbers.Real):
+        return [sparsity] * count
+    masked = len(sparsity) - (0 if exactly else sparsity.count(None))
+    if masked != count:
+        raise fail(
+            f"`sparsity` must be one number or {count}, one a kernel.",
+            sparsity=sparsity,
+        )
     return sparsity
 
 
