@@ -166,4 +166,4 @@ class MaskedWeight:
 
 def _read(*variables):
     """Returns the values as tensors, so that they are read only once."""
-    return [keras.ops.convert_to_tensor(variable) for variable in variables]
+    return [tf.convert_to_tensor(variable) for variable in variables]
