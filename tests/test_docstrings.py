@@ -24,6 +24,7 @@ import tensorflow as tf
 
 import tfsupermask
 from tfsupermask import data, models
+from tfsupermask.layers import methods
 from tfsupermask.models import registry
 from tfsupermask.train import Config, run
 
@@ -220,6 +221,7 @@ def run_example(test):
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_do_what_they_say(name, file, request, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    monkeypatch.setattr(methods, "_METHODS", dict(methods._METHODS))
     said = ""
     for number, test in enumerate(examples_of(importlib.import_module(name))):
         place = tmp_path / str(number)

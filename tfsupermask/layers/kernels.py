@@ -202,7 +202,7 @@ def weights_in(layer: keras.Layer) -> list[tuple[keras.Layer, keras.Variable]]:
         layer: A built layer; the order is that of its `weights`.
 
     Example:
-        >>> layer = keras.layers.TimeDistributed(keras.layers.Dense(3))
+        >>> layer = keras.layers.TimeDistributed(keras.layers.Dense(3, name="dense"))
         >>> layer.build((None, 5, 8))
         >>> [(owner.name, variable.name) for owner, variable in weights_in(layer)]
         [('dense', 'kernel'), ('dense', 'bias')]

@@ -136,6 +136,10 @@ class EdgePopup(Method):
 class Signed(Method):
     """Keeps the largest `|score|`, and inverts the weights whose score is negative.
 
+    Example:
+        >>> get_method("signed").mask(tf.constant([0.1, -3.0, 2.0]), k=2).numpy()
+        array([ 0., -1.,  1.], dtype=float32)
+
     Reference:
         - Koster et al., 2022, "Signing the supermask: keep, hide, invert".
     """
@@ -154,6 +158,10 @@ class Stochastic(Method):
     Without a draw the weights above a half are kept. What is kept is multiplied by
     (weights / weights kept). The sparsity only says where the probabilities start;
     keeping all weights overrules them.
+
+    Example:
+        >>> get_method("stochastic").mask(tf.constant([0.1, -3.0]), k=1).numpy()
+        array([2., 0.], dtype=float32)
 
     Reference:
         - Zhou et al., 2019, "Deconstructing lottery tickets: zeros, signs, and the
@@ -194,6 +202,9 @@ def register(method: Method) -> Method:
 
     Args:
         method: An object of a subclass of `Method`.
+
+    Returns:
+        The same object.
 
     Example:
         >>> register(EdgePopup("by_score", ranking="score")) is get_method("by_score")

@@ -169,9 +169,8 @@ class SupermaskSpectralNormalization(
     as it is, and is normalised whenever it is used.
 
     Args:
-        layer: The layer whose kernel is masked.
-        power_iterations: Defaults to 1.
-        **kwargs: The arguments of `SupermaskMixin`.
+        *args: Those of `keras.layers.SpectralNormalization`.
+        **kwargs: Those of `keras.layers.SpectralNormalization` and of `SupermaskMixin`.
 
     Example:
         >>> dense = keras.layers.Dense(4)
@@ -182,6 +181,9 @@ class SupermaskSpectralNormalization(
     Reference:
         - Miyato et al., 2018, "Spectral normalization for GANs".
     """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
 
     def call(self, inputs, training=False):
         """Computes what the layer inside computes with the normalised kernel."""

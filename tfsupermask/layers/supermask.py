@@ -390,7 +390,18 @@ class Supermask(SupermaskMixin):
 
     Its config holds the plain layer's, so that a saved one loads wherever the plain
     layer does.
+
+    Args:
+        *args: Those of the plain class.
+        **kwargs: Those of the plain class.
+
+    Example:
+        >>> isinstance(supermask(keras.layers.LSTM(5)), Supermask)
+        True
     """
+
+    def __init__(self, *args, **kwargs):  # what plain classes take is all their own
+        super(SupermaskMixin, self).__init__(*args, **kwargs)
 
     def get_config(self):
         """Holds the plain layer and its masks."""
@@ -438,7 +449,7 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
             `score_initializer`.
 
     Example:
-        >>> layer = supermask(keras.layers.LSTM(5), sparsity=0.9)
+        >>> layer = supermask(keras.layers.LSTM(5, name="lstm"), sparsity=0.9)
         >>> layer(np.ones((2, 7, 3))).shape
         TensorShape([2, 5])
         >>> [weight.name for weight in layer.masked_weights]
@@ -498,6 +509,9 @@ def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
 
 def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:
     """Returns the class of a layer without its masks.
+
+    Args:
+        layer: A layer, or a class of layers.
 
     Example:
         >>> plain_class(SupermaskDense(3)).__name__

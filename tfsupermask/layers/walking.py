@@ -107,6 +107,9 @@ def masks_found_once(model: keras.Layer) -> contextlib.AbstractContextManager[No
     Args:
         model: Any Keras model.
 
+    Returns:
+        A context.
+
     Example:
         >>> model, images = models.build("conv2", (8, 8, 3)), tf.zeros((1, 8, 8, 3))
         >>> with masks_found_once(model):
