@@ -106,7 +106,8 @@ def classifier(backbone, inputs):
     if isinstance(outputs, dict):
         outputs = outputs["sequence_output"]
     if len(outputs.shape) > 2:
-        outputs = kl.Flatten()(outputs)
+        pool = {3: kl.GlobalAveragePooling1D, 4: kl.GlobalAveragePooling2D}
+        outputs = pool[len(outputs.shape)]()(outputs)
     logits = kl.Dense(3, activation="softmax", name="logits")(outputs)
     return keras.Model(backbone.input, logits), inputs
 
@@ -147,9 +148,9 @@ def hub_models():
         ),
         "ResNet": lambda: classifier(
             hub.ResNetBackbone(
-                input_conv_filters=[8],
+                input_conv_filters=[64],
                 input_conv_kernel_sizes=[3],
-                stackwise_num_filters=[8, 16],
+                stackwise_num_filters=[64, 128],
                 stackwise_num_blocks=[1, 1],
                 stackwise_num_strides=[1, 2],
                 block_type="basic_block",

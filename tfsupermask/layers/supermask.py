@@ -462,18 +462,28 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
 
 
 def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a config without what Keras adds though the class's constructor refuses.
+    """Returns a config without what the class's own constructor refuses.
 
     Args:
         cls: A class of layers without masks.
         config: What its `get_config` returned.
     """
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
-    if takes_all or not is_default(cls.get_config):
-        return config
-    names = {parameter.name for parameter in parameters}
-    return {key: value for key, value in config.items() if key in names}
+    own = inspect.signature(cls.__init__).parameters.values()
+    if not any(each.kind is each.VAR_KEYWORD for each in own):
+        everything = is_default(cls.get_config)  # what Keras adds to a default config
+        names = {each.name for each in own} if everything else config.keys()
+        return {key: value for key, value in config.items() if key in names}
+    known = {
+        name
+        for each in cls.__mro__
+        for name in inspect.signature(each.__init__).parameters
+    }
+    if not known.issuperset(config):
+        try:
+            cls.from_config(dict(config))
+        except (TypeError, ValueError):
+            return {key: value for key, value in config.items() if key in known}
+    return config
 
 
 _NAMED: dict[type[keras.Layer], type[keras.Layer]] = {}

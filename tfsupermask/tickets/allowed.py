@@ -81,6 +81,7 @@ LAYERS = frozenset(
             for name in names
         ),
         ("keras.src.applications.convnext", "LayerScale"),
+        ("keras.src.applications.inception_resnet_v2", "CustomScaleLayer"),
     }
 )
 MODELS = frozenset(

@@ -101,11 +101,14 @@ def _check_layer(tree, in_graph=None):
 
 
 def _check_constructor(tree):
+    config = tree["config"]
     try:
-        for key, value in tree["config"].items():
+        for key, value in config.items():
             _check_argument(key, value)
     except InputError as error:
-        raise InputError(f"Layer {tree['config'].get('name')!r}: {error}") from None
+        if "name" not in config:  # the layer inside says which
+            raise
+        raise InputError(f"Layer {config['name']!r}: {error}") from None
 
 
 def _check_argument(key, value):
