@@ -15,7 +15,7 @@ from tfsupermask._validation import fail
 from tfsupermask.conversion.attributes import hidden_layers, replace_attributes
 from tfsupermask.layers import SupermaskMixin, plain_class
 from tfsupermask.layers.kernels import MaskVariables
-from tfsupermask.layers.supermask import accepted
+from tfsupermask.layers.mixin import accepted
 from tfsupermask.layers.walking import is_graph, parts_of
 
 

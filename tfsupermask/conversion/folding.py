@@ -65,13 +65,7 @@ def _plain_config(config: Any) -> Any:
 
 def _fold_kernels(layer, plain):
     if isinstance(layer, SupermaskMixin) and layer.built:
-        targets = {
-            id(variable): target
-            for (_, variable), (_, target) in zip(
-                weights_in(layer), weights_in(plain), strict=True
-            )
-        }
-        for weight, kernel in zip(
-            layer.masked_weights, layer.effective_kernels(), strict=True
-        ):
-            targets[id(weight.kernel)].assign(kernel)
+        targets = weights_in(plain)
+        kernels = layer.effective_kernels()
+        for weight, kernel in zip(layer.masked_weights, kernels, strict=True):
+            targets[weight.position][1].assign(kernel)

@@ -1,5 +1,7 @@
 """Keras layers with frozen weights and learned masks."""
 
+from tfsupermask.layers.any_layer import Supermask, supermask, supermask_class
+from tfsupermask.layers.applying import masks_applied
 from tfsupermask.layers.draws import MaskDraws, drawn, stochastic_weights
 from tfsupermask.layers.initializers import (
     SignedConstant,
@@ -16,6 +18,7 @@ from tfsupermask.layers.methods import (
     method_names,
     register,
 )
+from tfsupermask.layers.mixin import SupermaskMixin, plain_class
 from tfsupermask.layers.named import (
     SupermaskConv1D,
     SupermaskConv2D,
@@ -25,14 +28,6 @@ from tfsupermask.layers.named import (
     SupermaskDepthwiseConv2D,
     SupermaskSeparableConv2D,
     SupermaskSpectralNormalization,
-)
-from tfsupermask.layers.supermask import (
-    Supermask,
-    SupermaskMixin,
-    masks_applied,
-    plain_class,
-    supermask,
-    supermask_class,
 )
 from tfsupermask.layers.walking import (
     dense_forward,

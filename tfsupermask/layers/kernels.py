@@ -7,19 +7,12 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
+from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
+from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
 
 from tfsupermask.ops import compute_fans
 
 _KERNEL_WORDS = {"kernel", "weight", "weights", "w", "embedding", "embeddings"}
-_DEPTHWISE = (
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-)
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
 # What layers call the initializers of their kernels.
 _INITIALIZERS = {
     "kernel": ("kernel_initializer", "depthwise_initializer"),
@@ -84,9 +77,12 @@ class Kernel:
         """
         if isinstance(self.owner, keras.layers.EinsumDense):
             return "einsum"
-        if isinstance(self.owner, _TRANSPOSED):
+        if isinstance(self.owner, BaseConvTranspose):
             return "transposed"
-        if isinstance(self.owner, _DEPTHWISE) or "depthwise" in self.variable.name:
+        if (
+            isinstance(self.owner, BaseDepthwiseConv)
+            or "depthwise" in self.variable.name
+        ):
             return "depthwise"
         named = self.variable.name.startswith("embedding")
         return "embeddings" if named else "regular"
@@ -180,18 +176,12 @@ class MaskVariables(keras.Layer):
             trainable=False,
         )
         self.built = True
-        self._read_by_name = False
+        self.read_by_name = False
 
     def load_own_variables(self, store):
-        """Reads both, or of older files the score, which the kernel's layer hands on.
-
-        Keras comes here next, and older files have nothing in this place.
-        """
-        read = self._read_by_name
-        self._read_by_name = set(store.keys()) == {"score"}
-        if self._read_by_name:
-            self.score.assign(store["score"])
-        elif len(store.keys()) or not read:
+        """Reads both; older files, of which the layer has read the score, have none."""
+        read, self.read_by_name = self.read_by_name, False
+        if len(store.keys()) or not read:
             super().load_own_variables(store)
 
 

@@ -33,6 +33,7 @@ class MaskedWeight:
         score: The trainable float32 scores, a variable shaped like the kernel.
         draw: Number of the draw that a mask by chance is in, a variable; 0 stands for
             no chance. `None` unless the method draws.
+        position: Number of the kernel among all weights of the layer.
         fans: Numbers of inputs and outputs of one weight's unit, (fan_in, fan_out).
 
     Example:
@@ -57,7 +58,8 @@ class MaskedWeight:
         initializer: keras.initializers.Initializer | None,
     ):
         self.layer, self.owner, self.kernel = layer, kernel.owner, kernel.variable
-        self.fans, self._place = kernel.fans, kernel.name
+        self.fans, self.position = kernel.fans, kernel.position
+        self._place = kernel.name
         self._wanted = check_fraction("sparsity", sparsity)
         initializer = initializer or default_score_initializer(self.fans[0])
         self.kernel.trainable = False

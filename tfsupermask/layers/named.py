@@ -1,7 +1,9 @@
-"""The supermask layers that have names: Keras' own, without a bias unless asked.
+"""The supermask layers that have names.
 
-Their shapes are those of Keras; `kernel` is frozen, `score` trained, `mask` what the
-kernel is multiplied with.
+They take what the layers of Keras after which they are called take, and what
+`SupermaskMixin` does, but `use_bias` defaults to `False`. Shapes are those of Keras;
+`kernel` is frozen, `score` trained, `mask` what the kernel is multiplied with (thesis
+§3.2; Ramanujan et al., 2020).
 """
 
 from __future__ import annotations
@@ -9,30 +11,24 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from tfsupermask.layers.supermask import SupermaskMixin, masks_applied, named
+from tfsupermask.layers.any_layer import named
+from tfsupermask.layers.applying import masks_applied
+from tfsupermask.layers.mixin import SupermaskMixin
 
 
 class _WithoutBias(SupermaskMixin):
-    def __init__(self, *args, use_bias=False, **kwargs):
-        super().__init__(*args, use_bias=use_bias, **kwargs)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **{"use_bias": False, **kwargs})
 
 
 @named
 class SupermaskDense(_WithoutBias, keras.layers.Dense):
     """Fully connected layer that learns which of its frozen weights to keep.
 
-    Args:
-        *args: Those of `keras.layers.Dense`.
-        use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Those of `keras.layers.Dense` and of `SupermaskMixin`.
-
     Example:
         >>> layer = SupermaskDense(10, sparsity=0.5)
         >>> layer(np.zeros((8, 256))).shape
         TensorShape([8, 10])
-
-    Reference:
-        - Thesis §3.2; Ramanujan et al., 2020.
     """
 
 
@@ -40,20 +36,12 @@ class SupermaskDense(_WithoutBias, keras.layers.Dense):
 class SupermaskConv1D(_WithoutBias, keras.layers.Conv1D):
     """1D convolution that learns which of its frozen weights to keep.
 
-    Args:
-        *args: Those of `keras.layers.Conv1D`.
-        use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Those of `keras.layers.Conv1D` and of `SupermaskMixin`.
-
     Example:
         >>> layer = SupermaskConv1D(8, 3, sparsity=0.7, padding="causal")
         >>> layer(np.zeros((2, 20, 4))).shape
         TensorShape([2, 20, 8])
         >>> float(tf.reduce_sum(layer.mask))
         29.0
-
-    Reference:
-        - Thesis §3.2; Ramanujan et al., 2020.
     """
 
 
@@ -61,20 +49,12 @@ class SupermaskConv1D(_WithoutBias, keras.layers.Conv1D):
 class SupermaskConv2D(_WithoutBias, keras.layers.Conv2D):
     """2D convolution that learns which of its frozen weights to keep.
 
-    Args:
-        *args: Those of `keras.layers.Conv2D`.
-        use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Those of `keras.layers.Conv2D` and of `SupermaskMixin`.
-
     Example:
         >>> layer = SupermaskConv2D(64, 3, sparsity=0.7, padding="same")
         >>> layer(np.zeros((8, 32, 32, 3))).shape
         TensorShape([8, 32, 32, 64])
         >>> len(layer.trainable_weights), float(tf.reduce_sum(layer.mask))
         (1, 518.0)
-
-    Reference:
-        - Thesis §3.2; Ramanujan et al., 2020.
     """
 
 
@@ -82,29 +62,16 @@ class SupermaskConv2D(_WithoutBias, keras.layers.Conv2D):
 class SupermaskConv3D(_WithoutBias, keras.layers.Conv3D):
     """3D convolution that learns which of its frozen weights to keep.
 
-    Args:
-        *args: Those of `keras.layers.Conv3D`.
-        use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Those of `keras.layers.Conv3D` and of `SupermaskMixin`.
-
     Example:
         >>> layer = SupermaskConv3D(8, 3, sparsity=0.5)
         >>> layer(np.zeros((2, 6, 6, 6, 1))).shape
         TensorShape([2, 4, 4, 4, 8])
-
-    Reference:
-        - Thesis §3.2; Ramanujan et al., 2020.
     """
 
 
 @named
 class SupermaskConv2DTranspose(_WithoutBias, keras.layers.Conv2DTranspose):
     """Transposed 2D convolution that learns which of its frozen weights to keep.
-
-    Args:
-        *args: Those of `keras.layers.Conv2DTranspose`.
-        use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Those of `keras.layers.Conv2DTranspose` and of `SupermaskMixin`.
 
     Example:
         >>> layer = SupermaskConv2DTranspose(4, 3, strides=2, padding="same")
@@ -119,11 +86,6 @@ class SupermaskConv2DTranspose(_WithoutBias, keras.layers.Conv2DTranspose):
 @named
 class SupermaskDepthwiseConv2D(_WithoutBias, keras.layers.DepthwiseConv2D):
     """Depthwise 2D convolution that learns which of its frozen weights to keep.
-
-    Args:
-        *args: Those of `keras.layers.DepthwiseConv2D`.
-        use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Those of `keras.layers.DepthwiseConv2D` and of `SupermaskMixin`.
 
     Example:
         >>> layer = SupermaskDepthwiseConv2D(3, sparsity=0.5, padding="same")
@@ -142,10 +104,7 @@ class SupermaskSeparableConv2D(_WithoutBias, keras.layers.SeparableConv2D):
     """Depthwise, then 1×1 convolution, each with a mask of its own.
 
     Args:
-        *args: Those of `keras.layers.SeparableConv2D`.
-        use_bias: Whether to train a bias. Defaults to `False`.
-        **kwargs: Those of `keras.layers.SeparableConv2D` and of `SupermaskMixin`;
-            `sparsity` may be a pair, for the depthwise and the pointwise kernel.
+        sparsity: One number, or a pair for the depthwise and the pointwise kernel.
 
     Example:
         >>> layer = SupermaskSeparableConv2D(32, 3, sparsity=(0.0, 0.5))
@@ -181,9 +140,6 @@ class SupermaskSpectralNormalization(
     Reference:
         - Miyato et al., 2018, "Spectral normalization for GANs".
     """
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
 
     def call(self, inputs, training=False):
         """Computes what the layer inside computes with the normalised kernel."""

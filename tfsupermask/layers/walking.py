@@ -9,8 +9,9 @@ import keras
 from keras.src.models.functional import Functional, functional_like_constructor
 
 from tfsupermask._validation import fail
+from tfsupermask.layers.applying import masks_applied
 from tfsupermask.layers.masked_weight import MaskedWeight
-from tfsupermask.layers.supermask import SupermaskMixin, masks_applied
+from tfsupermask.layers.mixin import SupermaskMixin
 
 
 def parts_of(layer: keras.Layer) -> list[keras.Layer]:
@@ -115,7 +116,13 @@ def masks_found_once(model: keras.Layer) -> contextlib.AbstractContextManager[No
         >>> with masks_found_once(model):
         ...     twice = model(images), model(images)
     """
-    return masks_applied(masked_weights(model), model)
+    # What is computed twice to save memory must find its masks itself.
+    weights = [
+        weight
+        for weight in masked_weights(model)
+        if getattr(weight.layer, "_remat_mode", None) is None
+    ]
+    return masks_applied(weights, model)
 
 
 @contextlib.contextmanager

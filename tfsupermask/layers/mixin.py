@@ -1,76 +1,24 @@
-"""What turns any Keras layer into one that learns which of its weights to keep."""
+"""What makes a Keras layer learn which of its weights to keep."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import numbers
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.saving import get_registered_name
-from keras.src.api_export import get_name_from_symbol
-from keras.src.backend.common.stateless_scope import get_stateless_scope
 from keras.src.utils.python_utils import is_default
 
 from tfsupermask._validation import check_fraction, fail
+from tfsupermask.layers.applying import masks_applied
 from tfsupermask.layers.kernels import is_kernel, kernels_of
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import Method, get_method
 
-
-@contextlib.contextmanager
-def masks_applied(
-    weights: Iterable[MaskedWeight], layer: keras.Layer | None = None
-) -> Iterator[None]:
-    """Puts kernel · mask in place of each kernel while the body runs.
-
-    Whatever reads a kernel there gets the masked one, gradients included; that is how
-    all supermask layers work. Masks that surround the body already are left alone, so
-    that a mask is found only once for however many calls.
-
-    Args:
-        weights: The masked weights.
-        layer: Layer or model that the body calls: what it changes, seeds and averages,
-            and the losses that it adds are its own afterwards.
-
-    Example:
-        >>> layer = SupermaskDense(3, sparsity=0.5)
-        >>> layer.build((None, 8))
-        >>> with masks_applied(layer.masked_weights):
-        ...     int(tf.math.count_nonzero(layer.kernel.value))
-        12
-    """
-    outer = get_stateless_scope()
-    kernels = {
-        id(weight.kernel): weight
-        for weight in weights
-        if outer is None or outer.get_current_value(weight.kernel) is None
-    }
-    if not kernels:
-        yield
-        return
-    masked = [(weight.kernel, weight.masked()) for weight in kernels.values()]
-    with keras.StatelessScope(masked, collect_losses=True) as scope:
-        before = {} if outer is None else dict(outer.state_mapping)
-        scope.state_mapping = {**before, **scope.state_mapping}
-        yield
-    for variable in layer.variables if layer else ():
-        changed = scope.get_current_value(variable)
-        if id(variable) not in kernels and changed is not before.get(id(variable)):
-            variable.assign(changed)
-    for loss in scope.losses if layer else ():
-        layer.add_loss(loss)
-
-
-class _Untracked:
-    """Holds what Keras must not take for layers and weights of its own."""
-
-    def __init__(self, value):
-        self.value = value
+ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
 
 
 class SupermaskMixin:
@@ -94,7 +42,6 @@ class SupermaskMixin:
             seed makes the masks' draws repeatable.
         kernels: Positions of the kernels among the layer's weights. Defaults to those
             that `is_kernel` takes for one.
-        ranking: What `method` was called in older files.
 
     Attributes:
         masked_weights: The kernels, each with its scores and number kept; empty until
@@ -117,7 +64,7 @@ class SupermaskMixin:
 
     _sparsity = None  # until it is set up
     config_is_complete = True
-    _weights = _Untracked(())
+    _weights: Sequence[MaskedWeight] = ()
 
     def __init__(
         self,
@@ -126,11 +73,10 @@ class SupermaskMixin:
         method="edge_popup",
         score_initializer=None,
         kernels=None,
-        ranking=None,
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
-        self.set_up(sparsity, ranking or method, score_initializer, kernels)
+        self.set_up(sparsity, method, score_initializer, kernels)
 
     def set_up(
         self, sparsity=0.5, method="edge_popup", score_initializer=None, kernels=None
@@ -184,14 +130,16 @@ class SupermaskMixin:
         if wait and self._unbuilt():
             return
         kernels = kernels_of(self, self._positions or is_kernel)
-        sparsities = _spread(self._sparsity, len(kernels), exactly=True)
+        if not kernels:
+            return
+        self._sparsity = _spread(self._sparsity, len(kernels))
         with self._open_name_scope():
             weights = [
                 MaskedWeight(self, kernel, sparsity, self.score_initializer)
-                for kernel, sparsity in zip(kernels, sparsities, strict=True)
+                for kernel, sparsity in zip(kernels, self._sparsity, strict=True)
                 if sparsity is not None
             ]
-        self._weights = _Untracked(weights)
+        object.__setattr__(self, "_weights", weights)  # Keras would track a list
         # A model counts as built before its `build` ends.
         self._tracker.unlock()
         for place, weight in enumerate(weights):
@@ -204,7 +152,7 @@ class SupermaskMixin:
     @property
     def masked_weights(self) -> list[MaskedWeight]:
         """The layer's masked kernels."""
-        return self._weights.value
+        return list(self._weights)
 
     def call(self, *args, **kwargs):
         """Computes what the layer computes, with its masked kernels."""
@@ -241,9 +189,8 @@ class SupermaskMixin:
         """
         if not self.masked_weights:
             return self._sparsity
-        each = iter([weight.sparsity for weight in self.masked_weights])
-        asked = _spread(self._sparsity, len(self.masked_weights))
-        values = tuple(value if value is None else next(each) for value in asked)
+        each = iter(self.masked_weights)
+        values = tuple(s if s is None else next(each).sparsity for s in self._sparsity)
         return values[0] if len(set(values)) == 1 else values
 
     @sparsity.setter
@@ -252,10 +199,10 @@ class SupermaskMixin:
         if not self.masked_weights:
             self._sparsity = value
             return
-        values = _spread(value, len(self.masked_weights))
-        values = [value for value in values if value is not None]
-        for weight, each in zip(self.masked_weights, values, strict=True):
-            weight.sparsity = each
+        values = _spread(value, len(self._sparsity))
+        places = [place for place, s in enumerate(self._sparsity) if s is not None]
+        for weight, place in zip(self.masked_weights, places, strict=True):
+            weight.sparsity = values[place]
 
     @property
     def trainable(self) -> bool:
@@ -265,7 +212,7 @@ class SupermaskMixin:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         super(SupermaskMixin, type(self)).trainable.fset(self, value)
-        for weight in self.masked_weights if self.built else ():
+        for weight in self.masked_weights:
             weight.kernel.trainable = False
 
     @property
@@ -334,16 +281,19 @@ class SupermaskMixin:
                 the names "kernel" and "score", "depthwise_kernel" and so on.
         """
         by_name = {
-            weight.kernel.name.replace("kernel", "score"): weight.variables
+            weight.kernel.name.replace("kernel", "score"): weight
             for weight in self.masked_weights
         }
-        if not by_name or not by_name.keys() <= set(store.keys()):
+        names = set(store.keys())
+        old = by_name and by_name.keys() <= names and "0" not in names
+        if not old or any("score" not in name for name in by_name):
             super().load_own_variables(store)
             return
         for variable in [*self._trainable_variables, *self._non_trainable_variables]:
             variable.assign(store[variable.name])
-        for name, variables in by_name.items():
-            variables.load_own_variables({"score": store[name]})
+        for name, weight in by_name.items():
+            weight.score.assign(store[name])
+            weight.variables.read_by_name = True
 
     def get_config(self):
         """Mirrors the constructor."""
@@ -366,7 +316,7 @@ class SupermaskMixin:
     def from_config(cls, config):
         """Makes the layer from a config of `get_config`, or an older one."""
         config = dict(config)
-        mask = {key: config.pop(key) for key in _ARGUMENTS if key in config}
+        mask = {key: config.pop(key) for key in ARGUMENTS if key in config}
         if "ranking" in config:
             mask["method"] = config.pop("ranking")
         layer = cls.without_masks(config)
@@ -381,84 +331,18 @@ class SupermaskMixin:
         return layer
 
 
-_ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
-
-
-@keras.saving.register_keras_serializable(package="tfsupermask")
-class Supermask(SupermaskMixin):
-    """A supermask layer of any class, as `supermask` makes it.
-
-    Its config holds the plain layer's, so that a saved one loads wherever the plain
-    layer does.
+def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:
+    """Returns the class of a layer without its masks.
 
     Args:
-        *args: Those of the plain class.
-        **kwargs: Those of the plain class.
+        layer: A layer, or a class of layers.
 
     Example:
-        >>> isinstance(supermask(keras.layers.LSTM(5)), Supermask)
-        True
+        >>> plain_class(SupermaskDense(3)).__name__
+        'Dense'
     """
-
-    def __init__(self, *args, **kwargs):  # what plain classes take is all their own
-        super(SupermaskMixin, self).__init__(*args, **kwargs)
-
-    def get_config(self):
-        """Holds the plain layer and its masks."""
-        base = plain_class(self)
-        if not self.config_is_complete:
-            raise fail(
-                f"A masked {base.__name__} can only be saved whole if `get_config` "
-                "mirrors its constructor; save its weights, or `fold` it first.",
-                layer=self.name,
-            )
-        api_name = get_name_from_symbol(base)
-        module, name = (api_name or f"{base.__module__}.{base.__name__}").rsplit(".", 1)
-        plain = {
-            "module": module,
-            "class_name": name,
-            "config": keras.saving.serialize_keras_object(self.plain_config()),
-            "registered_name": None if api_name else get_registered_name(base),
-        }
-        return {"layer": plain, **self._mask_config()}
-
-    @classmethod
-    def from_config(cls, config):
-        """Makes the plain layer, then its supermask."""
-        mask = {key: config[key] for key in _ARGUMENTS if key in config}
-        return supermask(keras.saving.deserialize_keras_object(config["layer"]), **mask)
-
-    def __reduce__(self):
-        """Pickles by the plain class, as this one is made when it is needed."""
-        _, arguments = super().__reduce__()
-        return _unpickle, (plain_class(self), *arguments)
-
-
-def _unpickle(base, *arguments):
-    return supermask_class(base)._unpickle_model(*arguments)
-
-
-def supermask(layer: keras.Layer, **mask) -> keras.Layer:
-    """Returns a new layer like a given one, which learns what weights to keep.
-
-    Any layer will do: recurrent ones, attention, wrappers, those of your own.
-
-    Args:
-        layer: A Keras layer, whose weights do not matter.
-        **mask: The arguments of `SupermaskMixin`: `sparsity`, `method`,
-            `score_initializer`.
-
-    Example:
-        >>> layer = supermask(keras.layers.LSTM(5, name="lstm"), sparsity=0.9)
-        >>> layer(np.ones((2, 7, 3))).shape
-        TensorShape([2, 5])
-        >>> [weight.name for weight in layer.masked_weights]
-        ['lstm/lstm_cell/kernel', 'lstm/lstm_cell/recurrent_kernel']
-    """
-    config = accepted(type(layer), layer.get_config())
-    new = supermask_class(type(layer)).without_masks(config)
-    new.set_up(**mask)
-    return new
+    classes = (layer if isinstance(layer, type) else type(layer)).__mro__
+    return next(each for each in classes if not issubclass(each, SupermaskMixin))
 
 
 def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
@@ -486,51 +370,6 @@ def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-_NAMED: dict[type[keras.Layer], type[keras.Layer]] = {}
-
-
-def named(cls: type[keras.Layer]) -> type[keras.Layer]:
-    """Registers the supermask class that stands for a plain class by a name."""
-    _NAMED[plain_class(cls)] = cls
-    return keras.saving.register_keras_serializable("tfsupermask")(cls)
-
-
-@functools.cache
-def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
-    """Returns the supermask class of a class of layers; `supermask` makes its layers.
-
-    Args:
-        base: Any class of Keras layers.
-
-    Example:
-        >>> supermask_class(keras.layers.Dense).__name__
-        'SupermaskDense'
-    """
-    if base in _NAMED:
-        return _NAMED[base]
-    # What the plain class takes may be called like the mask's arguments.
-    members = {"__init__": base.__init__}
-    made = type(f"Supermask{base.__name__}", (Supermask, base), members)
-    register = keras.saving.register_keras_serializable("tfsupermask", "Supermask")
-    register(made)
-    register(Supermask)  # whoever loads one of them is to find this class
-    return made
-
-
-def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:
-    """Returns the class of a layer without its masks.
-
-    Args:
-        layer: A layer, or a class of layers.
-
-    Example:
-        >>> plain_class(SupermaskDense(3)).__name__
-        'Dense'
-    """
-    classes = (layer if isinstance(layer, type) else type(layer)).__mro__
-    return next(each for each in classes if not issubclass(each, SupermaskMixin))
-
-
 def _check_sparsity(sparsity):
     several = isinstance(sparsity, (list, tuple))
     for each in sparsity if several else [sparsity]:
@@ -539,17 +378,15 @@ def _check_sparsity(sparsity):
     return sparsity
 
 
-def _spread(sparsity, count, exactly=False):
-    """Returns one sparsity a kernel; there may be more, `None`, for those unmasked."""
-    if isinstance(sparsity, numbers.Real):
-        return [sparsity] * count
-    masked = len(sparsity) - (0 if exactly else sparsity.count(None))
-    if masked != count:
+def _spread(sparsity, count):
+    """Returns a sparsity for each of so many kernels."""
+    values = [sparsity] * count if isinstance(sparsity, numbers.Real) else sparsity
+    if len(values) != count:
         raise fail(
             f"`sparsity` must be one number or {count}, one a kernel.",
             sparsity=sparsity,
         )
-    return sparsity
+    return values
 
 
 def _like(base, ours):
