@@ -15,7 +15,7 @@ from tests.hostile.saved import pickled
 from tfsupermask.report import write_report
 from tfsupermask.train import Config, load_run
 from tfsupermask.train import checkpoint as checkpoints
-from tfsupermask.train.build import build_model
+from tfsupermask.train.build import build_model, named_variables
 from tfsupermask.train.checkpoint import Checkpoint
 from tfsupermask.train.folder import RunFolder, claim
 from tfsupermask.train.metrics import COLUMNS, write_csv
@@ -29,7 +29,7 @@ _CONFIG = Config(init="kaiming_normal", data_dir="/nowhere", dataset="folder",
 def _values():
     """Returns the variables of an honest run's model, by name."""
     model = build_model(_CONFIG, (8, 8, 3), 2)
-    return {f"model/{v.path}": v.numpy() for v in model.variables}
+    return {name: v.numpy() for name, v in named_variables(model).items()}
 
 
 @functools.cache
