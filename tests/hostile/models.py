@@ -91,6 +91,16 @@ def layer(tree):
     return members(config=change)
 
 
+def idle(content):
+    """Adds a layer of 10¹⁰ weights that no output needs to a .keras file's config."""
+    config = json.loads(content)
+    layers = config["config"]["layers"]
+    tree = {"module": "keras.layers", "class_name": "Dense", "registered_name": None}
+    tree |= {"name": "idle", "inbound_nodes": layers[-1]["inbound_nodes"]}
+    layers.append({**tree, "config": {"name": "idle", "units": 10**10}})
+    return json.dumps(config).encode()
+
+
 def lambda_layer(path):
     """Puts a Lambda layer that leaves a file into a .keras file."""
     ran = str(path.parent / RAN)
@@ -248,6 +258,8 @@ INPUTS = {
     "a .keras file with a layer of 10¹⁰ weights": Input(
         exported("x.keras", thing("keras.layers", "Dense", name="d", units=10**8)),
         "must hold all its weights"),
+    "a .keras file with a layer of 10¹⁰ weights that nothing needs": Input(
+        exported("x.keras", members(config=idle)), "must hold all its weights"),
     "a .keras file whose config is 100,000 deep": Input(
         exported("x.keras", members(config=DEEP.encode())), "config.json"),
     "a .keras file whose config is 100 MB of spaces in 100 kB": Input(
