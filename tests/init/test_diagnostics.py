@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfsupermask import models
 from tfsupermask._validation import InputError
+from tfsupermask.conversion import convert
 from tfsupermask.init import Diagnosis, diagnose
 from tfsupermask.init.diagnostics import effective_rank, mean_cosine
 from tfsupermask.layers import (
@@ -141,6 +142,43 @@ def test_the_batch_itself_is_what_batch_normalisation_normalises_by():
     x = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + model.layers[0].epsilon)
     outputs = x @ model.layers[1].kernel.numpy().reshape(3, 4)
     assert found.output_scale == pytest.approx(np.sqrt((outputs**2).mean()), rel=1e-4)
+
+
+class Subclassed(keras.Model):
+    """Layers that only the model's own `call` knows."""
+
+    def __init__(self):
+        super().__init__()
+        conv = keras.layers.Conv2D(4, 3, activation="relu", name="conv")
+        self.blocks = [conv, keras.layers.BatchNormalization(name="normalised")]
+        self.dense = keras.layers.Dense(5, name="dense")
+        self.recurrent = keras.layers.GRU(3, name="gru")
+
+    def call(self, inputs):
+        maps = self.blocks[1](self.blocks[0](inputs))
+        return self.recurrent(self.dense(tf.reshape(maps, (-1, 6, 24))))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_layers_are_found_in_subclassed_models(masked):
+    keras.utils.set_random_seed(0)
+    model = Subclassed()
+    model(np.float32(IMAGES))
+    kernels = [model.blocks[0].kernel.numpy(), model.dense.kernel.numpy()]
+    if masked:
+        model = convert(model, sparsity=0.5, verbose=False)
+    before = [v.numpy() for v in model.variables]
+    found = diagnose(model, IMAGES)
+    assert [each.layer for each in found] == ["conv", "dense"]
+    for variable, value in zip(model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    for each, kernel in zip(found, kernels, strict=True):
+        filters = kernel.reshape(-1, kernel.shape[-1]).T
+        assert each.cosine == pytest.approx(cosine_by_loops(filters), rel=1e-5)
+    kernel = model.masked_weights[0].masked() if masked else kernels[0]
+    outputs = tf.nn.conv2d(np.float32(IMAGES), kernel, 1, "VALID")
+    expected = np.sqrt(np.square(outputs).mean())
+    assert found[0].output_scale == pytest.approx(expected, rel=1e-5)
 
 
 def test_prints_a_table_of_a_line_a_layer():

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tfsupermask import models
 from tfsupermask._validation import InputError
+from tfsupermask.conversion import convert
 from tfsupermask.init import NAMES, initialize, unit_power
 from tfsupermask.layers import (
     SupermaskConv2D,
@@ -14,6 +15,7 @@ from tfsupermask.layers import (
     SupermaskSeparableConv2D,
     drawn,
     masked_weights,
+    supermask,
     supermask_layers,
 )
 
@@ -194,6 +196,130 @@ def test_a_layer_called_twice_counts_the_first_time_in_any_model():
     assert list(unit_power(model, vectors, np.zeros(30, int))) == ["dense"]
     power = tf.reduce_mean((vectors @ model.dense.masked_kernel()) ** 2)
     assert float(power) == pytest.approx(1, rel=1e-5)
+
+
+@keras.saving.register_keras_serializable("test_power")
+class Block(keras.layers.Layer):
+    """A convolution of the same name in each, which nobody outside knows of."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        options = {"padding": "same", "bias_initializer": "ones"}
+        self.inner = keras.layers.Conv2D(3, 3, activation="relu", name="c", **options)
+        self.normalised = keras.layers.BatchNormalization(scale=False)
+
+    def build(self, shape):
+        self.inner.build(shape)
+        self.normalised.build((*shape[:-1], 3))
+
+    def call(self, inputs):
+        return self.normalised(self.inner(inputs))
+
+
+class Subclassed(keras.Model):
+    """Blocks, the second called twice, once in a `tf.function`."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Block(name="first"), Block(name="second")
+        self.dense = keras.layers.Dense(4, name="dense")
+
+    @tf.function
+    def in_a_graph(self, inputs):
+        return self.second(self.first(inputs))
+
+    def call(self, inputs):
+        maps = self.second(self.in_a_graph(inputs))
+        return self.dense(tf.reduce_mean(maps, (1, 2)))
+
+
+def masked_whole():
+    """A subclassed model, all of it one supermask."""
+    model = Subclassed()
+    model(preprocess(IMAGES))
+    return convert(model, sparsity=0.5, verbose=False)
+
+
+def masked_blocks():
+    """Layers of one's own, each a supermask."""
+    first = supermask(Block(name="first"), sparsity=0.5)
+    second = supermask(Block(name="second"), sparsity=0.5)
+    layers = [first, second, second, keras.layers.GlobalAveragePooling2D()]
+    last = SupermaskDense(4, name="dense")
+    return keras.Sequential([keras.Input((8, 8, 3)), *layers, last])
+
+
+@pytest.mark.parametrize("net", [masked_whole, masked_blocks])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_layers_inside_a_supermask_get_unit_power(net, dtype):
+    before_policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        keras.utils.set_random_seed(0)
+        model = net()
+    finally:
+        keras.config.set_dtype_policy(before_policy)
+    weights = masked_weights(model)
+    initialize(model, "kaiming_normal", seed=3)
+    weights[0].kernel.assign(weights[0].kernel * 3)
+    masked = {id(weight.kernel) for weight in weights}
+    others = [(v, v.numpy()) for v in model.variables if id(v) not in masked]
+    kernels = [weight.kernel.numpy() for weight in weights]
+    factors = unit_power(model, IMAGES, LABELS, preprocess)
+    assert list(factors) == ["first/c", "second/c", "dense"]
+    for weight, kernel, factor in zip(weights, kernels, factors.values(), strict=True):
+        np.testing.assert_allclose(weight.kernel, kernel * factor, rtol=2e-6)
+    for variable, value in others:
+        np.testing.assert_array_equal(variable, value)
+    product = tf.nn.conv2d(preprocess(IMAGES), weights[0].masked(), 1, "SAME")
+    assert float(tf.reduce_mean(product**2)) == pytest.approx(1, rel=1e-2)
+    again = unit_power(model, IMAGES, LABELS, preprocess)
+    error = {"float32": 1e-5, "mixed_float16": 2e-3}[dtype]
+    np.testing.assert_allclose(list(again.values()), 1, rtol=error)
+
+
+def recurrent():
+    layer = supermask(keras.layers.LSTM(5, name="lstm"))
+    layers = [SupermaskConv2D(3, 3, name="c"), keras.layers.Reshape((6, 18)), layer]
+    return keras.Sequential([keras.Input((8, 8, 3)), *layers])
+
+
+class Unused(keras.Model):
+    """A masked layer that is built and never called."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = SupermaskDense(3), SupermaskDense(3, name="unused")
+
+    def call(self, inputs):
+        if not self.unused.built:
+            self.unused.build(inputs.shape)
+        return self.used(inputs)
+
+
+def unused():
+    model = Unused()
+    model(preprocess(IMAGES))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (
+            recurrent,
+            "'lstm' must have masks only in dense.*kernel='lstm/lstm_cell/kernel'",
+        ),
+        (unused, "'unused' must have masks only.*and be called.*'unused/kernel'"),
+    ],
+)
+def test_masked_kernels_without_a_factor_are_refused(net, message):
+    model = net()
+    values = [variable.numpy() for variable in model.variables]
+    with pytest.raises(InputError, match=message):
+        unit_power(model, IMAGES, LABELS, preprocess)
+    for variable, value in zip(model.variables, values, strict=True):
+        np.testing.assert_array_equal(variable, value)
 
 
 def test_stochastic_masks_are_drawn_and_are_without_chance_afterwards():

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import fail
+from tfsupermask.init.finding import normalisations_in
 from tfsupermask.init.tracing import Trace
 from tfsupermask.init.watching import borrowed_statistics, take_statistics
 from tfsupermask.layers import dense_forward
@@ -133,15 +134,6 @@ class _KeptMaps:
         self._values[place[place >= 0]] = maps[place >= 0]
 
 
-def normalisations_in(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """Returns the batch normalisations of a model, wherever they are."""
-    return [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-
-
 @contextlib.contextmanager
 def batch_statistics(
     trace: Trace, images: np.ndarray, preprocess: Callable
@@ -151,18 +143,14 @@ def batch_statistics(
     Yields a function that brings those up to date that are called before a given layer,
     whose own inputs have just got their kernels.
     """
-    waiting = list(trace.received)
+    waiting, normalisations = list(trace.received), normalisations_in(trace.received)
     activations = Activations(trace, images, preprocess)
 
     def update_before(layer):
         while (earlier := waiting.pop(0)) is not layer:
-            if isinstance(earlier, keras.layers.BatchNormalization):
+            if earlier in normalisations:
                 maps_of = activations.before(earlier)
                 take_statistics(earlier, maps_of(np.arange(len(images))))
 
-    with borrowed_statistics(
-        layer
-        for layer in trace.received
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ):
+    with borrowed_statistics(normalisations):
         yield update_before

@@ -67,11 +67,10 @@ def initialize(
 ) -> None:
     """Draws every kernel of a model anew, those of layers inside layers included.
 
-    The values are a pure function of the name, the
-    seed, the kernel's shape and layout, and its place among the model's kernels. The
-    initializer stays in the layer, so that the layer's config says how to draw them
-    again. `glorot_normal` gives the values that `tfsupermask.models.build` starts with
-    for the same seed.
+    The values are a pure function of the name, the seed, the kernel's shape and layout,
+    and its place among the model's kernels. The initializer stays in the layer, so that
+    the layer's config says how to draw them again. `glorot_normal` gives the values
+    that `tfsupermask.models.build` starts with for the same seed.
 
     Args:
         model: Any built Keras model, masked or not; `tfsupermask.layers.is_kernel`

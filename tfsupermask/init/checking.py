@@ -39,6 +39,11 @@ def check_images(
     return check_labels(images, labels)
 
 
+def as_float32(batch: np.ndarray) -> np.ndarray:
+    """Makes of images what a model takes, if nobody says how."""
+    return batch.astype(np.float32)
+
+
 def check_labels(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns the labels as int64 (n,); there must be images, and a class for each."""
     labels = np.asarray(labels)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Mapping
 
 import keras
+from keras.src.layers.convolutional.base_conv import BaseConv
+from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
+from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
+from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 
 from tfsupermask._validation import fail
+from tfsupermask.init.finding import named_layers
 from tfsupermask.init.tracing import Trace
+from tfsupermask.layers import Kernel, kernels_of
 from tfsupermask.patches import Window
 
-_SEPARABLE = keras.layers.SeparableConv2D
-_DEPTHWISE = (keras.layers.DepthwiseConv2D, _SEPARABLE)
-_SETTABLE = (keras.layers.Conv2D, *_DEPTHWISE)
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
+_SETTABLE = (
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
 )
-_OF_OTHER_RANK = (
-    keras.layers.Conv1D,
-    keras.layers.Conv3D,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.SeparableConv1D,
-)
+_CONVOLUTIONS = (BaseConv, BaseConvTranspose, BaseDepthwiseConv, BaseSeparableConv)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,32 +30,34 @@ class Convolution:
     """A convolution whose filters become patterns.
 
     Attributes:
-        layer: A `Conv2D`, `DepthwiseConv2D` or `SeparableConv2D`.
-        name: Its name, or its path from the model inwards where others have that too.
+        kernel: What is set: that of a `Conv2D` or `DepthwiseConv2D`, or the depthwise
+            one of a `SeparableConv2D`.
+        name: Its layer's, or the path to it from the model inwards where others have
+            that name too.
         number: Its place among the convolutions that could be set, from 1, in the order
             in which they are first called.
         sparsity: That of its mask; 0 if it has none.
     """
 
-    layer: keras.Layer
+    kernel: Kernel
     name: str
     number: int
     sparsity: float
 
     @property
-    def kernel(self) -> keras.Variable:
-        """What is set."""
-        return _kernel(self.layer)
+    def layer(self) -> keras.Layer:
+        """The convolution itself."""
+        return self.kernel.owner
 
     @property
     def depthwise(self) -> bool:
         """Whether each filter sees one channel alone."""
-        return isinstance(self.layer, _DEPTHWISE)
+        return self.kernel.layout == "depthwise"
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Height, width and channels of a filter, and the number of filters."""
-        *field, channels, filters = self.kernel.shape
+        *field, channels, filters = self.kernel.variable.shape
         if self.depthwise:
             channels, filters = 1, channels * filters
         return (*field, channels, filters)
@@ -73,29 +72,8 @@ class Convolution:
 
 
 def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:
-    """Returns all convolutions of a model with their names, wherever they are.
-
-    A name that several of them have is replaced by the path: `"outer/inner"`.
-    """
-    paths: dict[keras.Layer, str] = {}
-
-    def walk(layer, prefix):
-        for part in layer._flatten_layers(include_self=False, recursive=False):
-            if part not in paths:
-                paths[part] = prefix + part.name
-                walk(part, f"{paths[part]}/")
-
-    walk(model, "")
-    found = [
-        layer
-        for layer in paths
-        if isinstance(layer, (*_SETTABLE, *_TRANSPOSED, *_OF_OTHER_RANK))
-    ]
-    having = collections.Counter(layer.name for layer in found)
-    return {
-        layer: layer.name if having[layer.name] == 1 else paths[layer]
-        for layer in found
-    }
+    """Returns all convolutions of a model with their names, wherever they are."""
+    return named_layers(model, lambda layer: isinstance(layer, _CONVOLUTIONS))
 
 
 def find_convolutions(
@@ -118,11 +96,12 @@ def find_convolutions(
     calls = {layer: place for place, layer in enumerate(trace.received)}
     reasons = {layer: _reason_to_skip(layer, calls) for layer in names}
     layers = sorted((x for x in names if not reasons[x]), key=calls.get)
+    kernels = [kernels_of(layer)[0] for layer in layers]
     found = [
         Convolution(
-            layer, names[layer], number, sparsities.get(id(_kernel(layer)), 0.0)
+            each, names[each.owner], number, sparsities.get(id(each.variable), 0.0)
         )
-        for number, layer in enumerate(layers, start=1)
+        for number, each in enumerate(kernels, start=1)
     ]
     skipped = {names[layer]: reason for layer, reason in reasons.items() if reason}
     if not found:
@@ -134,15 +113,9 @@ def find_convolutions(
     return _chosen(found, skipped, only), skipped, len(found)
 
 
-def _kernel(layer):
-    """Returns what is set in a layer."""
-    separable = isinstance(layer, _SEPARABLE)
-    return layer.depthwise_kernel if separable else layer.kernel
-
-
 def _reason_to_skip(layer, calls):
     """Returns why a convolution cannot be set; an empty text if it can."""
-    if isinstance(layer, _TRANSPOSED):
+    if isinstance(layer, BaseConvTranspose):
         return "transposed convolution"
     if not isinstance(layer, _SETTABLE):
         return "not a convolution of two dimensions"

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import fail
+from tfsupermask.init.checking import as_float32
 from tfsupermask.init.watching import watched
 from tfsupermask.layers import kernels_of
 
@@ -100,16 +101,20 @@ def diagnose(
     """
     if not len(images):
         raise fail("`images` must hold at least one image.", shape=images.shape)
-    preprocess = preprocess or (lambda batch: batch.astype(np.float32))
+    preprocess = preprocess or as_float32
     found = {}
 
     def measure(layer, product):
-        if id(layer) not in found:
-            found[id(layer)] = _diagnose(layer, product())
+        if layer not in found:
+            found[layer] = _of_output(layer, product())
 
     with watched(model, measure):
         model(preprocess(images), training=False)
-    return Diagnosis(found.values())
+    # Not in the forward pass, where masks may be applied to the kernels.
+    return Diagnosis(
+        LayerDiagnosis(layer.name, *_of_filters(layer), *measures)
+        for layer, measures in found.items()
+    )
 
 
 def effective_rank(matrix: np.ndarray) -> float:
@@ -162,23 +167,18 @@ def mean_cosine(filters: np.ndarray) -> float:
     return float((cosines.sum() - cosines.trace()) / (count * (count - 1)))
 
 
-def _diagnose(layer, product):
+def _of_output(layer, product):
+    """Returns the effective rank of a layer's output and its root mean square."""
     if not np.isfinite(product).all():
         raise fail(f"The output of layer '{layer.name}' must be finite.")
-    filters = _filters(layer)
     if getattr(layer, "data_format", None) == "channels_first":
         product = np.moveaxis(product, 1, -1)
     outputs = product.reshape(-1, product.shape[-1])
-    return LayerDiagnosis(
-        layer=layer.name,
-        num_filters=len(filters),
-        cosine=mean_cosine(filters),
-        filter_rank=effective_rank(filters),
-        output_rank=effective_rank(outputs),
-        output_scale=float(np.sqrt(np.square(outputs).mean(dtype=np.float64))),
-    )
+    scale = float(np.sqrt(np.square(outputs).mean(dtype=np.float64)))
+    return effective_rank(outputs), scale
 
 
-def _filters(layer):
-    """Returns a layer's filters as rows, whatever its kernel's layout."""
-    return kernels_of(layer)[-1].as_matrix().T
+def _of_filters(layer):
+    """Returns the number of a layer's filters, their cosine and effective rank."""
+    filters = kernels_of(layer)[-1].as_matrix().T
+    return len(filters), mean_cosine(filters), effective_rank(filters)

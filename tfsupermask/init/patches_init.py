@@ -17,17 +17,17 @@ from tfsupermask.init.activations import (
     Activations,
     batch_statistics,
     forward_mode,
-    normalisations_in,
     one_channel_each,
 )
 from tfsupermask.init.baselines import sparsities_of
-from tfsupermask.init.checking import check_images
+from tfsupermask.init.checking import as_float32, check_images
 from tfsupermask.init.convolutions import convolutions_in, find_convolutions
+from tfsupermask.init.finding import normalisations_in
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport, PatchesInitReport, Stages
 from tfsupermask.init.tracing import Trace
-from tfsupermask.init.undoing import all_or_nothing
-from tfsupermask.ops import compute_fans, derive_seed
+from tfsupermask.init.undoing import restored
+from tfsupermask.ops import derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 
 FORWARDS = ("dense", "masked")
@@ -195,9 +195,9 @@ class PatchesInit:
                 then.
         """
         labels = check_images(model, images, labels)
-        preprocess = preprocess or (lambda batch: batch.astype(np.float32))
+        preprocess = preprocess or as_float32
         names = convolutions_in(model)
-        watched = [*names, *normalisations_in(model)]
+        watched = [*names, *normalisations_in(model._flatten_layers())]
         with forward_mode(model, self.forward):
             trace = Trace(model, watched, preprocess(images[:1]))
         # Not in there, as masks of a dense forward pass keep everything.
@@ -215,7 +215,7 @@ class PatchesInit:
             batch_statistics(
                 trace, images[order[:_STATISTICS_IMAGES]], preprocess
             ) as update_statistics,
-            all_or_nothing([each.kernel for each in convolutions]),
+            restored([each.kernel.variable for each in convolutions], unless_done=True),
             tqdm(
                 total=_PASSES * sum(map(self._num_patches, convolutions)),
                 unit=" patches",
@@ -226,7 +226,8 @@ class PatchesInit:
         ):
             for place, convolution in enumerate(convolutions, start=1):
                 bar.set_description(f"PatchesInit {place}/{len(convolutions)}")
-                report = progress.restore(convolution.number, convolution.kernel)
+                kernel = convolution.kernel.variable
+                report = progress.restore(convolution.number, kernel)
                 if report is None:
                     update_statistics(convolution.layer)
                     maps_of = activations.before(convolution.layer)
@@ -240,7 +241,7 @@ class PatchesInit:
                     report = self._initialize(
                         convolution, convolution.number >= first, sample, bar
                     )
-                    progress.save(convolution.number, convolution.kernel, report)
+                    progress.save(convolution.number, kernel, report)
                 else:
                     bar.total -= _PASSES * self._num_patches(convolution)
                 reports.append(report)
@@ -305,15 +306,16 @@ class PatchesInit:
 
     def _assign(self, convolution, patterns):
         """Makes the patterns the first of the layer's filters."""
-        filters = convolution.kernel.numpy().reshape(convolution.shape)
+        kernel = convolution.kernel.variable
+        filters = kernel.numpy().reshape(convolution.shape)
         filters[..., : len(patterns)] = p.scale_patterns(
             patterns,
-            *compute_fans(convolution.shape),
+            *convolution.kernel.fans,
             self.scale,
             sparsity=convolution.sparsity if self.fan_correction else 0.0,
             signs_only=self.signs_only,
         )
-        convolution.kernel.assign(filters.reshape(convolution.kernel.shape))
+        kernel.assign(filters.reshape(kernel.shape))
 
     def _num_patterns(self, convolution):
         return max(1, round(self.pattern_fraction * convolution.shape[-1]))

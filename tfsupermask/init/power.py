@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from tfsupermask._validation import check_integer, fail
-from tfsupermask.init.checking import check_labels
-from tfsupermask.init.undoing import all_or_nothing
+from tfsupermask.init.checking import as_float32, check_labels
+from tfsupermask.init.finding import named_layers
+from tfsupermask.init.undoing import restored
 from tfsupermask.init.watching import watched
-from tfsupermask.layers import SupermaskMixin, drawn, kernels_of, masked_weights
+from tfsupermask.layers import drawn, kernels_of, masked_weights
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
 
@@ -27,7 +29,7 @@ def unit_power(
     preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Multiplies the kernels of each supermask layer by what gives it unit power.
+    """Multiplies the kernels of each masked layer by what gives it unit power.
 
     In forward order, and in one forward pass, so that every layer receives what the
     rescaled layers before it put out: the mean square of the layer's output over a
@@ -42,7 +44,8 @@ def unit_power(
     Args:
         model: Any built Keras model with supermask layers. Layers without a mask stay
             as they are; one that is called several times counts where it is called
-            first; one of two kernels shares the factor between them.
+            first; one of two kernels shares the factor between them. Masks may be those
+            of a whole model or layer: the layers inside get factors.
         images: Array (n, ...): the training images, not augmented. 250 of them are
             used, the classes in equal numbers.
         labels: int array (n,), the class of each image, at least 0.
@@ -52,11 +55,13 @@ def unit_power(
 
     Returns:
         The factor of each layer by its name, in forward order: 1 for a layer whose
-        output is zero.
+        output is zero. A name that several have is replaced by the path.
 
     Raises:
         InputError: The model has no supermask layer, labels and images do not fit each
-            other, or an output is not finite. The model is unchanged then.
+            other, an output is not finite, or a masked kernel gets no factor: that of a
+            recurrent layer, an embedding, a layer that is not called. The model is
+            unchanged then.
 
     Example:
         >>> factors = unit_power(model, images, labels)
@@ -77,25 +82,39 @@ def unit_power(
     weights = masked_weights(model)
     if not weights:
         raise fail("`model` must have a supermask layer.", model=model.name)
-    preprocess = preprocess or (lambda batch: batch.astype(np.float32))
+    preprocess = preprocess or as_float32
     order = class_balanced_order(labels, derive_seed(seed, "unit_power"))
+    owners = {weight.owner for weight in weights}
+    names = named_layers(model, owners.__contains__)
     factors: dict[str, float] = {}
     initializers: dict[keras.Layer, list] = {}
 
     def rescale(layer, product):
-        if isinstance(layer, SupermaskMixin) and layer not in initializers:
-            factors[layer.name], initializers[layer] = _rescale(layer, product())
+        if layer in owners and layer not in initializers:
+            factors[names[layer]], initializers[layer] = _rescale(layer, product())
 
+    kernels = [kernel.variable for layer in owners for kernel in kernels_of(layer)]
     with (
-        all_or_nothing([weight.kernel for weight in weights]),
+        restored(kernels, unless_done=True),
         drawn(model, _DRAW),
         watched(model, rescale),
     ):
         model(preprocess(images[order[:_NUM_IMAGES]]), training=False)
+        _check_rescaled(weights, initializers)
     for rescaled in initializers.values():
         for kernel, initializer in rescaled:
             kernel.remember(initializer)
     return factors
+
+
+def _check_rescaled(weights, done):
+    for weight in weights:
+        if weight.owner not in done:
+            raise fail(
+                f"Layer '{weight.layer.name}' must have masks only in dense layers and "
+                "convolutions, and be called.",
+                kernel=weight.name,
+            )
 
 
 def _rescale(layer, product):
@@ -115,17 +134,23 @@ def _rescale(layer, product):
 def _multiply(kernel, factor):
     """Multiplies a kernel; returns its initializer, rescaled if it draws the kernel."""
     variable, initializer = kernel.variable, kernel.initializer
+    values = variable._value.numpy()
+    scope = get_stateless_scope()
+    if scope and id(variable) in scope.state_mapping:
+        # The mask of a layer around it is applied already.
+        scope.add_update((variable, scope.get_current_value(variable) * factor))
     config = {} if initializer is None else initializer.get_config()
     if "scale" in config and np.array_equal(
-        _draw(type(initializer).from_config(config), variable), variable
+        _draw(type(initializer).from_config(config), values), values
     ):
         config["scale"] *= factor**2
         initializer = type(initializer).from_config(config)
-        variable.assign(_draw(initializer, variable))
+        values = _draw(initializer, values)
     else:
-        variable.assign(variable.numpy() * np.asarray(factor, variable.dtype))
+        values = values * np.asarray(factor, values.dtype)
+    variable._direct_assign(values)
     return initializer
 
 
-def _draw(initializer, variable):
-    return initializer(variable.shape, variable.dtype)
+def _draw(initializer, values):
+    return initializer(values.shape, values.dtype.name)

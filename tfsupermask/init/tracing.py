@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfsupermask.init.watching import borrowed_calls
+from tfsupermask.init.watching import borrowed_calls, functions_inlined
 
 
 class Trace:
@@ -49,7 +48,7 @@ class Trace:
             return inputs
 
         spec = tf.TensorSpec((None, *example.shape[1:]), example.dtype)
-        with borrowed_calls(layers, recorded), _functions_inlined():
+        with borrowed_calls(layers, recorded), functions_inlined():
             self._function = tf.compat.v1.wrap_function(run, [spec])
         self.received = {
             layer: _before_autocast(tensor)
@@ -82,17 +81,6 @@ class Trace:
             return tf.cast(found, tf.float32).numpy()
 
         return compute
-
-
-@contextlib.contextmanager
-def _functions_inlined() -> Iterator[None]:
-    """Makes every `tf.function` part of the graph in which it is called."""
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
 
 
 def _before_autocast(tensor):

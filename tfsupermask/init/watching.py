@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from tfsupermask.init.finding import normalisations_in
+from tfsupermask.init.undoing import restored
 from tfsupermask.layers import kernels_of
-from tfsupermask.layers.walking import leaves
 
 
 @contextlib.contextmanager
@@ -30,15 +32,11 @@ def borrowed_calls(
                 layer.call = own
 
 
-@contextlib.contextmanager
-def borrowed_statistics(layers: Iterable[keras.Layer]) -> Iterator[None]:
+def borrowed_statistics(
+    layers: Iterable[keras.layers.BatchNormalization],
+) -> contextlib.AbstractContextManager[None]:
     """Gives batch normalisations their statistics back after the body."""
-    weights = [(layer, layer.get_weights()) for layer in layers]
-    try:
-        yield
-    finally:
-        for layer, values in weights:
-            layer.set_weights(values)
+    return restored(v for layer in layers for v in layer.non_trainable_variables)
 
 
 def take_statistics(layer: keras.layers.BatchNormalization, maps: np.ndarray) -> None:
@@ -49,15 +47,26 @@ def take_statistics(layer: keras.layers.BatchNormalization, maps: np.ndarray) ->
 
 
 @contextlib.contextmanager
+def functions_inlined() -> Iterator[None]:
+    """Makes every `tf.function` part of what calls it."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+@contextlib.contextmanager
 def watched(
     model: keras.Model, see: Callable[[keras.Layer, Callable[[], np.ndarray]], None]
 ) -> Iterator[None]:
     """Calls `see(layer, product)` right before each linear layer does its work.
 
     Linear layers are those that multiply with kernels of their own, then add a bias and
-    activate: dense ones and convolutions.
+    activate: dense ones and convolutions. They may be anywhere in the model, but what
+    runs in a graph of its own is not watched.
 
-    Works with whatever the body runs eagerly, nested and subclassed models included.
     Batch normalisations use the statistics of what they receive, as in training, and
     get theirs back afterwards.
 
@@ -67,11 +76,10 @@ def watched(
             layer's inputs with its kernels as they are when it is called: what comes
             before bias and activation.
     """
-    layers = [layer for layer in leaves(model) if layer.built]
-    normalisations = [
-        layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    layers = model._flatten_layers()
+    normalisations = normalisations_in(layers)
     with (
+        functions_inlined(),
         borrowed_statistics(normalisations),
         borrowed_calls(normalisations, _up_to_date),
         borrowed_calls(
@@ -83,9 +91,11 @@ def watched(
 
 
 def _is_linear(layer):
+    # Cells of recurrent layers multiply twice.
+    if not hasattr(layer, "activation") or hasattr(layer, "state_size"):
+        return False
     kernels = kernels_of(layer)
-    own = all(kernel.owner is layer for kernel in kernels)
-    return bool(kernels) and own and hasattr(layer, "activation")
+    return bool(kernels) and all(kernel.owner is layer for kernel in kernels)
 
 
 def _seen(layer, call, see):
@@ -94,7 +104,8 @@ def _seen(layer, call, see):
             with _kernels_alone(layer):
                 return _as_numpy(call(*args, **kwargs))
 
-        see(layer, product)
+        if tf.executing_eagerly():
+            see(layer, product)
         return call(*args, **kwargs)
 
     return seen
@@ -103,22 +114,21 @@ def _seen(layer, call, see):
 @contextlib.contextmanager
 def _kernels_alone(layer):
     """Takes bias and activation from a layer for a while."""
-    activation, bias = layer.activation, layer.bias
-    values = None if bias is None else bias.numpy()
-    layer.activation = None
+    activation, bias = layer.activation, getattr(layer, "bias", None)
+    layer.activation = keras.activations.linear
     try:
-        if bias is not None:
-            bias.assign(np.zeros_like(values))
-        yield
+        with restored([] if bias is None else [bias]):
+            if bias is not None:
+                bias.assign(keras.ops.zeros_like(bias))
+            yield
     finally:
         layer.activation = activation
-        if bias is not None:
-            bias.assign(values)
 
 
 def _up_to_date(layer, call):
     def up_to_date(inputs, *args, **kwargs):
-        take_statistics(layer, _as_numpy(inputs))
+        if tf.executing_eagerly():
+            take_statistics(layer, _as_numpy(inputs))
         return call(inputs, *args, **kwargs)
 
     return up_to_date
