@@ -397,7 +397,7 @@ def frozen(name):
     [
         (lambda: convert(small(), verbose=False), {}, "3 layers were masked already"),
         (small, {"skip": ["dense"]}, r"Only \d+.\d% of the model"),
-        (lambda: frozen("conv1"), {}, r"1 masked layers are not trainable \(conv1\)"),
+        (lambda: frozen("conv1"), {}, r"1 masks are not trained \(conv1/kernel\)"),
     ],
 )
 def test_what_may_surprise_is_said(make, arguments, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import numbers
 import warnings
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ from tfsupermask.layers import (
     masked_weights,
     supermask_class,
 )
-from tfsupermask.layers.walking import check_built, supermask_layers
+from tfsupermask.layers.walking import check_built, is_graph, supermask_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.sparsity import ALLOCATIONS, allocate
 
@@ -172,15 +173,29 @@ def _warn(model, converted):
             "`tfsupermask.summary(model)`, and `kernels` to mask others.",
             stacklevel=3,
         )
-    frozen = [
-        layer.name for layer in supermask_layers(converted) if not layer.trainable
-    ]
+    trained = {id(variable) for variable in converted.trainable_weights}
+    weights = masked_weights(converted)
+    frozen = [weight.name for weight in weights if id(weight.score) not in trained]
     if frozen:
         warnings.warn(
-            f"{len(frozen)} masked layers are not trainable ({', '.join(frozen[:3])}), "
-            "so that their masks are not trained either: set `layer.trainable = True`.",
+            f"{len(frozen)} masks are not trained ({', '.join(frozen[:3])}), as their "
+            "layers are not trainable: set `layer.trainable = True`.",
             stacklevel=3,
         )
+    if shared := _held_twice(converted):
+        warnings.warn(
+            f"Layers that two models hold ({', '.join(shared[:3])}) make a file that "
+            "Keras cannot load: save the weights alone (`save_weights`).",
+            stacklevel=3,
+        )
+
+
+def _held_twice(model):
+    """Returns the names of layers that belong to two of the models in a model."""
+    models = [model, *filter(is_graph, model._flatten_layers(include_self=False))]
+    held = [part for each in models if is_graph(each) for part in set(each.layers)]
+    places = collections.Counter(map(id, held))
+    return sorted({part.name for part in held if places[id(part)] > 1})
 
 
 def _check_allocation(model, sparsity, allocation):

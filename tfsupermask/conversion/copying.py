@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 import types
 import warnings
@@ -10,10 +11,11 @@ from collections.abc import Callable
 import keras
 from keras.src.models.functional import Functional, functional_like_constructor
 from keras.src.saving.serialization_lib import SafeModeScope
+from keras.src.utils.python_utils import is_default
 
 from tfsupermask._validation import fail
 from tfsupermask.conversion.attributes import hidden_layers, replace_attributes
-from tfsupermask.layers import SupermaskMixin, plain_class
+from tfsupermask.layers import SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
 from tfsupermask.layers.mixin import accepted
 from tfsupermask.layers.walking import is_graph, parts_of
@@ -22,7 +24,7 @@ from tfsupermask.layers.walking import is_graph, parts_of
 def remake(
     layer: keras.Layer,
     make: Callable[[dict], keras.Layer] | None = None,
-    config: dict | None = None,
+    config: Callable[[keras.Layer], dict] | None = None,
 ) -> keras.Layer:
     """Returns a new, unbuilt layer like a given one.
 
@@ -30,7 +32,7 @@ def remake(
         layer: The given one.
         make: Function that makes the new one from a config. Defaults to the given one's
             class.
-        config: The config. Defaults to the given one's.
+        config: Function that returns the config. Defaults to the given one's.
 
     Raises:
         InputError: The new layer cannot be made from the config.
@@ -40,7 +42,7 @@ def remake(
     # The functions in it are already running in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
         try:
-            config = config_of(layer) if config is None else config
+            config = (config or config_of)(layer)
             # As it is, because not all functions survive serialisation.
             if isinstance(getattr(layer, "activation", None), types.FunctionType):
                 config["activation"] = layer.activation
@@ -88,6 +90,7 @@ def copy_model(
     copier.build()
     for source, target in copier.pairs():
         _copy_own_state(source, target)
+    copier.freeze()
     for source, target in copier.made():
         finish(source, target)
     return copied
@@ -118,6 +121,15 @@ class _Copier:
                 target.build_masks(wait=False)
         if used := [each.name for each in self._replaced if each.built]:
             raise hidden_layers(used)
+
+    def freeze(self):
+        """Freezes what is frozen in the given model, from the outside inwards."""
+        for copied in reversed(self._copies.values()):
+            for source, target in _inner_pairs(*copied):
+                target.trainable = source.trainable
+        for _, target in self._copies.values():
+            for weight in masked_weights(target) if _is_layer(target) else ():
+                weight.kernel.trainable = False
 
     def made(self):
         """Yields every layer that counts as a whole with the one that stands for it."""
@@ -171,6 +183,8 @@ class _Copier:
         copied one by one and put in place of those that the copy has made.
         """
         copied = self._new_layer(layer)
+        # Keras never trains what is made while its layer is frozen.
+        copied.trainable = True
         inner, fresh = (
             [
                 part
@@ -179,7 +193,7 @@ class _Copier:
             ]
             for each in (layer, copied)
         )
-        misses = bool(fresh) and not _alike(inner, fresh)
+        misses = _may_miss(type(layer)) and bool(fresh) and not _alike(inner, fresh)
         if isinstance(copied, SupermaskMixin):
             copied.config_is_complete = not misses
         if not parts_of(layer) and not misses:
@@ -195,6 +209,17 @@ class _Copier:
         replace_attributes(copied, new)
         self._replaced += [each for each in fresh if not each.built]
         return copied
+
+
+def _is_layer(operation):
+    return isinstance(operation, keras.Layer)
+
+
+def _may_miss(cls):
+    """Whether Keras makes the config of a class, and knows no arguments for it."""
+    arguments = set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs"}
+    default = is_default(cls.get_config)
+    return issubclass(cls, keras.Model) and default and bool(arguments - {"args"})
 
 
 def _alike(inner, fresh):

@@ -44,9 +44,14 @@ def fold(model: keras.Model) -> keras.Model:
 
 
 def _plain_layer(layer):
+    return remake(
+        layer, plain_class(layer).from_config, lambda each: _plain_config(_config(each))
+    )
+
+
+def _config(layer):
     masked = isinstance(layer, SupermaskMixin)
-    config = layer.plain_config() if masked else config_of(layer)
-    return remake(layer, plain_class(layer).from_config, _plain_config(config))
+    return layer.plain_config() if masked else config_of(layer)
 
 
 def _plain_config(config: Any) -> Any:

@@ -31,7 +31,15 @@ def plan(
         InputError: An argument is not as there, or there is nothing to convert, or a
             layer to convert cannot be.
     """
-    skip = [skip] if isinstance(skip, str) else list(skip)
+    skip = [skip] if isinstance(skip, str) else skip
+    if not isinstance(skip, Iterable):
+        raise fail("`skip` must be names of layers or patterns of names.", skip=skip)
+    if not callable(kernels):
+        raise fail(
+            "`kernels` must be a function of a layer and one of its weights.",
+            kernels=kernels,
+        )
+    skip = list(skip)
     every_name = [each.name for each in model._flatten_layers(include_self=False)]
     _check_patterns("skip", skip, every_name)
     found = []

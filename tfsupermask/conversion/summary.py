@@ -44,7 +44,8 @@ def summary(model: keras.Model) -> str:
     check_built(model)
     masked = masked_weights(model)
     trained, frozen = _without_mask(model, trained=True), _without_mask(model, False)
-    tables = [_masked_table(masked)] if masked else []
+    trainable = {id(variable) for variable in model.trainable_weights}
+    tables = [_masked_table(masked, trainable)] if masked else []
     for head, rows in (("trained without mask", trained), ("frozen", frozen)):
         if rows:
             tables.append(_other_table(head, rows))
@@ -58,10 +59,10 @@ def share_masked(model: keras.Model) -> float:
     return masked / max(1, masked + sum(size for rows in others for *_, size in rows))
 
 
-def _masked_table(weights):
+def _masked_table(weights, trainable):
     rows = []
     for weight in weights:
-        trained = weight.score.trainable and weight.layer.trainable
+        trained = id(weight.score) in trainable
         kind = type(weight.layer).__name__ + ("" if trained else " (mask not trained)")
         texts = (weight.name, kind, _shape(weight.kernel.shape))
         rows.append((*texts, *_counts(weight.num_weights, weight.num_kept)))

@@ -83,6 +83,8 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
         >>> [weight.name for weight in layer.masked_weights]
         ['lstm/lstm_cell/kernel', 'lstm/lstm_cell/recurrent_kernel']
     """
+    if not isinstance(layer, keras.Layer) or isinstance(layer, SupermaskMixin):
+        raise fail("`layer` must be a Keras layer without masks.", layer=layer)
     config = accepted(type(layer), layer.get_config())
     new = supermask_class(type(layer)).without_masks(config)
     new.set_up(**mask)

@@ -75,7 +75,9 @@ class MaskDraws(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Goes on to the step's draw."""
-        self._assign(int(self.model.optimizer.iterations) + 1)
+        self._assign(
+            int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)) + 1
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         """Goes back to masks without chance, for whoever evaluates."""

@@ -94,7 +94,11 @@ class Kernel:
         Of a depthwise convolution one input channel reaches each output; of embeddings
         one word does.
         """
-        shape = tuple(self.variable.shape)
+        shape = (
+            (1, *self.variable.shape)
+            if len(self.variable.shape) < 2
+            else tuple(self.variable.shape)
+        )
         if self.layout == "einsum":
             return _einsum_fans(self.owner.equation, shape)
         *field, inputs, outputs = shape

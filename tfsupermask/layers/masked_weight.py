@@ -155,6 +155,8 @@ class MaskedWeight:
 
         A mask by chance is the one of `draw`.
         """
+        # Whoever froze the layer around it may have set it free again.
+        self.kernel.trainable = False
         draw = None if self.draw is None else (self._seed, self.draw.value())
         # In the kernel's own precision: layers cast it when they use it.
         with keras.src.backend.AutocastScope(None):

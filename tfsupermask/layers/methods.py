@@ -126,6 +126,8 @@ class EdgePopup(Method):
 
     def masked_kernel(self, kernel, score, k, draw=None):
         """Returns kernel · mask, see `tfsupermask.ops.masked_kernel`."""
+        if type(self).mask is not EdgePopup.mask:
+            return super().masked_kernel(kernel, score, k, draw)
         return masked_kernel(kernel, score, k, self.ranking)
 
     def rank(self, score):
@@ -210,6 +212,8 @@ def register(method: Method) -> Method:
         >>> register(EdgePopup("by_score", ranking="score")) is get_method("by_score")
         True
     """
+    if not isinstance(getattr(method, "name", None), str):
+        raise fail("`method` must be a `Method` that has a name.", method=method)
     _METHODS[method.name] = method
     return method
 

@@ -12,9 +12,14 @@ import keras
 import tensorflow as tf
 from keras.src.utils.python_utils import is_default
 
-from tfsupermask._validation import check_fraction, fail
+from tfsupermask._validation import check_fraction, check_integer, fail
 from tfsupermask.layers.applying import masks_applied
-from tfsupermask.layers.kernels import is_kernel, kernels_of
+from tfsupermask.layers.kernels import (
+    MaskVariables,
+    is_kernel,
+    kernels_of,
+    weights_in,
+)
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import Method, get_method
 
@@ -85,7 +90,7 @@ class SupermaskMixin:
         self._sparsity = _check_sparsity(sparsity)
         self._method = get_method(method)
         self.score_initializer = keras.initializers.get(score_initializer)
-        self._positions = None if kernels is None else tuple(kernels)
+        self._positions = None if kernels is None else _check_positions(kernels)
         if self.built:
             self.build_masks(wait=False)
 
@@ -130,6 +135,12 @@ class SupermaskMixin:
         if wait and self._unbuilt():
             return
         kernels = kernels_of(self, self._positions or is_kernel)
+        if self._positions and len(kernels) < len(self._positions):
+            raise fail(
+                f"`kernels` must be positions among the {len(weights_in(self))} "
+                f"weights of layer '{self.name}'.",
+                kernels=self._positions,
+            )
         if not kernels:
             return
         self._sparsity = _spread(self._sparsity, len(kernels))
@@ -140,14 +151,13 @@ class SupermaskMixin:
                 if sparsity is not None
             ]
         object.__setattr__(self, "_weights", weights)  # Keras would track a list
-        # A model counts as built before its `build` ends.
-        self._tracker.unlock()
-        for place, weight in enumerate(weights):
-            weight.variables.trainable = self.trainable
-            # TensorFlow's checkpoints do not look into lists.
-            setattr(self, f"_mask_{place}", weight.variables)
-        if self.built:
-            self._lock_state()
+        for weight in weights:
+            _give(weight.owner, weight.variables, self.trainable)
+        for layer in self._flatten_layers(include_self=False):
+            inside = layer._flatten_layers()
+            own = [weight for weight in weights if weight.owner in inside]
+            if own:
+                layer.call = _masked(layer, own)
 
     @property
     def masked_weights(self) -> list[MaskedWeight]:
@@ -228,7 +238,7 @@ class SupermaskMixin:
     @property
     def realised_sparsity(self) -> float:
         """Fraction of the kernels' weights that masks remove, after rounding."""
-        return 1 - self.num_kept / self.num_weights
+        return 1 - self.num_kept / max(1, self.num_weights)
 
     @property
     def score(self) -> keras.Variable:
@@ -370,12 +380,42 @@ def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def _give(owner, variables, trainable):
+    """Lets the layer of a kernel hold its mask: saved, frozen and found with it."""
+    # A model counts as built before its `build` ends.
+    owner._tracker.unlock()
+    place = sum(isinstance(layer, MaskVariables) for layer in owner._layers)
+    # By a name of its own, as TensorFlow's checkpoints do not look into lists.
+    setattr(owner, f"_mask_{place}", variables)
+    variables.trainable = trainable and owner.trainable
+    if owner.built:
+        owner._lock_state()
+
+
+def _masked(layer, weights):
+    """Returns the call of a layer inside another, masked whoever calls it."""
+    call = layer.call
+
+    @functools.wraps(call)
+    def masked_call(*args, **kwargs):
+        with masks_applied(weights, layer):
+            return call(*args, **kwargs)
+
+    return masked_call
+
+
 def _check_sparsity(sparsity):
     several = isinstance(sparsity, (list, tuple))
     for each in sparsity if several else [sparsity]:
         if each is not None or not several:
             check_fraction("sparsity", each)
     return sparsity
+
+
+def _check_positions(kernels):
+    if not isinstance(kernels, (list, tuple)):
+        raise fail("`kernels` must be a sequence of positions.", kernels=kernels)
+    return tuple(check_integer("kernels", each) for each in kernels)
 
 
 def _spread(sparsity, count):

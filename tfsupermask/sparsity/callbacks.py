@@ -7,9 +7,13 @@ from collections.abc import Callable
 
 import keras
 
-from tfsupermask._validation import check_choice, check_fraction
+from tfsupermask._validation import check_choice, check_fraction, fail
 from tfsupermask.sparsity.allocation import ALLOCATIONS, allocate
-from tfsupermask.sparsity.measures import MaskWatch, realised_sparsity
+from tfsupermask.sparsity.measures import (
+    MaskWatch,
+    built_weights,
+    realised_sparsity,
+)
 
 PERIODS = ("epoch", "batch")
 
@@ -69,6 +73,17 @@ class SparsitySchedule(keras.callbacks.Callback):
         if self.every == "batch":
             steps = self.params.get("steps") or math.inf
             self._allocate(self._epoch + (batch + 1) / steps)
+
+    def on_train_begin(self, logs=None):
+        """Raises where the methods, not the sparsity, say how many weights are kept."""
+        for weight in built_weights(self.model):
+            if weight.method.learns_num_kept:
+                raise fail(
+                    "A schedule cannot set how many weights a method keeps that learns "
+                    "it.",
+                    layer=weight.layer.name,
+                    method=weight.method.name,
+                )
 
     def _allocate(self, epoch):
         constant = not callable(self.sparsity)

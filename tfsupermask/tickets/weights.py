@@ -110,6 +110,7 @@ def weight_parts(weight: Weight, precision: str) -> list[Part]:
         kept = values[mask != 0]
         _check_finite("kept weights", weight, kept)
         about["num_kept"] = kept.size
+        _check_selected(weight, mask)
         parts.append(Part(weight.name, "mask", pack_mask(mask), about))
         if weight.masked.method.inverts:
             signs = pack_mask(mask[mask != 0] < 0)
@@ -161,6 +162,18 @@ def _kernel_initializers(model):
     for layer in leaves(model):
         for kernel in kernels_of(layer):
             yield id(kernel.variable), kernel.initializer
+
+
+def _check_selected(weight, mask):
+    """Raises unless the mask comes back from the scores that its method makes of it."""
+    method, bits = weight.masked.method, np.sign(mask)
+    again = method.mask(tf.constant(method.score_for(bits)), weight.masked.num_kept)
+    if not np.array_equal(again, mask):
+        raise fail(
+            f"The scores that `score_for` gives must select the mask of {weight.name} "
+            "again.",
+            method=method.name,
+        )
 
 
 def _check_finite(what, weight, values):
