@@ -127,8 +127,8 @@ class _Copier:
         for copied in reversed(self._copies.values()):
             for source, target in _inner_pairs(*copied):
                 target.trainable = source.trainable
-        for _, target in self._copies.values():
-            for weight in masked_weights(target) if _is_layer(target) else ():
+        for _, target in self.made():
+            for weight in masked_weights(target):
                 weight.kernel.trainable = False
 
     def made(self):
@@ -209,10 +209,6 @@ class _Copier:
         replace_attributes(copied, new)
         self._replaced += [each for each in fresh if not each.built]
         return copied
-
-
-def _is_layer(operation):
-    return isinstance(operation, keras.Layer)
 
 
 def _may_miss(cls):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfsupermask._validation import check_choice, check_fraction, check_integer, fail
@@ -137,7 +139,10 @@ def masked_kernel(
 
 
 def straight_through_kernel(
-    kernel: tf.Tensor, score: tf.Tensor, mask: tf.Tensor
+    kernel: tf.Tensor,
+    score: tf.Tensor,
+    mask: tf.Tensor,
+    slope: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.Tensor:
     """Returns `kernel · mask`, differentiable in the scores as if they were the mask.
 
@@ -147,6 +152,8 @@ def straight_through_kernel(
         kernel: Weights, any floating dtype.
         score: float32 scores of the same shape.
         mask: float32 tensor of the same shape, whatever was made of the scores.
+        slope: Function from the scores to the slope by which the gradient is
+            multiplied. Defaults to 1.
 
     Returns:
         Tensor with the shape and dtype of `kernel`.
@@ -165,7 +172,12 @@ def straight_through_kernel(
         factors = tf.cast(mask, kernel.dtype)
 
         def straight_through(upstream):
-            return upstream * factors, score_gradient(upstream, kernel, score, "score")
+            weighted = kernel
+            if slope is not None:
+                # One product, which does not depend on how a batch is shared out.
+                weighted = tf.cast(kernel, score.dtype) * slope(score)
+            gradient = score_gradient(upstream, weighted, score, "score")
+            return upstream * factors, gradient
 
         return kernel * factors, straight_through
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfsupermask.ops.masking import score_gradient
+from tfsupermask.ops.masking import straight_through_kernel
 
 THRESHOLDED = 0
 
@@ -82,23 +82,12 @@ def stochastic_kernel(
     Reference:
         - Zhou et al., 2019, §5; Bengio, Léonard & Courville, 2013.
     """
-    kernel, score = tf.convert_to_tensor(kernel), tf.convert_to_tensor(score)
 
-    @tf.custom_gradient
-    def apply_factors(kernel, score):
-        masked = kernel * tf.cast(factors, kernel.dtype)
+    def slope(score):
+        probability = tf.sigmoid(score)
+        return tf.reduce_max(factors) * probability * (1 - probability)
 
-        def straight_through(upstream):
-            probability = tf.sigmoid(score)
-            slope = tf.reduce_max(factors) * probability * (1 - probability)
-            # One product, which does not depend on how a batch is shared out.
-            weighted = tf.cast(kernel, score.dtype) * slope
-            gradient = score_gradient(upstream, weighted, score, "score")
-            return upstream * tf.cast(factors, kernel.dtype), gradient
-
-        return masked, straight_through
-
-    return apply_factors(kernel, score)
+    return straight_through_kernel(kernel, score, factors, slope)
 
 
 def _at_least_one(keeps, score):
