@@ -276,6 +276,7 @@ def main(argv):
     rows = {}
     for name, make in all_models().items():
         if not _measure.QUICK.value or name in QUICK:
+            keras.utils.clear_session()
             keras.utils.set_random_seed(0)
             rows[name] = try_all(make)
             print_row(name, rows[name])

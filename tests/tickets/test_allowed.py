@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.applications import convnext
+from keras.src.applications import convnext, inception_resnet_v2
 from keras.src.backend.common import global_state
 
 from tests.tickets import layout
@@ -601,6 +601,7 @@ MADE = {
     "Rescaling": {"scale": [1.0, 2.0, 3.0, 4.0], "offset": -1},
     "Reshape": {"target_shape": (-1, 2)},
     "LayerScale": {"init_values": 0.1, "projection_dim": 4},
+    "CustomScaleLayer": {"scale": 0.2},
 }
 MADE |= {
     **{name: {"units": 2} for name in ("GRU", "LSTM", "SimpleRNN")},
@@ -646,6 +647,9 @@ def connect(name):
     inputs = keras.Input((*[6] * rank, 3 if rank == 2 else 4))
     if name == "LayerScale":
         made = convnext.LayerScale(**MADE[name], name="layer_scale")
+    elif name == "CustomScaleLayer":
+        made = inception_resnet_v2.CustomScaleLayer(**MADE[name])
+        return inputs, made([inputs, inputs])
     else:
         made = getattr(keras.layers, name)(**MADE.get(name, {}))
     if name in ("MultiHeadAttention", "GroupQueryAttention"):
