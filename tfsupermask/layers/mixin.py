@@ -48,10 +48,6 @@ class SupermaskMixin:
         kernels: Positions of the kernels among the layer's weights. Defaults to those
             that `is_kernel` takes for one.
 
-    Attributes:
-        masked_weights: The kernels, each with its scores and number kept; empty until
-            the layer is built.
-
     Raises:
         InputError: An argument is not as above, or LoRA or a quantized dtype policy is
             asked for: both would bypass the mask.
@@ -161,7 +157,7 @@ class SupermaskMixin:
 
     @property
     def masked_weights(self) -> list[MaskedWeight]:
-        """The layer's masked kernels."""
+        """The kernels, each with its scores and number kept; none until it is built."""
         return list(self._weights)
 
     def call(self, *args, **kwargs):
