@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +35,8 @@ class Method:
         draws: Whether its masks are drawn anew for every step of training. Defaults
             to `False`.
         inverts: Whether its masks hold -1 as well. Defaults to `False`.
+        recipe: What a run wants in place of its recipe's fields, by their names, if
+            anything. Defaults to nothing.
         learns_num_kept: Whether the scores alone say how many weights are kept.
             Defaults to `False`: the sparsity does.
 
@@ -49,6 +53,7 @@ class Method:
     name: str
     draws = False
     inverts = False
+    recipe: Mapping[str, float] = MappingProxyType({})
     learns_num_kept = False
 
     def mask(
@@ -172,6 +177,8 @@ class Stochastic(Method):
 
     name = "stochastic"
     draws = True
+    # Found on digits: the slope of the sigmoid makes gradients small.
+    recipe = MappingProxyType({"learning_rate": 100.0, "weight_decay": 0.0})
     learns_num_kept = True
 
     def mask(self, score, k, draw=None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from tfsupermask.layers import get_method
 from tfsupermask.patches import SAMPLES_PER_IMAGE
 from tfsupermask.train.config import PATCH_INITS, Config
 
@@ -38,8 +39,6 @@ RECIPES = {
 }
 # Thesis §5.2 for ResNet-18; its layers have more filters than 500 clusters could fill.
 DEEP = {"num_patches": 100_000, "num_clusters": 1000}
-# Found on digits: the slope of the sigmoid makes gradients small.
-STOCHASTIC = {"learning_rate": 100.0, "weight_decay": 0.0}
 SIMPLE_NUM_PATCHES = 10_000  # thesis Table 5.3
 # What stands behind the names of initialisations, where it is not given.
 PRESETS = {
@@ -76,8 +75,7 @@ def resolve(config: Config, num_images: int) -> Config:
     defaults = dict(RECIPES[config.dataset])
     if not config.model.startswith("conv"):
         defaults |= DEEP
-    if config.method == "stochastic":
-        defaults |= STOCHASTIC
+    defaults |= get_method(config.method).recipe
     if config.init not in PATCH_INITS:
         del defaults["num_patches"], defaults["num_clusters"]
     elif config.init == "simple_patches":
