@@ -105,6 +105,10 @@ def test_either_table_alone():
     ]
 
 
+def test_of_a_model_without_weights_there_is_nothing_to_say():
+    assert summary(keras.Sequential([keras.Input((4,)), kl.ReLU()])) == ""
+
+
 class Scaled(keras.Model):
     def __init__(self):
         super().__init__(name="scaled")

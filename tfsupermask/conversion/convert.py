@@ -162,7 +162,7 @@ def _warn(model, converted):
     before = [layer.name for layer in supermask_layers(model)]
     if before:
         warnings.warn(
-            f"{len(before)} layers were masked already ({', '.join(before[:3])}, ...) "
+            f"{len(before)} layers were masked already ({_some(before)}) "
             "and stay as they are, whatever the arguments: `fold` the model first.",
             stacklevel=3,
         )
@@ -178,16 +178,20 @@ def _warn(model, converted):
     frozen = [weight.name for weight in weights if id(weight.score) not in trained]
     if frozen:
         warnings.warn(
-            f"{len(frozen)} masks are not trained ({', '.join(frozen[:3])}), as their "
+            f"{len(frozen)} masks are not trained ({_some(frozen)}), as their "
             "layers are not trainable: set `layer.trainable = True`.",
             stacklevel=3,
         )
     if shared := _held_twice(converted):
         warnings.warn(
-            f"Layers that two models hold ({', '.join(shared[:3])}) make a file that "
+            f"Layers that two models hold ({_some(shared)}) make a file that "
             "Keras cannot load: save the weights alone (`save_weights`).",
             stacklevel=3,
         )
+
+
+def _some(names):
+    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
 
 
 def _held_twice(model):

@@ -7,7 +7,7 @@ import math
 import keras
 
 from tfsupermask.layers import masked_weights
-from tfsupermask.layers.walking import check_built, leaves
+from tfsupermask.layers.walking import check_built, leaves, mask_variables
 
 
 def summary(model: keras.Model) -> str:
@@ -43,20 +43,19 @@ def summary(model: keras.Model) -> str:
     """
     check_built(model)
     masked = masked_weights(model)
-    trained, frozen = _without_mask(model, trained=True), _without_mask(model, False)
+    trained, frozen = _without_mask(model)
     trainable = {id(variable) for variable in model.trainable_weights}
     tables = [_masked_table(masked, trainable)] if masked else []
     for head, rows in (("trained without mask", trained), ("frozen", frozen)):
         if rows:
             tables.append(_other_table(head, rows))
-    return "\n\n".join([*tables, _shares(masked, trained, frozen)])
+    return "\n\n".join([*tables, *_shares(_sizes(masked, trained, frozen))])
 
 
 def share_masked(model: keras.Model) -> float:
     """Returns the fraction of a model's parameters that are under a mask."""
-    masked = sum(weight.num_weights for weight in masked_weights(model))
-    others = [_without_mask(model, trained) for trained in (True, False)]
-    return masked / max(1, masked + sum(size for rows in others for *_, size in rows))
+    sizes = _sizes(masked_weights(model), *_without_mask(model))
+    return sizes[0] / max(1, sum(sizes))
 
 
 def _masked_table(weights, trainable):
@@ -72,22 +71,24 @@ def _masked_table(weights, trainable):
     return _table(heads, rows, ("total", "", "", *_counts(size, kept)))
 
 
-def _without_mask(model, trained):
-    """Returns (name, class, number of weights) of what is trained, or not, unmasked."""
+def _without_mask(model):
+    """Returns rows (name, class, number of weights) of what is trained, and is not."""
     trainable = {id(each) for each in model.trainable_weights}
-    masked = masked_weights(model)
-    counted = {id(weight.kernel) for weight in masked}
-    counted |= {id(each) for weight in masked for each in weight.variables.weights}
-    rows = []
+    counted = mask_variables(model) | {
+        id(each.kernel) for each in masked_weights(model)
+    }
+    trained, frozen = [], []
     # The model last: it holds what no layer in it does.
     for layer in [*leaves(model), model]:
-        size = 0
+        sizes = {True: 0, False: 0}
         for each in layer.weights:
-            if id(each) not in counted and (id(each) in trainable) == trained:
+            if id(each) not in counted:
                 counted.add(id(each))
-                size += math.prod(each.shape)
-        rows.append((layer.name, type(layer).__name__, size))
-    return [row for row in rows if row[-1]]
+                sizes[id(each) in trainable] += math.prod(each.shape)
+        for rows, size in ((trained, sizes[True]), (frozen, sizes[False])):
+            if size:
+                rows.append((layer.name, type(layer).__name__, size))
+    return trained, frozen
 
 
 def _other_table(head, rows):
@@ -96,18 +97,24 @@ def _other_table(head, rows):
     return _table((head, "class", "weights"), lines, ("total", "", f"{total:,}"))
 
 
-def _shares(masked, trained, frozen):
-    sizes = [
+def _sizes(masked, trained, frozen):
+    """Returns the numbers of weights that are masked, trained without, and frozen."""
+    return [
         sum(weight.num_weights for weight in masked),
         *(sum(size for *_, size in rows) for rows in (trained, frozen)),
     ]
+
+
+def _shares(sizes):
+    """Returns a line that says what share each is; none of a model without weights."""
     words = ("are masked", "trained without a mask", "frozen")
+    total = sum(sizes)
     shares = [
-        f"{size / sum(sizes):.1%}".replace("%", " %") + f" {word}"
+        f"{size / total:.1%}".replace("%", " %") + f" {word}"
         for size, word in zip(sizes, words, strict=True)
-        if size or word == words[0]
+        if total and (size or word == words[0])
     ]
-    return f"of {sum(sizes):,} parameters {', '.join(shares)}"
+    return [f"of {total:,} parameters {', '.join(shares)}"] if shares else []
 
 
 def _table(heads, rows, total):

@@ -13,6 +13,7 @@ import keras
 
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights
+from tfsupermask.layers.walking import mask_variables
 from tfsupermask.tickets import save_ticket
 
 _CHUNK = 1 << 20
@@ -26,9 +27,7 @@ def dense_bytes(model: keras.Model) -> int:
         >>> dense_bytes(models.build("conv2")) == 4 * 4_300_992
         True
     """
-    masks = {
-        id(each) for mask in masked_weights(model) for each in mask.variables.weights
-    }
+    masks = mask_variables(model)
     weights = [weight for weight in model.weights if id(weight) not in masks]
     return 4 * sum(math.prod(weight.shape) for weight in weights)
 

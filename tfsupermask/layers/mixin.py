@@ -130,12 +130,13 @@ class SupermaskMixin:
             return
         if wait and self._unbuilt():
             return
-        kernels = kernels_of(self, self._positions or is_kernel)
-        if self._positions and len(kernels) < len(self._positions):
+        positions = self._positions
+        kernels = kernels_of(self, is_kernel if positions is None else positions)
+        if positions and len(kernels) < len(positions):
             raise fail(
                 f"`kernels` must be positions among the {len(weights_in(self))} "
                 f"weights of layer '{self.name}'.",
-                kernels=self._positions,
+                kernels=positions,
             )
         if not kernels:
             return

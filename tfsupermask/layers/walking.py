@@ -100,6 +100,20 @@ def masked_weights(model: keras.Layer) -> list[MaskedWeight]:
     ]
 
 
+def mask_variables(model: keras.Layer) -> set[int]:
+    """Returns the ids of the variables that are scores and numbers kept, no weights.
+
+    Args:
+        model: Any Keras model or layer.
+
+    Example:
+        >>> len(mask_variables(models.build("conv2")))
+        10
+    """
+    masks = masked_weights(model)
+    return {id(variable) for mask in masks for variable in mask.variables.weights}
+
+
 def masks_found_once(model: keras.Layer) -> contextlib.AbstractContextManager[None]:
     """Finds each mask of a model only once in the body, however often it is called.
 

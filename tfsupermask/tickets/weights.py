@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfsupermask._validation import fail
 from tfsupermask.layers import MaskedWeight, kernels_of, masked_weights
-from tfsupermask.layers.walking import leaves
+from tfsupermask.layers.walking import leaves, mask_variables
 from tfsupermask.tickets.allowed import is_initializer
 from tfsupermask.tickets.architecture import to_tree
 from tfsupermask.tickets.coding import from_bytes, pack_mask, to_bytes, unpack_mask
@@ -84,7 +84,7 @@ class Weight:
 def list_weights(model: keras.Model) -> list[Weight]:
     """Returns the weights of a model but its scores, in Keras' order."""
     masked = masked_weights(model)
-    scores = {id(each) for weight in masked for each in weight.variables.weights}
+    scores = mask_variables(model)
     masks = {id(weight.kernel): weight for weight in masked}
     initializers = dict(_kernel_initializers(model))
     return [

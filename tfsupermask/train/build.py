@@ -11,6 +11,7 @@ import numpy as np
 from tfsupermask import init, models
 from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
+from tfsupermask.layers.walking import mask_variables
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import SparsityRamp, allocate
 from tfsupermask.train.checkpoint import Checkpoint
@@ -175,17 +176,15 @@ def named_variables(
     model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
 ) -> dict[str, keras.Variable]:
     """Returns all variables by the names that they have in checkpoints."""
-    masks = {
-        id(variable): f"{weight.kernel.path.removesuffix('kernel')}{variable.name}"
-        for weight in masked_weights(model)
-        for variable in weight.variables.weights
-    }
-    counts = {id(weight.variables.num_kept) for weight in masked_weights(model)}
+    masks = mask_variables(model)
     named = {
-        f"model/{masks.get(id(variable), variable.path)}": variable
+        f"model/{variable.path}": variable
         for variable in model.variables
-        if id(variable) not in counts
+        if id(variable) not in masks
     }
+    for weight in masked_weights(model):  # numbers kept have names of their own
+        place = weight.kernel.path.removesuffix("kernel")
+        named[f"model/{place}score"] = weight.score
     if optimizer is not None:
         named |= {f"optimizer/{i}": v for i, v in enumerate(optimizer.variables)}
     return named
