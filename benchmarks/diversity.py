@@ -46,7 +46,7 @@ from absl import flags
 
 from benchmarks import _diversity_pictures as pictures
 from benchmarks import _measure
-from tfsupermask import data, init, models, train
+from tfsupermask import data, init, models, runs, train
 from tfsupermask._files import write_json
 from tfsupermask.patches.reduction import survey
 
@@ -153,7 +153,7 @@ def measure(config, dataset, images, deep=None):
     found, filters, inputs = {}, {}, []
     for name, fields in INITIALISATIONS.items():
         print(name, flush=True)
-        if fields["init"] not in train.config.PATCH_INITS:
+        if fields["init"] not in runs.config.PATCH_INITS:
             fields = {**fields, "num_patches": None, "num_clusters": None}
         run = initialised(dataclasses.replace(config, **fields))
         found[name] = diagnose(run, images)
@@ -249,11 +249,11 @@ def _config():
         "num_clusters": _CLUSTERS.value,
         "strategy": "single",
     }
-    return train.Config(**fields | (QUICK if _measure.QUICK.value else {})).validate()
+    return runs.Config(**fields | (QUICK if _measure.QUICK.value else {})).validate()
 
 
 def _patches(config, dataset):
-    resolved = train.resolve(config, len(dataset.train))
+    resolved = runs.resolve(config, len(dataset.train))
     return f"P {resolved.num_patches:,}, C {resolved.num_clusters:,}"
 
 

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import statistics
 import tempfile
 import threading
 import time
 from concurrent.futures import Future
-from pathlib import Path
 from unittest import mock
 
 from binaries import _program  # before TensorFlow, which it silences
@@ -38,11 +38,9 @@ from benchmarks import _measure
 from tfsupermask import data
 from tfsupermask.data import Dataset, Split, TrainBatches
 from tfsupermask.init import initialize
-from tfsupermask.sparsity import MaskWatch
-from tfsupermask.train import Config, Loop, RunFolder, SGDWithL2, make_strategy, resolve
+from tfsupermask.runs import Config
+from tfsupermask.train import Job, Loop, SGDWithL2, make_strategy
 from tfsupermask.train.build import build_model
-from tfsupermask.train.interruption import Interruption
-from tfsupermask.train.run import _Job
 
 _MODELS = flags.DEFINE_list("models", ["conv2", "conv4", "conv6"], "Networks.")
 _REPLICAS = flags.DEFINE_list("replicas", ["1", "2", "4"], "Numbers of replicas.")
@@ -116,7 +114,7 @@ def bare_steps(loop, batches):
     """Returns a function that trains on one batch, on the device, so many steps."""
     images, labels = map(tf.constant, batches.chunk(0, 0, 1))
     step = tf.function(
-        lambda: loop.strategy.run(loop._train_step, (images, labels, tf.constant(0)))
+        lambda: loop.strategy.run(loop.train_step, (images, labels, tf.constant(0)))
     )
 
     def run(count):
@@ -132,27 +130,24 @@ def measure_epochs(model, source, steps, rounds):
     """Returns, for each epoch, seconds of its parts, of all of it and of bare steps."""
     dataset, epochs = load(source, steps), []
     config = Config(model, "cifar10", init="kaiming_normal", epochs=rounds + 1)
-    config = resolve(config, len(dataset.train))
-    with tempfile.TemporaryDirectory() as folder:
-        place = RunFolder(Path(folder))
-        job = _Job(config, dataset, make_strategy("single"), place, Interruption())
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        config = dataclasses.replace(config, workdir=folder, strategy="single")
+        job = stack.enter_context(Job.open(config, dataset))
         job.say = lambda text: None
-        saved, watch = job._restore(), MaskWatch(job.model)
+        job.start()
         bare = bare_steps(job.loop, job.batches)
         parts = {
-            "steps": (job.loop, "_train_call"),
+            "steps": (job.loop, "train_steps"),
             "waiting for images": (Future, "result"),
-            "mask flips": (watch, "flipped"),
-            "checkpoint": (job, "_save"),
-            "metrics, events": (job, "_record"),
+            "mask flips": (job.watch, "flipped"),
+            "checkpoint": (job, "save"),
+            "metrics, events": (job, "record"),
             "evaluation": (job.loop, "evaluate"),
         }
-        # One watch for the run, as in a run of many epochs.
-        only_watch = mock.patch("tfsupermask.train.run.MaskWatch", return_value=watch)
         for _ in range(rounds + 1):
-            with only_watch, Clock(parts) as clock:
+            with Clock(parts) as clock:
                 start = time.perf_counter()
-                saved = job._train(saved, saved.epoch + 1)
+                job.train_epoch()
                 clock.seconds["epoch"] = time.perf_counter() - start
             start = time.perf_counter()
             bare(job.batches.steps_per_epoch)
@@ -179,7 +174,7 @@ def measure_forms(model, source, steps, rounds):
     for name, fields in FORMS.items():
         loop = make_loop(Config(model, **fields), dataset, make_strategy("single"))
         if name == "whole":
-            loop._parts = 1
+            loop.num_parts = 1
         run = bare_steps(loop, batches)
         runs[name] = lambda run=run: run(steps)
     seconds = _measure.medians(runs, rounds)

@@ -14,7 +14,7 @@ from absl import flags
 from binaries import _program
 from tfsupermask.data import decode_image
 from tfsupermask.export import Classifier
-from tfsupermask.train import RunFolder
+from tfsupermask.runs import RunFolder
 
 _PATH = flags.DEFINE_string(
     "path", None, "Run folder, or anything exported.", required=True

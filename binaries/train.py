@@ -21,16 +21,16 @@ from __future__ import annotations
 from absl import flags
 
 from binaries import _program
-from tfsupermask import train
+from tfsupermask import runs, train
 
-_program.define_flags(train.Config)
+_program.define_flags(runs.Config)
 flags.adopt_module_key_flags(_program)  # for --help
 
 
 def main(argv):
     """Runs the configuration that the flags describe."""
     _program.refuse_arguments(argv)
-    train.run(_program.from_flags(train.Config))
+    train.run(_program.from_flags(runs.Config))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ import tfsupermask
 from tfsupermask import data, models
 from tfsupermask.layers import methods
 from tfsupermask.models import registry
-from tfsupermask.train import Config, run
+from tfsupermask.runs import Config
+from tfsupermask.train import run
 
 PARTS = [
     module.name

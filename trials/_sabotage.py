@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 
 from tfsupermask import data
-from tfsupermask.train import checkpoint as checkpoints
+from tfsupermask.runs import checkpoint as checkpoints
 
 
 def _on_restore(change):

@@ -30,8 +30,8 @@ from benchmarks import _measure
 from tests.hostile.crashes import crashes, honest, is_honest
 from tests.hostile.tickets import small_ticket
 from tfsupermask._validation import InputError
+from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.tickets import load_ticket
-from tfsupermask.train import checkpoint as checkpoints
 
 _FLIPS = flags.DEFINE_integer("flips", 10_000, "Bits to flip in each file, one a try.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the places.")

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import importlib
 import json
 import mmap
 import multiprocessing
@@ -38,14 +37,12 @@ import keras
 from absl import flags
 from tqdm import tqdm
 
-from tfsupermask import data, layers, train
-from tfsupermask.train import checkpoint as checkpoints
-from tfsupermask.train import loop, metrics, pictures, results
+from tfsupermask import data, layers, runs, train
+from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.runs import metrics
+from tfsupermask.train import job, loop, pictures, results
 from trials._sabotage import SABOTAGES
 from trials._small import small_digits
-
-# The package has a function of that name.
-runs = importlib.import_module("tfsupermask.train.run")
 
 _KILLS = flags.DEFINE_integer("kills", 200, "SIGKILLs in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of when and how they come.")
@@ -89,18 +86,20 @@ def run_once(which, folder, attempt, cell, sabotage=None):
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    digits = small_digits()
+    config, parts = runs.Config(workdir=str(folder / "run"), **CONFIGS[which]), {}
+    if which == "batch normalisation":
+        parts["build"] = small_model
     status = 1
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(data, "load", return_value=digits))
-        if which == "batch normalisation":
-            stack.enter_context(mock.patch.object(runs, "build_model", small_model))
         watch_phases(stack, cell)
         log_images(stack, folder / f"images_{attempt:03d}")
         if sabotage is not None:
             SABOTAGES[sabotage](stack)
         try:
-            train.run(train.Config(workdir=str(folder / "run"), **CONFIGS[which]))
+            with train.Job.open(config, small_digits(), **parts) as work:
+                work.start()
+                work.train()
+                work.finish()
             status = 0
         except train.Interrupted as interrupted:
             status = interrupted.exit_status
@@ -111,14 +110,14 @@ def run_once(which, folder, attempt, cell, sabotage=None):
 # --- phases: what a run is at, told to the process that may kill it
 
 PHASES = {
-    "initialise": (runs._Job, "_initialise"),
+    "initialise": (train.Job, "initialise"),
     "train": (data.TrainBatches, "chunk"),
     "evaluate": (loop.Loop, "evaluate"),
     "checkpoint": (checkpoints, "save"),
     "metrics": (metrics, "write_csv"),
     "export": (results, "export_saved_model"),
     "pictures": (pictures, "draw_all"),
-    "start": (runs, "claim"),
+    "start": (job, "claim"),
 }
 
 

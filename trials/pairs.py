@@ -28,7 +28,7 @@ from binaries import _program  # before TensorFlow, which it silences
 from absl import flags
 from tqdm import tqdm
 
-from tfsupermask import data, train
+from tfsupermask import data, runs, train
 from tfsupermask._validation import InputError
 from trials._small import small_digits
 
@@ -79,9 +79,9 @@ def config_of(row, workdir=None):
     fields = dict(COMMON)
     if row["init"] not in ("patches", "partial_patches", "whitened_patches"):
         del fields["num_clusters"]
-    if row["init"] not in train.config.PATCH_INITS:
+    if row["init"] not in runs.config.PATCH_INITS:
         del fields["num_patches"]
-    return train.Config(**fields, **row, workdir=workdir).validate()
+    return runs.Config(**fields, **row, workdir=workdir).validate()
 
 
 def allowed(row):

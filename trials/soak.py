@@ -12,14 +12,12 @@ and threads not at all. The program ends with status 1 if they do.
 
 from __future__ import annotations
 
-import importlib
 import os
 import statistics
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from unittest import mock
 
 from binaries import _program  # before TensorFlow, which it silences
 
@@ -28,11 +26,8 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from benchmarks import _measure
-from tfsupermask import data, train
+from tfsupermask import runs, train
 from trials._small import small_digits
-
-# The package has a function of that name.
-runs = importlib.import_module("tfsupermask.train.run")
 
 _EPOCHS = flags.DEFINE_integer("epochs", 50, "Epochs to run.", 5)
 
@@ -49,27 +44,20 @@ def look():
 
 def soak(epochs):
     """Returns what the process held after each epoch of a run."""
-    looks, record = [], runs._Job._record
-
-    def recorded(*args):
-        record(*args)
-        looks.append(look())
-
-    digits = small_digits()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(data, "load", return_value=digits),
-        mock.patch.object(runs._Job, "_record", recorded),
-    ):
-        train.run(
-            train.Config(
-                workdir=str(Path(folder, "run")),
-                init="kaiming_normal",
-                epochs=epochs,
-                batch_size=10,
-                allocation="global",
-            )
+    looks = []
+    with tempfile.TemporaryDirectory() as folder:
+        config = runs.Config(
+            workdir=str(Path(folder, "run")),
+            init="kaiming_normal",
+            epochs=epochs,
+            batch_size=10,
+            allocation="global",
         )
+        with train.Job.open(config, small_digits()) as job:
+            job.start()
+            for _ in range(epochs):
+                job.train_epoch()
+                looks.append(look())
     return looks
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfsupermask import data
-from tfsupermask.train import checkpoint as checkpoints
+from tfsupermask.runs import checkpoint as checkpoints
 
 FLAGS = ["--epochs=1", "--num_patches=2000", "--num_clusters=100"]
 

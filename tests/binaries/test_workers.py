@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tfsupermask import data, train
-from tfsupermask.train import checkpoint as checkpoints
+from tfsupermask import data, runs, train
+from tfsupermask.runs import checkpoint as checkpoints
 
 EPOCHS = 6
 FIELDS = {
@@ -103,7 +103,7 @@ def test_killed_stopped_and_resumed_on_other_numbers_of_workers(
     root = tmp_path_factory.mktemp("workers")
     one, two, three = (root / name for name in ("one", "two", "three"))
     fields = {**FIELDS, "data_dir": str(images)}
-    train.run(train.Config(workdir=str(one), **fields))
+    train.run(runs.Config(workdir=str(one), **fields))
     values, rows = last_values(one)
 
     workers = start_workers(images, two, 2)
@@ -121,7 +121,7 @@ def test_killed_stopped_and_resumed_on_other_numbers_of_workers(
     assert "the same command goes on from there" in texts[0][0]
     shutil.copytree(two, three)
 
-    train.run(train.Config(workdir=str(two), **fields))
+    train.run(runs.Config(workdir=str(two), **fields))
     resumed, resumed_rows = last_values(two)
     assert resumed_rows == rows
     assert resumed.keys() == values.keys()

@@ -91,20 +91,20 @@ def test_refuses_numbers_out_of_range(limit_images):
 def test_holds_out_the_last_of_each_class(labels, validation_images, held):
     dataset = dataset_of(labels)
     part = data.hold_out(dataset, validation_images)
-    assert part.test.images[:, 0, 0, 0].tolist() == held
-    assert part.test.labels.tolist() == [labels[i] for i in held]
+    assert part.validation.images[:, 0, 0, 0].tolist() == held
+    assert part.validation.labels.tolist() == [labels[i] for i in held]
     assert kept_of(part) == [i for i in range(len(labels)) if i not in held]
     assert part.train.labels.tolist() == [labels[i] for i in kept_of(part)]
     assert (part.name, part.class_names) == ("made", NAMES)
 
 
-def test_holding_out_keeps_the_test_images_as_unseen():
+def test_holding_out_keeps_the_test_images():
     dataset = dataset_of([0, 1, 2, 3] * 4)
-    assert dataset.unseen is None
-    assert data.limit(dataset, 5).unseen is None
+    assert dataset.validation is None
+    assert data.limit(dataset, 5).validation is None
     part = data.hold_out(dataset, 4)
-    assert part.unseen is dataset.test
-    assert data.limit(part, 5).unseen is dataset.test
+    assert part.test is dataset.test
+    assert data.limit(part, 5).validation is part.validation
 
 
 @pytest.mark.parametrize("validation_images", [0, -1, 6, 2.0, True])

@@ -4,8 +4,8 @@ import pytest
 
 from tfsupermask._files import write_json
 from tfsupermask.experiments import Study, StudyFolder, plan
-from tfsupermask.train import RunFolder
-from tfsupermask.train.metrics import COLUMNS, write_csv
+from tfsupermask.runs import RunFolder
+from tfsupermask.runs.metrics import columns, write_csv
 
 MACHINE = {"processor": "Abacus 9", "cores": 4}
 VERSIONS = {"python": "3.11.1", "tensorflow": "2.21.0"}
@@ -33,7 +33,7 @@ def rows_of(job, accuracy):
         part = 1 - math.exp(-5 * epoch / job.epochs)
         rows.append(
             {
-                **dict.fromkeys(COLUMNS, 0.0),
+                **dict.fromkeys(columns("test"), 0.0),
                 "epoch": epoch,
                 "train_loss": 2.3 * (1 - part * accuracy),
                 "test_top1": accuracy * part,
@@ -48,7 +48,7 @@ def finish(folder, job, accuracy, **more):
     run = RunFolder(folder.run(job))
     run.root.mkdir(parents=True)
     write_json(run.summary, summary_of(job, accuracy, **more))
-    write_csv(run.metrics, rows_of(job, accuracy))
+    write_csv(run.metrics, rows_of(job, accuracy), "test")
     if "patches" in job.config.init:
         layers = [{"mean_entropy": 5 + layer / 10} for layer in range(6)]
         write_json(run.init_report, {"layers": layers})

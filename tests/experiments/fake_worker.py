@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-# Those of `tfsupermask.train.metrics`, which would bring TensorFlow in.
+# Those of `tfsupermask.runs.metrics`, which would bring TensorFlow in.
 COLUMNS = (
     *("epoch", "train_loss", "train_top1", "train_top5", "test_loss", "test_top1"),
     *("test_top5", "sparsity", "mask_flips", "learning_rate", "seconds"),

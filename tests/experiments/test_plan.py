@@ -6,7 +6,7 @@ import pytest
 from tfsupermask._validation import InputError
 from tfsupermask.experiments import EXPERIMENTS, Study, find, plan, shard
 from tfsupermask.experiments.plan import has_opposite, run_name
-from tfsupermask.train import Config, resolve
+from tfsupermask.runs import Config, resolve
 
 
 def names(jobs):

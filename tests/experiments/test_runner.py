@@ -11,7 +11,7 @@ import pytest
 from tfsupermask._validation import InputError
 from tfsupermask.experiments import StudyFolder, processes, run_jobs
 from tfsupermask.experiments.plan import Job
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 from . import fake_worker as fake
 

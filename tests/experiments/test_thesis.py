@@ -8,7 +8,7 @@ import pytest
 from tfsupermask.experiments import EXPERIMENTS, MEASURES, find
 from tfsupermask.experiments.experiment import FORMS, KINDS, RANDOM
 from tfsupermask.experiments.thesis import PARTIAL, PATCHES, RATES, SIMPLE
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 
 def published(name, row, column=None):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import pytest
 
-from tfsupermask import data, train
+from tfsupermask import data, runs, train
 from tfsupermask.export import export_model
 
 
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
             target.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(target), split.images[index][2::4, 2::4, ::-1])
     train.run(
-        train.Config(
+        runs.Config(
             workdir=str(folder / "run"),
             dataset="folder",
             data_dir=str(folder / "images"),

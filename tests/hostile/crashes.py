@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.hostile.disk import Disk, logged, write_state
-from tfsupermask.train import checkpoint as checkpoints
-from tfsupermask.train.checkpoint import Checkpoint
+from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.runs.checkpoint import Checkpoint
 
 
 def honest(epoch):

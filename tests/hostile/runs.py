@@ -13,16 +13,19 @@ from tests.hostile.archives import DEEP
 from tests.hostile.judging import RAN, Input
 from tests.hostile.saved import pickled
 from tfsupermask.report import write_report
-from tfsupermask.train import Config, load_run
-from tfsupermask.train import checkpoint as checkpoints
+from tfsupermask.runs import Config
+from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.runs.checkpoint import Checkpoint
+from tfsupermask.runs.folder import RunFolder, claim
+from tfsupermask.runs.metrics import columns, write_csv
+from tfsupermask.train import load_run
 from tfsupermask.train.build import build_model, named_variables
-from tfsupermask.train.checkpoint import Checkpoint
-from tfsupermask.train.folder import RunFolder, claim
-from tfsupermask.train.metrics import COLUMNS, write_csv
 
 _ESCAPE = "\x1b]0;owned\x07"
 _CONFIG = Config(init="kaiming_normal", data_dir="/nowhere", dataset="folder",
     image_size=8, epochs=1, batch_size=2)  # fmt: skip
+
+COLUMNS = columns("test")
 
 
 @functools.cache
@@ -36,7 +39,7 @@ def _values():
 def _honest():
     """Returns the folder of a small run as training leaves it."""
     root = Path(tempfile.mkdtemp(prefix="run."))
-    folder, row = RunFolder(root), dict.fromkeys(COLUMNS, 0.5) | {"epoch": 1}
+    folder, row = RunFolder(root), dict.fromkeys(columns("test"), 0.5) | {"epoch": 1}
     description = {
         "config": vars(_CONFIG),
         "data": {
@@ -50,7 +53,7 @@ def _honest():
     folder.config.write_text(json.dumps(description))
     state = {"rows": [row], "init_seconds": 1.0}
     checkpoints.save(folder.checkpoints, Checkpoint(1, _values(), state))
-    write_csv(folder.metrics, [row])
+    write_csv(folder.metrics, [row], "test")
     folder.summary.write_text(json.dumps({"epoch": 1}))
     return root
 

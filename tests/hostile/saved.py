@@ -15,8 +15,8 @@ from tests.hostile.archives import DEEP
 from tests.hostile.judging import RAN, Input
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport
-from tfsupermask.train import checkpoint as checkpoints
-from tfsupermask.train.checkpoint import Checkpoint
+from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.runs.checkpoint import Checkpoint
 
 _ESCAPE = "\x1b]0;owned\x07"
 _PICKLE_PROTOCOL = 2

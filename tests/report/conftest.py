@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfsupermask import data
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 from tfsupermask.train import run as train
 
 HOSTILE_NAMES = (

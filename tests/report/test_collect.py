@@ -9,6 +9,7 @@ from tfsupermask import data
 from tfsupermask._validation import InputError
 from tfsupermask.report import collect_run
 from tfsupermask.report.collect import PICTURES
+from tfsupermask.runs.metrics import understood
 from tfsupermask.train import load_run
 
 _DAMAGED = r"must be whole and of this program|(config|init|summary)\.json"
@@ -108,15 +109,14 @@ def test_images_are_looked_for_where_it_is_said(made, digits, given, asked):
 
 def test_a_run_evaluated_on_images_held_out(made, load):
     run = collect_run(made["patches"], load=load)
-    assert (run.evaluated_on, run.test, run.validation) == ("test", run.last, {})
-    config = dataclasses.replace(run.config, validation_images=50)
-    before = dataclasses.replace(run, config=config)
-    # An older version's summary calls test what is validation.
-    assert before.summary["test_top1"] == run.last["test_top1"]
-    assert (before.evaluated_on, before.test) == ("validation", {})
-    assert before.validation == run.last
-    summary = {"test_top1": 0.5, "validation_top1": run.last["test_top1"]}
-    assert dataclasses.replace(before, summary=summary).test["test_top1"] == 0.5
+    assert run.measured == run.last
+    rows = understood(run.rows, "validation")
+    # A summary that calls test what is validation.
+    before = dataclasses.replace(run, rows=rows)
+    assert before.summary["test_top1"] == before.measured["validation_top1"]
+    assert "test_top1" not in before.measured
+    summary = {"test_top1": 0.5, "validation_top1": before.last["validation_top1"]}
+    assert dataclasses.replace(before, summary=summary).measured["test_top1"] == 0.5
 
 
 def test_images_held_out_that_cannot_be_had(folder):
@@ -127,7 +127,7 @@ def test_images_held_out_that_cannot_be_had(folder):
     description["config"]["validation_images"] = 50
     (folder / "config.json").write_text(json.dumps(description))
     with pytest.warns(UserWarning, match="goes without validation images"):
-        assert collect_run(folder, load=load).evaluated_on == "validation"
+        assert "validation_top1" in collect_run(folder, load=load).measured
 
 
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])

@@ -6,6 +6,7 @@ import pytest
 
 from tfsupermask import data
 from tfsupermask.report.predictions import predict
+from tfsupermask.runs import Config
 from tfsupermask.train import LoadedRun
 
 
@@ -25,7 +26,7 @@ def run(rng, dataset):
     )
     model.layers[-1].kernel.assign(rng.normal(size=(12, 5)))
     ones = np.ones(3, np.float32)
-    return LoadedRun(None, model, 1, (2, 2, 3), tuple("abcde"), ones / 2, ones)
+    return LoadedRun(Config(), model, 1, (2, 2, 3), tuple("abcde"), ones / 2, ones)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfsupermask.report import collect_run, curves, render
+from tfsupermask.runs.metrics import understood
 
 PERCENT = " %"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -224,19 +225,20 @@ def held_out(runs):
     return dataclasses.replace(
         run,
         config=dataclasses.replace(run.config, validation_images=99),
+        rows=understood(run.rows, "validation"),
         summary={**run.summary, **test, "validation_top1": run.last["test_top1"]},
     )
 
 
 def test_images_held_out_are_not_called_test(runs, held_out):
     page, last = Page(render([held_out])), held_out.last
-    top1 = f"validation {100 * last['test_top1']:.1f}{PERCENT}"
+    top1 = f"validation {100 * last['validation_top1']:.1f}{PERCENT}"
     for expected in (
         f"Test top-1 12.5{PERCENT} after epoch 3 of 3 {top1}",
         f"Test top-5 37.5{PERCENT}",
-        f"validation {100 * last['test_top5']:.1f}{PERCENT}",
+        f"validation {100 * last['validation_top5']:.1f}{PERCENT}",
         f"Test loss 4.125 train {last['train_loss']:.3f} "
-        f"validation {last['test_loss']:.3f}",
+        f"validation {last['validation_loss']:.3f}",
         "Train loss Validation loss Train top-1 Validation top-1 Validation top-5",
         "Validation images",
     ):
@@ -264,7 +266,7 @@ def test_runs_of_both_kinds_are_told_apart(runs, held_out):
     page = Page(render(both))
     assert "Test top-1 Test top-5 Test loss Validation top-1 Removed" in page.text
     own, other = held_out.last, runs["kaiming"].last
-    validation = f"{100 * own['test_top1']:.1f}{PERCENT}"
+    validation = f"{100 * own['validation_top1']:.1f}{PERCENT}"
     assert f"12.5{PERCENT} 37.5{PERCENT} 4.125 {validation} 70.0" in page.text
     assert f"{other['test_loss']:.3f} – 50.0{PERCENT}" in page.text
     charts = {

@@ -14,7 +14,8 @@ from tensorflow.python.framework import kernels
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
 from tfsupermask.ops import native, top_k_mask
-from tfsupermask.train import Config, Loop, SGDWithL2
+from tfsupermask.runs import Config
+from tfsupermask.train import Loop, SGDWithL2
 from tfsupermask.train.build import build_model
 
 BATCH_SIZE = 32
@@ -137,7 +138,7 @@ def test_masks_are_found_on_a_gpu(as_on_a_gpu, monkeypatch, ranking, most_in_flo
 def test_every_op_of_a_step_has_a_gpu_kernel(as_on_a_gpu, small, name, mixed_precision):
     loop = make_loop(name, small, mixed_precision=mixed_precision)
     images = (BATCH_SIZE, *small.image_shape)
-    step = loop._train_call.get_concrete_function(
+    step = loop.train_steps.get_concrete_function(
         tf.TensorSpec((FEW, *images), tf.uint8),
         tf.TensorSpec((FEW, BATCH_SIZE), tf.int64),
     )

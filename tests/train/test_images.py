@@ -3,20 +3,20 @@ import json
 import numpy as np
 import pytest
 
-from tfsupermask import data, train
+from tfsupermask import data, runs, train
 from tfsupermask._validation import InputError
-from tfsupermask.train.folder import fingerprint
+from tfsupermask.runs.folder import fingerprint
 from tfsupermask.train.images import load_images
 
 FIELDS = {"batch_size": 32, "epochs": 1, "num_patches": 1000, "num_clusters": 80}
 
 
 def run(workdir, **fields):
-    return train.run(train.Config(workdir=str(workdir), **{**FIELDS, **fields}))
+    return train.run(runs.Config(workdir=str(workdir), **{**FIELDS, **fields}))
 
 
 def test_trains_on_a_part_of_the_images(small, small_digits, tmp_path):
-    limited = train.Config(**FIELDS, limit_images=70)
+    limited = runs.Config(**FIELDS, limit_images=70)
     images = load_images(limited).train
     assert np.bincount(images.labels).tolist() == [7] * 10
     summary = run(tmp_path, limit_images=70)
@@ -39,13 +39,16 @@ def test_chooses_by_images_held_out(small, small_digits, tmp_path):
     summary = run(tmp_path, **fields)
     assert (summary["train_images"], summary["validation_images"]) == (70, 50)
     held = data.hold_out(small, 50)
-    loaded = load_images(train.Config(**FIELDS, **fields))
-    np.testing.assert_array_equal(loaded.test.images, held.test.images)
+    loaded = load_images(runs.Config(**FIELDS, **fields))
+    np.testing.assert_array_equal(loaded.validation.images, held.validation.images)
     np.testing.assert_array_equal(
         loaded.train.images, data.limit(held, 70).train.images
     )
-    totals = train.evaluate_path(tmp_path, loaded)
-    assert totals.means("test_")["test_top1"] == summary["validation_top1"]
+    model = train.load_run(tmp_path)
+    totals = train.evaluate(
+        lambda images: model.model(model.normalise(images)), loaded.validation
+    )
+    assert totals.means("")["top1"] == summary["validation_top1"]
 
 
 def image_numbers(workdir):
@@ -74,11 +77,11 @@ def test_images_come_from_where_they_are_asked_for(small, monkeypatch):
         asked.append(arguments)
         return small
 
-    config = train.Config(dataset="folder", data_dir="there", image_size=8)
+    config = runs.Config(dataset="folder", data_dir="there", image_size=8)
     assert load_images(config, load=load) is small
     assert load_images(config, "elsewhere", load) is small
     monkeypatch.setattr(data, "load", load)
-    assert load_images(train.Config()) is small
+    assert load_images(runs.Config()) is small
     assert asked == [
         ("folder", "there", 8),
         ("folder", "elsewhere", 8),

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tfsupermask import init, models, train
+from tfsupermask import init, models, runs, train
 from tfsupermask._validation import InputError
 from tfsupermask.layers import supermask_layers
 from tfsupermask.sparsity import allocate
@@ -17,7 +17,7 @@ PATTERNS = {"num_patches": 1500, "num_clusters": 100}
 
 def initialised(workdir, **fields):
     """The kernels of a run that only initialises, by the names of their layers."""
-    train.run(train.Config(workdir=str(workdir), **{**FIELDS, **fields}))
+    train.run(runs.Config(workdir=str(workdir), **{**FIELDS, **fields}))
     return kernels(train.load_run(workdir).model)
 
 
@@ -90,17 +90,17 @@ def test_every_choice_reaches_patches_init():
         "pattern_fraction": 0.5,
         "signs_only": True,
     }
-    config = train.Config(
+    config = runs.Config(
         init="patches", pattern_scale="kaiming", fan_correction=True, **choices
     )
-    config = train.resolve(config, 1000)
+    config = runs.resolve(config, 1000)
     found = patches_init(config, build_model(config, (8, 8, 3), 10))
     expected = {**choices, "scale": "kaiming", "fan_correction": True, "only": None}
     assert {name: getattr(found, name) for name in expected} == expected
 
 
 def test_nothing_given_is_the_thesis():
-    config = train.resolve(train.Config(), 1000)
+    config = runs.resolve(runs.Config(), 1000)
     found = patches_init(config, build_model(config, (8, 8, 3), 10))
     assert vars(found) == vars(init.PatchesInit(20_000, 500))
 

@@ -191,7 +191,7 @@ def few_steps_a_call(monkeypatch):
 
 def test_the_next_images_are_made_while_steps_run(small, few_steps_a_call):
     loop, batches = make_loop(small), WatchedBatches(make_batches(small))
-    call, waited = loop._train_call, []
+    call, waited = loop.train_steps, []
 
     def call_late(*shares):
         following = batches.order[0] + 4 * (len(waited) + 1)
@@ -199,7 +199,7 @@ def test_the_next_images_are_made_while_steps_run(small, few_steps_a_call):
             waited.append(batches.asked[following].wait(timeout=10))
         return call(*shares)
 
-    loop._train_call = call_late
+    loop.train_steps = call_late
     train(loop, batches)
     assert batches.order == [0, 4, 8]
     assert waited == [True, True]

@@ -1,14 +1,13 @@
 """Runs of other methods than edge-popup, and what they leave behind."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.train.test_run import assert_same_result
-from tfsupermask import init, models, train
+from tfsupermask import init, models, runs, train
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import fold
 from tfsupermask.layers import (
@@ -17,8 +16,8 @@ from tfsupermask.layers import (
     method_names,
     supermask_layers,
 )
+from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.tickets import load_ticket, save_ticket
-from tfsupermask.train import checkpoint as checkpoints
 from tfsupermask.train.build import build_model
 from tfsupermask.train.interruption import Interrupted
 
@@ -32,7 +31,7 @@ STOCHASTIC = {"method": "stochastic", "learning_rate": 100.0}
 
 
 def run(workdir, **fields):
-    return train.run(train.Config(workdir=str(workdir), **{**FIELDS, **fields}))
+    return train.run(runs.Config(workdir=str(workdir), **{**FIELDS, **fields}))
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +117,7 @@ def test_stopped_within_an_epoch_and_resumed_equals_uninterrupted(
 
     with monkeypatch.context() as patch:
         patch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", 4)
-        # By its name alone: the package has a function of that name.
-        patch.setattr(sys.modules["tfsupermask.train.run"], "agree_to_stop", stop)
+        patch.setattr("tfsupermask.train.job.agree_to_stop", stop)
         with pytest.raises(Interrupted):
             run(tmp_path, **STOCHASTIC)
     saved = checkpoints.restore_latest(tmp_path / "checkpoints")
@@ -168,7 +166,7 @@ def test_signed_runs_leave_what_evaluation_said(small, tmp_path):
 
 @pytest.mark.parametrize("name", method_names())
 def test_the_model_has_the_method(name):
-    config = train.Config(method=name, prune=0.3, seed=5)
+    config = runs.Config(method=name, prune=0.3, seed=5)
     built = build_model(config, (8, 8, 3), 10)
     expected = models.build("conv2", (8, 8, 3), 10, 0.3, name, 5)
     for model in (built, expected):

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsupermask import models, patches, report, train
+from tfsupermask import models, patches, report, runs, train
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights, supermask_layers
 from tfsupermask.ops import num_kept
+from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.sparsity import SparsityRamp
-from tfsupermask.train import checkpoint as checkpoints
 from tfsupermask.train.build import build_model, restore, set_sparsity, values_of
 
 FIELDS = {"batch_size": 32, "epochs": 3, "num_patches": 1000, "num_clusters": 80}
 
 
 def run(workdir, **fields):
-    return train.run(train.Config(workdir=str(workdir), **{**FIELDS, **fields}))
+    return train.run(runs.Config(workdir=str(workdir), **{**FIELDS, **fields}))
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +341,7 @@ def test_default_folder_is_named_after_the_configuration(
     small_digits, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    train.run(train.Config(**FIELDS, stop_after_epoch=1))
+    train.run(runs.Config(**FIELDS, stop_after_epoch=1))
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("conv2-digits-prune0.5-patches-seed0-")
 
@@ -479,7 +479,7 @@ def test_load_run_restores_the_last_epochs_counts(allocated, small):
 
 
 def test_restoring_leaves_the_configured_sparsity():
-    model = build_model(train.Config(prune=0.3), (8, 8, 3), 10)
+    model = build_model(runs.Config(prune=0.3), (8, 8, 3), 10)
     optimizer = train.SGDWithL2(0.1, 0.9, 1e-4)
     optimizer.build(model.trainable_variables)
     restore(checkpoints.Checkpoint(0, values_of(model, optimizer), {}), model)

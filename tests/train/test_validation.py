@@ -2,26 +2,28 @@
 
 import contextlib
 import dataclasses
-import importlib
 import io
 import json
+import shutil
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsupermask import data, report, train
+from tfsupermask import data, report, runs, train
+from tfsupermask.export import Classifier
+from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.runs.folder import fingerprint
+from tfsupermask.runs.metrics import read_csv
 from tfsupermask.train import pictures
-from tfsupermask.train.folder import fingerprint
-from tfsupermask.train.metrics import read_csv
 
 FIELDS = {"init": "kaiming_normal", "batch_size": 32, "epochs": 1}
 HELD_OUT = {**FIELDS, "validation_images": 50, "limit_images": 64}
 
 
 def run(workdir, **fields):
-    return train.run(train.Config(workdir=str(workdir), **fields))
+    return train.run(runs.Config(workdir=str(workdir), **fields))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def made(tmp_path_factory, small):
         summary=summary,
         said=said.getvalue(),
         curves=curves,
-        row=read_csv(workdir / "metrics.csv")[0],
+        row=read_csv(workdir / "metrics.csv", "validation")[0],
     )
 
 
@@ -53,7 +55,7 @@ def test_summary_tells_validation_and_test_apart(made, small):
     workdir, summary, row = made.workdir, made.summary, made.row
     assert json.loads((workdir / "summary.json").read_text()) == summary
     for name in ("loss", "top1", "top5"):
-        assert summary[f"validation_{name}"] == row[f"test_{name}"]
+        assert summary[f"validation_{name}"] == row[f"validation_{name}"]
         assert summary[f"train_{name}"] == row[f"train_{name}"]
     images = ("train_images", "validation_images", "test_images")
     assert [summary[name] for name in images] == [64, 50, 99]
@@ -62,7 +64,8 @@ def test_summary_tells_validation_and_test_apart(made, small):
         assert totals.images == 99
         for name, value in totals.means("test_").items():
             assert summary[name] == pytest.approx(value, rel=1e-5)
-    held = train.evaluate_path(workdir / "saved_model", data.hold_out(small, 50))
+    held = data.hold_out(small, 50).validation
+    held = train.evaluate(Classifier(workdir / "saved_model").logits, held)
     assert held.images == 50
     for name, value in held.means("validation_").items():
         assert summary[name] == pytest.approx(value, rel=1e-5)
@@ -86,7 +89,7 @@ def test_the_same_command_again_changes_no_number(made, small_digits):
 def test_without_images_held_out_there_is_no_validation(small_digits, tmp_path, capsys):
     summary = run(tmp_path, **FIELDS, limit_images=64)
     assert not [name for name in summary if name.startswith("validation_")]
-    (row,) = read_csv(tmp_path / "metrics.csv")
+    (row,) = read_csv(tmp_path / "metrics.csv", "test")
     assert summary["test_top1"] == row["test_top1"]
     assert summary["test_images"] == 99
     said = capsys.readouterr().out
@@ -109,16 +112,17 @@ def test_lines_call_images_by_their_name(made):
 @pytest.mark.parametrize(
     ("validation_images", "name"), [(None, "test"), (50, "validation")]
 )
-def test_the_warning_does_too(small, validation_images, name):
-    said = []
-    job = types.SimpleNamespace(
-        config=train.Config(validation_images=validation_images),
-        dataset=small,
-        say=said.append,
+def test_the_warning_does_too(small, validation_images, name, tmp_path, capsys):
+    config = runs.Config(
+        **FIELDS, validation_images=validation_images, workdir=str(tmp_path)
     )
-    module = importlib.import_module("tfsupermask.train.run")
-    module._Job._warn_at_chance(job, {"epoch": 1, "test_top1": 0.125})
-    assert f"after epoch 1: {name} accuracy 0.1250, most frequent" in said[0]
+    dataset = small if validation_images is None else data.hold_out(small, 50)
+    with train.Job.open(config, dataset) as job:
+        job.loop.evaluate = lambda split: train.Totals(1.0, 1.0, 5.0, 8.0)
+        job.start()
+        job.train_epoch()
+    said = capsys.readouterr().out
+    assert f"after epoch 1: {name} accuracy 0.1250, most frequent" in said
 
 
 def scalar_tags(workdir):
@@ -140,7 +144,7 @@ def test_events_do_too(made):
 def test_pictures_do_too(made):
     row, (loss, accuracy, _) = made.row, made.curves.axes
     names = {line.get_label(): line.get_ydata()[0] for line in loss.lines}
-    assert names == {"train": row["train_loss"], "validation": row["test_loss"]}
+    assert names == {"train": row["train_loss"], "validation": row["validation_loss"]}
     assert [text.get_text() for text in accuracy.get_legend().get_texts()] == [
         *("train top1", "train top5"),
         *("validation top1", "validation top5"),
@@ -150,9 +154,8 @@ def test_pictures_do_too(made):
 def test_a_report_does_too(made, small):
     summary = made.summary
     told = report.collect_run(made.workdir, load=lambda *args: small)
-    assert told.evaluated_on == "validation"
-    assert told.test["test_top1"] == summary["test_top1"]
-    assert told.validation["test_top1"] == summary["validation_top1"]
+    for name in ("test_top1", "validation_top1"):
+        assert told.measured[name] == summary[name]
     assert told.predictions.totals.images == 50
     right = np.trace(told.predictions.confusion)
     assert right == round(50 * summary["validation_top1"])
@@ -165,8 +168,8 @@ def test_fingerprint_covers_the_test_images():
     other = images.copy()
     other[3, 7, 7, 2] = 1
     found = {
-        fingerprint(dataclasses.replace(dataset, unseen=unseen))
-        for unseen in (
+        fingerprint(dataclasses.replace(dataset, validation=validation))
+        for validation in (
             None,
             split,
             data.Split(other, split.labels),
@@ -175,3 +178,23 @@ def test_fingerprint_covers_the_test_images():
     }
     assert len(found) == 4
     assert fingerprint(dataset) in found
+
+
+def test_a_run_of_version_0_1_goes_on(made, small_digits, tmp_path):
+    """Its epochs were evaluated on images held out, in columns named `test_*`."""
+    workdir = shutil.copytree(made.workdir, tmp_path / "old")
+
+    def renamed(row):
+        return {name.replace("validation_", "test_"): row[name] for name in row}
+
+    (path,) = sorted((workdir / "checkpoints").iterdir())[-1:]
+    saved = checkpoints.restore_latest(workdir / "checkpoints")
+    state = {**saved.state, "rows": [renamed(row) for row in saved.state["rows"]]}
+    checkpoints.save(path.parent, dataclasses.replace(saved, state=state))
+    metrics = workdir / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace("validation_", "test_"))
+    assert read_csv(metrics, "validation") == [made.row]
+    told = report.collect_run(workdir, load=lambda *args: small_digits)
+    assert told.measured["validation_top1"] == made.summary["validation_top1"]
+    assert run(workdir, **HELD_OUT) == made.summary
+    assert "validation_top1" in metrics.read_text()

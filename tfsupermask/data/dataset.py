@@ -22,11 +22,11 @@ class Split:
     """Images and their labels.
 
     Args:
-        images: uint8 array of shape `[n, height, width, 3]`, RGB.
-        labels: int64 array of shape `[n]`, the index of each image's class.
+        images: uint8 (n, height, width, 3), RGB.
+        labels: int64 (n,), the index of each image's class.
 
     Raises:
-        InputError: if a shape or a dtype is another.
+        InputError: A shape or a dtype is another.
 
     Example:
         >>> split = Split(np.zeros((2, 32, 32, 3), np.uint8), np.array([3, 8]))
@@ -41,14 +41,14 @@ class Split:
         images, labels = self.images, self.labels
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise fail(
-                "`images` must be a uint8 array of shape [n, height, width, 3].",
+                "`images` must be a uint8 array of shape (n, height, width, 3).",
                 dtype=str(images.dtype),
                 shape=images.shape,
             )
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise fail(
                 "`labels` must be an int64 array with one label an image, "
-                f"here of shape [{len(images)}].",
+                f"here of shape ({len(images)},).",
                 dtype=str(labels.dtype),
                 shape=labels.shape,
             )
@@ -56,32 +56,34 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __getitem__(self, indices: np.ndarray | slice) -> Split:
+        return Split(self.images[indices], self.labels[indices])
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A classification dataset in memory.
 
     Args:
-        name: the name by which `tfsupermask.data.load` knows it.
-        train: the split to train on; the statistics are computed over it.
-        test: the split to evaluate on, its images as large as those of `train`.
-        class_names: one name a class, in the order of the labels, without control
+        name: The name by which `tfsupermask.data.load` knows it.
+        train: Images to train on. The statistics are computed over them.
+        test: Images to test on, of the same size.
+        class_names: One name a class, in the order of the labels, without control
             characters.
-        horizontal_flip: whether a mirrored image still belongs to its class, hence
-            whether training may mirror it. False for digits.
-        unseen: the test images, where `test` holds training images held out. Defaults
-            to `None`: `test` holds them.
+        horizontal_flip: Whether a mirrored image still belongs to its class, so that
+            training may mirror it. False for digits.
+        validation: Images held out of the training images, to choose by. Defaults to
+            `None`: there are none.
 
     Raises:
-        InputError: if the splits are empty or of two image shapes, a label has no
-            class name, or one cannot be shown.
+        InputError: A split is empty or of another image shape, a label has no class
+            name, or a name cannot be shown.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
         >>> split = Split(images, np.arange(10) % 2)
         >>> mine = Dataset("mine", split, split, ("cat", "dog"), horizontal_flip=True)
-        >>> normalised = (images / 255 - mine.mean) / mine.std
-        >>> f"{normalised.std():.3f}"
+        >>> f"{mine.normalise(images).std():.3f}"
         '1.000'
     """
 
@@ -90,23 +92,24 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     horizontal_flip: bool
-    unseen: Split | None = None
+    validation: Split | None = None
 
     def __post_init__(self):
         check_names("class_names", self.class_names)
-        if not len(self.train) or not len(self.test):
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        splits = {name: split for name, split in splits.items() if split is not None}
+        if not all(map(len, splits.values())):
             raise fail(
                 f"{self.name} must have images to train on and to test on.",
-                train_images=len(self.train),
-                test_images=len(self.test),
+                **{f"{name}_images": len(split) for name, split in splits.items()},
             )
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+        shapes = {name: split.images.shape[1:] for name, split in splits.items()}
+        if len(set(shapes.values())) > 1:
             raise fail(
-                f"{self.name} must have training and test images of one shape.",
-                train_shape=self.train.images.shape[1:],
-                test_shape=self.test.images.shape[1:],
+                f"{self.name} must have images of one shape.",
+                **{f"{name}_shape": shape for name, shape in shapes.items()},
             )
-        labels = np.concatenate([self.train.labels, self.test.labels])
+        labels = np.concatenate([split.labels for split in splits.values()])
         if labels.min() < 0 or labels.max() >= self.num_classes:
             raise fail(
                 f"{self.name} has {self.num_classes} classes, so its labels must be "
@@ -115,9 +118,13 @@ class Dataset:
                 largest=int(labels.max()),
             )
 
+    def normalise(self, images: np.ndarray) -> np.ndarray:
+        """Returns what networks take: float32 (images / 255 - mean) / std."""
+        return normalise(images, self.mean, self.std)
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Shape of one image: `(height, width, 3)`."""
+        """Shape of one image: (height, width, 3)."""
         return self.train.images.shape[1:]
 
     @property
@@ -132,12 +139,12 @@ class Dataset:
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of the training images, float32 `[3]`, in units of 0..1 intensity."""
+        """Mean of the training images, float32 (3,), in 0..1 intensity."""
         return self._statistics[0]
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation, float32 `[3]`, in units of 0..1 intensity.
+        """Standard deviation, float32 (3,), in 0..1 intensity.
 
         It is 1 for a channel that is constant, so that dividing by it is safe.
         """
@@ -156,6 +163,11 @@ class Dataset:
             means.append(total / (255 * number))
             deviations.append(spread**0.5 / (255 * number) if spread else 1.0)
         return np.array(means, np.float32), np.array(deviations, np.float32)
+
+
+def normalise(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Returns what networks take, for uint8 images or a float32 tensor in 0..255."""
+    return (images / np.float32(255) - mean) / std
 
 
 def check_fixed_size(name: str, image_size: int | None, fixed: int) -> None:

@@ -7,24 +7,24 @@ import dataclasses
 import numpy as np
 
 from tfsupermask._validation import check_integer, fail
-from tfsupermask.data.dataset import Dataset, Split
+from tfsupermask.data.dataset import Dataset
 
 
 def limit(dataset: Dataset, limit_images: int) -> Dataset:
-    """Returns a dataset with so many of the training images only.
+    """Returns a dataset with a part of the training images.
 
     The first image of each class comes before the second of any, so that the classes
     are as large as each other as far as that goes.
 
     Args:
-        dataset: the images; those to test on all stay.
-        limit_images: integer in [1, number of training images].
+        dataset: The images. Those to validate and to test on all stay.
+        limit_images: In [1, number of training images].
 
     Returns:
         The `Dataset`, its training images in the order that they had.
 
     Raises:
-        InputError: if `limit_images` is out of its range.
+        InputError: `limit_images` is out of its range.
 
     Example:
         >>> dataset = data.load("digits")
@@ -40,31 +40,29 @@ def limit(dataset: Dataset, limit_images: int) -> Dataset:
             limit_images=limit_images,
         )
     kept = np.sort(_class_by_class(train.labels)[:limit_images])
-    return dataclasses.replace(dataset, train=_part(train, kept))
+    return dataclasses.replace(dataset, train=train[kept])
 
 
 def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
-    """Returns a dataset that is tested on training images held out.
+    """Returns a dataset with a part of the training images as its validation images.
 
-    What is chosen by them leaves the test images unseen. The last image of each class
-    comes before the last but one of any, as in `limit` the first.
+    The last image of each class comes before the last but one of any, as in `limit` the
+    first.
 
     Args:
-        dataset: the images.
-        validation_images: integer in [1, number of training images), how many to test
-            on and not to train on.
+        dataset: The images.
+        validation_images: In [1, number of training images), how many to hold out.
 
     Returns:
-        The `Dataset`, its images in the order that they had; the test images are its
-        `unseen`.
+        The `Dataset`, its images in the order that they had.
 
     Raises:
-        InputError: if `validation_images` is out of its range.
+        InputError: `validation_images` is out of its range.
 
     Example:
         >>> dataset = data.load("digits")
         >>> part = hold_out(dataset, 100)
-        >>> len(dataset.train), len(part.train), len(part.test)
+        >>> len(dataset.train), len(part.train), len(part.validation)
         (1433, 1333, 100)
     """
     train = dataset.train
@@ -75,12 +73,9 @@ def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
             validation_images=validation_images,
         )
     backwards = len(train) - 1 - _class_by_class(train.labels[::-1])
-    held, kept = backwards[:validation_images], backwards[validation_images:]
+    held, kept = np.split(backwards, [validation_images])
     return dataclasses.replace(
-        dataset,
-        train=_part(train, np.sort(kept)),
-        test=_part(train, np.sort(held)),
-        unseen=dataset.test,
+        dataset, train=train[np.sort(kept)], validation=train[np.sort(held)]
     )
 
 
@@ -89,7 +84,3 @@ def _class_by_class(labels):
     by_class = np.argsort(labels, kind="stable")
     rank = np.concatenate([np.arange(n) for n in np.bincount(labels)])
     return by_class[np.argsort(rank, kind="stable")]
-
-
-def _part(split, indices):
-    return Split(split.images[indices], split.labels[indices])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from tfsupermask.experiments.experiment import RANDOM, Cell, Experiment, rate_name
 from tfsupermask.experiments.thesis import PATCHES
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 KAIMING, CONSTANT = "Kaiming normal", "signed constant"
 BEST = "whitened, rest constant, unit power"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tfsupermask.experiments.plan import NUM_IMAGES, Job
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 # Measured there, see docs/performance.md.
 MACHINE = "four cores of an AMD EPYC with AVX-512, no GPU"
@@ -23,7 +23,7 @@ def train_seconds(config: Config, epochs: int) -> float:
     """Returns the seconds that epochs of a resolved configuration take.
 
     Example:
-        >>> from tfsupermask.train import Config
+        >>> from tfsupermask.runs import Config
         >>> train_seconds(Config(model="conv2", dataset="cifar10"), epochs=2)
         90.0
     """

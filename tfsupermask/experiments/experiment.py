@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 RANDOM = "Random"
 THESIS_EPOCHS = 100

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tfsupermask._reading import read_json
-from tfsupermask.train import RunFolder
-from tfsupermask.train.metrics import read_csv
+from tfsupermask.runs import RunFolder
+from tfsupermask.runs.metrics import read_csv
 
 _LAYERS = 6
 
@@ -55,9 +55,13 @@ def read_outcome(path: str | Path) -> Outcome | None:
     folder = RunFolder(Path(path))
     if not folder.summary.is_file():
         return None
-    rows = read_csv(folder.metrics) if folder.metrics.is_file() else []
-    init = read_json(folder.init_report) if folder.init_report.is_file() else None
-    return Outcome(read_json(folder.summary), rows, init)
+    summary, rows, init = read_json(folder.summary), [], None
+    if folder.metrics.is_file():
+        split = "validation" if "validation_top1" in summary else "test"
+        rows = read_csv(folder.metrics, split)
+    if folder.init_report.is_file():
+        init = read_json(folder.init_report)
+    return Outcome(summary, rows, init)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from tfsupermask._validation import check_choice, check_integer, fail
 from tfsupermask.experiments.experiment import THESIS_EPOCHS, Cell, Experiment
 from tfsupermask.experiments.measures import MEASURES
-from tfsupermask.train import Config, resolve
+from tfsupermask.runs import Config, resolve
 
 NUM_IMAGES = {
     "digits": 1433,

@@ -14,7 +14,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from tfsupermask._validation import check_integer, fail
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 WORKER = "tfsupermask.experiments.worker"
 

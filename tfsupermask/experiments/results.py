@@ -12,7 +12,7 @@ from tfsupermask.experiments.measures import MEASURES, Measure, Outcome
 from tfsupermask.experiments.plan import NUM_IMAGES, Job, Study, has_opposite, run_name
 from tfsupermask.experiments.statistics import Sample
 from tfsupermask.experiments.thesis import TITLES
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 
 @dataclasses.dataclass(frozen=True)

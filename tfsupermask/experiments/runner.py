@@ -14,9 +14,9 @@ from tfsupermask.experiments.folder import StudyFolder
 from tfsupermask.experiments.plan import Job
 from tfsupermask.experiments.processes import RunProcess, share_machine
 from tfsupermask.report.formats import duration
-from tfsupermask.train import RunFolder
+from tfsupermask.runs import RunFolder
+from tfsupermask.runs.metrics import read_csv
 from tfsupermask.train.interruption import Interruption
-from tfsupermask.train.metrics import read_csv
 
 _POLL_SECONDS = 0.5
 
@@ -159,4 +159,4 @@ def _reached(summary):
 
 def _epochs_done(folder, job):
     metrics = RunFolder(folder.run(job)).metrics
-    return len(read_csv(metrics)) if metrics.is_file() else 0
+    return len(read_csv(metrics, job.config.epoch_split)) if metrics.is_file() else 0

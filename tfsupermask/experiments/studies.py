@@ -13,7 +13,7 @@ from tfsupermask.experiments.experiment import (
     rate_name,
 )
 from tfsupermask.experiments.thesis import PATCHES, SIMPLE, by_rate
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 _DEEP_CONFIG = Config(
     model="resnet18", dataset="tiny_imagenet", prune=0.3, init="patches"

@@ -11,7 +11,7 @@ from tfsupermask.experiments.experiment import (
     Value,
     rate_name,
 )
-from tfsupermask.train import Config
+from tfsupermask.runs import Config
 
 RATES = (0.1, 0.3, 0.5, 0.7, 0.9)
 PATCHES, PARTIAL, SIMPLE = "PatchesInit", "Partial-PatchesInit", "SimpleInit"

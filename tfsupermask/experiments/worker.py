@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 
-from tfsupermask import train
+from tfsupermask import runs, train
 from tfsupermask._validation import InputError
 
 
@@ -20,7 +20,7 @@ def main(config: str) -> None:
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        train.run(train.Config(**json.loads(config)))
+        train.run(runs.Config(**json.loads(config)))
     except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as interrupt:

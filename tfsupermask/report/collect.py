@@ -21,11 +21,11 @@ from tfsupermask.init import LayerReport, PatchesInitReport
 from tfsupermask.layers import masked_weights
 from tfsupermask.report.masks import MaskFacts, mask_facts
 from tfsupermask.report.predictions import Predictions, predict
-from tfsupermask.train import Config, LoadedRun, RunFolder, load_images, load_run
+from tfsupermask.runs import Config, RunFolder
+from tfsupermask.runs.folder import fingerprint
+from tfsupermask.runs.metrics import read_csv
+from tfsupermask.train import LoadedRun, load_images, load_run
 from tfsupermask.train.events import filter_pictures, first_convolution
-from tfsupermask.train.folder import fingerprint
-from tfsupermask.train.metrics import read_csv
-from tfsupermask.train.results import evaluated_on
 
 PICTURES = ("boxes_and_patches", "first_layer")
 _NUMBERS = (
@@ -44,8 +44,7 @@ class Run:
         epoch: Number of epochs done.
         class_names: One name a class.
         data_sha256: Fingerprint of its images.
-        rows: One dict of metrics an epoch done, see `tfsupermask.train.metrics`. What
-            they call `test` is measured on the images of `evaluated_on`.
+        rows: One dict of metrics an epoch done, see `tfsupermask.runs.metrics`.
         summary: `summary.json`; empty if it is missing or of an earlier epoch.
         begun: When its folder was made.
         written: When its last epoch was.
@@ -53,7 +52,8 @@ class Run:
         filters: Pictures of the first convolution, uint8 (height, width, 3), by name.
         init: What PatchesInit did, or `None`.
         pictures: PNG files' contents by name, of those in `PICTURES` that are there.
-        predictions: What the model says of the images of `evaluated_on`, or `None`.
+        predictions: What the model says of the images that every epoch is evaluated on,
+            or `None`.
         no_predictions: Why there are none, a sentence.
 
     Example:
@@ -99,22 +99,11 @@ class Run:
         return self.rows[-1] if self.rows else {}
 
     @property
-    def evaluated_on(self) -> str:
-        """What images its epochs are evaluated on, "test" or "validation"."""
-        return evaluated_on(self.config)
-
-    @property
-    def test(self) -> dict[str, float]:
-        """Loss and accuracies on the test images after the last epoch, if known."""
-        if self.evaluated_on == "test":
-            return self.last
-        # An older version called test what is validation, and measured nothing else.
-        return self.summary if "validation_top1" in self.summary else {}
-
-    @property
-    def validation(self) -> dict[str, float]:
-        """Metrics of the last epoch if they, called `test`, are of images held out."""
-        return self.last if self.evaluated_on == "validation" else {}
+    def measured(self) -> dict[str, float]:
+        """Metrics of the last epoch, and those on test images looked at once."""
+        # Summaries once called test what is validation, and had nothing else.
+        known = self.summary if "validation_top1" in self.summary else {}
+        return {**known, **self.last}
 
     @property
     def train_seconds(self) -> float:
@@ -170,7 +159,7 @@ def _collect(folder, data_dir, load):
         epoch=loaded.epoch,
         class_names=loaded.class_names,
         data_sha256=sha256,
-        rows=_rows(folder, loaded.epoch),
+        rows=_rows(folder, loaded.epoch, loaded.config.epoch_split),
         summary=_summary(folder, loaded.epoch),
         begun=_time(folder.config),
         written=_time(max(folder.checkpoints.glob("epoch_*.npz"))),
@@ -185,10 +174,10 @@ def _collect(folder, data_dir, load):
     return dataclasses.replace(told, predictions=predictions, no_predictions=reason)
 
 
-def _rows(folder, epoch):
+def _rows(folder, epoch, epoch_split):
     if not folder.metrics.is_file():
         return []
-    rows = read_csv(folder.metrics)
+    rows = read_csv(folder.metrics, epoch_split)
     if not all(math.isfinite(value) for row in rows for value in row.values()):
         raise ValueError("metrics.csv holds a number that is not finite")
     return [row for row in rows if row["epoch"] <= epoch]
@@ -243,7 +232,7 @@ def _predict(
             "",
         )
     warnings.warn(
-        f"The report goes without {evaluated_on(config)} images. {reason}{detail}",
+        f"The report goes without {config.epoch_split} images. {reason}{detail}",
         stacklevel=2,
     )
     return None, reason

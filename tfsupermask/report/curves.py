@@ -14,14 +14,15 @@ _TOLERANCE = 1e-3  # of sparsity: rounding in small layers is no change
 
 def run_curves(run: Run) -> dict[str, Markup]:
     """Returns the charts of one run by their titles; none before the first epoch."""
+    split = run.config.epoch_split
     charts = {
         "Cross-entropy / nats": [
             _series(run, "train", "train_loss"),
-            _series(run, run.evaluated_on, "test_loss"),
+            _series(run, split, f"{split}_loss"),
         ],
         "Top-1 accuracy / %": [
             _series(run, "train", "train_top1", 100),
-            _series(run, run.evaluated_on, "test_top1", 100),
+            _series(run, split, f"{split}_top1", 100),
         ],
         "Mask bits flipped in the epoch / %": [
             _series(run, "flips", "mask_flips", 100)
@@ -35,10 +36,10 @@ def run_curves(run: Run) -> dict[str, Markup]:
 def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Markup]:
     """Returns the charts of several runs on common axes by their titles."""
     columns = {
-        "Test cross-entropy / nats": ("test_loss", 1, "test"),
-        "Validation cross-entropy / nats": ("test_loss", 1, "validation"),
-        "Test top-1 accuracy / %": ("test_top1", 100, "test"),
-        "Validation top-1 accuracy / %": ("test_top1", 100, "validation"),
+        "Test cross-entropy / nats": ("test_loss", 1),
+        "Validation cross-entropy / nats": ("validation_loss", 1),
+        "Test top-1 accuracy / %": ("test_top1", 100),
+        "Validation top-1 accuracy / %": ("validation_top1", 100),
         "Mask bits flipped in the epoch / %": ("mask_flips", 100),
     }
     if _varies(runs):
@@ -54,9 +55,9 @@ def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Mark
     )
 
 
-def _series(run, label, column, factor=1, evaluated_on=None):
-    """Returns a column of a run; empty if the run is evaluated on other images."""
-    rows = run.rows if evaluated_on in (None, run.evaluated_on) else ()
+def _series(run, label, column, factor=1):
+    """Returns a column of a run; empty if the run has no such column."""
+    rows = (row for row in run.rows if column in row)
     points = ((row["epoch"], factor * row[column]) for row in rows)
     return Series(label, tuple(points))
 

@@ -62,13 +62,14 @@ class Predictions:
 
 
 def predict(run: LoadedRun, dataset: Dataset) -> Predictions:
-    """Returns what a run's model says of the test split of its dataset."""
-    totals, logits = _evaluate(run, dataset.test)
-    labels = dataset.test.labels
+    """Returns what a run's model says of the images of `config.epoch_split`."""
+    split = getattr(dataset, run.config.epoch_split)
+    totals, logits = _evaluate(run, split)
+    labels = split.labels
     predicted = logits.argmax(axis=1)
     confusion = np.zeros((dataset.num_classes,) * 2, np.int64)
     np.add.at(confusion, (labels, predicted), 1)
-    return Predictions(totals, confusion, _worst(dataset.test, logits, predicted))
+    return Predictions(totals, confusion, _worst(split, logits, predicted))
 
 
 def _evaluate(run, split):

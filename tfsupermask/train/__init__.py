@@ -1,23 +1,20 @@
-"""Training: configuration, loop, checkpoints, run folder."""
+"""Training: a run from its configuration to its results."""
 
-from tfsupermask.train.config import Config
 from tfsupermask.train.evaluation import evaluate, evaluate_path
-from tfsupermask.train.folder import RunFolder
 from tfsupermask.train.images import load_images
 from tfsupermask.train.interruption import Interrupted
+from tfsupermask.train.job import Job, run
 from tfsupermask.train.load import LoadedRun, load_run
-from tfsupermask.train.loop import Loop, Totals
+from tfsupermask.train.loop import Loop
 from tfsupermask.train.optimizer import SGDWithL2
-from tfsupermask.train.recipes import resolve
-from tfsupermask.train.run import run
 from tfsupermask.train.strategies import make_strategy
+from tfsupermask.train.totals import Totals
 
 __all__ = [
-    "Config",
     "Interrupted",
+    "Job",
     "LoadedRun",
     "Loop",
-    "RunFolder",
     "SGDWithL2",
     "Totals",
     "evaluate",
@@ -25,6 +22,5 @@ __all__ = [
     "load_images",
     "load_run",
     "make_strategy",
-    "resolve",
     "run",
 ]

@@ -13,9 +13,9 @@ from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import mask_variables
 from tfsupermask.patches.reduction import NUM_COMPONENTS
+from tfsupermask.runs import Config
+from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.sparsity import SparsityRamp, allocate
-from tfsupermask.train.checkpoint import Checkpoint
-from tfsupermask.train.config import Config
 
 
 def build_model(

@@ -12,9 +12,8 @@ from tfsupermask._validation import check_integer, fail
 from tfsupermask.data import Dataset, Split, eval_chunks
 from tfsupermask.export import Classifier, is_export
 from tfsupermask.layers import drawn, stochastic_weights
-from tfsupermask.ops import in_top_k
 from tfsupermask.train.load import load_run
-from tfsupermask.train.loop import Totals
+from tfsupermask.train.totals import Totals, loss_and_hits
 
 BATCH_SIZE = 256
 
@@ -35,10 +34,8 @@ def evaluate(logits_of: Callable[[np.ndarray], np.ndarray], split: Split) -> Tot
     """
     total = Totals()
     for images, labels, weights in eval_chunks(split, BATCH_SIZE):
-        logits = tf.convert_to_tensor(logits_of(images))
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        hits = [in_top_k(logits, labels, k) for k in (1, 5)]
-        sums = [float(tf.reduce_sum(value * weights)) for value in (losses, *hits)]
+        each = loss_and_hits(tf.convert_to_tensor(logits_of(images)), labels)
+        sums = [float(tf.reduce_sum(values * weights)) for values in each]
         total += Totals(*sums, float(weights.sum()))
     return total
 

@@ -17,22 +17,11 @@ _PIXELS = 8  # by which a weight's side is magnified
 _LINE = 208  # grey between the tiles, neither white nor black
 
 
-def write_events(
-    writer: tf.summary.SummaryWriter,
-    row: dict[str, float],
-    evaluated_on: str = "test",
-) -> None:
-    """Adds the scalars of one epoch to the event file.
-
-    Args:
-        writer: Where to.
-        row: A row of `metrics.csv`.
-        evaluated_on: Name of the images that the row calls `test`.
-    """
+def write_events(writer: tf.summary.SummaryWriter, row: dict[str, float]) -> None:
+    """Adds the scalars of one epoch, a row of `metrics.csv`, to the event file."""
     with writer.as_default(step=row["epoch"]):
         for name, value in row.items():
             if name != "epoch":
-                name = name.replace("test_", f"{evaluated_on}_")
                 tf.summary.scalar(name.replace("_", "/", 1), value)
     writer.flush()
 

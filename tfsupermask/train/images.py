@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tfsupermask import data
 from tfsupermask.data import Dataset
-from tfsupermask.train.config import Config
+from tfsupermask.runs import Config
 
 
 def load_images(

@@ -9,11 +9,12 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import fail
+from tfsupermask.data.dataset import normalise
+from tfsupermask.runs import Config, RunFolder
+from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.runs.folder import read_description
 from tfsupermask.tickets.architecture import no_values
-from tfsupermask.train import checkpoint as checkpoints
 from tfsupermask.train.build import build_model, check_fits, restore
-from tfsupermask.train.config import Config
-from tfsupermask.train.folder import RunFolder, read_description
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class LoadedRun:
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """Returns what the model takes: float32 (images / 255 - mean) / std."""
-        return (np.float32(images) / np.float32(255) - self.mean) / self.std
+        return normalise(images, self.mean, self.std)
 
 
 def load_run(path: str | Path) -> LoadedRun:

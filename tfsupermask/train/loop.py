@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,42 +12,10 @@ import tensorflow as tf
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, Split, TrainBatches, eval_chunks
 from tfsupermask.layers import masks_found_once, stochastic_weights
-from tfsupermask.ops import THRESHOLDED, in_top_k
+from tfsupermask.ops import THRESHOLDED
+from tfsupermask.train.totals import Totals, loss_and_hits
 
 STEPS_PER_CALL = 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Totals:
-    """Sums over images, from which the means come.
-
-    Attributes:
-        loss: Sum of the cross-entropies, in nats.
-        top1: Number of images whose class has the largest logit.
-        top5: Number of images whose class is among the five largest.
-        images: Number of images.
-
-    Example:
-        >>> total = Totals(loss=2.0, top1=3.0, top5=4.0, images=4.0)
-        >>> (total + total).means("test_")["test_top1"]
-        0.75
-    """
-
-    loss: float = 0.0
-    top1: float = 0.0
-    top5: float = 0.0
-    images: float = 0.0
-
-    def __add__(self, other: Totals) -> Totals:
-        mine, theirs = dataclasses.astuple(self), dataclasses.astuple(other)
-        return Totals(*(a + b for a, b in zip(mine, theirs, strict=True)))
-
-    def means(self, prefix: str) -> dict[str, float]:
-        """Returns mean loss and the accuracies as fractions, named with a prefix."""
-        return {
-            f"{prefix}{name}": getattr(self, name) / self.images
-            for name in ("loss", "top1", "top5")
-        }
 
 
 class Loop:
@@ -72,6 +39,13 @@ class Loop:
         batch_size: B, images per step over all replicas, divisible by R.
         jit_compile: Whether XLA compiles a step's forward and backward pass. Rounding
             differs then. Defaults to `False`.
+
+    Attributes:
+        num_parts: Number of parts in which a replica works through its share: 2, as
+            above, or 1.
+        train_steps: Compiled function that trains on several batches, images and labels
+            with a leading axis of steps. It returns losses, the sums of top-1 and top-5
+            hits, and which variables are finite.
 
     Raises:
         InputError: `batch_size` is not divisible by the number of replicas, or
@@ -108,7 +82,7 @@ class Loop:
         self.strategy = strategy
         self.batch_size = batch_size
         self._draws = [weight.draw for weight in stochastic_weights(model)]
-        self._mean, self._std = dataset.mean, dataset.std
+        self._dataset = dataset
         self._share = batch_size // strategy.num_replicas_in_sync
         replicas = strategy.num_replicas_in_sync
         normalises = any(
@@ -123,14 +97,14 @@ class Loop:
                 replicas=replicas,
             )
         # Batch normalisation looks at a whole batch: halves would be another network.
-        self._parts = 1 if normalises or batch_size % 2 or replicas > 1 else 2
+        self.num_parts = 1 if normalises or batch_size % 2 or replicas > 1 else 2
         # The native ops keep out of XLA by themselves: see `ops.native.usable`.
         self._compute_gradients = (
             tf.function(self._gradients, jit_compile=True)
             if jit_compile
             else self._gradients
         )
-        self._train_call = tf.function(self._train_steps, reduce_retracing=True)
+        self.train_steps = tf.function(self._train_steps, reduce_retracing=True)
         self._evaluate_call = tf.function(self._evaluate_batch, reduce_retracing=True)
 
     def train_epoch(
@@ -152,7 +126,7 @@ class Loop:
         """
         for first, (images, labels) in self._chunks_ahead(batches, epoch, first_step):
             losses, top1, top5, finite = (
-                result.numpy() for result in self._train_call(images, labels)
+                result.numpy() for result in self.train_steps(images, labels)
             )
             if not np.isfinite(losses).all():
                 step = int(np.argmin(np.isfinite(losses)))
@@ -226,7 +200,7 @@ class Loop:
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """Returns what the model takes: float32 (images / 255 - mean) / std."""
-        return (tf.cast(images, tf.float32) / 255.0 - self._mean) / self._std
+        return self._dataset.normalise(tf.cast(images, tf.float32))
 
     def _train_steps(self, images, labels):
         """Returns the steps' losses, how many images were right, what stayed finite."""
@@ -237,7 +211,7 @@ class Loop:
             # Outside of the replicas, so that all of them see the same masks.
             for draw in self._draws:
                 draw.assign(tf.cast(self.optimizer.iterations.value, tf.int32) + 1)
-            per_replica = self.strategy.run(self._train_step, (images, labels, step))
+            per_replica = self.strategy.run(self.train_step, (images, labels, step))
             loss, hits1, hits5 = (self._sum(value) for value in per_replica)
             losses = losses.write(step, loss)
             top1, top5 = top1 + hits1, top5 + hits5
@@ -249,7 +223,8 @@ class Loop:
         ]
         return losses.stack(), top1, top5, tf.stack(finite)
 
-    def _train_step(self, images, labels, step):
+    def train_step(self, images, labels, step):
+        """Trains on a replica's share of one of several batches; see `train_steps`."""
         *totals, gradients = self._compute_gradients(images[step], labels[step])
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return totals
@@ -263,16 +238,15 @@ class Loop:
         return _add([(*each, tape.gradient(each[0], variables)) for each in sums])
 
     def _parts_of(self, *batch):
-        size = self._share // self._parts
+        size = self._share // self.num_parts
         for first in range(0, self._share, size):
             yield tuple(component[first : first + size] for component in batch)
 
     def _loss_and_hits(self, images, labels):
         """Returns what a part of the batch adds to loss and hits."""
-        logits = self.model(images, training=True)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        hits = [tf.reduce_sum(in_top_k(logits, labels, k)) for k in (1, 5)]
-        return tf.reduce_sum(losses) / self.batch_size, *hits
+        each = loss_and_hits(self.model(images, training=True), labels)
+        loss, *hits = (tf.reduce_sum(values) for values in each)
+        return loss / self.batch_size, *hits
 
     def _evaluate_batch(self, images, labels, weights):
         per_replica = self.strategy.run(self._evaluate_step, (images, labels, weights))
@@ -284,10 +258,8 @@ class Loop:
             return _add([self._evaluation_sums(*part) for part in parts])
 
     def _evaluation_sums(self, images, labels, weights):
-        logits = self.model(images, training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        hits = [in_top_k(logits, labels, k) for k in (1, 5)]
-        sums = [tf.reduce_sum(value * weights) for value in (losses, *hits)]
+        each = loss_and_hits(self.model(images, training=False), labels)
+        sums = [tf.reduce_sum(values * weights) for values in each]
         return *sums, tf.reduce_sum(weights)
 
     def _sum(self, per_replica):

@@ -25,7 +25,6 @@ def draw_all(
     rows: list[dict[str, float]],
     init_report: dict[str, Any] | None,
     seed: int,
-    evaluated_on: str,
 ) -> None:
     """Draws every picture of a run into a folder, replacing older ones.
 
@@ -36,11 +35,10 @@ def draw_all(
         rows: One dict of metrics an epoch; no curves are drawn if there is none.
         init_report: `PatchesInitReport.as_dict()`, or `None` for a random init.
         seed: Non-negative integer, chooses the images and patches shown.
-        evaluated_on: Name of the images that the rows call `test`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     layer = next(la for la in model.layers if isinstance(la, keras.layers.Conv2D))
-    figures = {"training_curves": draw_curves(rows, evaluated_on)} if rows else {}
+    figures = {"training_curves": draw_curves(rows)} if rows else {}
     if init_report is not None:
         figures["boxes_and_patches"] = draw_boxes_and_patches(
             dataset, layer.kernel_size, seed
@@ -120,16 +118,16 @@ def draw_first_layer(
     return figure
 
 
-def draw_curves(rows: list[dict[str, float]], evaluated_on: str) -> Figure:
+def draw_curves(rows: list[dict[str, float]]) -> Figure:
     """Draws loss, accuracy and mask flips against the epoch; see `draw_all`."""
     epochs = [row["epoch"] for row in rows]
     figure = Figure(figsize=(12, 3.4))
     loss, accuracy, flips = figure.subplots(1, 3)
-    for split, name in (("train", "train"), ("test", evaluated_on)):
-        loss.plot(epochs, [r[f"{split}_loss"] for r in rows], ".-", label=name)
+    for split in (s for s in ("train", "validation", "test") if f"{s}_loss" in rows[0]):
+        loss.plot(epochs, [r[f"{split}_loss"] for r in rows], ".-", label=split)
         for top, style in (("top1", ".-"), ("top5", ".:")):
             values = [100 * r[f"{split}_{top}"] for r in rows]
-            accuracy.plot(epochs, values, style, label=f"{name} {top}")
+            accuracy.plot(epochs, values, style, label=f"{split} {top}")
     flips.plot(epochs, [100 * r["mask_flips"] for r in rows], ".-")
     for axis, title in (
         (loss, "cross-entropy / nats"),

@@ -15,17 +15,10 @@ from tfsupermask._reading import read_json
 from tfsupermask.data import Dataset
 from tfsupermask.export import export_saved_model
 from tfsupermask.layers import supermask_layers
+from tfsupermask.runs import PATCH_INITS, Config, RunFolder
+from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.sparsity import realised_sparsity
 from tfsupermask.train import pictures
-from tfsupermask.train.checkpoint import Checkpoint
-from tfsupermask.train.config import PATCH_INITS, Config
-from tfsupermask.train.folder import RunFolder
-from tfsupermask.train.loop import Totals
-
-
-def evaluated_on(config: Config) -> str:
-    """Returns on what images every epoch is evaluated: "test" or "validation"."""
-    return "test" if config.validation_images is None else "validation"
 
 
 def summarise(
@@ -34,7 +27,6 @@ def summarise(
     saved: Checkpoint,
     dataset: Dataset,
     images_per_epoch: int,
-    unseen: Totals | None = None,
 ) -> dict[str, Any]:
     """Returns the result of a run in a few numbers.
 
@@ -45,20 +37,26 @@ def summarise(
             seconds of training and images a second.
         dataset: The images.
         images_per_epoch: Number of images trained on in an epoch.
-        unseen: Totals over the test images, where those of the epochs are over images
-            held out; these are called validation then.
     """
     rows = saved.state["rows"]
+    splits = ("train", "validation", "test")
     return {
         "epoch": saved.epoch,
-        **(_last_metrics(rows, unseen) if rows else {}),
+        **{
+            name: value
+            for name, value in (rows[-1] if rows else {}).items()
+            if name.startswith(splits)
+        },
         "epochs": config.epochs,
         "sparsity": realised_sparsity(model),
         "layer_sparsity": {
             layer.name: layer.realised_sparsity for layer in supermask_layers(model)
         },
-        "train_images": len(dataset.train),
-        **_evaluated(dataset),
+        **{
+            f"{name}_images": len(split)
+            for name in splits
+            if (split := getattr(dataset, name)) is not None
+        },
         "init_seconds": saved.state["init_seconds"],
         **(_speed(rows, images_per_epoch) if rows else {}),
         "machine": {"processor": processor(), "cores": num_cores()},
@@ -68,29 +66,6 @@ def summarise(
             "keras": keras.__version__,
             "numpy": np.__version__,
         },
-    }
-
-
-def _last_metrics(rows, unseen):
-    last = {
-        name: value
-        for name, value in rows[-1].items()
-        if name.startswith(("train_", "test_"))
-    }
-    if unseen is None:
-        return last
-    validation = {
-        name.replace("test_", "validation_"): value for name, value in last.items()
-    }
-    return validation | unseen.means("test_")
-
-
-def _evaluated(dataset):
-    if dataset.unseen is None:
-        return {"test_images": len(dataset.test)}
-    return {
-        "validation_images": len(dataset.test),
-        "test_images": len(dataset.unseen),
     }
 
 
@@ -122,8 +97,5 @@ def write_results(
     report = None
     if config.init in PATCH_INITS:
         report = read_json(folder.init_report)
-    pictures.draw_all(
-        *(folder.pictures, model, dataset, rows, report, config.seed),
-        evaluated_on(config),
-    )
+    pictures.draw_all(folder.pictures, model, dataset, rows, report, config.seed)
     write_json(folder.summary, summary)

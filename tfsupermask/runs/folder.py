@@ -1,4 +1,4 @@
-"""The run folder: every file name in one place, and whose it is."""
+"""The run folder: every file name in one place, and which run it belongs to."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ from tfsupermask._files import write_json
 from tfsupermask._reading import check_names, read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
-from tfsupermask.train.config import Config
-from tfsupermask.train.lock import LOCK
+from tfsupermask.runs.config import Config
+from tfsupermask.runs.lock import LOCK
 
 _MAX_SIDE = 4096
+
+
+def _inside(name: str, text: str) -> property:
+    return property(lambda self: self.root / name, doc=text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,56 +41,21 @@ class RunFolder:
 
     root: Path
 
-    @property
-    def config(self) -> Path:
-        """The resolved configuration, JSON."""
-        return self.root / "config.json"
-
-    @property
-    def metrics(self) -> Path:
-        """One line an epoch, CSV."""
-        return self.root / "metrics.csv"
-
-    @property
-    def summary(self) -> Path:
-        """The result in a few numbers, JSON."""
-        return self.root / "summary.json"
-
-    @property
-    def init_report(self) -> Path:
-        """What PatchesInit did, JSON."""
-        return self.root / "init.json"
-
-    @property
-    def init_progress(self) -> Path:
-        """Folder of the layers done by an unfinished PatchesInit."""
-        return self.root / "init_progress"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.root / "checkpoints"
-
-    @property
-    def events(self) -> Path:
-        """Folder of TensorBoard's event files."""
-        return self.root / "events"
-
-    @property
-    def saved_model(self) -> Path:
-        """Folder of the SavedModel."""
-        return self.root / "saved_model"
-
-    @property
-    def pictures(self) -> Path:
-        """Folder of the pictures."""
-        return self.root / "pictures"
+    config = _inside("config.json", "The resolved configuration and the images.")
+    metrics = _inside("metrics.csv", "One line an epoch.")
+    summary = _inside("summary.json", "The result in a few numbers.")
+    init_report = _inside("init.json", "What PatchesInit did.")
+    init_progress = _inside("init_progress", "Layers that PatchesInit has done so far.")
+    checkpoints = _inside("checkpoints", "Folder of the checkpoints.")
+    events = _inside("events", "Folder of TensorBoard's event files.")
+    saved_model = _inside("saved_model", "Folder of the SavedModel.")
+    pictures = _inside("pictures", "Folder of the pictures.")
 
 
 def fingerprint(dataset: Dataset) -> str:
     """Returns a SHA-256 of class names, images and labels, in hexadecimal."""
     digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
-    for split in (dataset.train, dataset.test, dataset.unseen):
+    for split in (dataset.train, dataset.validation, dataset.test):
         if split is not None:
             digest.update(np.ascontiguousarray(split.images))
             digest.update(np.ascontiguousarray(split.labels))
@@ -137,20 +106,20 @@ def read_description(folder: RunFolder) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: It is not as `claim` writes it.
     """
-    tree = read_json(folder.config)
-    config, images = tree.get("config"), tree.get("data")
+    content = read_json(folder.config)
+    config, images = content.get("config"), content.get("data")
     if not isinstance(config, dict) or not isinstance(images, dict):
         raise fail(
             "config.json must hold a config and data.",
             path=str(folder.config),
-            keys=sorted(tree)[:5],
+            keys=sorted(content)[:5],
         )
     try:
         config = dataclasses.asdict(Config.from_saved(config))
         _check_images(images)
     except InputError as error:
         raise InputError(f"{str(folder.config)!r}: {error}") from None
-    return {**tree, "config": config}
+    return {**content, "config": config}
 
 
 def _check_images(images):

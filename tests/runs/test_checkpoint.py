@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tfsupermask.train import checkpoint as checkpoints
-from tfsupermask.train.checkpoint import Checkpoint
+from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.runs.checkpoint import Checkpoint
 
 
 def make(epoch):

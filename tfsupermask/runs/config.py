@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfsupermask import data, init, models, patches
@@ -23,29 +23,38 @@ from tfsupermask.layers import get_method, method_names
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
 
-PATCH_INITS = ("patches", "partial_patches", "whitened_patches", "simple_patches")
+# By PatchesInit; by patches of any kind; by chance.
+PATTERN_INITS = ("patches", "partial_patches", "whitened_patches")
+PATCH_INITS = (*PATTERN_INITS, "simple_patches")
 RANDOM_INITS = init.NAMES
 INITS = (*PATCH_INITS, *RANDOM_INITS)
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 _BY_SCORE = "edge_popup_by_score"
-# Fields that came later: their defaults leave the names of runs as they were.
-_LATER = (
-    *("allocation", "ramp_epochs", "jit_compile"),
-    *("limit_images", "num_components", "double_from", "method"),
-    "validation_images",
-    *("patch_layers", "rest", "cluster_space", "filter_space", "select"),
-    *("pattern_fraction", "pattern_scale", "signs_only", "rescale"),
-)
-
-# Fields that do not determine the result.
-_NOT_IDENTITY = (
-    *("data_dir", "stop_after_epoch", "strategy", "deterministic"),
-    *("workdir", "resume"),
-)
 
 
-def _field(default: Any, help: str, check: Callable | None = None) -> Any:
-    return dataclasses.field(default=default, metadata={"help": help, "check": check})
+def _field(
+    default: Any,
+    help: str,
+    check: Callable | None = None,
+    applies: tuple[str, Sequence[str] | Callable] | None = None,
+    identifies: bool = True,
+    since: int = 2,
+) -> Any:
+    """Returns a field of `Config`: all that there is to know about a flag.
+
+    Args:
+        default: Its value if it is not given.
+        help: The flag's help.
+        check: Raises for a value out of range, given its name and itself.
+        applies: Another field, and its values with which this one has a meaning, or a
+            function that returns them. Defaults to `None`: it always has.
+        identifies: Whether it determines the result. Defaults to `True`.
+        since: From which naming of runs on it exists: at its default, a field that came
+            after the first leaves the names of runs as they were. Defaults to 2.
+    """
+    facts = {"help": help, "check": check, "applies": applies}
+    facts |= {"identifies": identifies, "since": since}
+    return dataclasses.field(default=default, metadata=facts)
 
 
 def _at_least(minimum, most=2**31 - 1):
@@ -61,9 +70,18 @@ def _one_of(choices):
     return lambda name, value: check_choice(name, value, choices)
 
 
+def _methods_of_given_sparsity():
+    return [m for m in method_names() if not get_method(m).learns_num_kept]
+
+
+_WITH_PATCHES = ("init", PATCH_INITS)
+_WITH_PATTERNS = ("init", PATTERN_INITS)
+_WITH_GIVEN_SPARSITY = ("method", _methods_of_given_sparsity)
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A run. `None` stands for the recipe's value, see `tfsupermask.train.recipes`.
+    """A run. `None` stands for the recipe's value, see `tfsupermask.runs.recipes`.
 
     Example:
         >>> Config(model="conv6", dataset="cifar100", prune=0.7).validate().prune
@@ -71,24 +89,31 @@ class Config:
     """
 
     model: str = _field(
-        "conv2", f"Network: {', '.join(models.names())}.", _one_of(models.names())
+        "conv2",
+        f"Network: {', '.join(models.names())}.",
+        _one_of(models.names()),
+        since=1,
     )
     dataset: str = _field(
         "digits",
         "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, or "
         "folder (your own, one sub-folder a class).",
         _one_of(data.NAMES),
+        since=1,
     )
     data_dir: str | None = _field(
         None,
         "Folder of the images: of the prepared TensorFlow Datasets (default "
         "~/tensorflow_datasets), of tiny-imagenet-200.zip, or of your class folders.",
+        identifies=False,
     )
     image_size: int | None = _field(
         None,
         "Side in pixels to which the images of --dataset=folder are scaled and "
         "cropped (default 64).",
         _at_least(8),
+        applies=("dataset", ("folder",)),
+        since=1,
     )
     limit_images: int | None = _field(
         None,
@@ -116,6 +141,7 @@ class Config:
         "Sparsity: fraction of the weights removed (--method=stochastic: at the start; "
         "then it is learned).",
         check_fraction,
+        since=1,
     )
     allocation: str = _field(
         "uniform",
@@ -123,57 +149,77 @@ class Config:
         "layers denser (erdos_renyi), or by one ranking of all scores, anew each epoch "
         "(global).",
         _one_of(ALLOCATIONS),
+        applies=_WITH_GIVEN_SPARSITY,
     )
     ramp_epochs: int = _field(
         0,
         "Raise the sparsity from 0 to --prune over the first so many epochs (0: all of "
         "it from the start).",
         _at_least(0),
+        applies=_WITH_GIVEN_SPARSITY,
     )
     init: str = _field(
         "patches",
         f"How the frozen weights are initialised: {', '.join(INITS)}.",
         _one_of(INITS),
+        since=1,
     )
     fan_correction: bool = _field(
         False,
         "Divide the frozen weights' standard deviation by √(1 - prune).",
+        applies=("init", (*RANDOM_INITS, *PATTERN_INITS)),
+        since=1,
     )
     num_patches: int | None = _field(
-        None, "P, patches sampled for each layer (--init=patches).", _at_least(1)
+        None,
+        "P, patches sampled for each layer (--init=patches).",
+        _at_least(1),
+        applies=_WITH_PATCHES,
+        since=1,
     )
     num_clusters: int | None = _field(
-        None, "C, clusters of patches in each layer (--init=patches).", _at_least(1)
+        None,
+        "C, clusters of patches in each layer (--init=patches).",
+        _at_least(1),
+        applies=_WITH_PATTERNS,
+        since=1,
     )
     discriminative_from: int | None = _field(
         None,
         "D, first convolution, counted from 1, that prefers clusters of few classes "
         "(--init=patches; default: the last).",
         _at_least(1),
+        applies=_WITH_PATTERNS,
+        since=1,
     )
     num_components: int | None = _field(
         None,
         "Dimensions to which PCA reduces patches (--init=patches; default "
         f"{NUM_COMPONENTS}).",
         _at_least(1),
+        applies=_WITH_PATCHES,
     )
     double_from: int | None = _field(
         None,
         "First convolution, counted from 1, from which on twice as many patches and "
         "clusters are used (--init=patches; default: none).",
         _at_least(1),
+        applies=_WITH_PATTERNS,
     )
     patch_blocks: int | None = _field(
         None,
         "Number of the network's blocks that get patterns, from the first "
         "(--init=partial_patches).",
         _at_least(1),
+        applies=("init", ("partial_patches",)),
+        since=1,
     )
     patch_layers: int | None = _field(
         None,
         "Number of convolutions that get patterns, from the first (--init=patches or "
         "whitened_patches; default: all).",
         _at_least(1),
+        applies=("init", ("patches", "whitened_patches")),
     )
     rest: str | None = _field(
         None,
@@ -181,6 +227,7 @@ class Config:
         f"{', '.join(RANDOM_INITS)} (default {RANDOM_INITS[0]}; "
         "--init=whitened_patches: signed_constant).",
         _one_of(RANDOM_INITS),
+        applies=_WITH_PATCHES,
     )
     cluster_space: str | None = _field(
         None,
@@ -188,34 +235,40 @@ class Config:
         "patch and of unit length (centred), or also whitened "
         "(--init=whitened_patches: whitened).",
         _one_of(patches.SPACES),
+        applies=_WITH_PATTERNS,
     )
     filter_space: str | None = _field(
         None,
         "What becomes a filter: the patch as it is (raw, the default), minus the mean "
         "patch (centred), or also whitened (--init=whitened_patches: whitened).",
         _one_of(patches.SPACES),
+        applies=_WITH_PATTERNS,
     )
     select: str | None = _field(
         None,
         "Which clusters become filters: chosen by their entropy (entropy, the "
         "default), the largest (size), or any (random).",
         _one_of(patches.SELECTIONS),
+        applies=_WITH_PATTERNS,
     )
     pattern_fraction: float | None = _field(
         None,
         "Fraction in (0, 1] of each such layer's filters that get patterns; the others "
         "are initialised like the --rest (default 1).",
         check_share,
+        applies=_WITH_PATTERNS,
     )
     pattern_scale: str | None = _field(
         None,
         "Variance of patterns as filters: xavier (the default) or kaiming.",
         _one_of(patches.SCALES),
+        applies=_WITH_PATTERNS,
     )
     signs_only: bool | None = _field(
         None,
         "Whether of patterns only the signs become filters, all of the same magnitude "
         "(default: no).",
+        applies=_WITH_PATTERNS,
     )
     rescale: str | None = _field(
         None,
@@ -224,32 +277,62 @@ class Config:
         "default; --init=whitened_patches: unit_power).",
         _one_of(RESCALINGS),
     )
-    epochs: int | None = _field(None, "Length of the schedule in epochs.", _at_least(1))
+    epochs: int | None = _field(
+        None,
+        "Length of the schedule in epochs.",
+        _at_least(1),
+        since=1,
+    )
     stop_after_epoch: int | None = _field(
         None,
         "End early, after this epoch of the schedule (0: only initialise); a later "
         "call goes on from there.",
         _at_least(0),
+        identifies=False,
     )
     batch_size: int | None = _field(
-        None, "Images per step, over all replicas.", _at_least(1)
+        None,
+        "Images per step, over all replicas.",
+        _at_least(1),
+        since=1,
     )
     learning_rate: float | None = _field(
-        None, "Initial learning rate of the cosine schedule.", check_number
+        None,
+        "Initial learning rate of the cosine schedule.",
+        check_number,
+        since=1,
     )
-    momentum: float | None = _field(None, "Momentum of SGD.", check_fraction)
+    momentum: float | None = _field(
+        None,
+        "Momentum of SGD.",
+        check_fraction,
+        since=1,
+    )
     weight_decay: float | None = _field(
-        None, "L2 penalty's factor, added to the score gradient.", check_number
+        None,
+        "L2 penalty's factor, added to the score gradient.",
+        check_number,
+        since=1,
     )
-    seed: int = _field(0, "Seed of everything random.", _at_least(0, math.inf))
+    seed: int = _field(
+        0,
+        "Seed of everything random.",
+        _at_least(0, math.inf),
+        since=1,
+    )
     strategy: str = _field(
         "auto",
         "Devices: single; mirrored (all GPUs of this machine, or two halves of its CPU "
         "where it has none); multi_worker (reads TF_CONFIG); auto picks by what is "
         "there.",
         _one_of(STRATEGIES),
+        identifies=False,
     )
-    mixed_precision: bool = _field(False, "Compute in bfloat16; scores stay float32.")
+    mixed_precision: bool = _field(
+        False,
+        "Compute in bfloat16; scores stay float32.",
+        since=1,
+    )
     jit_compile: bool = _field(
         False,
         "Compile the training step with XLA; results differ in rounding. Networks with "
@@ -259,14 +342,18 @@ class Config:
         False,
         "Have TensorFlow choose only operations that give the same bits every time. "
         "They do so on CPUs anyway; on GPUs it costs time.",
+        identifies=False,
     )
     workdir: str | None = _field(
-        None, "Folder of the run (default: runs/, named after the configuration)."
+        None,
+        "Folder of the run (default: runs/, named after the configuration).",
+        identifies=False,
     )
     resume: bool = _field(
         True,
         "Go on where an earlier call of the same run stopped; --noresume refuses to "
         "touch a folder that holds a run.",
+        identifies=False,
     )
 
     def validate(self) -> Config:
@@ -279,20 +366,8 @@ class Config:
             value, check = getattr(self, field.name), field.metadata["check"]
             if check is not None and value is not None:
                 check(field.name, value)
-        given = [m for m in method_names() if not get_method(m).learns_num_kept]
-        self._check_applies("method", given, "allocation", "ramp_epochs")
-        self._check_applies("init", PATCH_INITS, "num_patches", "num_components")
-        self._check_applies(
-            *("init", PATCH_INITS[:3]),
-            *("num_clusters", "discriminative_from", "double_from"),
-            *("cluster_space", "filter_space", "select"),
-            *("pattern_fraction", "pattern_scale", "signs_only"),
-        )
-        self._check_applies("init", ("patches", "whitened_patches"), "patch_layers")
-        self._check_applies("init", PATCH_INITS, "rest")
-        self._check_applies("init", ("partial_patches",), "patch_blocks")
-        self._check_applies("init", (*RANDOM_INITS, *PATCH_INITS[:3]), "fan_correction")
-        self._check_applies("dataset", ("folder",), "image_size")
+        for field in dataclasses.fields(self):
+            self._check_applies(field)
         if self.dataset == "folder" and self.data_dir is None:
             raise fail(
                 "`dataset` 'folder' needs `data_dir`, a folder with one sub-folder of "
@@ -323,15 +398,25 @@ class Config:
             )
         return self
 
-    def _check_applies(self, field, values, *options):
-        for option in options:
-            given = getattr(self, option)
-            default = getattr(Config, option)
-            if given != default and getattr(self, field) not in values:
-                raise fail(
-                    f"`{option}` applies to `{field}` {' and '.join(values)} only.",
-                    **{field: getattr(self, field), option: given},
-                )
+    def _check_applies(self, field):
+        if self._is_default(field) or field.metadata["applies"] is None:
+            return
+        other, values = field.metadata["applies"]
+        values = values() if callable(values) else values
+        if getattr(self, other) not in values:
+            received = {name: getattr(self, name) for name in (other, field.name)}
+            raise fail(
+                f"`{field.name}` applies to `{other}` {' and '.join(values)} only.",
+                **received,
+            )
+
+    def _is_default(self, field):
+        return getattr(self, field.name) == field.default
+
+    @property
+    def epoch_split(self) -> str:
+        """The images on which every epoch is evaluated: "validation" or "test"."""
+        return "test" if self.validation_images is None else "validation"
 
     def identity(self) -> dict[str, Any]:
         """Returns the fields that determine the result, as plain values.
@@ -339,10 +424,11 @@ class Config:
         Where it runs and where it writes are left out: a run may be moved, resumed on
         other devices, and stopped and continued.
         """
-        fields = dataclasses.asdict(self)
-        for name in _NOT_IDENTITY:
-            del fields[name]
-        return fields
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["identifies"]
+        }
 
     @classmethod
     def from_saved(cls, fields: Mapping[str, Any]) -> Config:
@@ -363,9 +449,10 @@ class Config:
     def run_name(self, data_fingerprint: str) -> str:
         """Returns a readable name, unique to this configuration and these images."""
         fields = {
-            name: value
-            for name, value in self.identity().items()
-            if name not in _LATER or value != getattr(Config, name)
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["identifies"]
+            and (field.metadata["since"] == 1 or not self._is_default(field))
         }
         # Runs keep the names that they had when this was a field of its own.
         by_score = fields.get("method") == _BY_SCORE and fields.pop("method")

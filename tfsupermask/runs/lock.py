@@ -17,20 +17,13 @@ LOCK = ".lock"
 def locked(folder: Path) -> Iterator[None]:
     """Keeps other processes out of a folder; the system lets go when this one ends.
 
+    The package `filelock` takes the same lock, but cannot say which process has it.
+
     Args:
         folder: An existing folder.
 
     Raises:
         InputError: Another process is at work in the folder.
-
-    Example:
-        >>> with locked(Path(".")):
-        ...     with locked(Path(".")):
-        ...         pass
-        Traceback (most recent call last):
-        ...
-        tfsupermask._validation.InputError: `workdir` must not be in use by another
-        process; wait for it or give another --workdir. Received: ...
     """
     with open(folder / LOCK, "a+") as file:
         try:

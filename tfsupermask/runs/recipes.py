@@ -6,7 +6,7 @@ import dataclasses
 
 from tfsupermask.layers import get_method
 from tfsupermask.patches import SAMPLES_PER_IMAGE
-from tfsupermask.train.config import PATCH_INITS, Config
+from tfsupermask.runs.config import PATCH_INITS, Config
 
 # Thesis §5.2, for Conv2, Conv4 and Conv6 on CIFAR-10 and CIFAR-100.
 THESIS = {

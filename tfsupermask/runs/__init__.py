@@ -1,0 +1,21 @@
+"""What a run is: its configuration, folder, checkpoints and metrics."""
+
+from tfsupermask.runs.config import (
+    INITS,
+    PATCH_INITS,
+    PATTERN_INITS,
+    RANDOM_INITS,
+    Config,
+)
+from tfsupermask.runs.folder import RunFolder
+from tfsupermask.runs.recipes import resolve
+
+__all__ = [
+    "INITS",
+    "PATCH_INITS",
+    "PATTERN_INITS",
+    "RANDOM_INITS",
+    "Config",
+    "RunFolder",
+    "resolve",
+]

@@ -1,0 +1,430 @@
+"""The main job: images in, a supermask and everything about it out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfsupermask import init
+from tfsupermask._files import write_json
+from tfsupermask.data import Dataset, TrainBatches
+from tfsupermask.runs import (
+    PATCH_INITS,
+    RANDOM_INITS,
+    Config,
+    RunFolder,
+    metrics,
+    resolve,
+)
+from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.runs.checkpoint import Checkpoint
+from tfsupermask.runs.folder import claim, fingerprint
+from tfsupermask.runs.lock import locked
+from tfsupermask.sparsity import MaskWatch, realised_sparsity
+from tfsupermask.train import events
+from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
+from tfsupermask.train.build import (
+    build_model,
+    patches_init,
+    restore,
+    set_sparsity,
+    values_of,
+)
+from tfsupermask.train.images import load_images
+from tfsupermask.train.interruption import Interrupted, Interruption
+from tfsupermask.train.loop import Loop
+from tfsupermask.train.optimizer import SGDWithL2
+from tfsupermask.train.results import summarise, write_results
+from tfsupermask.train.strategies import is_chief, make_strategy
+from tfsupermask.train.totals import Totals
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Initialises, trains, evaluates and exports; goes on where an earlier call ended.
+
+    Args:
+        config: What to run. Fields left at `None` come from the dataset's recipe.
+
+    Returns:
+        The content of the run folder's `summary.json`.
+
+    Raises:
+        InputError: The config, the images or the run folder cannot be used, or the loss
+            became infinite or NaN. What the run folder held before stays intact.
+        Interrupted: SIGTERM or Ctrl-C came. The run was saved where it was.
+        ConnectionError: Another worker ended.
+
+    Example:
+        >>> mine = {"dataset": "folder", "data_dir": "my_images", "image_size": 8}
+        >>> config = Config(**mine, init="kaiming_normal", batch_size=32, epochs=1)
+        >>> summary = run(config)
+        runs/conv2-folder-prune0.5-kaiming_normal-seed0-...
+        >>> summary["epoch"]
+        1
+
+    Reference:
+        - Thesis §5.2.
+    """
+    with Job.open(config) as job:
+        job.start()
+        job.train()
+        return job.finish()
+
+
+class Job:
+    """One run, step by step: what `run` does at a stretch. Made by `Job.open`.
+
+    Attributes:
+        config: The resolved configuration.
+        dataset: The images.
+        folder: The `RunFolder`.
+        chief: Whether this process is the one that writes files.
+        batches: The `TrainBatches`.
+        model: The network.
+        optimizer: Its `SGDWithL2`.
+        loop: The `Loop` that trains and evaluates it.
+        watch: Counts the mask bits that flip, a `MaskWatch`.
+        saved: The last `Checkpoint`, `None` before `start`.
+
+    Example:
+        >>> mine = {"dataset": "folder", "data_dir": "my_images", "image_size": 8}
+        >>> config = Config(**mine, init="kaiming_normal", batch_size=32, epochs=2)
+        >>> with Job.open(config) as job:
+        ...     job.start()
+        ...     while job.saved.epoch < 2:
+        ...         row = job.train_epoch()
+        ...     summary = job.finish()
+        runs/conv2-folder-prune0.5-kaiming_normal-seed0-...
+        >>> row["epoch"], summary["epoch"]
+        (2, 2)
+    """
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls,
+        config: Config,
+        dataset: Dataset | None = None,
+        build: Callable[..., keras.Model] = build_model,
+    ) -> Iterator[Job]:
+        """Yields the job of a config, its folder claimed and locked while it is open.
+
+        Args:
+            config: What to run. Fields left at `None` come from the dataset's recipe.
+            dataset: The images. Defaults to those that the config names.
+            build: Function from a resolved config, the images' shape and the number of
+                classes to the network. Defaults to the network that the config names.
+
+        Raises:
+            InputError, ConnectionError: See `run`.
+        """
+        config.validate()
+        if config.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        strategy = make_strategy(config.strategy)
+        dataset = load_images(config) if dataset is None else dataset
+        config = resolve(config, len(dataset.train))
+        sha256 = fingerprint(dataset)
+        root = config.workdir or Path("runs") / config.run_name(sha256)
+        folder = RunFolder(Path(root))
+        try:
+            agree(strategy, {**config.identity(), "images": sha256})
+            with contextlib.ExitStack() as stack:
+                if is_chief(strategy):
+                    claim(folder, config, dataset, sha256)
+                    stack.enter_context(locked(folder.root))
+                interruption = stack.enter_context(Interruption())
+                yield cls(config, dataset, strategy, folder, interruption, build)
+        except tf.errors.OpError as error:
+            if num_workers(strategy) == 1:
+                raise
+            raise ConnectionError(
+                "Another worker ended or cannot be reached; start all of them again, "
+                "and the run goes on from its last checkpoint "
+                f"({type(error).__name__})."
+            ) from error
+
+    def __init__(self, config, dataset, strategy, folder, interruption, build):
+        self.config, self.dataset, self.folder = config, dataset, folder
+        self.chief = is_chief(strategy)
+        self.saved: Checkpoint | None = None
+        self._interruption = interruption
+        self.batches = TrainBatches(
+            dataset.train,
+            config.batch_size,
+            config.seed,
+            dataset.crop_padding,
+            dataset.horizontal_flip,
+        )
+        with strategy.scope():
+            self.model = build(config, dataset.image_shape, dataset.num_classes)
+            self.optimizer = SGDWithL2(
+                keras.optimizers.schedules.CosineDecay(
+                    config.learning_rate, config.epochs * self.batches.steps_per_epoch
+                ),
+                config.momentum,
+                config.weight_decay,
+            )
+            self.optimizer.build(self.model.trainable_variables)
+        self.loop = Loop(
+            self.model,
+            self.optimizer,
+            strategy,
+            dataset,
+            config.batch_size,
+            config.jit_compile,
+        )
+
+    def start(self) -> None:
+        """Goes to the newest checkpoint; initialises if there is none yet."""
+        replicas = self.loop.strategy.num_replicas_in_sync
+        device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        self.say(f"{self.folder.root}  ({replicas} x {device})")
+        saved = checkpoints.restore_latest(self.folder.checkpoints)
+        if saved is None:
+            if self.chief:
+                self.initialise()
+            agree(self.loop.strategy, {})  # waits for the chief
+            saved = checkpoints.restore_latest(self.folder.checkpoints)
+        else:
+            self.say(f"resumed {_place(saved)}")
+        at = None if saved is None else [saved.epoch, saved.step]
+        agree(self.loop.strategy, {"the checkpoint found in workdir": at})
+        restore(saved, self.model, self.optimizer)
+        rows = metrics.understood(saved.state["rows"], self.config.epoch_split)
+        self.saved = dataclasses.replace(saved, state={**saved.state, "rows": rows})
+        self.watch = MaskWatch(self.model)
+        if self.chief:
+            self._write_metrics(rows)
+            self._events = tf.summary.create_file_writer(str(self.folder.events))
+
+    def train(self) -> None:
+        """Trains to the end of the schedule, or to `config.stop_after_epoch`.
+
+        Raises:
+            Interrupted: A signal came. The run was saved where it was.
+        """
+        last = self.config.stop_after_epoch
+        if last is None:
+            last = self.config.epochs
+        if self.saved.step:  # what has begun is brought to its end
+            last = max(last, self.saved.epoch + 1)
+        with self._bar() as bar, self._interruption.postponed():
+            while self.saved.epoch < last:
+                self.train_epoch(bar)
+
+    def train_epoch(self, bar: tqdm | None = None) -> dict[str, float]:
+        """Trains an epoch, or the rest of one; it ends in a checkpoint and a line.
+
+        Args:
+            bar: Progress bar over images. Defaults to `None`: there is none.
+
+        Returns:
+            Its row of metrics.
+
+        Raises:
+            Interrupted: A signal came while signals were postponed, see `train`.
+        """
+        row = self._train_epoch(bar or tqdm(disable=True))
+        rows = [*self.saved.state["rows"], row]
+        state = {"init_seconds": self.saved.state["init_seconds"], "rows": rows}
+        self.saved = self.save(Checkpoint(self.saved.epoch + 1, {}, state))
+        if self.chief:
+            self.record(rows)
+        self.say(self._line(row))
+        if self.saved.epoch == self.config.ramp_epochs + 1:
+            self._warn_at_chance(row)
+        self._stop_if_asked(self.saved)
+        return row
+
+    def finish(self) -> dict[str, Any]:
+        """Evaluates on the test images, exports, and returns what `run` returns."""
+        images = self.batches.steps_per_epoch * self.config.batch_size
+        summary = summarise(self.config, self.model, self.saved, self.dataset, images)
+        if self.saved.epoch and "test_loss" not in summary:
+            summary |= self.loop.evaluate(self.dataset.test).means("test_")
+        if self.chief:
+            write_results(
+                self.folder,
+                self.config,
+                self.model,
+                self.dataset,
+                self.saved,
+                summary,
+            )
+        self.say(_outcome(summary, self.folder))
+        return summary
+
+    def say(self, text: str) -> None:
+        """Prints a line above the progress bar, in one process only."""
+        if self.chief:
+            tqdm.write(text)
+
+    def initialise(self) -> None:
+        """Initialises the kernels and writes the first checkpoint."""
+        config, start = self.config, time.perf_counter()
+        train = self.dataset.train
+        rest = config.rest or RANDOM_INITS[0]
+        init.initialize(
+            self.model,
+            rest if config.init in PATCH_INITS else config.init,
+            config.seed,
+            fan_correction=config.fan_correction,
+        )
+        if config.init in PATCH_INITS:
+            report = patches_init(config, self.model, verbose=True).apply(
+                self.model,
+                train.images,
+                train.labels,
+                self.loop.normalise,
+                self.folder.init_progress,
+            )
+            self.say(str(report))
+            write_json(self.folder.init_report, report.as_dict())
+        if config.rescale == "unit_power":
+            # With masks of the whole sparsity, whatever it rises from.
+            set_sparsity(config, self.model, config.epochs - 1)
+            factors = init.unit_power(
+                self.model, train.images, train.labels, self.loop.normalise, config.seed
+            )
+            self.say(_rescaled(factors))
+        seconds = time.perf_counter() - start
+        self.say(f"initialised by {config.init} in {seconds:.1f} s")
+        set_sparsity(config, self.model, 0)
+        self.save(Checkpoint(0, {}, {"init_seconds": seconds, "rows": []}))
+        shutil.rmtree(self.folder.init_progress, ignore_errors=True)
+
+    def save(self, at: Checkpoint) -> Checkpoint:
+        """Writes a checkpoint with the values of now beside those that it has."""
+        values = {**at.values, **values_of(self.model, self.optimizer)}
+        saved = dataclasses.replace(at, values=values)
+        if self.chief:
+            checkpoints.save(self.folder.checkpoints, saved)
+        return saved
+
+    def record(self, rows: list[dict[str, float]]) -> None:
+        """Writes the metrics of all epochs, and the last one's to TensorBoard."""
+        self._write_metrics(rows)
+        events.write_events(self._events, rows[-1])
+        events.write_model_events(
+            self._events, self.model, rows[-1]["epoch"], self.watch.by_weight
+        )
+
+    def _write_metrics(self, rows):
+        metrics.write_csv(self.folder.metrics, rows, self.config.epoch_split)
+
+    def _bar(self):
+        images = self.config.batch_size
+        steps = self.batches.steps_per_epoch
+        return tqdm(
+            total=self.config.epochs * steps * images,
+            initial=(self.saved.epoch * steps + self.saved.step) * images,
+            unit=" images",
+            unit_scale=True,
+            leave=False,
+            disable=None if self.chief else True,
+        )
+
+    def _train_epoch(self, bar):
+        saved, start, total = self.saved, time.perf_counter(), Totals()
+        bar.set_description(f"epoch {saved.epoch + 1}/{self.config.epochs}")
+        if saved.step:
+            begun = saved.state["begun"]
+            start, total = start - begun["seconds"], Totals(**begun["totals"])
+            self.watch.bits = [saved.values[name] for name in _bit_names(self.watch)]
+        else:
+            set_sparsity(self.config, self.model, saved.epoch)
+        some = self.loop.train_epoch(self.batches, saved.epoch, saved.step)
+        for step, part in some:
+            total += part
+            bar.update(int(part.images))
+            bar.set_postfix(loss=f"{part.loss / part.images:.3f}")
+            seconds = time.perf_counter() - start
+            begun = {"totals": dataclasses.asdict(total), "seconds": seconds}
+            state = {**saved.state, "begun": begun}
+            bits = dict(zip(_bit_names(self.watch), self.watch.bits, strict=True))
+            self._stop_if_asked(Checkpoint(saved.epoch, bits, state, step), save=True)
+        seconds = time.perf_counter() - start
+        split = self.config.epoch_split
+        evaluated = self.loop.evaluate(getattr(self.dataset, split))
+        return {
+            "epoch": saved.epoch + 1,
+            **total.means("train_"),
+            **evaluated.means(f"{split}_"),
+            "sparsity": realised_sparsity(self.model),
+            "mask_flips": self.watch.flipped(),
+            "learning_rate": float(self.optimizer.learning_rate),
+            "seconds": seconds,
+        }
+
+    def _stop_if_asked(self, at: Checkpoint, save: bool = False) -> None:
+        """Ends the run here if any worker has been asked to."""
+        number = agree_to_stop(self.loop.strategy, self._interruption.pending or 0)
+        if number:
+            if save:
+                self.save(at)
+            self.say(f"stopped {_place(at)}; the same command goes on from there")
+            raise Interrupted(number)
+
+    def _line(self, row):
+        split = self.config.epoch_split
+        return (
+            f"epoch {row['epoch']}/{self.config.epochs}  "
+            f"loss {row['train_loss']:.4f}  train {row['train_top1']:.4f}  "
+            f"{split} {row[f'{split}_top1']:.4f} "
+            f"(top-5 {row[f'{split}_top5']:.4f})  flips {row['mask_flips']:.2e}  "
+            f"{row['seconds']:.1f} s"
+        )
+
+    def _warn_at_chance(self, row):
+        split = self.config.epoch_split
+        labels, accuracy = getattr(self.dataset, split).labels, row[f"{split}_top1"]
+        chance = np.bincount(labels).max() / len(labels)
+        error = np.sqrt(chance * (1 - chance) / len(labels))
+        if accuracy <= chance + 3 * error:
+            self.say(
+                f"WARNING: still at chance after epoch {row['epoch']}: "
+                f"{split} accuracy {accuracy:.4f}, most frequent class {chance:.4f}; "
+                "another --init or --learning_rate may help."
+            )
+
+
+def _rescaled(factors):
+    listed = ", ".join(f"{name} × {factor:.3g}" for name, factor in factors.items())
+    return f"rescaled to unit power: {listed}"
+
+
+def _outcome(summary, folder):
+    after = (
+        f"after {summary['epoch']} of {summary['epochs']} epochs, "
+        f"sparsity {summary['sparsity']:.4f}\n"
+    )
+    pictures = f"pictures:   {folder.pictures}"
+    if not summary["epoch"]:
+        return after + pictures
+    validation = ""
+    if "validation_top1" in summary:
+        validation = f"(validation top-1 {summary['validation_top1']:.4f}) "
+    return (
+        f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f} "
+        f"{validation}{after}SavedModel: {folder.saved_model}\n{pictures}"
+    )
+
+
+def _place(saved):
+    inside = f", step {saved.step} of the next" if saved.step else ""
+    return f"after epoch {saved.epoch}{inside}"
+
+
+def _bit_names(watch):
+    return [f"begun/mask/{number}" for number in range(len(watch.bits))]
