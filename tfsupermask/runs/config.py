@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -57,6 +58,9 @@ def _field(
     return dataclasses.field(default=default, metadata=facts)
 
 
+_first = functools.partial(_field, since=1)
+
+
 def _at_least(minimum, most=2**31 - 1):
     def check(name, value):
         if check_integer(name, value, minimum) > most:
@@ -88,18 +92,16 @@ class Config:
         0.7
     """
 
-    model: str = _field(
+    model: str = _first(
         "conv2",
         f"Network: {', '.join(models.names())}.",
         _one_of(models.names()),
-        since=1,
     )
-    dataset: str = _field(
+    dataset: str = _first(
         "digits",
         "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, or "
         "folder (your own, one sub-folder a class).",
         _one_of(data.NAMES),
-        since=1,
     )
     data_dir: str | None = _field(
         None,
@@ -107,13 +109,12 @@ class Config:
         "~/tensorflow_datasets), of tiny-imagenet-200.zip, or of your class folders.",
         identifies=False,
     )
-    image_size: int | None = _field(
+    image_size: int | None = _first(
         None,
         "Side in pixels to which the images of --dataset=folder are scaled and "
         "cropped (default 64).",
         _at_least(8),
         applies=("dataset", ("folder",)),
-        since=1,
     )
     limit_images: int | None = _field(
         None,
@@ -136,12 +137,11 @@ class Config:
         "probability, drawn anew every step (stochastic).",
         lambda name, value: get_method(value),
     )
-    prune: float = _field(
+    prune: float = _first(
         0.5,
         "Sparsity: fraction of the weights removed (--method=stochastic: at the start; "
         "then it is learned).",
         check_fraction,
-        since=1,
     )
     allocation: str = _field(
         "uniform",
@@ -158,39 +158,34 @@ class Config:
         _at_least(0),
         applies=_WITH_GIVEN_SPARSITY,
     )
-    init: str = _field(
+    init: str = _first(
         "patches",
         f"How the frozen weights are initialised: {', '.join(INITS)}.",
         _one_of(INITS),
-        since=1,
     )
-    fan_correction: bool = _field(
+    fan_correction: bool = _first(
         False,
         "Divide the frozen weights' standard deviation by √(1 - prune).",
         applies=("init", (*RANDOM_INITS, *PATTERN_INITS)),
-        since=1,
     )
-    num_patches: int | None = _field(
+    num_patches: int | None = _first(
         None,
         "P, patches sampled for each layer (--init=patches).",
         _at_least(1),
         applies=_WITH_PATCHES,
-        since=1,
     )
-    num_clusters: int | None = _field(
+    num_clusters: int | None = _first(
         None,
         "C, clusters of patches in each layer (--init=patches).",
         _at_least(1),
         applies=_WITH_PATTERNS,
-        since=1,
     )
-    discriminative_from: int | None = _field(
+    discriminative_from: int | None = _first(
         None,
         "D, first convolution, counted from 1, that prefers clusters of few classes "
         "(--init=patches; default: the last).",
         _at_least(1),
         applies=_WITH_PATTERNS,
-        since=1,
     )
     num_components: int | None = _field(
         None,
@@ -206,13 +201,12 @@ class Config:
         _at_least(1),
         applies=_WITH_PATTERNS,
     )
-    patch_blocks: int | None = _field(
+    patch_blocks: int | None = _first(
         None,
         "Number of the network's blocks that get patterns, from the first "
         "(--init=partial_patches).",
         _at_least(1),
         applies=("init", ("partial_patches",)),
-        since=1,
     )
     patch_layers: int | None = _field(
         None,
@@ -277,12 +271,7 @@ class Config:
         "default; --init=whitened_patches: unit_power).",
         _one_of(RESCALINGS),
     )
-    epochs: int | None = _field(
-        None,
-        "Length of the schedule in epochs.",
-        _at_least(1),
-        since=1,
-    )
+    epochs: int | None = _first(None, "Length of the schedule in epochs.", _at_least(1))
     stop_after_epoch: int | None = _field(
         None,
         "End early, after this epoch of the schedule (0: only initialise); a later "
@@ -290,36 +279,23 @@ class Config:
         _at_least(0),
         identifies=False,
     )
-    batch_size: int | None = _field(
+    batch_size: int | None = _first(
         None,
         "Images per step, over all replicas.",
         _at_least(1),
-        since=1,
     )
-    learning_rate: float | None = _field(
+    learning_rate: float | None = _first(
         None,
         "Initial learning rate of the cosine schedule.",
         check_number,
-        since=1,
     )
-    momentum: float | None = _field(
-        None,
-        "Momentum of SGD.",
-        check_fraction,
-        since=1,
-    )
-    weight_decay: float | None = _field(
+    momentum: float | None = _first(None, "Momentum of SGD.", check_fraction)
+    weight_decay: float | None = _first(
         None,
         "L2 penalty's factor, added to the score gradient.",
         check_number,
-        since=1,
     )
-    seed: int = _field(
-        0,
-        "Seed of everything random.",
-        _at_least(0, math.inf),
-        since=1,
-    )
+    seed: int = _first(0, "Seed of everything random.", _at_least(0, math.inf))
     strategy: str = _field(
         "auto",
         "Devices: single; mirrored (all GPUs of this machine, or two halves of its CPU "
@@ -328,11 +304,7 @@ class Config:
         _one_of(STRATEGIES),
         identifies=False,
     )
-    mixed_precision: bool = _field(
-        False,
-        "Compute in bfloat16; scores stay float32.",
-        since=1,
-    )
+    mixed_precision: bool = _first(False, "Compute in bfloat16; scores stay float32.")
     jit_compile: bool = _field(
         False,
         "Compile the training step with XLA; results differ in rounding. Networks with "
