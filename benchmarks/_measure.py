@@ -145,11 +145,16 @@ def print_table(heads: list[str], rows: list[list[str]]) -> None:
         print(line(row))
 
 
-def save(results: Mapping[str, Any], figure: Figure | None = None) -> None:
-    """Writes the results as JSON and any figure beside it, if `--output` asks to."""
-    if OUTPUT.value is None:
+def save(
+    results: Mapping[str, Any],
+    figure: Figure | None = None,
+    path: str | Path | None = None,
+) -> None:
+    """Writes results as JSON to `path` or `--output`, if any, a figure beside it."""
+    path = path or OUTPUT.value
+    if path is None:
         return
-    path = Path(OUTPUT.value)
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"machine": machine(), **results}, indent=2) + "\n"
     path.write_text(text)

@@ -47,7 +47,6 @@ from absl import flags
 from benchmarks import _diversity_pictures as pictures
 from benchmarks import _measure
 from tfsupermask import data, init, models, runs, train
-from tfsupermask._files import write_json
 from tfsupermask.patches.reduction import survey
 
 _MODEL = flags.DEFINE_enum("model", "conv4", models.names(), "Network.")
@@ -267,13 +266,8 @@ def _check_layer(model, layer):
 
 def _write(folder, about, text, found, filters, inputs):
     folder.mkdir(parents=True, exist_ok=True)
-    results = {
-        "machine": _measure.machine(),
-        "about": about,
-        "layers": found,
-        "inputs": inputs,
-    }
-    write_json(folder / "diversity.json", results)
+    results = {"about": about, "layers": found, "inputs": inputs}
+    _measure.save(results, path=folder / "diversity.json")
     (folder / "diversity.md").write_text(f"{about}\n{text}", encoding="utf-8")
     figures = {
         "diversity": pictures.draw_measures(found, RESCALED, about),

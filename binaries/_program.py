@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
-from tfsupermask._validation import InputError
+from tfsupermask import InputError
 
 
 @contextlib.contextmanager

@@ -20,8 +20,7 @@ from pathlib import Path
 from absl import flags
 
 from binaries import _program
-from tfsupermask import experiments
-from tfsupermask._validation import InputError
+from tfsupermask import InputError, experiments
 from tfsupermask.experiments import estimate
 from tfsupermask.report.formats import duration
 

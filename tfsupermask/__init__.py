@@ -8,7 +8,7 @@
     tfsupermask.fold(model).save("model.keras")        # plain Keras
 
 The parts, ground up: `ops`, `layers`, `models`, `patches`, `init`, `sparsity`,
-`conversion`, `tickets`, `export`, `data`, `train`, `report`.
+`conversion`, `tickets`, `export`, `data`, `runs`, `train`, `report`, `experiments`.
 """
 
 import importlib
@@ -22,6 +22,7 @@ _HOMES = {
     "summary": "conversion",
     "load_ticket": "tickets",
     "save_ticket": "tickets",
+    "InputError": "_validation",
     "SparsityRamp": "sparsity",
     "SparsitySchedule": "sparsity",
     "SupermaskMetrics": "sparsity",

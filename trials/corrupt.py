@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from benchmarks import _measure
 from tests.hostile.crashes import crashes, honest, is_honest
 from tests.hostile.tickets import small_ticket
-from tfsupermask._validation import InputError
+from tfsupermask import InputError
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.tickets import load_ticket
 

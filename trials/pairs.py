@@ -28,8 +28,7 @@ from binaries import _program  # before TensorFlow, which it silences
 from absl import flags
 from tqdm import tqdm
 
-from tfsupermask import data, runs, train
-from tfsupermask._validation import InputError
+from tfsupermask import InputError, data, runs, train
 from trials._small import small_digits
 
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the combinations.")
