@@ -168,4 +168,37 @@ DEPTH = Experiment(
     note="30 % is where the thesis's Table 5.2 for ResNet-18 is highest.",
 )
 
-STUDIES = (CHOICE, BEYOND, STOCHASTIC, DEPTH)
+_OTHER_CHOICES = {
+    "the largest clusters": {"select": "size"},
+    "any clusters": {"select": "random"},
+    "in half of the filters": {"pattern_fraction": 0.5},
+}
+
+OPTIONS = Experiment(
+    kind="study",
+    name="options",
+    title="Conv2 on CIFAR-10, accuracy on training images held out: one choice of "
+    "PatchesInit at a time",
+    source="docs/beyond.md",
+    form="table",
+    cells=_cells(
+        _CONV2,
+        (0.5,),
+        {PATCHES: _PATCHES}
+        | {f"{PATCHES}, {name}": _PATCHES | f for name, f in _OTHER_CHOICES.items()}
+        | {
+            f"{PATCHES}, Kaiming's scale": _PATCHES | {"pattern_scale": "kaiming"},
+            f"{PATCHES}, corrected fan": _PATCHES | {"fan_correction": True},
+            BEST: VARIANTS[BEST],
+        }
+        | {
+            f"{BEST}, {name}": VARIANTS[BEST] | fields
+            for name, fields in _OTHER_CHOICES.items()
+        },
+        "validation_top1",
+    ),
+    dataset="cifar10",
+    both_readings=False,
+)
+
+STUDIES = (CHOICE, BEYOND, STOCHASTIC, DEPTH, OPTIONS)
