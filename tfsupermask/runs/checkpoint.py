@@ -40,14 +40,9 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint and removes those before it but the last.
+    """Writes a checkpoint, removes those before it but the last, and returns its file.
 
-    Args:
-        folder: Folder of the checkpoints; made if missing.
-        checkpoint: What to write.
-
-    Returns:
-        The file written: an uncompressed `.npz` archive that ends in its SHA-256.
+    It is an uncompressed `.npz` archive that ends in its SHA-256.
     """
     make_folder(folder)
     inside = f"_step_{checkpoint.step:06d}" if checkpoint.step else ""

@@ -63,17 +63,14 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def claim(folder: RunFolder, config: Config, dataset: Dataset, sha256: str) -> None:
-    """Makes a folder this run's own, or refuses without touching it.
+    """Makes a folder this run's own, or raises InputError without touching it.
 
     Args:
-        folder: A new or empty folder, or one that this very run has claimed before.
+        folder: A new or empty folder, or one that this very run has claimed before; the
+            latter only with `config.resume`.
         config: The resolved configuration.
         dataset: The images.
         sha256: The images' `fingerprint`.
-
-    Raises:
-        InputError: The folder holds something else, cannot be written to, or holds this
-            run and `config.resume` is false.
     """
     description = {
         "config": dataclasses.asdict(config),

@@ -15,18 +15,11 @@ _MAX_BYTES = 16_384
 
 
 def agree(strategy: tf.distribute.Strategy, values: Mapping[str, Any]) -> None:
-    """Waits for all workers, and refuses to go on unless they say the same.
+    """Waits for all workers; raises InputError in each unless their values are equal.
 
     Args:
         strategy: The strategy; with one worker there is nothing to do.
         values: JSON values by name.
-
-    Raises:
-        InputError: A worker's value is another than the first worker's. Every worker
-            raises it.
-
-    Example:
-        >>> agree(tf.distribute.get_strategy(), {"prune": 0.5})
     """
     if num_workers(strategy) == 1:
         return
@@ -42,17 +35,9 @@ def agree(strategy: tf.distribute.Strategy, values: Mapping[str, Any]) -> None:
 
 
 def agree_to_stop(strategy: tf.distribute.Strategy, signal: int) -> int:
-    """Returns the number of a signal that a worker has heard, 0 if none has.
+    """Returns the number of a signal that any worker has heard, 0 if none has.
 
-    All workers must ask at the same place, and are told the same.
-
-    Args:
-        strategy: The strategy.
-        signal: The number of the signal that this worker has heard, or 0.
-
-    Example:
-        >>> agree_to_stop(tf.distribute.get_strategy(), 15)
-        15
+    All workers must ask at the same place, and get the same answer.
     """
     if num_workers(strategy) == 1:
         return int(signal)
@@ -60,12 +45,7 @@ def agree_to_stop(strategy: tf.distribute.Strategy, signal: int) -> int:
 
 
 def num_workers(strategy: tf.distribute.Strategy) -> int:
-    """Returns the number of processes that run together.
-
-    Example:
-        >>> num_workers(tf.distribute.get_strategy())
-        1
-    """
+    """Returns the number of processes that run together."""
     resolver = strategy.cluster_resolver
     jobs = resolver.cluster_spec().as_dict() if resolver else {}
     return sum(len(jobs.get(job, ())) for job in ("chief", "worker")) or 1

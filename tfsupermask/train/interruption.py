@@ -34,16 +34,7 @@ class Interrupted(KeyboardInterrupt):
 class Interruption:
     """Turns signals into `Interrupted` while it is open.
 
-    Attributes:
-        pending: The signal that was noted while signals were postponed, or `None`.
-
-    Example:
-        >>> try:
-        ...     with Interruption():
-        ...         signal.raise_signal(signal.SIGTERM)
-        ... except Interrupted as interrupted:
-        ...     interrupted.exit_status
-        143
+    `pending` is the signal that was noted while signals were postponed, or `None`.
     """
 
     def __init__(self):

@@ -30,13 +30,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Returns the result of a run in a few numbers.
 
-    Args:
-        config: Resolved.
-        model: As it is at the last checkpoint.
-        saved: The last checkpoint. Before the first epoch there are no accuracies,
-            seconds of training and images a second.
-        dataset: The images.
-        images_per_epoch: Number of images trained on in an epoch.
+    Before the first epoch there are no accuracies, seconds of training and images a
+    second. `model` is as it is at the last checkpoint, `saved`.
     """
     rows = saved.state["rows"]
     splits = ("train", "validation", "test")
