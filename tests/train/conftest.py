@@ -21,8 +21,9 @@ def small():
     )
 
 
-@pytest.fixture
-def small_digits(small, monkeypatch):
+@pytest.fixture(scope="package", autouse=True)
+def every_run_loads_them(small):
     """Makes `data.load` return the small digits."""
-    monkeypatch.setattr(data, "load", lambda *args: small)
-    return small
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", lambda *args: small)
+        yield

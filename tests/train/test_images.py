@@ -15,7 +15,7 @@ def run(workdir, **fields):
     return train.run(runs.Config(workdir=str(workdir), **{**FIELDS, **fields}))
 
 
-def test_trains_on_a_part_of_the_images(small, small_digits, tmp_path):
+def test_trains_on_a_part_of_the_images(small, tmp_path):
     limited = runs.Config(**FIELDS, limit_images=70)
     images = load_images(limited).train
     assert np.bincount(images.labels).tolist() == [7] * 10
@@ -34,7 +34,7 @@ def test_trains_on_a_part_of_the_images(small, small_digits, tmp_path):
             run(tmp_path, limit_images=other)
 
 
-def test_chooses_by_images_held_out(small, small_digits, tmp_path):
+def test_chooses_by_images_held_out(small, tmp_path):
     fields = {"validation_images": 50, "limit_images": 70}
     summary = run(tmp_path, **fields)
     assert (summary["train_images"], summary["validation_images"]) == (70, 50)
@@ -57,14 +57,12 @@ def image_numbers(workdir):
     return {image for layer in layers for image in layer["image"]}
 
 
-def test_default_number_of_patches_is_what_the_images_left_could_offer(
-    small_digits, tmp_path
-):
+def test_default_number_of_patches_is_what_the_images_left_could_offer(tmp_path):
     with pytest.raises(InputError, match=r"each of 40 images.*num_patches=2000"):
         run(tmp_path, limit_images=40, num_patches=None)
 
 
-def test_more_images_than_there_are_make_no_folder(small_digits, tmp_path):
+def test_more_images_than_there_are_make_no_folder(tmp_path):
     with pytest.raises(InputError, match=r"the 320 training images.*limit_images=321"):
         run(tmp_path / "run", limit_images=321)
     assert not (tmp_path / "run").exists()

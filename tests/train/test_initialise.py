@@ -48,9 +48,7 @@ def assert_same(found, model, **tolerance):
         )
 
 
-def test_patterns_go_to_the_first_layers_and_the_rest_is_drawn(
-    small_digits, small, tmp_path
-):
+def test_patterns_go_to_the_first_layers_and_the_rest_is_drawn(small, tmp_path):
     found = initialised(
         tmp_path, init="patches", patch_layers=1, rest="signed_constant", **PATTERNS
     )
@@ -61,9 +59,7 @@ def test_patterns_go_to_the_first_layers_and_the_rest_is_drawn(
     assert [layer["layer"] for layer in layers] == ["conv1"]
 
 
-def test_filters_without_patterns_are_initialised_like_the_rest(
-    small_digits, small, tmp_path
-):
+def test_filters_without_patterns_are_initialised_like_the_rest(small, tmp_path):
     options = {"pattern_fraction": 0.25, "rest": "kaiming_normal"}
     found = initialised(tmp_path, init="patches", **options, **PATTERNS)
     drawn = kernels(by_hand(small, rest="kaiming_normal"))
@@ -72,9 +68,7 @@ def test_filters_without_patterns_are_initialised_like_the_rest(
         assert same.tolist() == [False] * 16 + [True] * 48
 
 
-def test_the_fan_is_corrected_for_patterns_and_for_the_rest(
-    small_digits, small, tmp_path
-):
+def test_the_fan_is_corrected_for_patterns_and_for_the_rest(small, tmp_path):
     options = {"init": "patches", "patch_layers": 1, **PATTERNS}
     plain = initialised(tmp_path / "plain", **options)
     corrected = initialised(tmp_path / "corrected", fan_correction=True, **options)
@@ -105,7 +99,7 @@ def test_nothing_given_is_the_thesis():
     assert vars(found) == vars(init.PatchesInit(20_000, 500))
 
 
-def test_more_layers_than_the_model_has_are_refused(small_digits, tmp_path):
+def test_more_layers_than_the_model_has_are_refused(tmp_path):
     fields = {"init": "patches", "patch_layers": 3, **PATTERNS}
     with pytest.raises(
         InputError, match=r"the 2 convolutions of conv2.*patch_layers=3"
@@ -118,7 +112,7 @@ def test_more_layers_than_the_model_has_are_refused(small_digits, tmp_path):
     [({}, "uniform"), ({"ramp_epochs": 1}, "uniform"), ({}, "erdos_renyi")],
 )
 def test_rescaling_follows_with_masks_of_the_whole_sparsity(
-    small_digits, small, tmp_path, capsys, fields, allocation
+    small, tmp_path, capsys, fields, allocation
 ):
     found = initialised(
         tmp_path, init="kaiming_normal", prune=0.8, rescale="unit_power",
@@ -132,7 +126,7 @@ def test_rescaling_follows_with_masks_of_the_whole_sparsity(
     assert f"conv1 × {factors['conv1']:.3g}, conv2 ×" in capsys.readouterr().out
 
 
-def test_whitened_patches_is_all_of_it_together(small_digits, small, tmp_path):
+def test_whitened_patches_is_all_of_it_together(small, tmp_path):
     found = initialised(tmp_path, init="whitened_patches", **PATTERNS)
     patterns = init.PatchesInit(
         1500, 100, cluster_space="whitened", filter_space="whitened"
@@ -145,7 +139,7 @@ def test_whitened_patches_is_all_of_it_together(small_digits, small, tmp_path):
     assert np.unique(np.abs(found["dense1"])).size == 1
 
 
-def test_one_device_or_two_initialise_alike(small_digits, tmp_path):
+def test_one_device_or_two_initialise_alike(tmp_path):
     single = initialised(tmp_path / "1", init="whitened_patches", **PATTERNS)
     mirrored = initialised(
         tmp_path / "2", init="whitened_patches", strategy="mirrored", **PATTERNS

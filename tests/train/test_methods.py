@@ -38,9 +38,7 @@ def run(workdir, **fields):
 def finished(tmp_path_factory, small):
     """A complete run with stochastic masks, and its summary."""
     workdir = tmp_path_factory.mktemp("runs") / "finished"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfsupermask.data.load", lambda *args: small)
-        summary = run(workdir, **STOCHASTIC)
+    summary = run(workdir, **STOCHASTIC)
     return workdir, summary
 
 
@@ -105,7 +103,6 @@ def test_refuses_samples_where_nothing_is_drawn(finished, small, tmp_path, monke
             train.evaluate_path(path, small, samples=10)
 
 
-@pytest.mark.usefixtures("small_digits")
 def test_stopped_within_an_epoch_and_resumed_equals_uninterrupted(
     finished, tmp_path, monkeypatch
 ):
@@ -126,13 +123,11 @@ def test_stopped_within_an_epoch_and_resumed_equals_uninterrupted(
     assert_same_result(finished[0], tmp_path)
 
 
-@pytest.mark.usefixtures("small_digits")
 def test_two_replicas_give_the_same_result(finished, tmp_path):
     run(tmp_path, **STOCHASTIC, strategy="mirrored")
     assert_same_result(finished[0], tmp_path)
 
 
-@pytest.mark.usefixtures("small_digits")
 def test_patterns_are_those_of_the_network_without_chance(tmp_path):
     """Activations are those of the dense network while it is initialised."""
     kernels = []
@@ -147,7 +142,6 @@ def test_patterns_are_those_of_the_network_without_chance(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.usefixtures("small_digits")
 def test_signed_runs_leave_what_evaluation_said(small, tmp_path):
     summary = run(tmp_path, method="signed", allocation="erdos_renyi", prune=0.7)
     assert summary["sparsity"] == pytest.approx(0.7, abs=1e-4)

@@ -29,9 +29,7 @@ def run(workdir, **fields):
 def finished(tmp_path_factory, small):
     """A complete run of three epochs, and the lines that it printed."""
     workdir = tmp_path_factory.mktemp("runs") / "finished"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfsupermask.data.load", lambda *args: small)
-        summary = run(workdir)
+    summary = run(workdir)
     return workdir, summary
 
 
@@ -89,7 +87,7 @@ def test_init_report_matches_the_kernels_provenance(finished, small):
     )
 
 
-def test_same_command_again_changes_no_number(finished, small_digits):
+def test_same_command_again_changes_no_number(finished):
     workdir, summary = finished
     before = (workdir / "metrics.csv").read_bytes()
     again = run(workdir)
@@ -97,7 +95,7 @@ def test_same_command_again_changes_no_number(finished, small_digits):
     assert again == summary
 
 
-def test_stopped_and_resumed_equals_uninterrupted(finished, small_digits, tmp_path):
+def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path):
     workdir, _ = finished
     assert run(tmp_path, stop_after_epoch=1)["epoch"] == 1
     assert run(tmp_path, stop_after_epoch=2)["epoch"] == 2
@@ -109,9 +107,7 @@ def test_stopped_and_resumed_equals_uninterrupted(finished, small_digits, tmp_pa
 def initialised(tmp_path_factory, small):
     """A run that was told to initialise only, and its summary."""
     workdir = tmp_path_factory.mktemp("runs") / "initialised"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfsupermask.data.load", lambda *args: small)
-        summary = run(workdir, stop_after_epoch=0)
+    summary = run(workdir, stop_after_epoch=0)
     return workdir, summary
 
 
@@ -152,7 +148,7 @@ def test_a_report_tells_that_no_epoch_is_done(initialised, small):
 
 @pytest.mark.parametrize("between", [(), (0,), (1,)])
 def test_initialised_first_equals_trained_at_once(
-    finished, initialised, small_digits, tmp_path, between
+    finished, initialised, tmp_path, between
 ):
     workdir = shutil.copytree(initialised[0], tmp_path / "copy")
     for epoch in between:
@@ -163,31 +159,31 @@ def test_initialised_first_equals_trained_at_once(
     assert (workdir / "pictures" / "training_curves.png").exists()
 
 
-def test_initialising_a_finished_run_changes_no_number(finished, small_digits):
+def test_initialising_a_finished_run_changes_no_number(finished):
     workdir, summary = finished
     before = (workdir / "metrics.csv").read_bytes()
     assert run(workdir, stop_after_epoch=0) == summary
     assert (workdir / "metrics.csv").read_bytes() == before
 
 
-def test_random_weights_can_be_initialised_alone(small_digits, tmp_path, capsys):
+def test_random_weights_can_be_initialised_alone(tmp_path, capsys):
     summary = run(tmp_path, init="glorot_normal", num_patches=None, num_clusters=None,
         stop_after_epoch=0)  # fmt: skip
     assert summary["epoch"] == 0
     assert "after 0 of 3 epochs, sparsity 0.5000\n" in capsys.readouterr().out
 
 
-def test_summary_names_the_images_and_the_machine(finished, small_digits):
+def test_summary_names_the_images_and_the_machine(finished, small):
     summary, machine = finished[1], finished[1]["machine"]
-    assert summary["train_images"] == len(small_digits.train)
-    assert summary["test_images"] == len(small_digits.test)
+    assert summary["train_images"] == len(small.train)
+    assert summary["test_images"] == len(small.test)
     assert set(machine) == {"processor", "cores"}
     assert machine["processor"]
     assert machine["cores"] == len(os.sched_getaffinity(0))
 
 
 def test_fields_of_experiments_reach_the_initialisation(
-    finished, small_digits, tmp_path, monkeypatch
+    finished, tmp_path, monkeypatch
 ):
     cluster, seen = patches.cluster, []
 
@@ -204,15 +200,13 @@ def test_fields_of_experiments_reach_the_initialisation(
     assert seen == [(1000, 9, 64), (1000, 9, 64)]
 
 
-def test_two_replicas_give_the_same_result(finished, small_digits, tmp_path):
+def test_two_replicas_give_the_same_result(finished, tmp_path):
     workdir, _ = finished
     run(tmp_path, strategy="mirrored")
     assert_same_result(workdir, tmp_path)
 
 
-def test_resumes_from_the_checkpoint_before_a_damaged_one(
-    finished, small_digits, tmp_path
-):
+def test_resumes_from_the_checkpoint_before_a_damaged_one(finished, tmp_path):
     workdir, _ = finished
     run(tmp_path, stop_after_epoch=2)
     (tmp_path / "checkpoints" / "epoch_00002.npz").write_bytes(b"torn")
@@ -260,7 +254,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "tfsupermask"]
 
 
 @pytest.mark.parametrize("init", ["glorot_normal", "simple_patches", "signed_constant"])
-def test_other_initialisations_run_through(small_digits, tmp_path, init):
+def test_other_initialisations_run_through(tmp_path, init):
     patches = {} if init == "simple_patches" else {"num_patches": None}
     summary = run(tmp_path, epochs=1, init=init, num_clusters=None, **patches)
     assert summary["epoch"] == 1
@@ -268,7 +262,7 @@ def test_other_initialisations_run_through(small_digits, tmp_path, init):
     assert (tmp_path / "pictures" / "first_layer.png").exists()
 
 
-def test_mixed_precision_keeps_scores_in_float32(small_digits, tmp_path):
+def test_mixed_precision_keeps_scores_in_float32(tmp_path):
     run(tmp_path, epochs=1, mixed_precision=True)
     model = train.load_run(tmp_path).model
     assert model.get_layer("conv2").compute_dtype == "bfloat16"
@@ -276,7 +270,7 @@ def test_mixed_precision_keeps_scores_in_float32(small_digits, tmp_path):
     assert tf.keras.config.dtype_policy().name == "float32"
 
 
-def test_jit_compile_agrees_up_to_rounding(finished, small_digits, tmp_path):
+def test_jit_compile_agrees_up_to_rounding(finished, tmp_path):
     workdir, _ = finished
     first = (workdir / "metrics.csv").read_text().splitlines()[1].split(",")
     summary = run(tmp_path, epochs=3, stop_after_epoch=1, jit_compile=True)
@@ -298,9 +292,7 @@ def test_jit_compile_agrees_up_to_rounding(finished, small_digits, tmp_path):
         ({"resume": False}, "very run"),
     ],
 )
-def test_a_folder_of_another_run_is_refused_untouched(
-    finished, small_digits, change, message
-):
+def test_a_folder_of_another_run_is_refused_untouched(finished, change, message):
     workdir, _ = finished
     before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match=message):
@@ -324,35 +316,33 @@ def test_other_images_are_another_run(finished, small, monkeypatch):
         run(workdir)
 
 
-def test_a_folder_with_something_else_is_refused(small_digits, tmp_path):
+def test_a_folder_with_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(InputError, match="new or empty folder"):
         run(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_folder_that_cannot_be_made_is_refused(small_digits, tmp_path):
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="can be written to"):
         run(tmp_path / "file" / "run")
 
 
-def test_default_folder_is_named_after_the_configuration(
-    small_digits, tmp_path, monkeypatch
-):
+def test_default_folder_is_named_after_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train.run(runs.Config(**FIELDS, stop_after_epoch=1))
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("conv2-digits-prune0.5-patches-seed0-")
 
 
-def test_warns_when_still_at_chance(small_digits, tmp_path, capsys):
+def test_warns_when_still_at_chance(tmp_path, capsys):
     run(tmp_path, learning_rate=0.0, init="glorot_normal", epochs=1,
         num_patches=None, num_clusters=None)  # fmt: skip
     assert "still at chance" in capsys.readouterr().out
 
 
-def test_divergence_keeps_the_last_checkpoint(small_digits, tmp_path):
+def test_divergence_keeps_the_last_checkpoint(tmp_path):
     with pytest.raises(InputError, match="must stay finite"):
         run(tmp_path, learning_rate=3e38, weight_decay=1e38)
     assert checkpoints.restore_latest(tmp_path / "checkpoints").epoch == 0
@@ -380,9 +370,7 @@ def test_evaluation_refuses_a_dataset_that_does_not_fit(finished, small):
 
 
 @pytest.mark.parametrize(("blocks", "expected"), [(1, 2), (2, 4)])
-def test_partial_patches_sets_the_first_blocks(
-    small_digits, tmp_path, blocks, expected
-):
+def test_partial_patches_sets_the_first_blocks(tmp_path, blocks, expected):
     fields = {"model": "conv4", "num_clusters": 130, "epochs": 1}
     run(tmp_path, init="partial_patches", patch_blocks=blocks, **fields)
     layers = json.loads((tmp_path / "init.json").read_text())["layers"]
@@ -394,13 +382,13 @@ def test_partial_patches_sets_the_first_blocks(
         assert same is (layer.name not in names)
 
 
-def test_more_blocks_than_the_model_has_are_refused(small_digits, tmp_path):
+def test_more_blocks_than_the_model_has_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"the 1 blocks of conv2.*patch_blocks=2"):
         run(tmp_path, init="partial_patches", patch_blocks=2)
 
 
 def test_interrupted_initialisation_goes_on_and_ends_the_same(
-    finished, small_digits, tmp_path, monkeypatch
+    finished, tmp_path, monkeypatch
 ):
     workdir, _ = finished
     cluster, calls = patches.cluster, []
@@ -428,9 +416,7 @@ ALLOCATED = {"allocation": "global", "ramp_epochs": 2, "prune": 0.8}
 def allocated(tmp_path_factory, small):
     """A complete run with a ramp and one ranking over all layers."""
     workdir = tmp_path_factory.mktemp("runs") / "allocated"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfsupermask.data.load", lambda *args: small)
-        run(workdir, **ALLOCATED)
+    run(workdir, **ALLOCATED)
     return workdir
 
 
@@ -450,13 +436,13 @@ def test_metrics_show_the_ramp(allocated):
     assert sparsity == [1 - num_kept(total, ramp(e)) / total for e in range(3)]
 
 
-def test_a_ramp_and_one_ranking_resume_bit_for_bit(allocated, small_digits, tmp_path):
+def test_a_ramp_and_one_ranking_resume_bit_for_bit(allocated, tmp_path):
     for epoch in (2, None):
         run(tmp_path, stop_after_epoch=epoch, **ALLOCATED)
     assert_same_result(allocated, tmp_path)
 
 
-def test_a_ramp_and_one_ranking_on_two_replicas(allocated, small_digits, tmp_path):
+def test_a_ramp_and_one_ranking_on_two_replicas(allocated, tmp_path):
     run(tmp_path, strategy="mirrored", **ALLOCATED)
     assert_same_result(allocated, tmp_path)
 
@@ -486,7 +472,7 @@ def test_restoring_leaves_the_configured_sparsity():
     assert {layer.sparsity for layer in supermask_layers(model)} == {0.3}
 
 
-def test_a_run_from_before_allocation_can_be_loaded(finished, small_digits, tmp_path):
+def test_a_run_from_before_allocation_can_be_loaded(finished, tmp_path):
     old = shutil.copytree(finished[0], tmp_path / "old")
     description = json.loads((old / "config.json").read_text())
     later = "limit_images", "num_components", "double_from"

@@ -32,7 +32,6 @@ def made(tmp_path_factory, small):
     workdir, said = tmp_path_factory.mktemp("runs") / "made", io.StringIO()
     drawn, draw_curves = [], pictures.draw_curves
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
-        patch.setattr(data, "load", lambda *args: small)
         patch.setattr(
             pictures,
             "draw_curves",
@@ -82,11 +81,11 @@ def test_before_the_first_epoch_nothing_is_evaluated(made):
     }
 
 
-def test_the_same_command_again_changes_no_number(made, small_digits):
+def test_the_same_command_again_changes_no_number(made):
     assert run(made.workdir, **HELD_OUT) == made.summary
 
 
-def test_without_images_held_out_there_is_no_validation(small_digits, tmp_path, capsys):
+def test_without_images_held_out_there_is_no_validation(tmp_path, capsys):
     summary = run(tmp_path, **FIELDS, limit_images=64)
     assert not [name for name in summary if name.startswith("validation_")]
     (row,) = read_csv(tmp_path / "metrics.csv", "test")
@@ -180,7 +179,7 @@ def test_fingerprint_covers_the_test_images():
     assert fingerprint(dataset) in found
 
 
-def test_a_run_of_version_0_1_goes_on(made, small_digits, tmp_path):
+def test_a_run_of_version_0_1_goes_on(made, small, tmp_path):
     """Its epochs were evaluated on images held out, in columns named `test_*`."""
     workdir = shutil.copytree(made.workdir, tmp_path / "old")
 
@@ -194,7 +193,7 @@ def test_a_run_of_version_0_1_goes_on(made, small_digits, tmp_path):
     metrics = workdir / "metrics.csv"
     metrics.write_text(metrics.read_text().replace("validation_", "test_"))
     assert read_csv(metrics, "validation") == [made.row]
-    told = report.collect_run(workdir, load=lambda *args: small_digits)
+    told = report.collect_run(workdir, load=lambda *args: small)
     assert told.measured["validation_top1"] == made.summary["validation_top1"]
     assert run(workdir, **HELD_OUT) == made.summary
     assert "validation_top1" in metrics.read_text()
