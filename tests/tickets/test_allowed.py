@@ -17,7 +17,6 @@ from tfsupermask._validation import InputError
 from tfsupermask.layers import SignedConstant, SupermaskDense
 from tfsupermask.tickets import (
     allowed,
-    checking,
     load_ticket,
     read_ticket_header,
     save_ticket,
@@ -487,7 +486,7 @@ def chain(length, order):
 def test_layers_may_be_listed_in_any_order_up_to_a_number():
     for tree in (chain(100, 1), chain(100, -1)):
         assert len(build(tree).layers) == 101
-    checking.check_architecture(chain(2000, 1))
+    allowed.check_architecture(chain(2000, 1))
     with pytest.raises(InputError, match=r"listed after.*listed_before=1999"):
         build(chain(2000, -1))
 
@@ -539,7 +538,7 @@ def test_whatever_is_refused_takes_no_memory_later(small):
 
 def test_a_model_of_too_many_layers_is_refused(small, monkeypatch):
     put(small, sequential(*[dense()] * 20))
-    monkeypatch.setattr(checking, "_MAX_OBJECTS", 41)
+    monkeypatch.setattr(allowed, "_MAX_OBJECTS", 41)
     with pytest.raises(InputError, match=r"at most 41 objects.*42"):
         load_ticket(small)
 
@@ -702,7 +701,7 @@ def test_every_operation_that_a_ticket_may_name_comes_back(tmp_path):
         (tree["module"], tree["class_name"])
         for tree in describe(model)["config"]["layers"]
     }
-    operations = {pair for pair in allowed.LAYERS if ".ops." in pair[0]}
+    operations = {pair for pair in allowed.CLASSES["layer"] if ".ops." in pair[0]}
     assert described == operations | {("keras.layers", "InputLayer")}
     loaded = load_ticket(save_ticket(model, tmp_path / "a.ticket")).model
     inputs = np.random.default_rng(0).random((2, 4, 4), np.float32)
@@ -711,7 +710,7 @@ def test_every_operation_that_a_ticket_may_name_comes_back(tmp_path):
 
 
 def test_every_layer_that_a_ticket_may_name_comes_back(tmp_path):
-    names = {pair for pair in allowed.LAYERS if ".ops." not in pair[0]}
+    names = {pair for pair in allowed.CLASSES["layer"] if ".ops." not in pair[0]}
     ends = [connect(name) for _, name in sorted(names) if name != "InputLayer"]
     model = keras.Model([a for a, _ in ends], [b for _, b in ends])
     described = {
