@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import numbers
 import warnings
 from collections.abc import Iterable
@@ -11,9 +10,9 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import check_choice, check_integer, fail
+from tfsupermask.conversion.choosing import IsKernel, Sparsity, choose_sparsities
 from tfsupermask.conversion.copying import copy_model, remake
-from tfsupermask.conversion.plan import IsKernel, Sparsity, plan
-from tfsupermask.conversion.summary import share_masked, summary
+from tfsupermask.conversion.summary_table import share_masked, summary
 from tfsupermask.init import NAMES, initialize
 from tfsupermask.layers import (
     Method,
@@ -24,7 +23,7 @@ from tfsupermask.layers import (
     masked_weights,
     supermask_class,
 )
-from tfsupermask.layers.walking import check_built, is_graph, supermask_layers
+from tfsupermask.layers.walking import check_built, shared_layers, supermask_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.sparsity import ALLOCATIONS, allocate
 
@@ -121,7 +120,7 @@ def convert(
         check_choice("initializer", initializer, NAMES)
     if allocation != "uniform":
         _check_allocation(model, sparsity, allocation)
-    chosen = plan(model, sparsity, skip, kernels)
+    chosen = choose_sparsities(model, sparsity, skip, kernels)
     masked = []
 
     def new_layer(layer):
@@ -182,9 +181,10 @@ def _warn(model, converted):
             "layers are not trainable: set `layer.trainable = True`.",
             stacklevel=3,
         )
-    if shared := _held_twice(converted):
+    if shared := shared_layers(converted):
+        names = sorted({layer.name for layer, _ in shared})
         warnings.warn(
-            f"Layers that two models hold ({_some(shared)}) make a file that "
+            f"Layers that two models hold ({_some(names)}) make a file that "
             "Keras cannot load: save the weights alone (`save_weights`).",
             stacklevel=3,
         )
@@ -192,14 +192,6 @@ def _warn(model, converted):
 
 def _some(names):
     return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
-
-
-def _held_twice(model):
-    """Returns the names of layers that belong to two of the models in a model."""
-    models = [model, *filter(is_graph, model._flatten_layers(include_self=False))]
-    held = [part for each in models if is_graph(each) for part in set(each.layers)]
-    places = collections.Counter(map(id, held))
-    return sorted({part.name for part in held if places[id(part)] > 1})
 
 
 def _check_allocation(model, sparsity, allocation):
