@@ -39,9 +39,8 @@ class Classifier:
 
     Example:
         >>> import tempfile
-        >>> from tfsupermask.export import export_keras
         >>> model, path = models.build("conv2"), tempfile.mkdtemp() + "/digits.keras"
-        >>> classifier = Classifier(export_keras(model, path, [0.5] * 3, [0.2] * 3))
+        >>> classifier = Classifier(export_model(model, path, [0.5] * 3, [0.2] * 3))
         >>> classifier.image_shape
         (32, 32, 3)
         >>> classifier.logits(np.zeros((1, 32, 32, 3), np.uint8)).shape
