@@ -1,9 +1,7 @@
 import keras
 import numpy as np
-import pytest
 from keras import layers as kl
 
-from tfsupermask._validation import InputError
 from tfsupermask.conversion import convert, summary
 from tfsupermask.layers import SupermaskDense
 
@@ -137,10 +135,3 @@ def test_a_shared_layer_is_listed_once():
     inner = keras.Sequential([keras.Input((4,)), shared])
     model = keras.Sequential([keras.Input((4,)), inner, shared])
     assert summary(model).count("shared/kernel") == 1
-
-
-def test_refuses_what_is_no_built_model():
-    with pytest.raises(InputError, match="must be built"):
-        summary(keras.Sequential([kl.Dense(3)]))
-    with pytest.raises(InputError, match="must be a Keras model"):
-        summary(None)
