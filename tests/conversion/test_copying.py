@@ -303,16 +303,6 @@ def test_shared_layers_stay_shared_and_are_listed_once():
     assert folded.get_layer("shared") is inner.get_layer("shared")
 
 
-def test_weights_in_a_subclassed_model_are_trained():
-    converted = convert(called(Branches), verbose=False)
-    converted.compile("sgd", "mse")
-    before = {id(w): w.numpy() for w in converted.weights}
-    converted.fit(X, random(3, 2), verbose=0)
-    for weight in converted.weights:
-        changed = np.any(before[id(weight)] != weight.numpy())
-        assert changed == (weight.name not in ("kernel", "num_kept")), weight.path
-
-
 def test_layers_never_used_are_left_alone():
     model = called(Branches)
     converted = convert(model, initializer="kaiming_normal", verbose=False)

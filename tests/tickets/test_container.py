@@ -106,7 +106,7 @@ def test_big_endian_numbers_are_refused(small, damaged):
     ("text", "message"),
     [
         (b"", "well-formed"),
-        (b"[]", "must be an object"),
+        (b"[]", "must hold a JSON object"),
         (b"{}", "list the parts"),
         (b'{"parts": 3}', "list the parts"),
         (b'{"parts": [3]}', "part must be an object"),
@@ -119,7 +119,7 @@ def test_big_endian_numbers_are_refused(small, damaged):
         (b'{"a": ' + b"9" * 5000 + b"}", "well-formed"),
         (b'{"a": "' + b"x" * 65537 + b'"}', "65536 characters"),
         (b'{"' + b"x" * 65537 + b'": 1}', "65536 characters"),
-        (b"[" * 65 + b"]" * 65, "64 levels"),
+        (b'{"a": ' + b"[" * 64 + b"]" * 64 + b"}", "64 levels"),
         (b"[" * 100_000 + b"]" * 100_000, "well-formed"),
     ],
 )

@@ -117,15 +117,11 @@ def _matches(names, patterns):
 
 def _check_convertible(layer, skip):
     for each in layer._flatten_layers():
-        if _matches([each.name], skip):
-            continue
-        if getattr(each, "lora_enabled", False):
-            state = "uses LoRA"
-        elif getattr(each, "quantization_mode", None) is not None:
-            state = "is quantized"
-        else:
-            continue
-        raise fail(
-            f"A layer that {state} has no plain kernel to mask: name it in `skip`.",
-            layer=each.name,
-        )
+        lora = getattr(each, "lora_enabled", False)
+        quantized = getattr(each, "quantization_mode", None) is not None
+        if (lora or quantized) and not _matches([each.name], skip):
+            state = "uses LoRA" if lora else "is quantized"
+            raise fail(
+                f"A layer that {state} has no plain kernel to mask: name it in `skip`.",
+                layer=each.name,
+            )

@@ -141,7 +141,8 @@ def convert(
         allocate(converted, sparsity, allocation)
     if verbose:
         print(summary(converted))
-    _warn(model, converted)
+    for surprise in _surprises(model, converted):
+        warnings.warn(surprise, stacklevel=2)
     return converted
 
 
@@ -157,36 +158,30 @@ def _where(layer, sparsities, kernels):
     return {"sparsity": each[0] if len(set(each)) == 1 else each, **which}
 
 
-def _warn(model, converted):
-    before = [layer.name for layer in supermask_layers(model)]
-    if before:
-        warnings.warn(
+def _surprises(model, converted):
+    """Yields sentences on what a user may not expect of the result."""
+    if before := [layer.name for layer in supermask_layers(model)]:
+        yield (
             f"{len(before)} layers were masked already ({_some(before)}) "
-            "and stay as they are, whatever the arguments: `fold` the model first.",
-            stacklevel=3,
+            "and stay as they are, whatever the arguments: `fold` the model first."
         )
     share = share_masked(converted)
     if share < 0.5:
-        warnings.warn(
+        yield (
             f"Only {share:.1%} of the model's parameters are masked: see "
-            "`tfsupermask.summary(model)`, and `kernels` to mask others.",
-            stacklevel=3,
+            "`tfsupermask.summary(model)`, and `kernels` to mask others."
         )
     trained = {id(variable) for variable in converted.trainable_weights}
     weights = masked_weights(converted)
-    frozen = [weight.name for weight in weights if id(weight.score) not in trained]
-    if frozen:
-        warnings.warn(
+    if frozen := [each.name for each in weights if id(each.score) not in trained]:
+        yield (
             f"{len(frozen)} masks are not trained ({_some(frozen)}), as their "
-            "layers are not trainable: set `layer.trainable = True`.",
-            stacklevel=3,
+            "layers are not trainable: set `layer.trainable = True`."
         )
-    if shared := shared_layers(converted):
-        names = sorted({layer.name for layer, _ in shared})
-        warnings.warn(
-            f"Layers that two models hold ({_some(names)}) make a file that "
-            "Keras cannot load: save the weights alone (`save_weights`).",
-            stacklevel=3,
+    if shared := sorted({layer.name for layer, _ in shared_layers(converted)}):
+        yield (
+            f"Layers that two models hold ({_some(shared)}) make a file that "
+            "Keras cannot load: save the weights alone (`save_weights`)."
         )
 
 

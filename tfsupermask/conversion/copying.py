@@ -23,28 +23,32 @@ from tfsupermask.layers.walking import is_graph, parts_of
 _BOOKKEEPING = ("_layers", "_tracker", "_self_")
 
 
+def config_of(layer: keras.Layer) -> dict:
+    """Returns a layer's config, as its constructor takes it."""
+    config = layer.get_config()
+    masked = isinstance(layer, SupermaskMixin)
+    return config if masked else accepted(type(layer), config)
+
+
 def remake(
     layer: keras.Layer,
     make: Callable[[dict], keras.Layer] | None = None,
-    config: Callable[[keras.Layer], dict] | None = None,
+    config: Callable[[keras.Layer], dict] = config_of,
 ) -> keras.Layer:
     """Returns a new, unbuilt layer like a given one.
 
-    Args:
-        layer: The given one.
-        make: Makes the new one from a config. Defaults to the given one's class.
-        config: Returns the config of the given one. Defaults to `config_of`.
+    `config` makes a config of the given one, and `make` the new one from it.
     """
     make = make or type(layer).from_config
     classes = {type(each).__name__: type(each) for each in layer._flatten_layers()}
     # The functions in it are already running in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
         try:
-            config = (config or config_of)(layer)
+            arguments = config(layer)
             # As it is, because not all functions survive serialisation.
             if isinstance(getattr(layer, "activation", None), types.FunctionType):
-                config["activation"] = layer.activation
-            new = make(config)
+                arguments["activation"] = layer.activation
+            new = make(arguments)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise fail(
                 f"Layer '{layer.name}' must be one that can be made anew from its "
@@ -57,13 +61,6 @@ def remake(
         if plain_class(one) is plain_class(other):
             other.name = one.name
     return new
-
-
-def config_of(layer: keras.Layer) -> dict:
-    """Returns a layer's config, as its constructor takes it."""
-    config = layer.get_config()
-    masked = isinstance(layer, SupermaskMixin)
-    return config if masked else accepted(type(layer), config)
 
 
 def copy_model(

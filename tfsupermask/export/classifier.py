@@ -70,19 +70,11 @@ class Classifier:
         self.class_names = check_names("class_names", class_names)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 logits (n, classes) of uint8 images.
-
-        Args:
-            images: uint8 array `(n, *image_shape)`, 0 to 255.
-        """
+        """Returns float32 (n, classes) of uint8 images (n, *image_shape), 0 to 255."""
         return np.asarray(self._run(images)["logits"])
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 probabilities (n, classes) of uint8 images.
-
-        Args:
-            images: uint8 array `(n, *image_shape)`, 0 to 255.
-        """
+        """Returns float32 (n, classes) of uint8 images (n, *image_shape), 0 to 255."""
         return np.asarray(self._run(images)["probabilities"])
 
 

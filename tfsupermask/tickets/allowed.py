@@ -187,13 +187,10 @@ def _check_model(tree):
     check_keys("A model", tree, _OBJECT, optional=_IN_GRAPH)
     if not is_allowed("model", tree):
         raise _not_allowed("model", tree)
-    if tree["class_name"] == "Sequential":
-        _check_sequential(tree["config"])
-    else:
-        _check_functional(tree["config"])
-
-
-def _check_sequential(config):
+    config = tree["config"]
+    if tree["class_name"] == "Functional":
+        _check_functional(config)
+        return
     optional = ("dtype", "build_input_shape")
     check_keys("A Sequential model", config, _SEQUENTIAL, optional)
     _check_dtype(config.get("dtype"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tfsupermask._files import write_atomically
+from tfsupermask._reading import parse_json
 from tfsupermask._validation import fail
 
 VERSION = 2
@@ -156,13 +157,8 @@ def to_json(tree: Any) -> bytes:
 
 def from_json(text: bytes) -> dict[str, Any]:
     """Returns the dict that JSON text holds, within the limits of `check_tree`."""
-    try:
-        tree = json.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise fail("A ticket's JSON must be well-formed.", error=str(error)) from None
+    tree = parse_json(text, "ticket")
     check_tree(tree)
-    if not isinstance(tree, dict):
-        raise fail("A ticket's JSON must be an object.", type=type(tree).__name__)
     return tree
 
 
