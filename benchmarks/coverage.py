@@ -26,7 +26,7 @@ from keras import layers as kl
 
 import tfsupermask
 from benchmarks import _measure
-from tfsupermask.conversion.summary import share_masked
+from tfsupermask.conversion.summary_table import share_masked
 
 QUICK = ("layer Dense", "layer GRU", "MobileNetV2")
 STEPS = ("fit", "fold", "masked .keras", "folded .keras", "ticket")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tfsupermask import layers, models
-from tfsupermask._validation import InputError
 from tfsupermask.conversion import convert, fold
 from tfsupermask.init import initialize
 from tfsupermask.layers import SignedConstant
@@ -192,13 +191,6 @@ def test_a_supermask_layer_of_another_class_is_folded():
     folded = fold(model)
     assert type(folded.get_layer("other")) is keras.layers.Dense
     np.testing.assert_array_equal(folded(inputs), model(inputs))
-
-
-def test_refuses_what_is_no_built_model():
-    with pytest.raises(InputError, match="must be built"):
-        fold(keras.Sequential([layers.SupermaskDense(3)]))
-    with pytest.raises(InputError, match="must be a Keras model"):
-        fold("model.keras")
 
 
 LOAD = """

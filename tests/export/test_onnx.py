@@ -11,13 +11,13 @@ from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
 from tfsupermask import layers
 from tfsupermask._validation import InputError
-from tfsupermask.export import Classifier, export_onnx
+from tfsupermask.export import Classifier, export_model
 
 from .conftest import MEAN, NAMES, STD, separable
 
 
 def test_says_what_it_takes_and_gives(tmp_path):
-    file = onnx.load(export_onnx(separable(), tmp_path / "m.onnx", MEAN, STD, NAMES))
+    file = onnx.load(export_model(separable(), tmp_path / "m.onnx", MEAN, STD, NAMES))
     onnx.checker.check_model(file)
 
     def described(value):
@@ -39,7 +39,7 @@ def test_says_what_it_takes_and_gives(tmp_path):
 def test_no_warnings(tmp_path, monkeypatch, recwarn):
     patch_tf2onnx.cache_clear()  # as in a process that exports for the first time
     monkeypatch.delattr(np, "object", raising=False)
-    export_onnx(separable(), tmp_path / "model.onnx", MEAN, STD)
+    export_model(separable(), tmp_path / "model.onnx", MEAN, STD)
     assert not [w for w in recwarn if issubclass(w.category, FutureWarning)]
 
 
@@ -52,7 +52,7 @@ def test_tensors_that_layers_hold_are_no_inputs(tmp_path):
         ]
     )
     images = np.random.default_rng(0).normal(size=(5, 4, 4, 3)).astype("float32")
-    session = onnxruntime.InferenceSession(export_onnx(model, tmp_path / "model.onnx"))
+    session = onnxruntime.InferenceSession(export_model(model, tmp_path / "model.onnx"))
     (outputs,) = session.run(None, {"images": images})
     np.testing.assert_allclose(outputs, model(images), rtol=1e-5, atol=1e-6)
 
@@ -67,13 +67,13 @@ def test_other_constants_that_would_become_inputs_are_refused(tmp_path):
     inputs = keras.Input((2,))
     model = keras.Model(inputs, Adds()(inputs))
     with pytest.raises(InputError, match="constants of the model became inputs"):
-        export_onnx(model, tmp_path / "model.onnx")
+        export_model(model, tmp_path / "model.onnx")
 
 
 def test_a_missing_tf2onnx_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'tfsupermask\[onnx\]'"):
-        export_onnx(separable(), tmp_path / "model.onnx")
+        export_model(separable(), tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_onnx_lacks_is_said_and_the_older_file_stays(tmp_path, lacking):
     path.write_bytes(b"precious")
     inputs = keras.Input((4, 4))
     with pytest.raises(InputError, match="operations that ONNX has"):
-        export_onnx(keras.Model(inputs, lacking(inputs)), path)
+        export_model(keras.Model(inputs, lacking(inputs)), path)
     assert path.read_bytes() == b"precious"
 
 

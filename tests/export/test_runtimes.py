@@ -7,25 +7,22 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from tfsupermask import export
 from tfsupermask._validation import InputError
+from tfsupermask.export import Classifier, export_model, is_export
 from tfsupermask.layers import SupermaskDense, supermask_layers
 
 from .conftest import MEAN, NAMES, STD, normalised, uint8_images
 
 IMAGES = uint8_images(40, seed=2)
-EXPORTS = {
-    "saved_model": export.export_saved_model,
-    "model.keras": export.export_keras,
-    "model.tflite": export.export_litert,
-    "model.onnx": export.export_onnx,
-}
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(
+    "name", ["saved_model", "m.keras", "m.tflite", "m.onnx", "m.ticket"]
+)
 def test_same_outputs_in_its_own_runtime(trained, tmp_path, name):
-    path = EXPORTS[name](trained, tmp_path / name, MEAN, STD, NAMES)
-    classifier = export.Classifier(path)
+    path = export_model(trained, tmp_path / "deep" / name, MEAN, STD, NAMES)
+    assert is_export(path)
+    classifier = Classifier(path)
     assert classifier.class_names == NAMES
     assert classifier.image_shape == (8, 8, 3)
     expected = trained(normalised(IMAGES)).numpy()
@@ -41,19 +38,19 @@ def test_same_outputs_in_its_own_runtime(trained, tmp_path, name):
 
 @pytest.mark.parametrize("trained", ["conv2", "separable"], indirect=True)
 def test_half_precision_is_close_and_half_as_large(trained, tmp_path):
-    half = export.export_litert(
+    half = export_model(
         trained, tmp_path / "half.tflite", MEAN, STD, precision="float16"
     )
     expected = trained(normalised(IMAGES)).numpy()
     np.testing.assert_allclose(
-        export.Classifier(half).logits(IMAGES), expected, rtol=1e-2, atol=1e-2
+        Classifier(half).logits(IMAGES), expected, rtol=1e-2, atol=1e-2
     )
     num_weights = sum(layer.num_weights for layer in supermask_layers(trained))
     assert 2 * num_weights < half.stat().st_size < 2 * num_weights + 40_000
 
 
 def test_eight_bits_agree_on_the_classes(trained, tmp_path):
-    path = export.export_litert(
+    path = export_model(
         trained,
         tmp_path / "model.tflite",
         MEAN,
@@ -62,7 +59,7 @@ def test_eight_bits_agree_on_the_classes(trained, tmp_path):
         representative_images=uint8_images(100),
     )
     expected = trained(normalised(IMAGES)).numpy()
-    logits = export.Classifier(path).logits(IMAGES)
+    logits = Classifier(path).logits(IMAGES)
     assert np.mean(logits.argmax(axis=1) == expected.argmax(axis=1)) >= 0.9
     assert np.abs(logits - expected).max() < 0.1 * np.abs(expected).max()
 
@@ -94,12 +91,15 @@ def run_onnx(path, inputs):
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-RUN = dict(
-    zip(EXPORTS, (run_saved_model, run_keras, run_litert, run_onnx), strict=True)
-)
+RUN = {
+    "saved_model": run_saved_model,
+    "model.keras": run_keras,
+    "model.tflite": run_litert,
+    "model.onnx": run_onnx,
+}
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", RUN)
 def test_without_mean_and_std_a_model_is_exported_as_it_is(tmp_path, name):
     model = two_inputs()
     rng = np.random.default_rng(0)
@@ -107,23 +107,23 @@ def test_without_mean_and_std_a_model_is_exported_as_it_is(tmp_path, name):
         "left": rng.normal(size=(6, 3)).astype("float32"),
         "right": rng.normal(size=(6, 4)).astype("float32"),
     }
-    path = EXPORTS[name](model, tmp_path / name)
+    path = export_model(model, tmp_path / name)
     outputs = RUN[name](path, inputs)
     assert set(outputs) == {"sum", "same"}
     for key, expected in model(inputs).items():
         np.testing.assert_allclose(outputs[key], expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(InputError, match="classifier of this program"):
-        export.Classifier(path)
+        Classifier(path)
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", RUN)
 def test_exports_leave_the_model_alone_and_replace_older_ones(tmp_path, name):
     model = two_inputs()
     before = [variable.numpy() for variable in model.variables]
-    path = EXPORTS[name](model, tmp_path / "deep" / name)
+    path = export_model(model, tmp_path / "deep" / name)
     layer = supermask_layers(model)[0]
     layer.kernel.assign(-layer.kernel)
-    assert EXPORTS[name](model, path) == path
+    assert export_model(model, path) == path
     layer.kernel.assign(-layer.kernel)
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)

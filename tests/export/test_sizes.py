@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfsupermask import layers, models
-from tfsupermask.export import export_keras, export_model, fold, size_table
+from tfsupermask.export import export_model, fold, size_table
 from tfsupermask.export.sizes import (
     compressed_bytes,
     dense_bytes,
@@ -70,7 +70,7 @@ def rows_of(table):
 
 def test_table_says_what_a_file_weighs(tmp_path):
     model = conv2()
-    path = export_keras(model, tmp_path / "model.keras")
+    path = export_model(model, tmp_path / "model.keras")
     table = size_table(model, path)
     rows = rows_of(table)
     dense = dense_bytes(model)

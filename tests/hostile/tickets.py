@@ -193,7 +193,7 @@ INPUTS = {
     "a ticket's header of 8 MB of zeros": Input(
         text(b"{" + b'"a":0,' * 1_300_000 + b'"b":0}'), "must list the parts"),
     "a ticket's class names that are a number": Input(
-        header(class_names=3), "'class_names' must be a list"),
+        header(class_names=3), "`class_names` must be a list"),
     "a ticket's class names that are 100,000 numbers": Input(
         header(class_names=[1] * 100_000), "`class_names` must be texts"),
     "a ticket's class names that command the terminal": Input(

@@ -1,6 +1,7 @@
 import keras
 import pytest
 
+from tests.tickets import trees
 from tfsupermask.layers import SupermaskDense
 from tfsupermask.tickets import save_ticket
 
@@ -20,3 +21,14 @@ def small(tmp_path, small_bytes):
     path = tmp_path / "small.ticket"
     path.write_bytes(small_bytes)
     return path
+
+
+@pytest.fixture
+def nothing_runs():
+    """Checks that a test makes and calls nothing that it must not."""
+    trees.RAN.clear()
+    keras.saving.get_custom_objects().update(trees.SHORT_NAMES)
+    yield
+    for name in trees.SHORT_NAMES:
+        del keras.saving.get_custom_objects()[name]
+    assert trees.RAN == []

@@ -16,6 +16,14 @@ def damaged(tmp_path):
     return tmp_path / "damaged.ticket"
 
 
+def split(path):
+    """Returns the header of a ticket and the bytes behind it, as they are stored."""
+    data = path.read_bytes()
+    _, _, length, *_ = struct.unpack(layout.PREAMBLE, data[: layout.SIZE])
+    end = layout.SIZE + length
+    return json.loads(data[layout.SIZE : end]), data[end:]
+
+
 def test_the_page_on_the_format_suffices_to_read_it(small):
     header, contents = layout.read(small)
     kinds = [(part["name"], part["kind"]) for part in header["parts"]]
@@ -37,10 +45,10 @@ def test_a_ticket_written_by_another_program_is_read(small, damaged):
     assert load_ticket(damaged).class_names == ("a", "b", "c")
 
 
-def test_every_truncation_is_refused(small, damaged):
+def test_every_other_length_is_refused(small, damaged):
     data = small.read_bytes()
-    for length in range(len(data)):
-        damaged.write_bytes(data[:length])
+    for other in (*(data[:length] for length in range(len(data))), data + b"\0"):
+        damaged.write_bytes(other)
         with pytest.raises(InputError, match="Received"):
             load_ticket(damaged)
 
@@ -54,13 +62,6 @@ def test_every_damaged_byte_is_refused(small, damaged):
             damaged.write_bytes(spoilt)
             with pytest.raises(InputError, match="Received"):
                 load_ticket(damaged)
-
-
-@pytest.mark.parametrize("tail", [b"\0", b"ticket"])
-def test_trailing_bytes_are_refused(small, damaged, tail):
-    damaged.write_bytes(small.read_bytes() + tail)
-    with pytest.raises(InputError, match="bytes that it says"):
-        load_ticket(damaged)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_big_endian_numbers_are_refused(small, damaged):
     ("text", "message"),
     [
         (b"", "well-formed"),
-        (b"[]", "must be an object"),
+        (b"[]", "must hold a JSON object"),
         (b"{}", "list the parts"),
         (b'{"parts": 3}', "list the parts"),
         (b'{"parts": [3]}', "part must be an object"),
@@ -118,7 +119,7 @@ def test_big_endian_numbers_are_refused(small, damaged):
         (b'{"a": ' + b"9" * 5000 + b"}", "well-formed"),
         (b'{"a": "' + b"x" * 65537 + b'"}', "65536 characters"),
         (b'{"' + b"x" * 65537 + b'": 1}', "65536 characters"),
-        (b"[" * 65 + b"]" * 65, "64 levels"),
+        (b'{"a": ' + b"[" * 64 + b"]" * 64 + b"}", "64 levels"),
         (b"[" * 100_000 + b"]" * 100_000, "well-formed"),
     ],
 )
@@ -153,12 +154,10 @@ def test_malformed_headers_are_refused(damaged, text, message):
 )
 @pytest.mark.parametrize("place", [0, 2])
 def test_lies_about_a_part_are_refused(small, damaged, lie, place):
-    data = small.read_bytes()
-    _, _, length, *_ = struct.unpack("<8sIIQ32s", data[:56])
-    header = json.loads(data[56 : 56 + length])
+    header, body = split(small)
     lie = {"codec": "deflate"} if lie == {"codec": "raw"} and place == 2 else lie
     header["parts"][place] |= lie
-    layout.write_raw(damaged, json.dumps(header).encode(), data[56 + length :])
+    layout.write_raw(damaged, json.dumps(header).encode(), body)
     with pytest.raises(InputError, match="must"):
         load_ticket(damaged)
 
@@ -181,20 +180,17 @@ def test_added_parts_are_refused(small, damaged):
 
 
 def test_gaps_between_parts_are_refused(small, damaged):
-    data = small.read_bytes()
-    _, _, length, *_ = struct.unpack("<8sIIQ32s", data[:56])
-    header = json.loads(data[56 : 56 + length])
+    header, body = split(small)
     header["parts"][-1]["offset"] += 1
-    body = data[56 + length : -12] + b"x" + data[-12:]
+    body = body[:-12] + b"x" + body[-12:]
     layout.write_raw(damaged, json.dumps(header).encode(), body)
     with pytest.raises(InputError, match="follow the one before"):
         load_ticket(damaged)
 
 
 def test_bytes_after_the_last_part_are_refused(small, damaged):
-    data = small.read_bytes()
-    _, _, length, *_ = struct.unpack("<8sIIQ32s", data[:56])
-    layout.write_raw(damaged, data[56 : 56 + length], data[56 + length :] + b"x")
+    header, body = split(small)
+    layout.write_raw(damaged, json.dumps(header).encode(), body + b"x")
     with pytest.raises(InputError, match="parts must fill"):
         load_ticket(damaged)
 

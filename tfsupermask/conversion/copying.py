@@ -13,40 +13,42 @@ from keras.src.models.functional import Functional, functional_like_constructor
 from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.utils.python_utils import is_default
 
-from tfsupermask._validation import fail
-from tfsupermask.conversion.attributes import hidden_layers, replace_attributes
+from tfsupermask._validation import InputError, fail
 from tfsupermask.layers import SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
 from tfsupermask.layers.mixin import accepted
 from tfsupermask.layers.walking import is_graph, parts_of
 
+# Attributes with which Keras and TensorFlow keep track of layers by themselves.
+_BOOKKEEPING = ("_layers", "_tracker", "_self_")
+
+
+def config_of(layer: keras.Layer) -> dict:
+    """Returns a layer's config, as its constructor takes it."""
+    config = layer.get_config()
+    masked = isinstance(layer, SupermaskMixin)
+    return config if masked else accepted(type(layer), config)
+
 
 def remake(
     layer: keras.Layer,
     make: Callable[[dict], keras.Layer] | None = None,
-    config: Callable[[keras.Layer], dict] | None = None,
+    config: Callable[[keras.Layer], dict] = config_of,
 ) -> keras.Layer:
     """Returns a new, unbuilt layer like a given one.
 
-    Args:
-        layer: The given one.
-        make: Function that makes the new one from a config. Defaults to the given one's
-            class.
-        config: Function that returns the config. Defaults to the given one's.
-
-    Raises:
-        InputError: The new layer cannot be made from the config.
+    `config` makes a config of the given one, and `make` the new one from it.
     """
     make = make or type(layer).from_config
     classes = {type(each).__name__: type(each) for each in layer._flatten_layers()}
     # The functions in it are already running in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
         try:
-            config = (config or config_of)(layer)
+            arguments = config(layer)
             # As it is, because not all functions survive serialisation.
             if isinstance(getattr(layer, "activation", None), types.FunctionType):
-                config["activation"] = layer.activation
-            new = make(config)
+                arguments["activation"] = layer.activation
+            new = make(arguments)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise fail(
                 f"Layer '{layer.name}' must be one that can be made anew from its "
@@ -61,13 +63,6 @@ def remake(
     return new
 
 
-def config_of(layer: keras.Layer) -> dict:
-    """Returns a layer's config, as its constructor takes it."""
-    config = layer.get_config()
-    masked = isinstance(layer, SupermaskMixin)
-    return config if masked else accepted(type(layer), config)
-
-
 def copy_model(
     model: keras.Model,
     new_layer: Callable[[keras.Layer], keras.Layer],
@@ -76,14 +71,11 @@ def copy_model(
     """Returns a copy of a built model in which other layers stand for some of its own.
 
     Args:
-        model: Sequential, functional or subclassed model, not compiled afterwards.
+        model: Sequential, functional or subclassed model.
         new_layer: Returns the new, unbuilt layer that stands for a given one. Models
             that are graphs of layers are copied layer by layer.
         finish: Called with each layer that was made anew and the one that stands for
             it, when that has its weights.
-
-    Raises:
-        InputError: Something in the model cannot be copied.
     """
     copier = _Copier(new_layer)
     copied = copier.copy(model)
@@ -120,7 +112,7 @@ class _Copier:
             if isinstance(target, SupermaskMixin):
                 target.build_masks(wait=False)
         if used := [each.name for each in self._replaced if each.built]:
-            raise hidden_layers(used)
+            raise _hidden_layers(used)
 
     def freeze(self):
         """Freezes what is frozen in the given model, from the outside inwards."""
@@ -206,7 +198,7 @@ class _Copier:
             )
         copy = self.copy if parts_of(layer) else remake
         new = {id(old): copy(each) for each, old in zip(inner, fresh, strict=True)}
-        replace_attributes(copied, new)
+        _replace_attributes(copied, new)
         self._replaced += [each for each in fresh if not each.built]
         return copied
 
@@ -272,3 +264,41 @@ def _copy_own_state(source, target):
         with tempfile.TemporaryDirectory() as folder:
             source.save_assets(folder)
             target.load_assets(folder)
+
+
+def _replace_attributes(layer, new):
+    """Puts the layers in `new`, by the ids of the old ones, in place of the old."""
+    old = layer._flatten_layers(include_self=False, recursive=False)
+    for each in old:
+        layer._tracker.replace_tracked_value("layers", each, new[id(each)])
+    found = set()
+    for name, value in list(vars(layer).items()):
+        if name.startswith(_BOOKKEEPING):
+            continue
+        held = set()
+        replaced = _replace(value, new, held)
+        if held:
+            setattr(layer, name, replaced)
+            found |= held
+    if len(found) < len(new):
+        raise _hidden_layers([each.name for each in old if id(each) not in found])
+
+
+def _replace(value, new, held):
+    """Returns a value with new layers in it, and notes the old ones' ids in `held`."""
+    if isinstance(value, dict):
+        return {key: _replace(each, new, held) for key, each in value.items()}
+    for kind in (list, tuple, set):
+        if isinstance(value, kind):
+            return kind(_replace(each, new, held) for each in value)
+    if id(value) in new:
+        held.add(id(value))
+    return new.get(id(value), value)
+
+
+def _hidden_layers(names) -> InputError:
+    return fail(
+        "The layers inside a layer must be its attributes, alone or in lists, tuples, "
+        "sets or dicts, to be copied.",
+        layers=names,
+    )

@@ -44,20 +44,18 @@ def fold(model: keras.Model) -> keras.Model:
 
 
 def _plain_layer(layer):
-    return remake(
-        layer, plain_class(layer).from_config, lambda each: _plain_config(_config(each))
-    )
+    return remake(layer, plain_class(layer).from_config, _plain_config)
 
 
-def _config(layer):
+def _plain_config(layer):
     masked = isinstance(layer, SupermaskMixin)
-    return layer.plain_config() if masked else config_of(layer)
+    return _without_ours(layer.plain_config() if masked else config_of(layer))
 
 
-def _plain_config(config: Any) -> Any:
+def _without_ours(config: Any) -> Any:
     """Returns a config with an initializer of Keras' own in place of this package's."""
     if isinstance(config, (list, tuple)):
-        return type(config)(map(_plain_config, config))
+        return type(config)(map(_without_ours, config))
     if not isinstance(config, dict):
         return config
     if config.get("registered_name") == _SIGNED_CONSTANT:
@@ -65,7 +63,7 @@ def _plain_config(config: Any) -> Any:
             config["config"]["scale"], "fan_in", "untruncated_normal"
         )
         return keras.initializers.serialize(normal)
-    return {key: _plain_config(value) for key, value in config.items()}
+    return {key: _without_ours(value) for key, value in config.items()}
 
 
 def _fold_kernels(layer, plain):

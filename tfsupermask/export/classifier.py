@@ -39,9 +39,8 @@ class Classifier:
 
     Example:
         >>> import tempfile
-        >>> from tfsupermask.export import export_keras
         >>> model, path = models.build("conv2"), tempfile.mkdtemp() + "/digits.keras"
-        >>> classifier = Classifier(export_keras(model, path, [0.5] * 3, [0.2] * 3))
+        >>> classifier = Classifier(export_model(model, path, [0.5] * 3, [0.2] * 3))
         >>> classifier.image_shape
         (32, 32, 3)
         >>> classifier.logits(np.zeros((1, 32, 32, 3), np.uint8)).shape
@@ -71,19 +70,11 @@ class Classifier:
         self.class_names = check_names("class_names", class_names)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 logits (n, classes) of uint8 images.
-
-        Args:
-            images: uint8 array `(n, *image_shape)`, 0 to 255.
-        """
+        """Returns float32 (n, classes) of uint8 images (n, *image_shape), 0 to 255."""
         return np.asarray(self._run(images)["logits"])
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 probabilities (n, classes) of uint8 images.
-
-        Args:
-            images: uint8 array `(n, *image_shape)`, 0 to 255.
-        """
+        """Returns float32 (n, classes) of uint8 images (n, *image_shape), 0 to 255."""
         return np.asarray(self._run(images)["probabilities"])
 
 

@@ -1,4 +1,4 @@
-"""How exported files come into their place, and the class names inside them."""
+"""How exported files come to their place, and the class names inside them."""
 
 from __future__ import annotations
 
@@ -17,30 +17,14 @@ _CLASS_NAMES = "class_names.json"
 _MAX_CLASS_NAMES = 1 << 24
 
 
-def export_file(
-    path: str | os.PathLike, suffix: str, write: Callable[[Path], None]
-) -> Path:
-    """Lets `write` make a file aside and puts it at `path` once it is whole.
-
-    Args:
-        path: The file; missing folders are made.
-        suffix: How its name has to end.
-        write: Function that writes the file whose path it is given.
-
-    Returns:
-        `path`.
-
-    Raises:
-        InputError: The name ends otherwise, or `path` is a folder.
-    """
+def export_file(path: str | os.PathLike, write: Callable[[Path], None]) -> Path:
+    """Lets `write` make a file aside and puts it at `path` once it is whole."""
     path = Path(path)
-    if path.suffix != suffix:
-        raise fail(f"`path` must end in '{suffix}'.", path=str(path))
     if path.is_dir():
         raise fail("`path` must be a file, not a folder.", path=str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        aside = Path(folder, "model").with_suffix(suffix)
+        aside = Path(folder, "model").with_suffix(path.suffix)
         write(aside)
         with open(aside, "rb") as whole:
             write_atomically(path, lambda file: shutil.copyfileobj(whole, file))

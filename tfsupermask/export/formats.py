@@ -1,7 +1,8 @@
-"""The formats, told apart by the name of the file."""
+"""One call for all formats: the name of the file says which."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,11 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import fail
-from tfsupermask.export.keras_file import export_keras
+from tfsupermask.export.files import add_class_names, export_file
+from tfsupermask.export.inference import check_preprocessing, inference_model
 from tfsupermask.export.litert import PRECISIONS as LITERT_PRECISIONS
-from tfsupermask.export.litert import export_litert
-from tfsupermask.export.onnx import export_onnx
+from tfsupermask.export.litert import check_images, write_litert
+from tfsupermask.export.onnx import write_onnx
 from tfsupermask.export.saved_model import export_saved_model
 from tfsupermask.tickets import PRECISIONS as TICKET_PRECISIONS
 from tfsupermask.tickets import save_ticket
@@ -76,24 +78,55 @@ def export_model(
 ) -> Path:
     """Exports a model in the format that the name of `path` asks for.
 
+    The masks are folded into the kernels; a ticket keeps them. With `mean` and `std` of
+    the training images the model becomes a classifier, the same in every format but a
+    ticket, which holds them beside the model:
+
+    - input `images`: uint8 (batch, height, width, channels), intensities 0 to 255, any
+      batch size; normalised inside;
+    - output `logits`: float32 (batch, classes), what the model returns;
+    - output `probabilities`: float32 (batch, classes), their softmax;
+    - the class names: a tensor of a SavedModel (see `export_saved_model`), a member
+      `class_names.json` of a `.keras` file, `class_names` in the metadata of `.onnx`,
+      and for `.tflite` a zip archive after its end (`unzip -p model.tflite`).
+
+    Without them it is exported as it is: inputs and outputs are its own, under the
+    names that Keras gives them.
+
+    The precision of a `.tflite` file is that of the inside; what goes in and comes out
+    is the same for all:
+
+    - `"float32"`: everything, outputs equal to the model's; what computes in half
+      precision does so in float32 here;
+    - `"float16"`: the weights are stored so, half the size; sums are float32;
+    - `"int8"`: weights and activations are 8-bit integers, a quarter of the size, for
+      devices that compute with integers alone. A classifier's uint8 images enter as
+      they are (scale 1, zero point 0); only its two outputs are turned into float32.
+      An operation that LiteRT has in float32 alone stays so.
+
     Args:
         model: Keras model; from normalised images to logits if `mean` is given.
-        path: A file that ends in `.keras`, `.tflite`, `.onnx` or `.ticket`; a name
-            without a suffix is the folder of a SavedModel.
+        path: A file that ends in `.keras`, `.tflite`, `.onnx` (which needs
+            `pip install 'tfsupermask[onnx]'`) or `.ticket`; a name without a suffix is
+            the folder of a SavedModel. An older one is replaced once the new one is
+            complete.
         mean: (channels,) mean of the training images, in units of 0..1 intensity.
         std: (channels,) standard deviation likewise. Without the two, which is the
             default, the model is exported as it is.
         class_names: One name for each logit. Defaults to their numbers.
         precision: `"float32"` (default); for `.tflite` also `"float16"` and `"int8"`,
             for `.ticket` also `"float16"` and `"bfloat16"`.
-        representative_images: For `"int8"` alone, see `export_litert`.
+        representative_images: For `"int8"` alone, which takes the ranges of the
+            activations from them: about 200 training inputs, as the file will get them:
+            uint8 images, or without `mean` what the model takes.
         recipe: For `.ticket`, what to note in it: a JSON object. Defaults to nothing.
 
     Returns:
         `path`.
 
     Raises:
-        InputError: The format has no such precision, or as in the format's function.
+        InputError: The format has no such precision, the arguments do not fit each
+            other or the model, or the model has operations that the format lacks.
 
     Example:
         >>> import tempfile
@@ -104,19 +137,32 @@ def export_model(
         conv2.keras
         conv2.tflite
         conv2
+        >>> path = f"{folder}/half.tflite"
+        >>> path = export_model(model, path, [0.5] * 3, [0.2] * 3, precision="float16")
+        >>> from ai_edge_litert.interpreter import Interpreter
+        >>> classify = Interpreter(str(path)).get_signature_runner()
+        >>> classify(images=np.zeros((5, 8, 8, 3), np.uint8))["probabilities"].shape
+        (5, 10)
     """
     suffix = check_format(path, precision)
-    contract = {"mean": mean, "std": std, "class_names": class_names}
+    images = {"mean": mean, "std": std, "class_names": class_names}
+    if suffix == "":
+        return export_saved_model(model, path, **images)
     if suffix == ".ticket":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return save_ticket(model, path, precision=precision, recipe=recipe, **contract)
+        return save_ticket(model, path, precision=precision, recipe=recipe, **images)
+    preprocessing = check_preprocessing(model, **images)
+    write = {".keras": _write_keras, ".onnx": write_onnx}.get(suffix)
     if suffix == ".tflite":
-        return export_litert(
-            model,
-            path,
-            precision=precision,
-            representative_images=representative_images,
-            **contract,
+        raw = preprocessing is not None
+        check_images(model, precision, representative_images, raw)
+        write = functools.partial(
+            write_litert, precision=precision, images=representative_images
         )
-    export = {"": export_saved_model, ".keras": export_keras, ".onnx": export_onnx}
-    return export[suffix](model, path, **contract)
+    return export_file(path, lambda aside: write(aside, model, preprocessing))
+
+
+def _write_keras(path, model, preprocessing):
+    inference_model(model, preprocessing).save(path)
+    if preprocessing is not None:
+        add_class_names(path, preprocessing.class_names)

@@ -1,17 +1,4 @@
-"""What an exported file computes: raw images in, logits and probabilities out.
-
-A model given with the `mean` and `std` of its training images becomes a *classifier*,
-the same in every format:
-
-- input `images`: uint8 (batch, height, width, channels), intensities 0 to 255, any
-  batch size; normalised inside;
-- output `logits`: float32 (batch, classes), what the model returns;
-- output `probabilities`: float32 (batch, classes), their softmax;
-- the class names, where each format has a place for them.
-
-A model given without them is exported as it is: inputs and outputs are its own, under
-the names that Keras gives them. Either way the masks are folded into the kernels.
-"""
+"""What an exported file computes: raw images in, logits and probabilities out."""
 
 from __future__ import annotations
 
@@ -28,13 +15,7 @@ from tfsupermask.conversion import fold
 
 
 class Preprocessing(NamedTuple):
-    """What makes a classifier of a network.
-
-    Attributes:
-        mean: float32 (channels,), in units of 0..1 intensity.
-        std: float32 (channels,), likewise.
-        class_names: One string for each logit.
-    """
+    """What makes a classifier of a network; mean and std in units of 0..1 intensity."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -47,23 +28,7 @@ def check_preprocessing(
     std: Sequence[float] | None,
     class_names: Sequence[str] | None,
 ) -> Preprocessing | None:
-    """Returns the three together, `None` for a model that is exported as it is.
-
-    Args:
-        model: Keras model from normalised images to logits.
-        mean: (channels,) mean of the training images, in units of 0..1 intensity.
-        std: (channels,) standard deviation likewise, positive.
-        class_names: One name for each logit. Defaults to their numbers from 0.
-
-    Raises:
-        InputError: Only one of `mean` and `std` is given, there are class names without
-            them, or they do not fit the model.
-
-    Example:
-        >>> model = models.build("conv2", num_classes=2)
-        >>> check_preprocessing(model, [0.5] * 3, [0.2] * 3, None).class_names
-        ('0', '1')
-    """
+    """Returns the three together, `None` for a model that is exported as it is."""
     if mean is None and std is None and class_names is None:
         return None
     if mean is None or std is None:
@@ -107,15 +72,7 @@ def _channels_and_classes(model):
 
 
 def input_structure(network: keras.Model):
-    """Returns the Keras tensors that a network takes, as its call wants them.
-
-    Raises:
-        InputError: It is a subclassed model, which does not say what it takes.
-
-    Example:
-        >>> input_structure(models.build("conv2")).shape
-        (None, 32, 32, 3)
-    """
+    """Returns the Keras tensors that a network takes, as its call wants them."""
     inputs = getattr(network, "inputs", None)
     if not inputs:
         raise fail(
@@ -140,19 +97,7 @@ def inference_model(
 ) -> keras.Model:
     """Returns the folded model; with preprocessing, as a classifier of raw images.
 
-    Args:
-        model: Keras model with supermask layers, or without.
-        preprocessing: As from `check_preprocessing`.
-        image_dtype: What holds the intensities 0 to 255, `"uint8"` (default) or
-            `"float32"`.
-
-    Example:
-        >>> model = models.build("conv2", num_classes=2)
-        >>> prepared = check_preprocessing(model, [0.5] * 3, [0.2] * 3, None)
-        >>> classifier = inference_model(model, prepared)
-        >>> outputs = classifier(np.zeros((5, 32, 32, 3), np.uint8))
-        >>> sorted(outputs), outputs["logits"].shape
-        (['logits', 'probabilities'], TensorShape([5, 2]))
+    The dtype is that of the intensities 0 to 255, `"uint8"` or `"float32"`.
     """
     network = fold(model)
     if preprocessing is None:

@@ -28,9 +28,8 @@ def export_saved_model(
 ) -> Path:
     """Writes a SavedModel with the masks folded in.
 
-    With `mean` and `std` it is a classifier of raw images as described in
-    `tfsupermask.export.inference`. It then has two signatures, both with one argument
-    `images` and a batch of any size:
+    With `mean` and `std` it is a classifier of raw images, as `export_model` says. It
+    then has two signatures, both with one argument `images` and a batch of any size:
 
     - `serving_default` takes uint8 images, 0 to 255;
     - `float_images` takes float32 images, 0 to 1.
@@ -42,12 +41,11 @@ def export_saved_model(
     folder is put in the place of an older one at `path` once it is complete.
 
     Args:
-        model: Keras model; from normalised images to logits if `mean` is given.
-        path: Folder to write.
-        mean: (channels,) mean of the training images, in units of 0..1 intensity.
-        std: (channels,) standard deviation likewise. Without the two, which is the
-            default, the model is exported as it is.
-        class_names: One name for each logit. Defaults to their numbers.
+        model: As `export_model` takes it.
+        path: Folder to write, whatever its name.
+        mean: As `export_model` takes it.
+        std: As `export_model` takes it.
+        class_names: As `export_model` takes it.
 
     Returns:
         The folder.
@@ -88,15 +86,7 @@ def export_saved_model(
 
 
 def is_saved_model(path: str | os.PathLike) -> bool:
-    """Returns whether `path` is the folder of a SavedModel.
-
-    Args:
-        path: Anything, there or not.
-
-    Example:
-        >>> is_saved_model("runs/my_run/saved_model"), is_saved_model("runs/my_run")
-        (True, False)
-    """
+    """Returns whether `path` is the folder of a SavedModel."""
     return (Path(path) / "saved_model.pb").is_file()
 
 

@@ -21,12 +21,7 @@ _ZEROS = "Removed weights are zeros in this format: only compression or a ticket
 
 
 def dense_bytes(model: keras.Model) -> int:
-    """Returns the bytes of all weights as float32, removed ones included, masks not.
-
-    Example:
-        >>> dense_bytes(models.build("conv2")) == 4 * 4_300_992
-        True
-    """
+    """Returns the bytes of all weights as float32, removed ones included, masks not."""
     masks = mask_variables(model)
     weights = [weight for weight in model.weights if id(weight) not in masks]
     return 4 * sum(math.prod(weight.shape) for weight in weights)
@@ -37,11 +32,6 @@ def mask_bytes(model: keras.Model) -> int:
 
     Which of n weights a mask removes, each with probability p, cannot be told in fewer
     than n · H(p) bits on average, where H(p) = -p log₂ p - (1 - p) log₂(1 - p).
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((80,)), layers.SupermaskDense(10)])
-        >>> mask_bytes(model)  # half of 800 weights: a bit each
-        100
     """
     bits = sum(
         weight.num_weights * _entropy(weight.num_kept / weight.num_weights)
@@ -55,13 +45,7 @@ def _entropy(p):
 
 
 def file_bytes(path: str | os.PathLike) -> int:
-    """Returns the bytes of a file, or of all files in a folder.
-
-    Example:
-        >>> import tempfile
-        >>> file_bytes(tempfile.mkdtemp())
-        0
-    """
+    """Returns the bytes of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in _files(path))
 
 
@@ -70,14 +54,6 @@ def compressed_bytes(path: str | os.PathLike) -> int:
 
     It is the compression of `gzip -9`, of zip archives and of downloads; the few bytes
     of an archive's headers are left out.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "zeros")
-        >>> path.write_bytes(bytes(100_000))
-        100000
-        >>> compressed_bytes(path) < 200
-        True
     """
     return sum(_deflated(file) for file in _files(path))
 
@@ -96,13 +72,7 @@ def _deflated(path):
 
 
 def ticket_bytes(model: keras.Model) -> int | None:
-    """Returns the bytes of the model's float32 ticket, `None` if it cannot have one.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((80,)), keras.layers.Lambda(abs)])
-        >>> print(ticket_bytes(model))
-        None
-    """
+    """Returns the bytes of the model's float32 ticket, `None` if it cannot have one."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             return file_bytes(save_ticket(model, Path(folder, "model.ticket")))
@@ -123,9 +93,8 @@ def size_table(model: keras.Model, path: str | os.PathLike) -> str:
 
     Example:
         >>> import tempfile
-        >>> from tfsupermask.export import export_keras
         >>> model = models.build("conv2", (8, 8, 3), sparsity=0.9)
-        >>> path = export_keras(model, tempfile.mkdtemp() + "/conv2.keras")
+        >>> path = export_model(model, tempfile.mkdtemp() + "/conv2.keras")
         >>> print(size_table(model, path))
                                            bytes   of dense
         all weights, float32           1,475,328    100.0 %

@@ -70,6 +70,24 @@ def leaves(model: keras.Layer) -> Iterator[keras.Layer]:
     return walk(model)
 
 
+def shared_layers(
+    model: keras.Model,
+) -> list[tuple[keras.Layer, list[keras.Model]]]:
+    """Returns the layers that several models in a model hold, each with these models.
+
+    Keras stores such a layer once for each of them.
+    """
+    owners = {}
+    for owner in filter(is_graph, model._flatten_layers()):
+        for layer in owner.layers:
+            owners.setdefault(id(layer), (layer, {}))[1][id(owner)] = owner
+    return [
+        (layer, list(models.values()))
+        for layer, models in owners.values()
+        if len(models) > 1
+    ]
+
+
 def supermask_layers(model: keras.Layer) -> list[SupermaskMixin]:
     """Returns a model's supermask layers in its layer order, each once.
 

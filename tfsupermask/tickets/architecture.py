@@ -14,8 +14,13 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from tfsupermask._validation import InputError, fail
-from tfsupermask.tickets import allowed
-from tfsupermask.tickets.checking import OBJECT_KEYS, check_architecture
+from tfsupermask.layers.walking import shared_layers
+from tfsupermask.tickets.allowed import (
+    OWN_MODULE,
+    check_architecture,
+    is_allowed,
+    is_object,
+)
 from tfsupermask.tickets.file import check_tree
 
 _ELSEWHERE = (
@@ -34,17 +39,19 @@ _TERMINAL_COLOUR = re.compile(r"\x1b\[\d+m")
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """Returns the JSON tree of a model's layers and how they are connected.
-
-    Args:
-        model: Functional or Sequential model, built.
+    """Returns the JSON tree of a built model's layers and how they are connected.
 
     Raises:
         InputError: The model has a layer that a ticket cannot hold.
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise fail("`model` must be a built Keras model.", model=model)
-    _check_shared_layers(model)
+    for layer, owners in shared_layers(model):  # Keras stores such a layer twice
+        raise fail(
+            "A ticket cannot hold a layer that two models share.",
+            layer=layer.name,
+            models=[owner.name for owner in owners],
+        )
     try:
         tree = to_tree(model)
     except Exception as error:  # of any kind, as it comes from the layers' own code
@@ -67,20 +74,12 @@ def to_tree(keras_object: Any) -> Any:
 
     It leaves out how the object was built and compiled, and initializers that tickets
     do not know: a ticket holds the values.
-
-    Example:
-        >>> tree = to_tree(keras.layers.Dense(3, kernel_initializer="orthogonal"))
-        >>> tree["config"]["kernel_initializer"]["class_name"]
-        'Zeros'
     """
-    return _portable(keras.saving.serialize_keras_object(keras_object))
+    return _same_anywhere(keras.saving.serialize_keras_object(keras_object))
 
 
 def build(tree: dict[str, Any]) -> keras.Model:
-    """Builds the model that a tree describes.
-
-    Args:
-        tree: A JSON tree that `check_tree` accepts.
+    """Builds the model that a JSON tree describes, which `check_tree` accepts.
 
     Raises:
         InputError: The tree names something that tickets may not name, or Keras
@@ -108,9 +107,6 @@ def build_empty(tree: dict[str, Any]) -> tuple[keras.Model, int]:
         The model, and how many numbers it would take that are none of its variables:
         those of layers that nothing needs, and the constants of normalisations that
         were given a mean, as large as their input however little the tree says.
-
-    Raises:
-        InputError: As `build` does.
     """
     with no_values() as made:
         model = build(tree)
@@ -127,89 +123,51 @@ def build_empty(tree: dict[str, Any]) -> tuple[keras.Model, int]:
 
 @contextlib.contextmanager
 def no_values() -> Iterator[list[keras.Variable]]:
-    """Lets models be built whose weights have shapes but no values.
+    """Lets models be built whose weights have shapes but no values, and lists these.
 
-    However large they are, they take no memory. Gives the list of all variables made.
-
-    Example:
-        >>> with no_values():
-        ...     large = [keras.Input((10**6,)), keras.layers.Dense(10**6)]
-        ...     model = keras.Sequential(large)
-        >>> model.count_params()
-        1000001000000
+    However large they are, they take no memory.
     """
-    # In a graph nothing is computed, and in this scope no variable is initialised.
-    with (
-        _list_of_uninitialized() as made,
-        tf.Graph().as_default(),
-        keras.StatelessScope(initialize_variables=False),
-    ):
-        yield made
-
-
-@contextlib.contextmanager
-def _list_of_uninitialized():
     # Keras would initialise what is left on its list later, whatever its size.
     before = global_state.get_global_attribute(_UNINITIALIZED, [])
     made = []
     global_state.set_global_attribute(_UNINITIALIZED, made)
     try:
-        yield made
+        # In a graph nothing is computed, and in this scope no variable is initialised.
+        with tf.Graph().as_default(), keras.StatelessScope(initialize_variables=False):
+            yield made
     finally:
         global_state.set_global_attribute(_UNINITIALIZED, before)
 
 
-def _portable(tree):
+def _same_anywhere(tree):
     if isinstance(tree, (list, tuple)):
-        return [_portable(child) for child in tree]
+        return [_same_anywhere(child) for child in tree]
     if not isinstance(tree, dict):
         return tree
     tree = {
-        key: _portable(value)
+        key: _same_anywhere(value)
         for key, value in tree.items()
         if key not in _OF_ONE_PROGRAM
     }
     for key, value in tree.items():
         if key.endswith("_initializer") and not _is_known(value):
             tree[key] = _ZEROS
-    if OBJECT_KEYS.issubset(tree):
-        _name_portably(tree)
+    if is_object(tree):
+        _name_for_anyone(tree)
     return tree
 
 
 def _is_known(tree):
-    return tree is None or (
-        isinstance(tree, dict)
-        and OBJECT_KEYS.issubset(tree)
-        and allowed.is_initializer(tree)
-    )
+    return tree is None or (is_object(tree) and is_allowed("initializer", tree))
 
 
-def _name_portably(tree):
+def _name_for_anyone(tree):
     """Names classes of Keras by module alone, those of this package by registration."""
     tree["module"] = tree["module"] or "__main__"
     if tree["module"].split(".")[0] == "keras":
         tree["registered_name"] = None
-    elif str(tree["registered_name"]).startswith(f"{allowed.OWN_MODULE}>"):
-        tree["module"] = allowed.OWN_MODULE
-
-
-def _check_shared_layers(model):
-    """Raises if a layer belongs to two models: Keras stores such a layer twice."""
-    owners = {}
-    pending = [model]
-    while pending:
-        owner = pending.pop()
-        for layer in owner.layers:
-            first = owners.setdefault(id(layer), owner)
-            if first is not owner:
-                raise fail(
-                    "A ticket cannot hold a layer that two models share.",
-                    layer=layer.name,
-                    models=[first.name, owner.name],
-                )
-            if hasattr(layer, "layers"):
-                pending.append(layer)
+    elif str(tree["registered_name"]).startswith(f"{OWN_MODULE}>"):
+        tree["module"] = OWN_MODULE
 
 
 def _first_words(error):

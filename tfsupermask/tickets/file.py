@@ -9,13 +9,14 @@ import json
 import math
 import os
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tfsupermask._files import write_atomically
+from tfsupermask._reading import parse_json
 from tfsupermask._validation import fail
-from tfsupermask.tickets.coding import compress, decompress
 
 VERSION = 2
 MAX_JSON = 1 << 23
@@ -25,45 +26,29 @@ _MAX_INTEGER = 2**63
 _MAX_TEXT = 1 << 16
 _MAGIC = b"\x89ticket\n"
 _PREAMBLE = struct.Struct("<8sIIQ32s")
-_PART_KEYS = {
-    **{"name": str, "kind": str, "codec": str, "sha256": str},
-    **{"offset": int, "length": int, "decoded_length": int},
-}
+_PART_KEYS = dict.fromkeys(("name", "kind", "codec", "sha256"), str)
+_PART_KEYS |= dict.fromkeys(("offset", "length", "decoded_length"), int)
+_RAW_DEFLATE = -15
+_MOST_MEMORY = 9
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A piece of a ticket.
-
-    Attributes:
-        name: What it belongs to, for people.
-        kind: How to read it.
-        data: Its bytes, not yet compressed.
-        about: What else the header says of it, a JSON dict.
-    """
+    """A piece of a ticket, not yet compressed; `extra` is what else the header says."""
 
     name: str
     kind: str
     data: bytes
-    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def write_container(path: Path, header: dict[str, Any], parts: list[Part]) -> None:
-    """Writes a ticket file, whole or not at all.
-
-    Args:
-        path: The file; its folder must exist.
-        header: JSON dict without `"parts"`, which is added.
-        parts: What the file holds, in this order.
-
-    Raises:
-        InputError: The header is larger than a reader accepts.
-    """
+    """Writes a ticket file, whole or not at all; adds the parts to the header."""
     entries, stored, offset = [], [], 0
     for part in parts:
         codec, data = compress(part.data)
         entry = {
-            **part.about,
+            **part.extra,
             "name": part.name,
             "kind": part.kind,
             "codec": codec,
@@ -89,13 +74,7 @@ def write_container(path: Path, header: dict[str, Any], parts: list[Part]) -> No
 
 
 class Container:
-    """An open ticket file whose header has been checked.
-
-    Attributes:
-        version: Version of the file's format.
-        header: The header, a JSON dict.
-        parts: What the header says of each part, in their order.
-    """
+    """An open ticket file; `parts` is what its checked header says of each part."""
 
     def __init__(self, file: BinaryIO):
         self.version, length, expected = _read_preamble(file)
@@ -131,16 +110,38 @@ class Container:
 
 @contextlib.contextmanager
 def open_container(path: Path) -> Iterator[Container]:
-    """Opens a ticket file and checks its header.
-
-    Raises:
-        InputError: There is no such file, or it is not a ticket, damaged, or of
-            another version.
-    """
+    """Opens a ticket file and checks its header."""
     if not path.is_file():
         raise fail("A ticket must be a file.", path=str(path))
     with path.open("rb") as file:
         yield Container(file)
+
+
+def compress(data: bytes) -> tuple[str, bytes]:
+    """Returns the codec and the shortest form of `data`, `"raw"` or `"deflate"`."""
+    # Bits without structure come nearest to their entropy without the search for
+    # repetitions; structured ones need it.
+    shortest = min(
+        (_deflate(data, strategy) for strategy in (zlib.Z_HUFFMAN_ONLY, 0)), key=len
+    )
+    return ("deflate", shortest) if len(shortest) < len(data) else ("raw", data)
+
+
+def decompress(data: bytes, codec: str, length: int) -> bytes:
+    """Undoes `compress`, never making more than the `length` bytes that must come."""
+    if codec == "raw":
+        decoded, complete = data, True
+    else:
+        decoder = zlib.decompressobj(_RAW_DEFLATE)
+        try:
+            # One more than wanted, as 0 would mean without limit.
+            decoded = decoder.decompress(data, length + 1)
+        except zlib.error as error:
+            raise fail("A part must hold a deflate stream.", error=str(error)) from None
+        complete = decoder.eof and not decoder.unused_data
+    if not complete or len(decoded) != length:
+        raise fail(f"A part must decode to {length} bytes.", decoded=len(decoded))
+    return decoded
 
 
 def to_json(tree: Any) -> bytes:
@@ -155,18 +156,9 @@ def to_json(tree: Any) -> bytes:
 
 
 def from_json(text: bytes) -> dict[str, Any]:
-    """Returns the dict that JSON text holds, if it is a bounded one.
-
-    Raises:
-        InputError: It is no JSON dict, too deep, or holds a number that is not finite.
-    """
-    try:
-        tree = json.loads(text.decode())
-    except (ValueError, RecursionError) as error:
-        raise fail("A ticket's JSON must be well-formed.", error=str(error)) from None
+    """Returns the dict that JSON text holds, within the limits of `check_tree`."""
+    tree = parse_json(text, "ticket")
     check_tree(tree)
-    if not isinstance(tree, dict):
-        raise fail("A ticket's JSON must be an object.", type=type(tree).__name__)
     return tree
 
 
@@ -174,9 +166,6 @@ def check_tree(tree: Any) -> None:
     """Raises unless a JSON tree is at most `MAX_DEPTH` deep, of finite numbers.
 
     Integers must fit in 64 bits, and a text be at most 65,536 characters.
-
-    Example:
-        >>> check_tree({"units": [1, 2.5, None]})
     """
     level = [tree]
     for _ in range(MAX_DEPTH):
@@ -201,9 +190,6 @@ def check_keys(
         tree: Any JSON tree.
         types: The keys that it must have. `object` stands for any type.
         optional: The other keys that it may have; `None` (default) means any.
-
-    Example:
-        >>> check_keys("A point", {"x": 1, "y": 2}, {"x": int, "y": int}, optional=())
     """
     if not isinstance(tree, dict):
         raise fail(f"{what} must be an object.", type=type(tree).__name__)
@@ -271,6 +257,13 @@ def _check_parts(header, available):
             bytes=offset,
         )
     return parts
+
+
+def _deflate(data, strategy):
+    encoder = zlib.compressobj(
+        wbits=_RAW_DEFLATE, memLevel=_MOST_MEMORY, strategy=strategy
+    )
+    return encoder.compress(data) + encoder.flush()
 
 
 def _check_value(value):

@@ -35,10 +35,9 @@ from tfsupermask.tickets.weights import (
 )
 
 MAX_PARAMETERS = 10**9
-_HEADER = {
-    **{"versions": dict, "precision": str, "num_parameters": int, "parts": list},
-    **{"class_names": object, "mean": object, "std": object, "recipe": object},
-}
+_HEADER = {"versions": dict, "precision": str, "num_parameters": int, "parts": list}
+_HEADER |= dict.fromkeys(("class_names", "mean", "std", "recipe"), object)
+_FACTS = ("precision", "class_names", "mean", "std", "recipe")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +123,13 @@ def save_ticket(
         - Thesis §2.3, winning tickets; docs/ticket_format.md, the format.
     """
     path = _check_path(path)
-    told = _check_told(precision, class_names, mean, std, recipe)
+    facts = _check_facts(precision, class_names, mean, std, recipe)
     architecture = describe(model)
     weights = _as_rebuilt(
         model, list_weights(model), list_weights(build_empty(architecture)[0])
     )
     header = {
-        **told,
+        **facts,
         "versions": _versions(),
         "num_parameters": sum(weight.size for weight in weights),
     }
@@ -177,10 +176,7 @@ def load_ticket(
     with open_container(path) as container:
         header = container.header
         check_keys("The header", header, _HEADER)
-        told = _check_told(
-            *(header[key] for key in ("precision", "class_names", "mean", "std")),
-            header["recipe"],
-        )
+        facts = _check_facts(**{key: header[key] for key in _FACTS})
         parts = iter(container.parts)
         architecture = _read_architecture(container, next(parts, None))
         _check_size(architecture, header["num_parameters"], max_parameters)
@@ -198,7 +194,7 @@ def load_ticket(
         version=container.version,
         **{
             key: tuple(value) if isinstance(value, list) else value
-            for key, value in told.items()
+            for key, value in facts.items()
         },
     )
 
@@ -293,23 +289,17 @@ def _check_size(architecture, announced, max_parameters):
         )
 
 
-def _check_told(precision, class_names, mean, std, recipe):
-    """Returns what a ticket is told beside its model, as JSON."""
+def _check_facts(precision, class_names, mean, std, recipe):
+    """Returns what a ticket says beside its model, as JSON."""
+    if class_names is not None:
+        class_names = list(check_names("class_names", class_names))
     return {
         "precision": check_choice("precision", precision, PRECISIONS),
-        "class_names": _check_names(class_names),
+        "class_names": class_names,
         "mean": _check_numbers("mean", mean, minimum=-math.inf),
         "std": _check_numbers("std", std, minimum=0.0),
         "recipe": _check_recipe(recipe),
     }
-
-
-def _check_names(names):
-    if names is None:
-        return None
-    if not isinstance(names, (list, tuple)):
-        raise fail("'class_names' must be a list of texts.", class_names=names)
-    return list(check_names("class_names", names))
 
 
 def _check_numbers(name, values, minimum):

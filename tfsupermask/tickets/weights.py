@@ -16,9 +16,8 @@ import tensorflow as tf
 from tfsupermask._validation import fail
 from tfsupermask.layers import MaskedWeight, kernels_of, masked_weights
 from tfsupermask.layers.walking import leaves, mask_variables
-from tfsupermask.tickets.allowed import is_initializer
+from tfsupermask.tickets.allowed import is_allowed
 from tfsupermask.tickets.architecture import to_tree
-from tfsupermask.tickets.coding import from_bytes, pack_mask, to_bytes, unpack_mask
 from tfsupermask.tickets.file import Container, Part, check_keys
 
 PRECISIONS = ("float32", "float16", "bfloat16")
@@ -28,13 +27,7 @@ _AUTOMATIC_NUMBER = re.compile(r"(?<=/variable)_\d+$")
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """A variable that a ticket holds.
-
-    Attributes:
-        variable: The variable.
-        masked: Its mask and scores, if it is the kernel of a supermask layer.
-        initializer: What it may have been drawn by, if it is a kernel.
-    """
+    """A variable, its mask if it has one, and what it may have been drawn by."""
 
     variable: keras.Variable
     masked: MaskedWeight | None = None
@@ -42,7 +35,7 @@ class Weight:
 
     @property
     def name(self) -> str:
-        """Names of its layer and of itself, for people."""
+        """The names of its layer and of itself, for people."""
         # Keras numbers nameless variables from the start of the program.
         return _AUTOMATIC_NUMBER.sub("", "/".join(self.variable.path.split("/")[-2:]))
 
@@ -61,17 +54,13 @@ class Weight:
         """Its dtype."""
         return _dtype(self.variable.dtype)
 
-    @property
-    def values(self) -> np.ndarray:
-        """Its numbers."""
-        return keras.ops.convert_to_numpy(self.variable)
-
     def draw(self) -> np.ndarray | None:
         """Returns what its initializer draws, `None` if it has no seed that says."""
         if self.initializer is None:
             return None
         tree = to_tree(self.initializer)
-        if not is_initializer(tree) or type(tree["config"].get("seed")) is not int:
+        known = is_allowed("initializer", tree)
+        if not known or type(tree["config"].get("seed")) is not int:
             return None
         # Anew from its config, as the one at hand may have drawn before; and always on
         # a CPU, as kinds of devices differ in the last bits of their normal numbers.
@@ -83,10 +72,13 @@ class Weight:
 
 def list_weights(model: keras.Model) -> list[Weight]:
     """Returns the weights of a model but its scores, in Keras' order."""
-    masked = masked_weights(model)
     scores = mask_variables(model)
-    masks = {id(weight.kernel): weight for weight in masked}
-    initializers = dict(_kernel_initializers(model))
+    masks = {id(weight.kernel): weight for weight in masked_weights(model)}
+    initializers = {
+        id(kernel.variable): kernel.initializer
+        for layer in leaves(model)
+        for kernel in kernels_of(layer)
+    }
     return [
         Weight(variable, masks.get(id(variable)), initializers.get(id(variable)))
         for variable in model.weights
@@ -95,58 +87,79 @@ def list_weights(model: keras.Model) -> list[Weight]:
 
 
 def weight_parts(weight: Weight, precision: str) -> list[Part]:
-    """Returns the parts that hold a weight: of a supermask layer's kernel several.
-
-    Raises:
-        InputError: Its scores or the weights that they keep are not finite, or do not
-            fit in `precision`.
-    """
-    about = {"shape": list(weight.shape), "dtype": weight.dtype.name}
+    """Returns the parts that hold a weight: of a supermask layer's kernel several."""
+    extra = {"shape": list(weight.shape), "dtype": weight.dtype.name}
     parts = []
-    values = weight.values
+    values = keras.ops.convert_to_numpy(weight.variable)
     if weight.masked is not None:
         _check_finite("scores", weight, keras.ops.convert_to_numpy(weight.masked.score))
         mask = weight.masked.mask.numpy()
         kept = values[mask != 0]
         _check_finite("kept weights", weight, kept)
-        about["num_kept"] = kept.size
+        extra["num_kept"] = kept.size
         _check_selected(weight, mask)
-        parts.append(Part(weight.name, "mask", pack_mask(mask), about))
+        parts.append(Part(weight.name, "mask", pack_mask(mask), extra))
         if weight.masked.method.inverts:
             signs = pack_mask(mask[mask != 0] < 0)
-            parts.append(Part(weight.name, "signs", signs, about))
+            parts.append(Part(weight.name, "signs", signs, extra))
     drawn = weight.draw()
     if drawn is not None and to_bytes(drawn) == to_bytes(values):
-        about = {**about, "drawn_sha256": _sha256(values)}
-        return [*parts, Part(weight.name, "drawn", b"", about)]
+        extra = {**extra, "drawn_sha256": _sha256(values)}
+        return [*parts, Part(weight.name, "drawn", b"", extra)]
     if weight.masked is None:
-        return [Part(weight.name, "values", to_bytes(values), about)]
+        return [Part(weight.name, "values", to_bytes(values), extra)]
     kept = _narrow(kept, precision, weight.name)
-    about = {**about, "stored_dtype": kept.dtype.name}
-    return [*parts, Part(weight.name, "kept", to_bytes(kept), about)]
+    extra = {**extra, "stored_dtype": kept.dtype.name}
+    return [*parts, Part(weight.name, "kept", to_bytes(kept), extra)]
 
 
 def restore_weight(
     weight: Weight, parts: Iterator[dict[str, Any]], container: Container
 ) -> None:
-    """Sets a weight, and its mask if it has one, from the next parts of a ticket.
-
-    Raises:
-        InputError: They are not the parts of this weight, or are damaged.
-    """
+    """Sets a weight, and its mask if it has one, from the next parts of a ticket."""
     mask = None
     if weight.masked is not None:
         mask = _read_mask(weight, parts, container)
-    part = _next_part(weight, parts)
+    part = _next_part(weight, parts, "values" if mask is None else "kept", "drawn")
     if part["kind"] == "drawn":
         values = _draw_again(weight, part, container)
-    elif mask is None:
-        values = _read_values(weight, part, container)
-    else:
+    elif part["kind"] == "kept":
         values = _read_kept(weight, part, container, mask != 0)
+    else:
+        data = container.read(part, weight.size * weight.dtype.itemsize)
+        values = from_bytes(data, weight.dtype, weight.shape)
     weight.variable.assign(values)
     if mask is not None:
         _set_mask(weight.masked, mask)
+
+
+def pack_mask(mask: np.ndarray) -> bytes:
+    """Returns a mask's bits in flat order, the first one in the highest bit."""
+    return np.packbits(np.ravel(mask) != 0).tobytes()
+
+
+def unpack_mask(data: bytes, size: int) -> np.ndarray:
+    """Returns the first `size` bits as booleans; those after them must be 0."""
+    bits = np.unpackbits(np.frombuffer(data, np.uint8))
+    if bits[size:].any():
+        raise fail(
+            "The bits after a mask's last one must be 0.", bits=bits[size:].tolist()
+        )
+    return bits[:size].astype(bool)
+
+
+def to_bytes(values: np.ndarray) -> bytes:
+    """Returns numbers in flat order, little-endian, in their own dtype."""
+    # By way of integers, as NumPy cannot swap the bytes of bfloat16.
+    size = values.dtype.itemsize
+    bits = np.ascontiguousarray(values).reshape(-1).view(f"u{size}")
+    return bits.astype(f"<u{size}").tobytes()
+
+
+def from_bytes(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """Undoes `to_bytes`."""
+    bits = np.frombuffer(data, f"<u{dtype.itemsize}").astype(f"u{dtype.itemsize}")
+    return bits.view(dtype).reshape(shape)
 
 
 def _set_mask(masked, mask):
@@ -156,12 +169,6 @@ def _set_mask(masked, mask):
     # The sparsity of the architecture is as its author wrote it, if it still holds.
     if masked.num_kept != num_kept:
         masked.num_kept = num_kept
-
-
-def _kernel_initializers(model):
-    for layer in leaves(model):
-        for kernel in kernels_of(layer):
-            yield id(kernel.variable), kernel.initializer
 
 
 def _check_selected(weight, mask):
@@ -201,7 +208,7 @@ def _narrow(values, precision, name):
     return narrow
 
 
-def _next_part(weight, parts):
+def _next_part(weight, parts, *kinds):
     part = next(parts, None)
     if part is None:
         raise fail(f"The ticket must hold {weight.name}, which is not there.")
@@ -212,21 +219,17 @@ def _next_part(weight, parts):
             shape=part["shape"],
             dtype=part["dtype"],
         )
-    return part
-
-
-def _check_kind(part, *kinds):
     if part["kind"] not in kinds:
         raise fail(
             f"Part {part['name']!r} must be of kind {' or '.join(kinds)}.",
             kind=part["kind"],
         )
+    return part
 
 
 def _read_mask(weight, parts, container):
     """Returns a float32 mask of 0 and 1, and -1 where a weight is inverted."""
-    part = _next_part(weight, parts)
-    _check_kind(part, "mask")
+    part = _next_part(weight, parts, "mask")
     check_keys("A mask", part, {"num_kept": int})
     bits = _read_bits(part, container, weight.size)
     found = int(np.count_nonzero(bits))
@@ -238,8 +241,7 @@ def _read_mask(weight, parts, container):
         )
     mask = bits.astype(np.float32)
     if weight.masked.method.inverts:
-        part = _next_part(weight, parts)
-        _check_kind(part, "signs")
+        part = _next_part(weight, parts, "signs")
         mask[bits] = np.where(_read_bits(part, container, found), -1.0, 1.0)
     return mask.reshape(weight.shape)
 
@@ -264,14 +266,7 @@ def _draw_again(weight, part, container):
     return values
 
 
-def _read_values(weight, part, container):
-    _check_kind(part, "values", "drawn")
-    data = container.read(part, weight.size * weight.dtype.itemsize)
-    return from_bytes(data, weight.dtype, weight.shape)
-
-
 def _read_kept(weight, part, container, mask):
-    _check_kind(part, "kept", "drawn")
     check_keys("Kept weights", part, {"stored_dtype": str})
     if part["stored_dtype"] not in (*PRECISIONS, weight.dtype.name):
         raise fail(

@@ -43,27 +43,25 @@ def summary(model: keras.Model) -> str:
     """
     check_built(model)
     masked = masked_weights(model)
-    trained, frozen = _without_mask(model)
-    trainable = {id(variable) for variable in model.trainable_weights}
-    tables = [_masked_table(masked, trainable)] if masked else []
-    for head, rows in (("trained without mask", trained), ("frozen", frozen)):
-        if rows:
-            tables.append(_other_table(head, rows))
-    return "\n\n".join([*tables, *_shares(_sizes(masked, trained, frozen))])
+    others = _without_mask(model)
+    tables = [_masked_table(model, masked)] if masked else []
+    tables += [_other_table(head, rows) for head, rows in others.items() if rows]
+    return "\n\n".join([*tables, *_shares(_sizes(masked, others))])
 
 
 def share_masked(model: keras.Model) -> float:
     """Returns the fraction of a model's parameters that are under a mask."""
-    sizes = _sizes(masked_weights(model), *_without_mask(model))
+    sizes = _sizes(masked_weights(model), _without_mask(model))
     return sizes[0] / max(1, sum(sizes))
 
 
-def _masked_table(weights, trainable):
+def _masked_table(model, weights):
+    trainable = {id(variable) for variable in model.trainable_weights}
     rows = []
     for weight in weights:
         trained = id(weight.score) in trainable
         kind = type(weight.layer).__name__ + ("" if trained else " (mask not trained)")
-        texts = (weight.name, kind, _shape(weight.kernel.shape))
+        texts = (weight.name, kind, "×".join(map(str, weight.kernel.shape)))
         rows.append((*texts, *_counts(weight.num_weights, weight.num_kept)))
     size = sum(weight.num_weights for weight in weights)
     kept = sum(weight.num_kept for weight in weights)
@@ -71,24 +69,29 @@ def _masked_table(weights, trainable):
     return _table(heads, rows, ("total", "", "", *_counts(size, kept)))
 
 
+def _counts(size, kept):
+    return f"{size:,}", f"{1 - kept / size:.3f}", f"{kept:,}"
+
+
 def _without_mask(model):
-    """Returns rows (name, class, number of weights) of what is trained, and is not."""
+    """Returns rows (name, class, number of weights) of what is trained and is not."""
     trainable = {id(each) for each in model.trainable_weights}
     counted = mask_variables(model) | {
         id(each.kernel) for each in masked_weights(model)
     }
-    trained, frozen = [], []
+    rows = {"trained without mask": [], "frozen": []}
     # The model last: it holds what no layer in it does.
     for layer in [*leaves(model), model]:
-        sizes = {True: 0, False: 0}
+        sizes = dict.fromkeys(rows, 0)
         for each in layer.weights:
             if id(each) not in counted:
                 counted.add(id(each))
-                sizes[id(each) in trainable] += math.prod(each.shape)
-        for rows, size in ((trained, sizes[True]), (frozen, sizes[False])):
+                head = "trained without mask" if id(each) in trainable else "frozen"
+                sizes[head] += math.prod(each.shape)
+        for head, size in sizes.items():
             if size:
-                rows.append((layer.name, type(layer).__name__, size))
-    return trained, frozen
+                rows[head].append((layer.name, type(layer).__name__, size))
+    return rows
 
 
 def _other_table(head, rows):
@@ -97,12 +100,10 @@ def _other_table(head, rows):
     return _table((head, "class", "weights"), lines, ("total", "", f"{total:,}"))
 
 
-def _sizes(masked, trained, frozen):
+def _sizes(masked, others):
     """Returns the numbers of weights that are masked, trained without, and frozen."""
-    return [
-        sum(weight.num_weights for weight in masked),
-        *(sum(size for *_, size in rows) for rows in (trained, frozen)),
-    ]
+    sizes = [sum(weight.num_weights for weight in masked)]
+    return sizes + [sum(size for *_, size in rows) for rows in others.values()]
 
 
 def _shares(sizes):
@@ -129,11 +130,3 @@ def _table(heads, rows, total):
         ).rstrip()
         for line in lines
     )
-
-
-def _shape(shape):
-    return "×".join(map(str, shape))
-
-
-def _counts(size, kept):
-    return f"{size:,}", f"{1 - kept / size:.3f}", f"{kept:,}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import numbers
 import warnings
 from collections.abc import Iterable
@@ -11,9 +10,9 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import check_choice, check_integer, fail
+from tfsupermask.conversion.choosing import IsKernel, Sparsity, choose_sparsities
 from tfsupermask.conversion.copying import copy_model, remake
-from tfsupermask.conversion.plan import IsKernel, Sparsity, plan
-from tfsupermask.conversion.summary import share_masked, summary
+from tfsupermask.conversion.summary_table import share_masked, summary
 from tfsupermask.init import NAMES, initialize
 from tfsupermask.layers import (
     Method,
@@ -24,7 +23,7 @@ from tfsupermask.layers import (
     masked_weights,
     supermask_class,
 )
-from tfsupermask.layers.walking import check_built, is_graph, supermask_layers
+from tfsupermask.layers.walking import check_built, shared_layers, supermask_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.sparsity import ALLOCATIONS, allocate
 
@@ -121,7 +120,7 @@ def convert(
         check_choice("initializer", initializer, NAMES)
     if allocation != "uniform":
         _check_allocation(model, sparsity, allocation)
-    chosen = plan(model, sparsity, skip, kernels)
+    chosen = choose_sparsities(model, sparsity, skip, kernels)
     masked = []
 
     def new_layer(layer):
@@ -142,7 +141,8 @@ def convert(
         allocate(converted, sparsity, allocation)
     if verbose:
         print(summary(converted))
-    _warn(model, converted)
+    for surprise in _surprises(model, converted):
+        warnings.warn(surprise, stacklevel=2)
     return converted
 
 
@@ -158,48 +158,35 @@ def _where(layer, sparsities, kernels):
     return {"sparsity": each[0] if len(set(each)) == 1 else each, **which}
 
 
-def _warn(model, converted):
-    before = [layer.name for layer in supermask_layers(model)]
-    if before:
-        warnings.warn(
+def _surprises(model, converted):
+    """Yields sentences on what a user may not expect of the result."""
+    if before := [layer.name for layer in supermask_layers(model)]:
+        yield (
             f"{len(before)} layers were masked already ({_some(before)}) "
-            "and stay as they are, whatever the arguments: `fold` the model first.",
-            stacklevel=3,
+            "and stay as they are, whatever the arguments: `fold` the model first."
         )
     share = share_masked(converted)
     if share < 0.5:
-        warnings.warn(
+        yield (
             f"Only {share:.1%} of the model's parameters are masked: see "
-            "`tfsupermask.summary(model)`, and `kernels` to mask others.",
-            stacklevel=3,
+            "`tfsupermask.summary(model)`, and `kernels` to mask others."
         )
     trained = {id(variable) for variable in converted.trainable_weights}
     weights = masked_weights(converted)
-    frozen = [weight.name for weight in weights if id(weight.score) not in trained]
-    if frozen:
-        warnings.warn(
+    if frozen := [each.name for each in weights if id(each.score) not in trained]:
+        yield (
             f"{len(frozen)} masks are not trained ({_some(frozen)}), as their "
-            "layers are not trainable: set `layer.trainable = True`.",
-            stacklevel=3,
+            "layers are not trainable: set `layer.trainable = True`."
         )
-    if shared := _held_twice(converted):
-        warnings.warn(
+    if shared := sorted({layer.name for layer, _ in shared_layers(converted)}):
+        yield (
             f"Layers that two models hold ({_some(shared)}) make a file that "
-            "Keras cannot load: save the weights alone (`save_weights`).",
-            stacklevel=3,
+            "Keras cannot load: save the weights alone (`save_weights`)."
         )
 
 
 def _some(names):
     return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
-
-
-def _held_twice(model):
-    """Returns the names of layers that belong to two of the models in a model."""
-    models = [model, *filter(is_graph, model._flatten_layers(include_self=False))]
-    held = [part for each in models if is_graph(each) for part in set(each.layers)]
-    places = collections.Counter(map(id, held))
-    return sorted({part.name for part in held if places[id(part)] > 1})
 
 
 def _check_allocation(model, sparsity, allocation):

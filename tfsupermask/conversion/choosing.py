@@ -16,20 +16,12 @@ Sparsity = float | Mapping[str, float] | Callable[[keras.Layer], float | None]
 IsKernel = Callable[[keras.Layer, keras.Variable], bool]
 
 
-def plan(
+def choose_sparsities(
     model: keras.Model, sparsity: Sparsity, skip: str | Iterable[str], kernels: IsKernel
 ) -> dict[int, dict[int, float]]:
     """Returns the sparsities to mask with, by the layer's id and the kernel's position.
 
-    Args:
-        model: Built Keras model.
-        sparsity: As `convert` takes it.
-        skip: As `convert` takes it.
-        kernels: As `convert` takes it.
-
-    Raises:
-        InputError: An argument is not as there, or there is nothing to convert, or a
-            layer to convert cannot be.
+    The arguments are those of `convert`.
     """
     skip = [skip] if isinstance(skip, str) else skip
     if not isinstance(skip, Iterable):
@@ -125,15 +117,11 @@ def _matches(names, patterns):
 
 def _check_convertible(layer, skip):
     for each in layer._flatten_layers():
-        if _matches([each.name], skip):
-            continue
-        if getattr(each, "lora_enabled", False):
-            state = "uses LoRA"
-        elif getattr(each, "quantization_mode", None) is not None:
-            state = "is quantized"
-        else:
-            continue
-        raise fail(
-            f"A layer that {state} has no plain kernel to mask: name it in `skip`.",
-            layer=each.name,
-        )
+        lora = getattr(each, "lora_enabled", False)
+        quantized = getattr(each, "quantization_mode", None) is not None
+        if (lora or quantized) and not _matches([each.name], skip):
+            state = "uses LoRA" if lora else "is quantized"
+            raise fail(
+                f"A layer that {state} has no plain kernel to mask: name it in `skip`.",
+                layer=each.name,
+            )

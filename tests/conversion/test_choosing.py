@@ -1,0 +1,172 @@
+"""Which kernels are masked, to what sparsity, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+from tfsupermask._validation import InputError
+from tfsupermask.conversion import convert, fold
+from tfsupermask.layers import masked_weights
+
+from .conftest import assert_same, nested, random, randomize, small, sparsities
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "expected"),
+    [
+        (0, {"conv1": 0, "conv2": 0, "dense": 0}),
+        (0.9, {"conv1": 0.9, "conv2": 0.9, "dense": 0.9}),
+        ({"conv1": 0.1, "conv*": 0.2}, {"conv1": 0.1, "conv2": 0.2}),
+        ({"conv*": 0.2, "conv1": 0.1}, {"conv1": 0.2, "conv2": 0.2}),
+        ({"[cd]*": 0.3}, {"conv1": 0.3, "conv2": 0.3, "dense": 0.3}),
+        (lambda layer: 0.4 if layer.use_bias else None, {"conv1": 0.4, "dense": 0.4}),
+        (lambda layer: 0.0, {"conv1": 0.0, "conv2": 0.0, "dense": 0.0}),
+    ],
+)
+def test_sparsity_by_number_pattern_and_function(sparsity, expected):
+    model = small()
+    converted = convert(model, sparsity, verbose=False)
+    assert sparsities(converted) == expected
+    for name in {"conv1", "conv2", "dense"} - set(expected):
+        assert type(converted.get_layer(name)) is type(model.get_layer(name))
+        assert converted.get_layer(name).kernel.trainable
+        np.testing.assert_array_equal(
+            converted.get_layer(name).kernel, model.get_layer(name).kernel
+        )
+
+
+@pytest.mark.parametrize(
+    ("make", "skip", "left"),
+    [
+        (small, "dense", "conv1 conv2"),
+        (small, ["dense"], "conv1 conv2"),
+        (small, ("conv*",), "dense"),
+        (small, ["?onv1", "dense", "bn"], "conv2"),
+        (small, (), "conv1 conv2 dense"),
+        (nested, "inner", "first last"),
+        (nested, "a", "first b last"),
+    ],
+)
+def test_skip_leaves_layers_and_nested_models_alone(make, skip, left):
+    converted = convert(make(), skip=skip, verbose=False)
+    assert set(sparsities(converted)) == set(left.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sparsity": {"conv*": 0.5, "fc": 0.5}}, "`sparsity` must match.*'fc'"),
+        ({"sparsity": {"Conv1": 0.5}}, "`sparsity` must match.*'Conv1'"),
+        ({"sparsity": {"bn": 0.5}}, "`sparsity` must match.*'bn'"),
+        ({"sparsity": {3: 0.5}}, "`sparsity` must match.*pattern=3"),
+        ({"sparsity": {"dense": 0.5}, "skip": "dense"}, "must match.*'dense'"),
+        ({"sparsity": {"conv*": 1.0}}, "`sparsity` must be a number in.*=1.0"),
+        ({"sparsity": 1}, "`sparsity` must be a number in.*=1$"),
+        ({"sparsity": True}, "`sparsity` must be a number in.*=True"),
+        ({"sparsity": "0.5"}, "`sparsity` must be a number.*or a function.*'0.5'"),
+        ({"sparsity": None}, "`sparsity` must be a number.*or a function.*None"),
+        ({"sparsity": lambda layer: -1}, "`sparsity` must be a number in.*=-1"),
+        ({"skip": "head"}, "`skip` must match the name of a layer.*'head'"),
+        ({"skip": ["dense", "Dense"]}, "`skip` must match.*'Dense'"),
+        ({"skip": [3]}, "`skip` must match.*pattern=3"),
+        ({"skip": "*"}, "a kernel to mask.*neither `skip` nor.*'small'"),
+        ({"sparsity": lambda layer: None}, "a kernel to mask"),
+        ({"allocation": "even"}, "`allocation` must be one of.*'even'"),
+        ({"allocation": "global", "sparsity": {"*": 0.5}}, "must be one number"),
+        ({"initializer": "xavier"}, "`initializer` must be one of.*'xavier'"),
+        ({"scores": "zeros"}, "`scores` must be one of.*'zeros'"),
+        ({"method": "abs"}, "`method` must be one of.*'abs'"),
+        ({"seed": -1}, "`seed` must be an integer.*-1"),
+    ],
+)
+def test_refuses_bad_arguments(arguments, message):
+    with pytest.raises(InputError, match=message):
+        convert(small(), **arguments, verbose=False)
+
+
+def test_refuses_a_model_with_nothing_to_convert():
+    model = keras.Sequential([keras.Input((4,)), kl.BatchNormalization()], name="none")
+    with pytest.raises(InputError, match=r"'none', classes=\['BatchNormalization'\]"):
+        convert(model)
+
+
+@pytest.mark.parametrize(
+    ("method", "argument", "message"),
+    [("enable_lora", 2, "uses LoRA"), ("quantize", "int8", "is quantized")],
+)
+def test_lora_and_quantized_layers_are_refused_unless_skipped(
+    method, argument, message
+):
+    model, images = small(), random(3, 6, 6, 2)
+    getattr(model.get_layer("dense"), method)(argument)
+    if method == "enable_lora":
+        model.get_layer("dense").lora_kernel_b.assign(random(2, 5))
+    with pytest.raises(InputError, match=f"{message}.*in `skip`.*layer='dense'"):
+        convert(model)
+    converted = convert(model, 0.0, skip="dense", verbose=False)
+    np.testing.assert_allclose(converted(images), model(images), rtol=1e-4, atol=1e-4)
+
+
+class Block(kl.Layer):
+    """Two layers inside, and a weight that no rule takes for a kernel."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.inner, self.outer = (
+            kl.Dense(units, name="inner"),
+            kl.Dense(2, name="outer"),
+        )
+
+    def build(self, shape):
+        self.inner.build(shape)
+        self.outer.build((*shape[:-1], self.units))
+        self.table = self.add_weight(shape=(2, 2), name="table")
+
+    def call(self, inputs):
+        return self.outer(self.inner(inputs)) @ self.table
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, {"block/inner/kernel": 0.5, "block/outer/kernel": 0.5, "top/kernel": 0.5}),
+        ({"skip": "inner"}, {"block/outer/kernel": 0.5, "top/kernel": 0.5}),
+        ({"skip": "block"}, {"top/kernel": 0.5}),
+        (
+            {"sparsity": {"outer": 0.25, "block": 0.75}},
+            {"block/inner/kernel": 0.75, "block/outer/kernel": 0.25},
+        ),
+        (
+            {"sparsity": lambda layer: 0.5 if layer.name == "outer" else None},
+            {"block/outer/kernel": 0.5},
+        ),
+        (
+            {"kernels": lambda layer, variable: variable.name == "table"},
+            {"block/table": 0.5},
+        ),
+    ],
+)
+def test_layers_inside_layers_count_by_their_names(arguments, expected, tmp_path):
+    plain = [keras.Input((4,)), Block(3, name="block"), kl.Dense(2, name="top")]
+    plain = randomize(keras.Sequential(plain))
+    converted = convert(plain, **arguments, verbose=False)
+    inputs = random(5, 4)
+    found = {weight.name: weight.sparsity for weight in masked_weights(converted)}
+    assert found == expected
+    converted.compile("sgd", "mse")
+    converted.fit(inputs, random(5, 2), verbose=0)
+    with keras.saving.custom_object_scope({"Block": Block}):
+        converted.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+        cloned = keras.models.clone_model(converted)
+    cloned.set_weights(converted.get_weights())
+    for again in (loaded, cloned):
+        assert {w.name: w.sparsity for w in masked_weights(again)} == expected
+        assert_same(again(inputs), converted(inputs))
+    assert_same(fold(converted)(inputs), converted(inputs))

@@ -1,0 +1,126 @@
+"""The scores and the kernels that conversion starts with."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+from tfsupermask import init, models
+from tfsupermask.conversion import convert, fold
+from tfsupermask.layers import masked_weights, method_names, supermask_layers
+from tfsupermask.ops import derive_seed
+
+from .conftest import every_kind, random, small
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_converts(name):
+    model, images = small(), random(3, 6, 6, 2)
+    for scores in ("random", "magnitude"):
+        converted = convert(model, 0.5, method=name, scores=scores, verbose=False)
+        np.testing.assert_allclose(fold(converted)(images), converted(images), 1e-5)
+    for weight in masked_weights(converted):
+        magnitude, keeps = np.abs(weight.kernel.numpy()), weight.mask.numpy() != 0
+        kept = magnitude.size - round(magnitude.size / 2)
+        assert weight.num_kept == keeps.sum() == kept
+        assert magnitude[keeps].min() >= magnitude[~keeps].max()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"scores": "magnitude", "sparsity": 0.6},
+        {"scores": "magnitude", "initializer": "kaiming_uniform"},
+    ],
+)
+def test_magnitude_scores_start_from_magnitude_pruning(arguments):
+    for weight in masked_weights(convert(every_kind(), **arguments, verbose=False)):
+        kernel = np.abs(weight.kernel.numpy())
+        np.testing.assert_array_equal(weight.score, kernel)
+        kept = np.sort(kernel[weight.mask.numpy() == 1])
+        np.testing.assert_array_equal(kept, np.sort(kernel.ravel())[-weight.num_kept :])
+
+
+def test_random_scores_are_a_function_of_seed_and_place():
+    model = every_kind()
+    arguments = {"scores": "random", "verbose": False}
+    weights = masked_weights(convert(model, seed=3, **arguments))
+    assert len(weights) == 8
+    for place, weight in enumerate(weights):
+        bound = 1 / np.sqrt(weight.fans[0])
+        expected = keras.initializers.RandomUniform(
+            -bound, bound, derive_seed(3, "score", place)
+        )(weight.score.shape)
+        np.testing.assert_array_equal(weight.score, expected)
+    drawn = convert(model, initializer="glorot_normal", seed=3, verbose=False)
+    other = convert(model, seed=4, **arguments)
+    for one, two, three in zip(
+        weights, masked_weights(drawn), masked_weights(other), strict=True
+    ):
+        np.testing.assert_array_equal(one.score, two.score)
+        assert np.any(one.score != three.score)
+
+
+@pytest.mark.parametrize("name", init.NAMES)
+def test_initializer_draws_kernels_anew_and_stays_in_the_layer(name):
+    model = every_kind()
+    converted = convert(model, initializer=name, seed=2, verbose=False)
+    twin = keras.models.clone_model(model)
+    init.initialize(twin, name, 2)
+    for layer in supermask_layers(converted):
+        for weight in layer.masked_weights:
+            name = weight.kernel.name
+            drawn = getattr(twin.get_layer(layer.name), name)
+            np.testing.assert_array_equal(weight.kernel, drawn)
+            kind = "depthwise" if layer.name == "depthwise" else "kernel"
+            kind = name.split("_")[0] if "_" in name else kind
+            config = layer.get_config()[f"{kind}_initializer"]
+            again = keras.initializers.deserialize(config)(weight.kernel.shape)
+            np.testing.assert_array_equal(again, weight.kernel)
+
+
+def test_initializer_leaves_skipped_layers_alone():
+    model = small()
+    converted = convert(
+        model, initializer="signed_constant", skip="conv1", verbose=False
+    )
+    one, other = converted.get_layer("conv1"), model.get_layer("conv1")
+    np.testing.assert_array_equal(one.kernel, other.kernel)
+    assert one.get_config() == other.get_config()
+    assert np.unique(np.abs(converted.get_layer("conv2").kernel)).size == 1
+
+
+def test_converted_conv2_is_the_conv2_of_models():
+    built = models.build("conv2", (8, 8, 3), num_classes=4, sparsity=0.7, seed=6)
+    relu = {"use_bias": False, "activation": "relu"}
+    plain = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            kl.Conv2D(64, 3, padding="same", **relu),
+            kl.Conv2D(64, 3, padding="same", **relu),
+            kl.MaxPooling2D(),
+            kl.Flatten(),
+            kl.Dense(256, **relu),
+            kl.Dense(256, **relu),
+            kl.Dense(4, use_bias=False),
+        ]
+    )
+    converted = convert(plain, 0.7, initializer="glorot_normal", seed=6, verbose=False)
+    for one, two in zip(masked_weights(built), masked_weights(converted), strict=True):
+        np.testing.assert_array_equal(one.kernel, two.kernel)
+        np.testing.assert_allclose(one.score, two.score, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("allocation", ["erdos_renyi", "global"])
+def test_allocation_shares_one_sparsity_out(allocation):
+    model = small()
+    model.get_layer("conv2").kernel.assign(100 * model.get_layer("conv2").kernel)
+    converted = convert(model, 0.8, allocation=allocation, verbose=False)
+    weights = masked_weights(converted)
+    kept = sum(weight.num_kept for weight in weights)
+    total = sum(weight.num_weights for weight in weights)
+    assert kept == total - round(0.8 * total)
+    assert len({round(weight.sparsity, 3) for weight in weights}) > 1
+    if allocation == "global":  # which looks at the magnitudes
+        assert converted.get_layer("conv2").sparsity == 0
