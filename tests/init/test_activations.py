@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from tfsupermask.init import PatchesInit, activations
-from tfsupermask.init.activations import Activations, batch_statistics
-from tfsupermask.init.tracing import Trace
+from tfsupermask.init.activations import Activations, maps_before
+from tfsupermask.init.observing import Trace
 from tfsupermask.patches import SAMPLES_PER_IMAGE
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3), np.uint8)
@@ -167,8 +167,9 @@ def test_statistics_are_lent_and_given_back():
     first = model.get_layer("first1")
     norm = next(x for x in model.layers if "normalization" in x.name)
     before = norm.get_weights()
-    with batch_statistics(traced(model), IMAGES[:20], preprocess) as update_before:
-        update_before(first)
+    sample = np.arange(20)
+    with maps_before(traced(model), IMAGES, sample, preprocess) as maps_before_layer:
+        maps_before_layer(first)
         maps = model.get_layer("stem")(preprocess(IMAGES[:20])).numpy()
         np.testing.assert_allclose(norm.moving_mean, maps.mean((0, 1, 2)), atol=1e-5)
         np.testing.assert_allclose(norm.moving_variance, maps.var((0, 1, 2)), rtol=1e-4)

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfsupermask import patches as patches_package
-from tfsupermask.patches import Clusters, nearest_patches, scale_patterns
+from tfsupermask.patches import Clusters, nearest_patches, scale_patterns, survey
 
 
 def not_flat(values):
-    return patches_package.not_flat(patches_package.survey([values]))
+    return survey([values]).not_flat
 
 
 @settings(max_examples=300, deadline=None)

@@ -5,7 +5,8 @@ from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tfsupermask._validation import InputError
-from tfsupermask.patches import principal_components, project, reduction, survey
+from tfsupermask.patches import reduction, survey
+from tfsupermask.patches.reduction import principal_components, project
 
 
 def random_patches(count, *shape, seed=0):

@@ -4,51 +4,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tfsupermask import data
 from tfsupermask._core import gather_patches
 from tfsupermask._validation import InputError
 from tfsupermask.patches import (
+    PatchSource,
     Window,
     box_positions,
-    class_balanced_order,
-    grid_positions,
     propose_filtered_boxes,
+    rgb_of,
     sample_patches,
 )
 from tfsupermask.patches import sampling as sampling_module
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.sampled_from([0, 1, 2, 5, 9]), min_size=1, max_size=60),
-    st.integers(0, 2**31 - 1),
-)
-def test_order_is_a_permutation_whose_prefixes_are_balanced(labels, seed):
-    labels = np.array(labels)
-    order = class_balanced_order(labels, seed)
-    assert sorted(order) == list(range(len(labels)))
-    in_all, so_far = Counter(labels.tolist()), Counter()
-    for label in labels[order].tolist():
-        so_far[label] += 1
-        most = max(so_far.values())
-        for other, available in in_all.items():
-            assert so_far[other] >= min(available, most - 1)
-
-
-def test_order_depends_on_the_seed_alone():
-    labels = np.repeat([0, 1, 2], [30, 10, 20])
-    orders = []
-    for state in (0, 1):
-        np.random.seed(state)
-        orders.append(class_balanced_order(labels, 7))
-    np.testing.assert_array_equal(*orders)
-    other = class_balanced_order(labels, 8)
-    for c in range(3):
-        assert (orders[0][labels[orders[0]] == c] != other[labels[other] == c]).any()
-
+from tfsupermask.patches.sampling import grid_positions
 
 # Height and width of the map, size, strides and dilation of the filter.
 GEOMETRIES = [
@@ -160,16 +129,20 @@ def as_float(images):
     return images.astype(np.float32)
 
 
-def sample(images, num_patches, window, maps_of=as_float, **changes):
-    arguments = {
+def sample(
+    images, num_patches, window, maps_of=as_float, seed=5, from_boxes=False, **changes
+):
+    fields = {
         "labels": np.arange(len(images)) % 3,
         "order": np.random.default_rng(1).permutation(len(images)),
-        "seed": 5,
-        "from_boxes": False,
-        "activations": lambda indices: maps_of(images[indices]),
         **changes,
     }
-    return sample_patches(images, window=window, num_patches=num_patches, **arguments)
+    source = PatchSource(
+        lambda indices: maps_of(images[indices]),
+        objects_in=rgb_of(images) if from_boxes else None,
+        **fields,
+    )
+    return sample_patches(source, window, num_patches, seed)
 
 
 def values_of(patches):

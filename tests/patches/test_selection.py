@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfsupermask.patches import cluster_entropy, cluster_sizes, select_clusters
+from tfsupermask.patches import Clusters, cluster_entropy, select_clusters
 
 patches_with_cluster_and_label = st.lists(
     st.tuples(st.integers(0, 7), st.integers(0, 12)), min_size=1, max_size=200
@@ -26,7 +26,7 @@ def entropy_of(labels):
 def test_entropy_and_sizes_equal_counting_labels_one_by_one(patches):
     assignment, labels = np.array(patches).T
     entropy = cluster_entropy(assignment.astype(np.int32), labels, 8)
-    sizes = cluster_sizes(assignment, 8)
+    sizes = Clusters(assignment, np.zeros(len(labels)), np.zeros((8, 2))).sizes
     assert entropy.shape == sizes.shape == (8,)
     for c in range(8):
         members = [label for cluster, label in patches if cluster == c]

@@ -6,10 +6,10 @@ from tfsupermask.init.baselines import (
     kernel_initializer,
 )
 from tfsupermask.init.diagnostics import Diagnosis, LayerDiagnosis, diagnose
-from tfsupermask.init.patches_init import PatchesInit
-from tfsupermask.init.power import RESCALINGS, unit_power
+from tfsupermask.init.patches_init import PatchesInit, SimpleInit
 from tfsupermask.init.report import LayerReport, PatchesInitReport
-from tfsupermask.init.simple_init import SimpleInit
+from tfsupermask.init.rescaling import RESCALINGS, unit_power
+from tfsupermask.init.settings import Variant
 
 __all__ = [
     "NAMES",
@@ -20,6 +20,7 @@ __all__ = [
     "PatchesInit",
     "PatchesInitReport",
     "SimpleInit",
+    "Variant",
     "diagnose",
     "initialize",
     "kernel_initializer",

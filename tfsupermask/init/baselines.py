@@ -98,15 +98,12 @@ def initialize(
     check_integer("seed", seed)
     wanted = None if layers is None else {id(layer) for layer in layers}
     sparsities = sparsities_of(model) if fan_correction else {}
-    for place, (layer, kernel) in enumerate(_kernels_in(model)):
+    kernels = [(each, kernel) for each in leaves(model) for kernel in kernels_of(each)]
+    for place, (layer, kernel) in enumerate(kernels):
         if wanted is None or id(layer) in wanted:
             draw_seed = derive_seed(seed, "kernel", place)
             sparsity = sparsities.get(id(kernel.variable), 0.0)
             kernel.draw_by(_layout_initializer(name, draw_seed, sparsity, kernel))
-
-
-def _kernels_in(model):
-    return [(layer, kernel) for layer in leaves(model) for kernel in kernels_of(layer)]
 
 
 def sparsities_of(model: keras.Model) -> dict[int, float]:
@@ -115,10 +112,8 @@ def sparsities_of(model: keras.Model) -> dict[int, float]:
 
 
 def _layout_initializer(name, seed, sparsity, kernel):
-    """Returns the initializer with the variance that is right for the kernel's layout.
-
-    Initializers know the shape alone and take it for the regular layout's.
-    """
+    """Returns the initializer with the variance for the kernel's layout."""
+    # Initializers know the shape alone and take it for the regular layout's.
     initializer = kernel_initializer(name, seed, sparsity)
     assumed, fans = compute_fans(kernel.variable.shape), kernel.fans
     if _SCALES[name][1] == "fan_in":

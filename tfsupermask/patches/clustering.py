@@ -39,6 +39,11 @@ class Clusters:
     distance: np.ndarray
     centroids: np.ndarray
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """The number of patches in each cluster: int64 array (C,)."""
+        return np.bincount(self.assignment, minlength=len(self.centroids))
+
 
 def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
     """Groups patches by mini-batch k-means.

@@ -15,6 +15,7 @@ from tfsupermask import _core
 from tfsupermask._validation import fail
 
 NUM_COMPONENTS = 27  # thesis §5.2
+FLAT = 1e-5  # of the largest value; deviations below it are rounding errors
 _KRYLOV_BLOCKS = 8
 _RESIDUAL = 1e-9  # of the largest eigenvalue; patches are exact to 1e-7 of theirs
 _BYTES_IN_CACHE = 2**18
@@ -43,6 +44,11 @@ class Survey:
     covariance: np.ndarray
     deviation: np.ndarray
     peak: float
+
+    @property
+    def not_flat(self) -> np.ndarray:
+        """Which patches vary at all: bool array (P,), as eq. 4.2 divides by σ."""
+        return self.deviation > FLAT * self.peak
 
     def only(self, chosen: np.ndarray) -> Survey:
         """Returns it for a part of the patches, with what all have in common.
@@ -105,27 +111,10 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
 def principal_components(
     survey: Survey, num_components: int = NUM_COMPONENTS
 ) -> np.ndarray:
-    """Returns the directions of largest variance, the largest first.
+    """Returns orthonormal directions of largest variance, float64 (components, d).
 
-    Args:
-        survey: Of the patches.
-        num_components: Directions wanted, at least 1, by default 27; never more than a
-            patch has values or than there are patches.
-
-    Returns:
-        float64 array (components, d) of orthonormal rows. The largest entry of each by
-        magnitude is positive.
-
-    Raises:
-        InputError: The covariance is not finite.
-
-    Example:
-        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
-        >>> principal_components(survey([patches])).shape
-        (27, 72)
-
-    Reference:
-        - Thesis §4.2.2 and §5.2.
+    There are never more than a patch has values or than there are patches. The largest
+    entry of each by magnitude is positive.
     """
     length = len(survey.mean)
     if not np.isfinite(survey.covariance).all():
@@ -143,22 +132,7 @@ def principal_components(
 def project(
     blocks: Iterable[np.ndarray], mean: np.ndarray, components: np.ndarray
 ) -> np.ndarray:
-    """Projects blocks of patches onto components.
-
-    Args:
-        blocks: float32 arrays (patches, ...).
-        mean: (d,), subtracted before.
-        components: (components, d).
-
-    Returns:
-        float32 array (P, components).
-
-    Example:
-        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
-        >>> about = survey([patches])
-        >>> project([patches], about.mean, principal_components(about)).shape
-        (100, 27)
-    """
+    """Returns the coordinates of patches minus a mean: float32 (P, components)."""
     offset, basis = mean.astype(np.float32), components.T.astype(np.float32)
 
     def projection_of(block):

@@ -13,8 +13,12 @@ import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from tfsupermask._validation import fail
-from tfsupermask.patches.patterns import FLAT
-from tfsupermask.patches.reduction import Survey, principal_components, project
+from tfsupermask.patches.reduction import (
+    FLAT,
+    Survey,
+    principal_components,
+    project,
+)
 
 SPACES = ("raw", "centred", "whitened")
 _REGULARISER = 0.1  # of the mean variance

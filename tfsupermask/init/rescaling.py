@@ -9,10 +9,8 @@ import numpy as np
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from tfsupermask._validation import check_integer, fail
-from tfsupermask.init.checking import as_float32, check_labels
-from tfsupermask.init.finding import named_layers
-from tfsupermask.init.undoing import restored
-from tfsupermask.init.watching import watched
+from tfsupermask.init.convolutions import named_layers
+from tfsupermask.init.observing import as_float32, check_labels, restored, watched
 from tfsupermask.layers import drawn, kernels_of, masked_weights
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
