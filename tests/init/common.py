@@ -4,9 +4,10 @@ import contextlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfsupermask import data
-from tfsupermask.layers import SupermaskConv2D, SupermaskDense
+from tfsupermask.layers import SupermaskConv2D, SupermaskDense, supermask_layers
 
 
 def tinted_digits(count, step=1):
@@ -100,6 +101,23 @@ def kernels(model):
 def assert_same_kernels(first, second):
     for a, b in zip(kernels(first), kernels(second), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def products_of_conv2(model, x, factor=lambda product: 1.0):
+    """Yields Conv2's masked layers with their outputs before activation.
+
+    What goes on to the next layer is multiplied with `factor(product)`.
+    """
+    for layer in supermask_layers(model):
+        kernel = layer.kernel.numpy() * layer.mask.numpy()
+        if kernel.ndim == 4:
+            product = tf.nn.conv2d(x, kernel, 1, "SAME").numpy()
+        else:
+            product = x.reshape(len(x), -1) @ kernel
+        yield layer, product
+        x = np.maximum(product * factor(product), 0)
+        if layer.name == "conv2":
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID").numpy()
 
 
 def values_of(model):

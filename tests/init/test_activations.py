@@ -98,7 +98,7 @@ def test_maps_are_those_that_the_network_computes(monkeypatch, net, kept):
             np.testing.assert_allclose(maps, expected[indices], rtol=1e-5, atol=1e-5)
 
 
-def test_a_chain_is_walked_once(monkeypatch):
+def test_a_chain_is_walked_once_and_not_rewired(monkeypatch):
     computed = Computed(monkeypatch)
     model = chain()
     num_images = 40
@@ -107,6 +107,7 @@ def test_a_chain_is_walked_once(monkeypatch):
     )
     once = num_images + 1  # one more, to see how large the maps are
     assert computed.images == {("a", "a"): once, ("a", "b"): once, ("b", "c"): once}
+    assert {len(layer._inbound_nodes) for layer in model.layers} == {1}
 
 
 def test_what_is_not_kept_is_computed_for_each_pass(monkeypatch):
@@ -154,12 +155,6 @@ def test_keeps_no_more_than_there_is_room_for(monkeypatch, kept):
     for _ in range(2):
         maps_of(np.arange(10))
     assert source._sources[-1]._values.nbytes == kept
-
-
-def test_the_model_is_not_rewired():
-    model = branches()
-    PatchesInit(500, 10).apply(model, IMAGES, LABELS, preprocess)
-    assert {len(layer._inbound_nodes) for layer in model.layers} == {1}
 
 
 def test_statistics_are_lent_and_given_back():

@@ -111,49 +111,48 @@ def set_variables(model, images, labels):
     return report, changed
 
 
+def mobilenet_in_a_sequential():
+    return build(L.Rescaling(2.0), small_mobilenet(name="network"))
+
+
+def same_name_twice():
+    inner = keras.Sequential([L.Conv2D(4, 3, name="c")], name="inner")
+    return build(L.Conv2D(3, 3, name="c"), inner)
+
+
+def patch_embedding():
+    return build(PatchEmbedding(), L.Dense(3))
+
+
+def wrappers():
+    first = L.SpectralNormalization(L.Conv2D(4, 3, name="wrapped"))
+    second = L.TimeDistributed(L.Conv2D(5, 3, name="in_time"))
+    return build(first, L.Reshape((1, 14, 14, 4)), second)
+
+
+def depthwise():
+    separable = L.SeparableConv2D(4, 3, depth_multiplier=2, name="s")
+    return build(separable, SupermaskDepthwiseConv2D(3, name="masked"))
+
+
+def called_twice():
+    return called(lambda x, a, b: b(a(a(x)[..., :3])))
+
+
+def called_backwards():
+    return called(lambda x, a, b: a(b(x)[..., :3]))
+
+
 @pytest.mark.parametrize(
     ("net", "names"),
     [
-        (
-            lambda: build(L.Rescaling(2.0), small_mobilenet(name="network")),
-            ["stem", "depthwise", "last"],
-        ),
-        (
-            lambda: build(
-                L.Conv2D(3, 3, name="c"),
-                keras.Sequential([L.Conv2D(4, 3, name="c")], name="inner"),
-            ),
-            ["c", "inner/c"],
-        ),
-        (
-            lambda: build(PatchEmbedding(), L.Dense(3)),
-            ["projection"],
-        ),
-        (
-            lambda: build(
-                L.SpectralNormalization(L.Conv2D(4, 3, name="wrapped")),
-                L.Reshape((1, 14, 14, 4)),
-                L.TimeDistributed(L.Conv2D(5, 3, name="in_time")),
-            ),
-            ["wrapped", "in_time"],
-        ),
-        (
-            lambda: build(L.SeparableConv2D(4, 3, depth_multiplier=2, name="s")),
-            ["s"],
-        ),
-        (lambda: build(SupermaskDepthwiseConv2D(3, name="masked")), ["masked"]),
-        (lambda: called(lambda x, a, b: b(a(a(x)[..., :3]))), ["a", "b"]),
-        (lambda: called(lambda x, a, b: a(b(x)[..., :3])), ["b", "a"]),
-    ],
-    ids=[
-        "MobileNet in a Sequential",
-        "the same name twice",
-        "patch embedding",
-        "wrappers",
-        "separable",
-        "masked depthwise",
-        "called twice",
-        "order of calls",
+        (mobilenet_in_a_sequential, ["stem", "depthwise", "last"]),
+        (same_name_twice, ["c", "inner/c"]),
+        (patch_embedding, ["projection"]),
+        (wrappers, ["wrapped", "in_time"]),
+        (depthwise, ["s", "masked"]),
+        (called_twice, ["a", "b"]),
+        (called_backwards, ["b", "a"]),
     ],
 )
 def test_convolutions_are_found_wherever_they_are(small, net, names):

@@ -45,39 +45,31 @@ def clustered(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("init", "expected"),
+    ("init", "patches", "components", "clusters"),
     [
-        (PatchesInit(300, 20), [(300, 27, 20)] * 3),
+        (PatchesInit(300, 20), [300] * 3, [27] * 3, [20] * 3),
         # Patches keep as many dimensions as they have at most.
-        (
-            PatchesInit(300, 20, num_components=64),
-            [(300, 27, 20), (300, 54, 20), (300, 64, 20)],
-        ),
-        (
-            PatchesInit(300, 20, num_components=100),
-            [(300, 27, 20), (300, 54, 20), (300, 72, 20)],
-        ),
-        (PatchesInit(300, 20, num_components=1), [(300, 1, 20)] * 3),
-        (
-            SimpleInit(300, num_components=64),
-            [(300, 27, 6), (300, 54, 8), (300, 64, 10)],
-        ),
+        (PatchesInit(300, 20, num_components=1), [300] * 3, [1] * 3, [20] * 3),
+        (PatchesInit(300, 20, num_components=64), [300] * 3, [27, 54, 64], [20] * 3),
+        (PatchesInit(300, 20, num_components=100), [300] * 3, [27, 54, 72], [20] * 3),
+        (SimpleInit(300, num_components=64), [300] * 3, [27, 54, 64], [6, 8, 10]),
         # Twice as many patches and clusters from a layer on.
-        (PatchesInit(300, 20, double_from=1), [(600, 27, 40)] * 3),
-        (PatchesInit(300, 20, double_from=2), [(300, 27, 20)] + [(600, 27, 40)] * 2),
-        (PatchesInit(300, 20, double_from=3), [(300, 27, 20)] * 2 + [(600, 27, 40)]),
-        (PatchesInit(300, 20, double_from=4), [(300, 27, 20)] * 3),
+        (PatchesInit(300, 20, double_from=1), [600] * 3, [27] * 3, [40] * 3),
+        (PatchesInit(300, 20, double_from=2), [300, 600, 600], [27] * 3, [20, 40, 40]),
+        (PatchesInit(300, 20, double_from=3), [300, 300, 600], [27] * 3, [20, 20, 40]),
+        (PatchesInit(300, 20, double_from=4), [300] * 3, [27] * 3, [20] * 3),
         # Half of the clusters that are needed are enough where they are doubled.
-        (PatchesInit(300, 9, double_from=3), [(300, 27, 9)] * 2 + [(600, 27, 18)]),
+        (PatchesInit(300, 9, double_from=3), [300, 300, 600], [27] * 3, [9, 9, 18]),
     ],
-    ids=str,
 )
-def test_what_is_clustered_in_each_layer(clustered, digits, init, expected):
+def test_what_is_clustered_in_each_layer(
+    clustered, digits, init, patches, components, clusters
+):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         report = init.apply(masked_net(), *digits, preprocess)
-    assert clustered == expected
-    assert [done.num_patches for done in report.layers] == [p for p, _, _ in expected]
+    assert clustered == list(zip(patches, components, clusters, strict=True))
+    assert [done.num_patches for done in report.layers] == patches
 
 
 def test_layers_left_out_count_too(clustered, digits):
@@ -324,6 +316,7 @@ def test_enough_clusters_give_no_warning(digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         PatchesInit(1000, 12).apply(masked_net(), *digits, preprocess)
+        PatchesInit(1500, 9, double_from=4).apply(plain_net(), *digits, preprocess)
 
 
 @pytest.mark.parametrize(

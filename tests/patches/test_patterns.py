@@ -67,13 +67,6 @@ def test_scaling_is_eq_4_2(count, height, width, channels, offset, scale, dtype)
         np.testing.assert_allclose(kernel[..., filter_index], expected, atol=1e-6)
 
 
-def test_filters_have_xaviers_deviation_and_no_mean():
-    patterns = np.random.default_rng(0).random((8, 3, 3, 5)) * 9 + 4
-    filters = scale_patterns(patterns, 45, 72).reshape(-1, 8).astype(np.float64)
-    np.testing.assert_allclose(filters.mean(axis=0), 0, atol=1e-7)
-    np.testing.assert_allclose(filters.std(axis=0), math.sqrt(2 / 117), rtol=1e-6)
-
-
 def patch_table(*rows):
     return np.array(rows, np.float32).reshape(len(rows), 2, 2, 1)
 

@@ -88,20 +88,6 @@ def test_selection_equals_sorting_tuples(clusters, num_selected, discriminative)
     assert selected.tolist() == [index for *_, index in ranked[:num_selected]]
 
 
-@pytest.mark.parametrize(
-    ("discriminative", "selected"),
-    # A cluster of 4 comes last whatever its entropy, an empty one never.
-    [(False, [1, 2, 0, 4]), (True, [0, 2, 1, 4])],
-)
-def test_selection_by_hand(discriminative, selected):
-    entropy = np.array([0.1, 3.0, 3.0, 9.0, 9.0])
-    sizes = np.array([5, 8, 7, 0, 4])
-    if discriminative:
-        entropy = np.array([0.1, 3.0, 2.0, 0.0, 0.0])
-    result = select_clusters(entropy, sizes, 5, discriminative=discriminative)
-    assert result.tolist() == selected
-
-
 ENTROPY = np.array([1.0, 3.0, 2.0, 0.0, 2.5, 0.5])
 SIZES = np.array([9, 4, 30, 0, 9, 5])
 

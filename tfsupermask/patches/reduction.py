@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -142,16 +142,14 @@ def project(
 
 
 def _mean_of_finite(flat):
-    """Returns the mean of the rows that are finite; zeros if none is."""
+    """Returns the mean of the finite rows; zeros if there are none."""
     finite = np.isfinite(flat).all(axis=1)
     if finite.all():
         return flat.mean(axis=0)
     return flat[finite].sum(axis=0) / max(1, int(finite.sum()))
 
 
-def _centre(
-    flat: np.ndarray, shift: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
+def _centre(flat, shift):
     """Returns `flat - shift`, each row's deviation and the largest absolute value."""
     centred, deviation = np.empty_like(flat), np.empty(len(flat), flat.dtype)
     peak = 0.0
@@ -167,7 +165,7 @@ def _centre(
     return centred, deviation, float(peak)
 
 
-def _leading_eigenvectors(matrix: np.ndarray, count: int) -> np.ndarray:
+def _leading_eigenvectors(matrix, count):
     """Returns the eigenvectors of the largest eigenvalues, ascending, in columns."""
     size = len(matrix)
     if size > 8 * _KRYLOV_BLOCKS * count:
@@ -179,11 +177,11 @@ def _leading_eigenvectors(matrix: np.ndarray, count: int) -> np.ndarray:
     return scipy.linalg.eigh(matrix, subset_by_index=[size - count, size - 1])[1]
 
 
-def _block_krylov(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the best approximations to eigenpairs in a block Krylov space.
+def _block_krylov(matrix, count):
+    """Returns the best approximations to eigenpairs in the space of X, AX, A²X, ...
 
-    The space is spanned by X, AX, A²X, ...; where eigenvalues fall off as those of
-    images do, a few powers give the leading eigenvectors to all digits.
+    Where eigenvalues fall off as those of images do, a few powers give the leading
+    eigenvectors to all digits.
     """
     start = np.random.Generator(np.random.Philox(0))
     block = start.standard_normal((len(matrix), count + 10))
@@ -199,10 +197,10 @@ def _block_krylov(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
     return values[-count:], basis @ rotation[:, -count:]
 
 
-def _in_threads(function: Callable, blocks: Iterable[np.ndarray]) -> Iterator:
+def _in_threads(function, blocks):
     """Maps a function over blocks: a few at a time, results in order.
 
-    BLAS is held to one thread inside, so that results do not depend on their number.
+    BLAS has one thread inside, so that results do not depend on their number.
     """
     workers = _core.hardware_threads()
     pending: collections.deque = collections.deque()
