@@ -1,10 +1,6 @@
 """Initialisations of frozen weights."""
 
-from tfsupermask.init.baselines import (
-    NAMES,
-    initialize,
-    kernel_initializer,
-)
+from tfsupermask.init.baselines import NAMES, initialize
 from tfsupermask.init.diagnostics import Diagnosis, LayerDiagnosis, diagnose
 from tfsupermask.init.patches_init import PatchesInit, SimpleInit
 from tfsupermask.init.report import LayerReport, PatchesInitReport
@@ -23,6 +19,5 @@ __all__ = [
     "Variant",
     "diagnose",
     "initialize",
-    "kernel_initializer",
     "unit_power",
 ]

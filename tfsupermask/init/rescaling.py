@@ -52,8 +52,8 @@ def unit_power(
         seed: Non-negative integer, which images are drawn. Defaults to 0.
 
     Returns:
-        The factor of each layer by its name, in forward order: 1 for a layer whose
-        output is zero. A name that several have is replaced by the path.
+        The factor of each layer by its name, in forward order: 1 if the output is
+        zero. A name that several have is replaced by the path.
 
     Raises:
         InputError: The model has no supermask layer, labels and images do not fit each
