@@ -1,5 +1,6 @@
 """PatchesInit against Algorithm 1 of the thesis in loops."""
 
+import contextlib
 import math
 import os
 import warnings
@@ -22,7 +23,7 @@ from tests.init.common import (
 )
 from tfsupermask import _core, data
 from tfsupermask.init import PatchesInit
-from tfsupermask.layers import supermask_layers
+from tfsupermask.layers import dense_forward
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order, cluster, survey
 from tfsupermask.patches.reduction import principal_components, project
@@ -78,24 +79,12 @@ class Oracle:
         return steps
 
     def forward(self, model, layer, images, order):
-        real = [(x, x.kernel.numpy()) for x in supermask_layers(model)]
-        for masked_layer, kernel in real:
-            mask = masked_layer.mask.numpy() if self.masked else 1
-            masked_layer.kernel.assign(kernel * mask)
-            masked_layer.sparsity, before = 0.0, masked_layer.sparsity
-            masked_layer.before = before
-        until = keras.Model(model.inputs[0], layer.input)
-        # Batches as the package makes them, so that sums are rounded alike.
-        maps = {}
-        for first in range(0, len(order), 250):
-            batch = order[first : first + 250]
-            maps.update(
-                zip(batch, until(preprocess(images[batch])).numpy(), strict=True)
-            )
-        for masked_layer, kernel in real:
-            masked_layer.kernel.assign(kernel)
-            masked_layer.sparsity = masked_layer.before
-        return maps
+        """Returns the map of each image; masks are those of the model, or keep all."""
+        with contextlib.nullcontext() if self.masked else dense_forward(model):
+            until = keras.Model(model.inputs[0], layer.input)
+            # In the package's order, so that sums are rounded alike.
+            maps = until(preprocess(images[order])).numpy()
+        return dict(zip(order, maps, strict=True))
 
     def sample(self, number, layer, images, labels, order, maps):
         step = {"values": [], "labels": [], "image": [], "row": [], "column": []}

@@ -138,18 +138,19 @@ def test_kernels_are_a_function_of_the_seed(digits, reference):
 
 
 @pytest.mark.parametrize(
-    "labels_of",
+    ("labels_of", "casts"),
     [
-        np.ndarray.tolist,
-        lambda labels: labels.astype(np.uint8),
-        lambda labels: labels.astype(np.uint64),
-        lambda labels: labels[:, None],
+        (np.ndarray.tolist, None),
+        (lambda labels: labels.astype(np.uint8), None),
+        (lambda labels: labels.astype(np.uint64), None),
+        (lambda labels: labels[:, None], lambda x: x.astype(np.float32)),
     ],
 )
-def test_labels_of_any_integer_kind_give_the_same_kernels(digits, labels_of):
+def test_labels_of_any_integer_kind_do_and_images_are_cast(digits, labels_of, casts):
+    images, labels = digits
     models = plain_net(), plain_net()
-    for model, labels in zip(models, (digits[1], labels_of(digits[1])), strict=True):
-        PatchesInit(300, 20).apply(model, digits[0], labels, preprocess)
+    PatchesInit(300, 20).apply(models[0], images, labels)
+    PatchesInit(300, 20).apply(models[1], images, labels_of(labels), casts)
     assert_same_kernels(*models)
 
 
@@ -171,13 +172,6 @@ def test_activations_are_those_of_inference_and_of_any_image_size(digits):
     assert_same_kernels(plain, free)
     for weight, expected in zip(with_norm.non_trainable_weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), expected)
-
-
-def test_preprocess_defaults_to_a_cast(digits):
-    models = [plain_net(), plain_net()]
-    PatchesInit(300, 20).apply(models[0], *digits)
-    PatchesInit(300, 20).apply(models[1], *digits, lambda x: x.astype(np.float32))
-    assert_same_kernels(*models)
 
 
 KERNELS_OF_A_PROCESS = """
@@ -317,18 +311,6 @@ def test_enough_clusters_give_no_warning(digits):
         warnings.simplefilter("error")
         PatchesInit(1000, 12).apply(masked_net(), *digits, preprocess)
         PatchesInit(1500, 9, double_from=4).apply(plain_net(), *digits, preprocess)
-
-
-@pytest.mark.parametrize(
-    "before_first",
-    [L.MaxPooling2D, lambda: L.ZeroPadding2D(3)],
-    ids=["smaller map", "padded map"],
-)
-def test_first_convolution_may_see_a_map_of_another_size(digits, before_first):
-    model = build(before_first(), L.Conv2D(6, 3))
-    (before,) = kernels(model)
-    PatchesInit(300, 20).apply(model, *digits, preprocess)
-    assert (kernels(model)[0] != before).any()
 
 
 @pytest.mark.parametrize(
