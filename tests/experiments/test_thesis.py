@@ -127,7 +127,7 @@ def test_deep_study_numbers_convolutions_as_the_network_does():
 
     from tfsupermask import models
     from tfsupermask.init.convolutions import convolutions_in, find_convolutions
-    from tfsupermask.init.tracing import Trace
+    from tfsupermask.init.observing import Trace
 
     model = models.build("resnet18", (64, 64, 3), 200)
     found = convolutions_in(model)

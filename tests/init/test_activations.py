@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from tfsupermask.init import PatchesInit, activations
-from tfsupermask.init.activations import Activations, batch_statistics
-from tfsupermask.init.tracing import Trace
+from tfsupermask.init.activations import Activations, maps_before
+from tfsupermask.init.observing import Trace
 from tfsupermask.patches import SAMPLES_PER_IMAGE
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3), np.uint8)
@@ -98,7 +98,7 @@ def test_maps_are_those_that_the_network_computes(monkeypatch, net, kept):
             np.testing.assert_allclose(maps, expected[indices], rtol=1e-5, atol=1e-5)
 
 
-def test_a_chain_is_walked_once(monkeypatch):
+def test_a_chain_is_walked_once_and_not_rewired(monkeypatch):
     computed = Computed(monkeypatch)
     model = chain()
     num_images = 40
@@ -107,6 +107,7 @@ def test_a_chain_is_walked_once(monkeypatch):
     )
     once = num_images + 1  # one more, to see how large the maps are
     assert computed.images == {("a", "a"): once, ("a", "b"): once, ("b", "c"): once}
+    assert {len(layer._inbound_nodes) for layer in model.layers} == {1}
 
 
 def test_what_is_not_kept_is_computed_for_each_pass(monkeypatch):
@@ -156,19 +157,14 @@ def test_keeps_no_more_than_there_is_room_for(monkeypatch, kept):
     assert source._sources[-1]._values.nbytes == kept
 
 
-def test_the_model_is_not_rewired():
-    model = branches()
-    PatchesInit(500, 10).apply(model, IMAGES, LABELS, preprocess)
-    assert {len(layer._inbound_nodes) for layer in model.layers} == {1}
-
-
 def test_statistics_are_lent_and_given_back():
     model = branches()
     first = model.get_layer("first1")
     norm = next(x for x in model.layers if "normalization" in x.name)
     before = norm.get_weights()
-    with batch_statistics(traced(model), IMAGES[:20], preprocess) as update_before:
-        update_before(first)
+    sample = np.arange(20)
+    with maps_before(traced(model), IMAGES, sample, preprocess) as maps_before_layer:
+        maps_before_layer(first)
         maps = model.get_layer("stem")(preprocess(IMAGES[:20])).numpy()
         np.testing.assert_allclose(norm.moving_mean, maps.mean((0, 1, 2)), atol=1e-5)
         np.testing.assert_allclose(norm.moving_variance, maps.var((0, 1, 2)), rtol=1e-4)

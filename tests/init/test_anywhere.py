@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsupermask import data
+from tests.init.common import build as build_of
+from tests.init.common import normalised, patch_of, preprocess
 from tfsupermask._validation import InputError
 from tfsupermask.init import PatchesInit, activations
 from tfsupermask.layers import SupermaskDepthwiseConv2D
@@ -15,23 +16,9 @@ from tfsupermask.layers import SupermaskDepthwiseConv2D
 L = keras.layers
 
 
-@pytest.fixture(scope="module")
-def digits():
-    split = data.load("digits").train
-    return split.images[:160, ::2, ::2].copy(), split.labels[:160]
-
-
 @pytest.fixture(autouse=True)
 def same_weights():
     keras.utils.set_random_seed(0)
-
-
-def preprocess(images):
-    return ((images / 255 - 0.4) / 0.25).astype(np.float32)
-
-
-def build(*layers, shape=(16, 16, 3)):
-    return keras.Sequential([keras.Input(shape), *layers])
 
 
 def small_mobilenet(**names):
@@ -47,6 +34,10 @@ def small_mobilenet(**names):
     x = L.BatchNormalization()(L.Conv2D(6, 1, name="project")(x))
     x = normalised(L.Add()([x, stem]), L.Conv2D(7, 3, name="last"))
     return keras.Model(inputs, L.GlobalAveragePooling2D()(x), **names)
+
+
+def build(*layers, shape=(16, 16, 3)):
+    return build_of(*layers, shape=shape)
 
 
 class PatchEmbedding(L.Layer):
@@ -120,53 +111,52 @@ def set_variables(model, images, labels):
     return report, changed
 
 
+def mobilenet_in_a_sequential():
+    return build(L.Rescaling(2.0), small_mobilenet(name="network"))
+
+
+def same_name_twice():
+    inner = keras.Sequential([L.Conv2D(4, 3, name="c")], name="inner")
+    return build(L.Conv2D(3, 3, name="c"), inner)
+
+
+def patch_embedding():
+    return build(PatchEmbedding(), L.Dense(3))
+
+
+def wrappers():
+    first = L.SpectralNormalization(L.Conv2D(4, 3, name="wrapped"))
+    second = L.TimeDistributed(L.Conv2D(5, 3, name="in_time"))
+    return build(first, L.Reshape((1, 14, 14, 4)), second)
+
+
+def depthwise():
+    separable = L.SeparableConv2D(4, 3, depth_multiplier=2, name="s")
+    return build(separable, SupermaskDepthwiseConv2D(3, name="masked"))
+
+
+def called_twice():
+    return called(lambda x, a, b: b(a(a(x)[..., :3])))
+
+
+def called_backwards():
+    return called(lambda x, a, b: a(b(x)[..., :3]))
+
+
 @pytest.mark.parametrize(
     ("net", "names"),
     [
-        (
-            lambda: build(L.Rescaling(2.0), small_mobilenet(name="network")),
-            ["stem", "depthwise", "last"],
-        ),
-        (
-            lambda: build(
-                L.Conv2D(3, 3, name="c"),
-                keras.Sequential([L.Conv2D(4, 3, name="c")], name="inner"),
-            ),
-            ["c", "inner/c"],
-        ),
-        (
-            lambda: build(PatchEmbedding(), L.Dense(3)),
-            ["projection"],
-        ),
-        (
-            lambda: build(
-                L.SpectralNormalization(L.Conv2D(4, 3, name="wrapped")),
-                L.Reshape((1, 14, 14, 4)),
-                L.TimeDistributed(L.Conv2D(5, 3, name="in_time")),
-            ),
-            ["wrapped", "in_time"],
-        ),
-        (
-            lambda: build(L.SeparableConv2D(4, 3, depth_multiplier=2, name="s")),
-            ["s"],
-        ),
-        (lambda: build(SupermaskDepthwiseConv2D(3, name="masked")), ["masked"]),
-        (lambda: called(lambda x, a, b: b(a(a(x)[..., :3]))), ["a", "b"]),
-        (lambda: called(lambda x, a, b: a(b(x)[..., :3])), ["b", "a"]),
-    ],
-    ids=[
-        "MobileNet in a Sequential",
-        "the same name twice",
-        "patch embedding",
-        "wrappers",
-        "separable",
-        "masked depthwise",
-        "called twice",
-        "order of calls",
+        (mobilenet_in_a_sequential, ["stem", "depthwise", "last"]),
+        (same_name_twice, ["c", "inner/c"]),
+        (patch_embedding, ["projection"]),
+        (wrappers, ["wrapped", "in_time"]),
+        (depthwise, ["s", "masked"]),
+        (called_twice, ["a", "b"]),
+        (called_backwards, ["b", "a"]),
     ],
 )
-def test_convolutions_are_found_wherever_they_are(digits, net, names):
-    report, changed = set_variables(net(), *digits)
+def test_convolutions_are_found_wherever_they_are(small, net, names):
+    report, changed = set_variables(net(), *small)
     assert [done.layer for done in report.layers] == names
     assert len(changed) == len(names)
     for variable in changed:
@@ -174,30 +164,30 @@ def test_convolutions_are_found_wherever_they_are(digits, net, names):
         assert variable.name != "pointwise_kernel"
 
 
-def test_nested_convolutions_get_the_patterns_of_flat_ones(digits):
+def test_nested_convolutions_get_the_patterns_of_flat_ones(small):
     flat = small_mobilenet()
     nested = build(L.Identity(), small_mobilenet())
     nested.set_weights(flat.get_weights())
     for model in (flat, nested):
-        apply(model, *digits)
+        apply(model, *small)
     for one, other in zip(flat.get_weights(), nested.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_subclassed_model(digits):
+def test_a_subclassed_model(small):
     model = Subclassed()
     model(np.zeros((1, 16, 16, 3), np.float32))
-    report, changed = set_variables(model, *digits)
+    report, changed = set_variables(model, *small)
     first, second, third = (done.layer for done in report.layers)
     assert (first, second) == ("first", "same")
     assert third.endswith("/same")
     assert report.skipped == {"unused": "not called, or only inside a loop"}
     assert len(changed) == 3
-    again = apply(model, *digits, only=[third])
+    again = apply(model, *small, only=[third])
     assert [done.layer for done in again.layers] == [third]
 
 
-def test_what_is_skipped_is_printed_with_the_reason(digits):
+def test_what_is_skipped_is_printed_with_the_reason(small):
     def loop(x, a, b):
         step = {"cond": lambda x: True, "body": lambda x: (a(x)[..., :3],)}
         return b(tf.while_loop(**step, loop_vars=(x,), maximum_iterations=1)[0])
@@ -212,7 +202,7 @@ def test_what_is_skipped_is_printed_with_the_reason(digits):
             L.Conv1D(3, 3, name="line"),
         ]
     )
-    report = apply(build(block), *digits)
+    report = apply(build(block), *small)
     assert report.skipped == {
         "point": "1x1 convolution",
         "grouped": "grouped convolution",
@@ -223,14 +213,14 @@ def test_what_is_skipped_is_printed_with_the_reason(digits):
         f"{name:12}  left as it was: {why}" for name, why in report.skipped.items()
     ]
     looping = called(loop)
-    assert "inside a loop" in apply(looping, digits[0], digits[1]).skipped["a"]
+    assert "inside a loop" in apply(looping, *small).skipped["a"]
 
 
-def test_a_layer_that_merges_images_is_named(digits):
+def test_a_layer_that_merges_images_is_named(small):
     model = called(lambda x, a, b: b(tf.reshape(a(x), (-1, 8, 16, 4))))
     with pytest.raises(InputError, match="'b' must receive one map for each"):
-        apply(model, *digits)
-    assert [done.layer for done in apply(model, *digits, only=["a"]).layers] == ["a"]
+        apply(model, *small)
+    assert [done.layer for done in apply(model, *small, only=["a"]).layers] == ["a"]
 
 
 def bands(images):
@@ -255,15 +245,15 @@ def halves(images):
     ],
     ids=["grey", "no channels", "RGBA", "13 bands", "float", "uint16", "video"],
 )
-def test_first_filters_are_patches_of_all_channels(digits, change):
-    images = change(digits[0])
+def test_first_filters_are_patches_of_all_channels(small, change):
+    images = change(small[0])
     shape = images.shape[1:]
     if len(shape) == 4:
         layers = [L.TimeDistributed(L.Conv2D(6, 3))]
     else:
         layers = [L.Reshape((*shape[:2], -1)), L.Conv2D(6, 3)]
     model = build(*layers, shape=shape)
-    (done,) = apply(model, images, digits[1]).layers
+    (done,) = apply(model, images, small[1]).layers
     (kernel,) = (v.numpy() for v in model.variables if v.name == "kernel")
     maps = preprocess(images[:, 0] if len(shape) == 4 else images)
     maps = maps.reshape(*maps.shape[:3], -1)
@@ -271,51 +261,47 @@ def test_first_filters_are_patches_of_all_channels(digits, change):
     for i, place in enumerate(zip(done.image, done.row, done.column, strict=True)):
         image, row, column = place
         crop = maps[image, row : row + 3, column : column + 3].astype(np.float64)
-        expected = (crop - crop.mean()) / crop.std() * scale
-        np.testing.assert_allclose(kernel[..., i], expected, atol=1e-5)
+        np.testing.assert_allclose(kernel[..., i], normalised(crop) * scale, atol=1e-5)
 
 
-def test_a_patch_embedding_is_made_of_whole_patches(digits):
-    images = digits[0].repeat(2, axis=1).repeat(2, axis=2)
+def test_a_patch_embedding_is_made_of_whole_patches(small):
+    images = small[0].repeat(2, axis=1).repeat(2, axis=2)
     model = build(
         L.Conv2D(6, 8, strides=8), L.Conv2D(5, 4, strides=4), shape=(32,) * 2 + (3,)
     )
-    first, second = PatchesInit(160, 30, seed=1).apply(model, images, digits[1]).layers
+    first, second = PatchesInit(120, 30, seed=1).apply(model, images, small[1]).layers
     assert model.layers[0].kernel.shape == (8, 8, 3, 6)
     assert (second.row == 0).all()
-    assert first.num_patches == second.num_patches == 160
+    assert first.num_patches == second.num_patches == 120
 
 
-def test_depthwise_filters_are_patches_of_one_channel(digits):
-    images, labels = digits
+def test_depthwise_filters_are_patches_of_one_channel(small):
+    images, labels = small
     layer = L.DepthwiseConv2D(3, depth_multiplier=2)
     (done,) = apply(build(layer), images, labels).layers
     filters = layer.kernel.numpy().reshape(9, 6).T
     assert len(done.image) == 6
-    for i, place in enumerate(zip(done.image, done.row, done.column, strict=True)):
-        image, row, column = place
-        crop = preprocess(images[image, row : row + 3, column : column + 3])
-        crop = crop.reshape(9, 3).T.astype(np.float64)
-        crop = crop - crop.mean(axis=1, keepdims=True)
-        one = crop / crop.std(axis=1, keepdims=True) * math.sqrt(2 / (9 + 54))
-        assert np.abs(one - filters[i]).max(axis=1).min() < 1e-5
+    for i, found in enumerate(filters):
+        channels = patch_of(images, done, i).reshape(9, 3).T
+        expected = normalised(channels, axis=1) * math.sqrt(2 / (9 + 54))
+        assert np.abs(expected - found).max(axis=1).min() < 1e-5
 
 
-def test_the_best_patterns_serve_several_channels(digits):
+def test_the_best_patterns_serve_several_channels(small):
     def net():
         return build(L.Conv2D(8, 3), L.DepthwiseConv2D(3, depth_multiplier=7))
 
     model = net()
-    (_, done) = PatchesInit(200, 9).apply(model, *digits, preprocess).layers
+    (_, done) = PatchesInit(200, 9).apply(model, *small, preprocess).layers
     kinds = int((np.unique(done.sizes) >= 5).sum())
     assert len(done.sizes) == 56
     assert (done.sizes >= 5).all()
     assert kinds <= len(set(zip(done.image, done.row, done.column, strict=True))) <= 9
-    (_, simple) = PatchesInit(200, None).apply(net(), *digits, preprocess).layers
+    (_, simple) = PatchesInit(200, None).apply(net(), *small, preprocess).layers
     assert len(set(zip(simple.image, simple.row, simple.column, strict=True))) > 9
 
 
-def test_channels_are_drawn_by_the_seed(digits):
+def test_channels_are_drawn_by_the_seed(small):
     maps = np.arange(40 * 5).reshape(40, 1, 1, 5).astype(np.float32)
     draw = activations.one_channel_each(lambda chosen: maps[chosen], seed=3)
     every = draw(np.arange(40))
@@ -325,11 +311,11 @@ def test_channels_are_drawn_by_the_seed(digits):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_in_an_image_or_two_does_no_harm(digits, value):
-    images = digits[0] / np.float32(255)
+def test_what_is_not_finite_in_an_image_or_two_does_no_harm(small, value):
+    images = small[0] / np.float32(255)
     images[::2, 4:6] = value
     model = build(L.Conv2D(6, 3), L.Conv2D(5, 3))
-    first, _ = apply(model, images, digits[1]).layers
+    first, _ = apply(model, images, small[1]).layers
     assert first.num_patches < 600
     assert np.isfinite(model.get_weights()[0]).all()
     assert np.isfinite(model.get_weights()[2]).all()

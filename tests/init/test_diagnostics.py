@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.init.common import products_of_conv2, unchanged
 from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import convert
@@ -14,7 +15,6 @@ from tfsupermask.layers import (
     SupermaskConv2DTranspose,
     SupermaskDepthwiseConv2D,
     SupermaskSeparableConv2D,
-    supermask_layers,
 )
 
 RNG = np.random.default_rng(0)
@@ -79,24 +79,16 @@ def test_mean_cosine_is_that_over_all_pairs():
 def test_every_layer_equals_numpy():
     model = models.build("conv2", (8, 8, 3), 3, sparsity=0.7)
     diagnosis = diagnose(model, IMAGES, lambda batch: np.float32(batch) / 255)
-    x = np.float32(IMAGES) / 255
-    for layer, found in zip(supermask_layers(model), diagnosis, strict=True):
-        kernel = layer.kernel.numpy() * layer.mask.numpy()
-        if kernel.ndim == 4:
-            product = tf.nn.conv2d(x, kernel, 1, "SAME").numpy()
-        else:
-            product = x.reshape(len(x), -1) @ kernel
-        filters = layer.kernel.numpy().reshape(-1, kernel.shape[-1]).T
-        assert (found.layer, found.num_filters) == (layer.name, kernel.shape[-1])
+    products = products_of_conv2(model, np.float32(IMAGES) / 255)
+    for (layer, product), found in zip(products, diagnosis, strict=True):
+        filters = layer.kernel.numpy().reshape(-1, product.shape[-1]).T
+        assert (found.layer, found.num_filters) == (layer.name, len(filters))
         assert found.cosine == pytest.approx(cosine_by_loops(filters), rel=1e-5)
         assert found.filter_rank == pytest.approx(rank_by_svd(filters), rel=1e-4)
         outputs = product.reshape(-1, product.shape[-1])
         assert found.output_rank == pytest.approx(rank_by_svd(outputs), rel=1e-3)
         scale = np.sqrt(np.mean(np.float64(product) ** 2))
         assert found.output_scale == pytest.approx(scale, rel=1e-4)
-        x = np.maximum(product, 0)
-        if layer.name == "conv2":
-            x = tf.nn.max_pool2d(x, 2, 2, "VALID").numpy()
 
 
 def test_layers_without_masks_count_and_nothing_changes():
@@ -111,10 +103,8 @@ def test_layers_without_masks_count_and_nothing_changes():
             keras.layers.Conv2D(4, 3, activation="relu", bias_initializer="ones"),
         ]
     )
-    before = [v.numpy() for v in model.variables]
-    diagnosis = diagnose(model, IMAGES)
-    for variable, value in zip(model.variables, before, strict=True):
-        np.testing.assert_array_equal(variable, value)
+    with unchanged(model):
+        diagnosis = diagnose(model, IMAGES)
     assert [each.num_filters for each in diagnosis] == [6, 12, 5, 4]
     separable, _, depthwise, transpose, plain = model.layers
     filters = [
@@ -167,11 +157,9 @@ def test_layers_are_found_in_subclassed_models(masked):
     kernels = [model.blocks[0].kernel.numpy(), model.dense.kernel.numpy()]
     if masked:
         model = convert(model, sparsity=0.5, verbose=False)
-    before = [v.numpy() for v in model.variables]
-    found = diagnose(model, IMAGES)
+    with unchanged(model):
+        found = diagnose(model, IMAGES)
     assert [each.layer for each in found] == ["conv", "dense"]
-    for variable, value in zip(model.variables, before, strict=True):
-        np.testing.assert_array_equal(variable, value)
     for each, kernel in zip(found, kernels, strict=True):
         filters = kernel.reshape(-1, kernel.shape[-1]).T
         assert each.cosine == pytest.approx(cosine_by_loops(filters), rel=1e-5)

@@ -1,45 +1,17 @@
 """PatchesInit's choices beyond the thesis, against NumPy."""
 
+import dataclasses
 import warnings
 
 import keras
 import numpy as np
 import pytest
 
-from tfsupermask import data
+from tests.init.common import SPARSITY, preprocess, two_masked_layers, unchanged
 from tfsupermask import patches as patches_package
 from tfsupermask._validation import InputError
-from tfsupermask.init import PatchesInit
-from tfsupermask.layers import SupermaskConv2D, SupermaskDense
-from tfsupermask.patches import cluster_entropy, cluster_sizes
-
-SPARSITY = 0.6
-
-
-@pytest.fixture(scope="module")
-def digits():
-    split = data.load("digits").train
-    tints = np.random.default_rng(0).uniform(0.1, 1, (120, 1, 1, 3))
-    images = np.rint(split.images[:120, ::2, ::2] * tints).astype(np.uint8)
-    return images, split.labels[:120]
-
-
-def preprocess(images):
-    return ((images / 255 - 0.4) / 0.25).astype(np.float32)
-
-
-def net():
-    keras.utils.set_random_seed(0)
-    options = {"padding": "same", "activation": "relu", "sparsity": SPARSITY}
-    return keras.Sequential(
-        [
-            keras.Input((16, 16, 3)),
-            SupermaskConv2D(6, 3, **options, name="first"),
-            SupermaskConv2D(9, 3, **options, name="second"),
-            keras.layers.Flatten(),
-            SupermaskDense(10),
-        ]
-    )
+from tfsupermask.init import PatchesInit, Variant
+from tfsupermask.patches import cluster_entropy
 
 
 @pytest.fixture
@@ -64,10 +36,17 @@ def watched(monkeypatch):
     return seen
 
 
-def apply(model, digits, **options):
+def patches_init(*args, **options):
+    """PatchesInit with these options and choices."""
+    fields = {field.name for field in dataclasses.fields(Variant)}
+    choices = {name: options.pop(name) for name in fields & set(options)}
+    return PatchesInit(*args, variant=Variant(**choices), **options)
+
+
+def apply(model, small, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return PatchesInit(800, 20, seed=3, **options).apply(model, *digits, preprocess)
+        return patches_init(800, 20, seed=3, **options).apply(model, *small, preprocess)
 
 
 def whitened(flat, covariance):
@@ -114,7 +93,7 @@ def filters_of(flat, chosen, options, layer):
 def ranked(clusters, labels, flat, options, discriminative):
     """Clusters in the order in which they are chosen, by `entropy` or `size`."""
     count = len(clusters.centroids)
-    sizes = cluster_sizes(clusters.assignment, count)
+    sizes = clusters.sizes
     entropy = cluster_entropy(clusters.assignment, labels, count)
     flat_patch = flat.std(axis=1) <= 1e-5 * np.abs(flat).max()
 
@@ -147,10 +126,10 @@ def ranked(clusters, labels, flat, options, discriminative):
     ],
     ids=str,
 )
-def test_every_choice_equals_numpy(digits, watched, options):
-    model = net()
+def test_every_choice_equals_numpy(small, watched, options):
+    model = two_masked_layers()
     before = [model.get_layer(name).kernel.numpy() for name in ("first", "second")]
-    report = apply(model, digits, **options)
+    report = apply(model, small, **options)
     for number, done in enumerate(report.layers):
         layer = model.get_layer(done.layer)
         values = watched["values"][number]
@@ -183,16 +162,16 @@ def test_every_choice_equals_numpy(digits, watched, options):
         assert done.discriminative is (number == 1 and by_entropy)
 
 
-def test_random_clusters_give_other_filters_of_the_same_clusters(digits, watched):
-    by_entropy, at_random = net(), net()
-    apply(by_entropy, digits)
-    report = apply(at_random, digits, select="random")
+def test_random_clusters_give_other_filters_of_the_same_clusters(small, watched):
+    by_entropy, at_random = two_masked_layers(), two_masked_layers()
+    apply(by_entropy, small)
+    report = apply(at_random, small, select="random")
     first, _, second, _ = watched["clusters"]
     np.testing.assert_array_equal(first.assignment, second.assignment)
     kernels = [m.get_layer("first").kernel.numpy() for m in (by_entropy, at_random)]
     assert not np.array_equal(*kernels)
-    again = net()
-    assert apply(again, digits, select="random").layers[0].image.tolist() == (
+    again = two_masked_layers()
+    assert apply(again, small, select="random").layers[0].image.tolist() == (
         report.layers[0].image.tolist()
     )
 
@@ -200,41 +179,21 @@ def test_random_clusters_give_other_filters_of_the_same_clusters(digits, watched
 @pytest.mark.parametrize(
     ("fraction", "expected"), [(1e-9, [1, 1]), (0.34, [2, 3]), (1, [6, 9])]
 )
-def test_a_fraction_of_the_filters_needs_that_many_clusters(digits, fraction, expected):
-    report = PatchesInit(300, max(expected), pattern_fraction=fraction).apply(
-        net(), *digits, preprocess
+def test_a_fraction_of_the_filters_needs_that_many_clusters(small, fraction, expected):
+    report = patches_init(300, max(expected), pattern_fraction=fraction).apply(
+        two_masked_layers(), *small, preprocess
     )
     assert [len(done.image) for done in report.layers] == expected
 
 
-def test_fewer_clusters_than_patterns_are_refused(digits):
+def test_fewer_clusters_than_patterns_are_refused(small):
     with pytest.raises(InputError, match=r"at least the 4 filters.*num_clusters=3"):
-        PatchesInit(300, 3, pattern_fraction=0.4).apply(net(), *digits, preprocess)
+        patches_init(300, 3, pattern_fraction=0.4).apply(
+            two_masked_layers(), *small, preprocess
+        )
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"cluster_space": "centred"},
-        {"filter_space": "whitened"},
-        {"select": "size"},
-        {"pattern_fraction": 0.5},
-        {"scale": "kaiming"},
-        {"fan_correction": True},
-        {"signs_only": True},
-    ],
-    ids=str,
-)
-def test_layers_done_with_another_choice_do_not_count(digits, tmp_path, options):
-    first, second = net(), net()
-    PatchesInit(300, 20).apply(first, *digits, preprocess, tmp_path)
-    PatchesInit(300, 20, **options).apply(second, *digits, preprocess, tmp_path)
-    for name in ("first", "second"):
-        kernels = [m.get_layer(name).kernel.numpy() for m in (first, second)]
-        assert (kernels[0] != kernels[1]).any()
-
-
-def test_layers_without_masks_have_no_fan_to_correct(digits):
+def test_layers_without_masks_have_no_fan_to_correct(small):
     def plain():
         keras.utils.set_random_seed(0)
         return keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(6, 3)])
@@ -242,37 +201,17 @@ def test_layers_without_masks_have_no_fan_to_correct(digits):
     kernels = []
     for fan_correction in (False, True):
         model = plain()
-        apply(model, digits, fan_correction=fan_correction)
+        apply(model, small, fan_correction=fan_correction)
         kernels.append(model.layers[0].kernel.numpy())
     np.testing.assert_array_equal(*kernels)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"cluster_space": "zca"}, "'raw', 'centred', 'whitened'.*'zca'"),
-        ({"filter_space": None}, "filter_space=None"),
-        ({"select": "best"}, "'entropy', 'size', 'random'.*'best'"),
-        ({"scale": "lecun"}, "'xavier', 'kaiming'.*'lecun'"),
-        ({"pattern_fraction": 0}, "pattern_fraction=0"),
-        ({"pattern_fraction": 1.5}, "at most 1.*pattern_fraction=1.5"),
-        ({"pattern_fraction": float("nan")}, "pattern_fraction=nan"),
-    ],
-)
-def test_refuses_choices_that_it_does_not_have(arguments, message):
-    with pytest.raises(InputError, match=message):
-        PatchesInit(**arguments)
-
-
-def test_images_without_variety_leave_the_model_unchanged(digits):
-    images = np.tile(digits[0][:1], (40, 1, 1, 1))
+def test_images_without_variety_leave_the_model_unchanged(small):
+    images = np.tile(small[0][:1], (40, 1, 1, 1))
     # A ramp, whose patches differ by brightness alone.
     images[:] = np.arange(16, dtype=np.uint8)[:, None, None] * 10
-    model = net()
-    before = [variable.numpy() for variable in model.variables]
-    with pytest.raises(InputError, match="centred space"):
-        PatchesInit(300, 10, filter_space="centred", only=["first"]).apply(
-            model, images, digits[1][:40]
+    model = two_masked_layers()
+    with unchanged(model), pytest.raises(InputError, match="centred space"):
+        patches_init(300, 10, filter_space="centred", only=["first"]).apply(
+            model, images, small[1][:40]
         )
-    for variable, value in zip(model.variables, before, strict=True):
-        np.testing.assert_array_equal(variable, value)

@@ -2,7 +2,6 @@ import json
 
 import keras
 import numpy as np
-import pytest
 
 from tfsupermask.init import LayerReport, PatchesInit, PatchesInitReport
 
@@ -31,17 +30,6 @@ REPORT = PatchesInitReport(
     (layer_report(), layer_report(layer="conv2", seconds={"extract": 2.0})),
     {"shortcut": "1x1 convolution"},
 )
-
-
-@pytest.mark.parametrize(
-    ("entropies", "mean"), [([3.0, 2.5, 0.5], 2.0), ([1.0], 1.0), ([], 0.0)]
-)
-def test_mean_entropy_is_that_of_the_selected_clusters(entropies, mean):
-    assert layer_report(entropies=np.array(entropies)).mean_entropy == mean
-
-
-def test_seconds_are_the_sum_over_layers_and_stages():
-    assert REPORT.seconds == 3.75
 
 
 def test_dictionary_survives_json():

@@ -1,4 +1,5 @@
 import functools
+import types
 
 import numpy as np
 import pytest
@@ -30,7 +31,18 @@ def scikit_learn(points, num_clusters, seed):
 
 
 @pytest.fixture
-def watched(monkeypatch):
+def use_core(monkeypatch):
+    """Puts functions in place of those of the C++ core that k-means calls."""
+
+    def use(**functions):
+        functions = {"seed_centroids": _core.seed_centroids, **functions}
+        monkeypatch.setattr(clustering, "_core", types.SimpleNamespace(**functions))
+
+    return use
+
+
+@pytest.fixture
+def watched(use_core):
     """The numbers of points for which nearest centroids were asked for."""
     asked = []
 
@@ -38,12 +50,7 @@ def watched(monkeypatch):
         asked.append(len(points))
         return _core.nearest_centroids(points, centroids)
 
-    class Core:
-        pass
-
-    Core.nearest_centroids = staticmethod(nearest_centroids)
-    Core.seed_centroids = staticmethod(_core.seed_centroids)
-    monkeypatch.setattr(clustering, "_core", Core)
+    use_core(nearest_centroids=nearest_centroids)
     return asked
 
 
@@ -134,23 +141,23 @@ def test_same_seed_same_partition_other_seed_another():
     assert (first.assignment != other.assignment).any()
 
 
-@pytest.mark.parametrize("num_threads", [2, 3, 8])
-def test_threads_do_not_change_a_bit(monkeypatch, num_threads):
+def test_threads_do_not_change_a_bit(use_core):
     points = random_points(9000, 27)
 
     def run(threads):
-        class Core:
-            pass
-
-        for name in ("nearest_centroids", "seed_centroids"):
-            function = functools.partial(getattr(_core, name), num_threads=threads)
-            setattr(Core, name, staticmethod(function))
-        monkeypatch.setattr(clustering, "_core", Core)
+        names = ("nearest_centroids", "seed_centroids")
+        use_core(
+            **{
+                name: functools.partial(getattr(_core, name), num_threads=threads)
+                for name in names
+            }
+        )
         return cluster(points, 1000, seed=0)
 
-    single, several = run(1), run(num_threads)
-    for name in ("assignment", "distance", "centroids"):
-        np.testing.assert_array_equal(getattr(several, name), getattr(single, name))
+    single = run(1)
+    for several in map(run, (2, 3, 8)):
+        for name in ("assignment", "distance", "centroids"):
+            np.testing.assert_array_equal(getattr(several, name), getattr(single, name))
 
 
 def test_fewer_distinct_patches_than_clusters():

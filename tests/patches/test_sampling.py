@@ -4,51 +4,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tfsupermask import data
 from tfsupermask._core import gather_patches
 from tfsupermask._validation import InputError
 from tfsupermask.patches import (
+    PatchSource,
     Window,
     box_positions,
-    class_balanced_order,
-    grid_positions,
     propose_filtered_boxes,
+    rgb_of,
     sample_patches,
 )
 from tfsupermask.patches import sampling as sampling_module
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.sampled_from([0, 1, 2, 5, 9]), min_size=1, max_size=60),
-    st.integers(0, 2**31 - 1),
-)
-def test_order_is_a_permutation_whose_prefixes_are_balanced(labels, seed):
-    labels = np.array(labels)
-    order = class_balanced_order(labels, seed)
-    assert sorted(order) == list(range(len(labels)))
-    in_all, so_far = Counter(labels.tolist()), Counter()
-    for label in labels[order].tolist():
-        so_far[label] += 1
-        most = max(so_far.values())
-        for other, available in in_all.items():
-            assert so_far[other] >= min(available, most - 1)
-
-
-def test_order_depends_on_the_seed_alone():
-    labels = np.repeat([0, 1, 2], [30, 10, 20])
-    orders = []
-    for state in (0, 1):
-        np.random.seed(state)
-        orders.append(class_balanced_order(labels, 7))
-    np.testing.assert_array_equal(*orders)
-    other = class_balanced_order(labels, 8)
-    for c in range(3):
-        assert (orders[0][labels[orders[0]] == c] != other[labels[other] == c]).any()
-
+from tfsupermask.patches.sampling import grid_positions
 
 # Height and width of the map, size, strides and dilation of the filter.
 GEOMETRIES = [
@@ -77,48 +46,38 @@ LARGER_THAN_MAP = [
     [(*geometry, "valid") for geometry in GEOMETRIES]
     + [(*geometry, "same") for geometry in GEOMETRIES + LARGER_THAN_MAP],
 )
-class TestGridPositions:
-    def gather(self, maps, height, width, size, strides, dilation, padding):
-        window = Window(size, strides, padding, dilation)
-        positions = grid_positions(height, width, window)
-        assert positions.dtype == np.int32
-        row, column = np.ascontiguousarray(positions.T)
+def test_grid_positions_are_those_of_tensorflow_and_of_the_layer(
+    height, width, size, strides, dilation, padding
+):
+    positions = grid_positions(height, width, Window(size, strides, padding, dilation))
+    assert positions.dtype == np.int32
+
+    def patches_of(maps):
         return gather_patches(
             maps,
             np.zeros(len(positions), np.int64),
-            row,
-            column,
+            *np.ascontiguousarray(positions.T),
             *size,
             row_dilation=dilation[0],
             column_dilation=dilation[1],
         )
 
-    def test_equal_tensorflows_own_padding(
-        self, height, width, size, strides, dilation, padding
-    ):
-        # Every pixel has a number of its own, the padding 0.
-        maps = np.arange(1, height * width + 1, dtype=np.float32)
-        maps = maps.reshape(1, height, width, 1)
-        expected = tf.image.extract_patches(
-            maps, [1, *size, 1], [1, *strides, 1], [1, *dilation, 1], padding.upper()
-        )
-        patches = self.gather(maps, height, width, size, strides, dilation, padding)
-        np.testing.assert_array_equal(
-            patches.reshape(-1, *size), tf.reshape(expected, [-1, *size])
-        )
-
-    def test_patches_times_kernel_are_the_layers_output(
-        self, height, width, size, strides, dilation, padding
-    ):
-        rng = np.random.default_rng(0)
-        maps = rng.normal(size=(1, height, width, 3)).astype(np.float32)
-        layer = keras.layers.Conv2D(
-            4, size, strides, padding, dilation_rate=dilation, use_bias=False
-        )
-        output = layer(maps).numpy()
-        patches = self.gather(maps, height, width, size, strides, dilation, padding)
-        product = np.tensordot(patches, layer.kernel.numpy(), axes=3)
-        np.testing.assert_allclose(product, output.reshape(-1, 4), atol=1e-4)
+    # Every pixel has a number of its own, the padding 0.
+    pixels = np.arange(1, height * width + 1, dtype=np.float32)
+    pixels = pixels.reshape(1, height, width, 1)
+    expected = tf.image.extract_patches(
+        pixels, [1, *size, 1], [1, *strides, 1], [1, *dilation, 1], padding.upper()
+    )
+    np.testing.assert_array_equal(
+        patches_of(pixels).reshape(-1, *size), tf.reshape(expected, [-1, *size])
+    )
+    maps = np.random.default_rng(0).normal(size=(1, height, width, 3)).astype("f")
+    layer = keras.layers.Conv2D(
+        4, size, strides, padding, dilation_rate=dilation, use_bias=False
+    )
+    output = layer(maps).numpy().reshape(-1, 4)
+    product = np.tensordot(patches_of(maps), layer.kernel.numpy(), axes=3)
+    np.testing.assert_allclose(product, output, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -160,16 +119,20 @@ def as_float(images):
     return images.astype(np.float32)
 
 
-def sample(images, num_patches, window, maps_of=as_float, **changes):
-    arguments = {
+def sample(
+    images, num_patches, window, maps_of=as_float, seed=5, from_boxes=False, **changes
+):
+    fields = {
         "labels": np.arange(len(images)) % 3,
         "order": np.random.default_rng(1).permutation(len(images)),
-        "seed": 5,
-        "from_boxes": False,
-        "activations": lambda indices: maps_of(images[indices]),
         **changes,
     }
-    return sample_patches(images, window=window, num_patches=num_patches, **arguments)
+    source = PatchSource(
+        lambda indices: maps_of(images[indices]),
+        objects_in=rgb_of(images) if from_boxes else None,
+        **fields,
+    )
+    return sample_patches(source, window, num_patches, seed)
 
 
 def values_of(patches):
@@ -188,15 +151,8 @@ def test_sampling_gives_exactly_as_many_as_asked(num_patches, from_boxes):
     assert len(patches) == num_patches
     assert values_of(patches).shape == (num_patches, 3, 3, 3)
     np.testing.assert_array_equal(patches.labels, labels[patches.image])
-    places = list(
-        zip(
-            patches.image.tolist(),
-            patches.row.tolist(),
-            patches.column.tolist(),
-            strict=True,
-        )
-    )
-    assert len(set(places)) == num_patches
+    places = set(zip(patches.image, patches.row, patches.column, strict=True))
+    assert len(places) == num_patches
     assert max(Counter(patches.image.tolist()).values()) <= 50
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfsupermask.patches import cluster_entropy, cluster_sizes, select_clusters
+from tfsupermask.patches import Clusters, cluster_entropy, select_clusters
 
 patches_with_cluster_and_label = st.lists(
     st.tuples(st.integers(0, 7), st.integers(0, 12)), min_size=1, max_size=200
@@ -26,7 +26,7 @@ def entropy_of(labels):
 def test_entropy_and_sizes_equal_counting_labels_one_by_one(patches):
     assignment, labels = np.array(patches).T
     entropy = cluster_entropy(assignment.astype(np.int32), labels, 8)
-    sizes = cluster_sizes(assignment, 8)
+    sizes = Clusters(assignment, np.zeros(len(labels)), np.zeros((8, 2))).sizes
     assert entropy.shape == sizes.shape == (8,)
     for c in range(8):
         members = [label for cluster, label in patches if cluster == c]
@@ -86,20 +86,6 @@ def test_selection_equals_sorting_tuples(clusters, num_selected, discriminative)
         entropy, sizes.astype(np.int64), num_selected, discriminative=discriminative
     )
     assert selected.tolist() == [index for *_, index in ranked[:num_selected]]
-
-
-@pytest.mark.parametrize(
-    ("discriminative", "selected"),
-    # A cluster of 4 comes last whatever its entropy, an empty one never.
-    [(False, [1, 2, 0, 4]), (True, [0, 2, 1, 4])],
-)
-def test_selection_by_hand(discriminative, selected):
-    entropy = np.array([0.1, 3.0, 3.0, 9.0, 9.0])
-    sizes = np.array([5, 8, 7, 0, 4])
-    if discriminative:
-        entropy = np.array([0.1, 3.0, 2.0, 0.0, 0.0])
-    result = select_clusters(entropy, sizes, 5, discriminative=discriminative)
-    assert result.tolist() == selected
 
 
 ENTROPY = np.array([1.0, 3.0, 2.0, 0.0, 2.5, 0.5])

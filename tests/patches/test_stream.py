@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfsupermask.patches import Patches, Window
+from tfsupermask.patches import Patches, PatchSource, Window
 from tfsupermask.patches import stream as stream_module
 
 MAPS = np.random.default_rng(0).random((40, 9, 8, 3), np.float32)
@@ -23,12 +23,11 @@ def make(image=None):
     image = np.sort(rng.integers(0, 40, 500)) if image is None else image
     activations = Activations()
     patches = Patches(
-        np.arange(40) % 4,
+        PatchSource(activations, np.arange(40) % 4, np.arange(40)),
+        Window((3, 2), dilation=(1, 2)),
         image,
         rng.integers(-1, 8, len(image)),
         rng.integers(-1, 7, len(image)),
-        Window((3, 2), dilation=(1, 2)),
-        activations,
     )
     return patches, activations
 

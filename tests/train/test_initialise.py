@@ -89,14 +89,14 @@ def test_every_choice_reaches_patches_init():
     )
     config = runs.resolve(config, 1000)
     found = patches_init(config, build_model(config, (8, 8, 3), 10))
-    expected = {**choices, "scale": "kaiming", "fan_correction": True, "only": None}
-    assert {name: getattr(found, name) for name in expected} == expected
+    variant = init.Variant(**choices, scale="kaiming", fan_correction=True)
+    assert (found.variant, found.only) == (variant, None)
 
 
 def test_nothing_given_is_the_thesis():
     config = runs.resolve(runs.Config(), 1000)
     found = patches_init(config, build_model(config, (8, 8, 3), 10))
-    assert vars(found) == vars(init.PatchesInit(20_000, 500))
+    assert found == init.PatchesInit(20_000, 500)
 
 
 def test_more_layers_than_the_model_has_are_refused(tmp_path):
@@ -128,9 +128,8 @@ def test_rescaling_follows_with_masks_of_the_whole_sparsity(
 
 def test_whitened_patches_is_all_of_it_together(small, tmp_path):
     found = initialised(tmp_path, init="whitened_patches", **PATTERNS)
-    patterns = init.PatchesInit(
-        1500, 100, cluster_space="whitened", filter_space="whitened"
-    )
+    variant = init.Variant(cluster_space="whitened", filter_space="whitened")
+    patterns = init.PatchesInit(1500, 100, variant=variant)
     model = by_hand(small, patterns, "signed_constant")
     images, labels = small.train.images, small.train.labels
     init.unit_power(model, images, labels, normalise(small), 0)

@@ -1,15 +1,11 @@
 """Initialisations of frozen weights."""
 
-from tfsupermask.init.baselines import (
-    NAMES,
-    initialize,
-    kernel_initializer,
-)
+from tfsupermask.init.baselines import NAMES, initialize
 from tfsupermask.init.diagnostics import Diagnosis, LayerDiagnosis, diagnose
-from tfsupermask.init.patches_init import PatchesInit
-from tfsupermask.init.power import RESCALINGS, unit_power
+from tfsupermask.init.patches_init import PatchesInit, SimpleInit
 from tfsupermask.init.report import LayerReport, PatchesInitReport
-from tfsupermask.init.simple_init import SimpleInit
+from tfsupermask.init.rescaling import RESCALINGS, unit_power
+from tfsupermask.init.settings import Variant
 
 __all__ = [
     "NAMES",
@@ -20,8 +16,8 @@ __all__ = [
     "PatchesInit",
     "PatchesInitReport",
     "SimpleInit",
+    "Variant",
     "diagnose",
     "initialize",
-    "kernel_initializer",
     "unit_power",
 ]

@@ -1,4 +1,4 @@
-"""What each layer of a network receives while PatchesInit works through it."""
+"""The maps that layers receive while PatchesInit works through a network."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import fail
-from tfsupermask.init.finding import normalisations_in
-from tfsupermask.init.tracing import Trace
-from tfsupermask.init.watching import borrowed_statistics, take_statistics
+from tfsupermask.init.observing import (
+    Trace,
+    normalisations_in,
+    statistics_restored,
+    take_statistics,
+)
 from tfsupermask.layers import dense_forward
 
 _BYTES_KEPT = 5 * 2**27  # of a layer's maps; those of two layers are kept at a time
@@ -22,17 +25,38 @@ def forward_mode(model: keras.Model, forward: str) -> contextlib.AbstractContext
     return dense_forward(model) if forward == "dense" else contextlib.nullcontext()
 
 
+@contextlib.contextmanager
+def maps_before(
+    trace: Trace, images: np.ndarray, sample: np.ndarray, preprocess: Callable
+) -> Iterator[Callable[[keras.Layer], Callable[[np.ndarray], np.ndarray]]]:
+    """Yields a function from a layer to the function that gives the layer's maps.
+
+    The latter takes indices of images and returns float32 maps. Layers must be asked
+    for in the order of their calls, and those before must stay as they are from then
+    on. Batch normalisations use the statistics of the images `sample`, and get theirs
+    back after the body.
+    """
+    waiting, normalisations = list(trace.received), normalisations_in(trace.received)
+    activations = Activations(trace, images, preprocess)
+    sampled = Activations(trace, images[sample], preprocess)
+
+    def maps_of(layer):
+        while (earlier := waiting.pop(0)) is not layer:
+            if earlier in normalisations:
+                batch = sampled.before(earlier)(np.arange(len(sample)))
+                take_statistics(earlier, batch)
+        return activations.before(layer)
+
+    with statistics_restored(normalisations):
+        yield maps_of
+
+
 class Activations:
     """The maps that layers receive; the layers are taken in the order of their calls.
 
-    Maps are kept, as far as 640 MiB a layer hold them, and those of the next layer
-    computed from them. The whole way from the images is gone only for what was not
-    kept, or where the network has branches in between.
-
-    Args:
-        trace: What the layers receive, in symbols.
-        images: Array (n, ...).
-        preprocess: Function from a batch of images to what the model takes.
+    Maps are kept, up to 640 MiB a layer, and those of the next layer computed from
+    them. They are computed from the images only where they were not kept, or where the
+    network has branches in between.
     """
 
     def __init__(self, trace: Trace, images: np.ndarray, preprocess: Callable):
@@ -41,10 +65,7 @@ class Activations:
         self._num_images = len(images)
 
     def before(self, layer: keras.Layer) -> Callable[[np.ndarray], np.ndarray]:
-        """Returns a function from indices of images to the float32 maps of `layer`.
-
-        The layers before must stay as they are from now on.
-        """
+        """Returns a function from indices of images to the float32 maps of `layer`."""
         end = self._trace.received[layer]
         routes = [
             (source, function)
@@ -81,22 +102,17 @@ def _check_maps(layer, maps, indices):
 
 
 def one_channel_each(
-    activations: Callable[[np.ndarray], np.ndarray], seed: int
+    maps_of: Callable[[np.ndarray], np.ndarray], seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function that gives one channel of each image's map, any by the seed.
+    """Returns a function that gives one channel of each map, by the seed."""
 
-    Args:
-        activations: Function from indices of images to maps of all channels.
-        seed: Non-negative integer below 2⁶⁴.
-    """
-
-    def maps_of(indices):
-        maps = activations(indices)
+    def one_channel(indices):
+        maps = maps_of(indices)
         draws = np.random.Generator(np.random.Philox(seed)).random(indices.max() + 1)
         channel = (draws[indices] * maps.shape[-1]).astype(int)
         return maps[np.arange(len(maps)), :, :, channel][..., None]
 
-    return maps_of
+    return one_channel
 
 
 class _Images:
@@ -132,25 +148,3 @@ class _KeptMaps:
         self._count += len(new)
         place = self._place[indices]
         self._values[place[place >= 0]] = maps[place >= 0]
-
-
-@contextlib.contextmanager
-def batch_statistics(
-    trace: Trace, images: np.ndarray, preprocess: Callable
-) -> Iterator[Callable[[keras.Layer], None]]:
-    """Lends batch normalisations the statistics of one batch; takes them back after.
-
-    Yields a function that brings those up to date that are called before a given layer,
-    whose own inputs have just got their kernels.
-    """
-    waiting, normalisations = list(trace.received), normalisations_in(trace.received)
-    activations = Activations(trace, images, preprocess)
-
-    def update_before(layer):
-        while (earlier := waiting.pop(0)) is not layer:
-            if earlier in normalisations:
-                maps_of = activations.before(earlier)
-                take_statistics(earlier, maps_of(np.arange(len(images))))
-
-    with borrowed_statistics(normalisations):
-        yield update_before

@@ -26,28 +26,10 @@ NAMES = tuple(_SCALES)
 def kernel_initializer(
     name: str, seed: int, sparsity: float = 0.0
 ) -> keras.initializers.Initializer:
-    """Returns a Keras initializer by its name here.
+    """Returns the Keras initializer of one of `NAMES`.
 
-    Args:
-        name: One of `NAMES`. Xavier: variance 2 / (fan_in + fan_out); Kaiming and the
-            signed constant: 2 / fan_in.
-        seed: Non-negative integer.
-        sparsity: Fraction in [0, 1) for which to correct the fan: the standard
-            deviation is divided by √(1 - sparsity). 0 (default) leaves it alone.
-
-    Returns:
-        The initializer.
-
-    Raises:
-        InputError: An argument is unknown or out of range.
-
-    Example:
-        >>> kernel_initializer("kaiming_normal", seed=0)((3, 3, 64, 64)).shape
-        TensorShape([3, 3, 64, 64])
-
-    Reference:
-        - Thesis §3.1 and §5.7; He et al., 2015; Ramanujan et al., 2020 for the
-          correction ("scaled" initialisations).
+    Its variance is 2 / (fan_in + fan_out) for Xavier, 2 / fan_in for Kaiming and the
+    signed constant. The standard deviation is divided by √(1 - sparsity).
     """
     scale, mode, distribution = _SCALES[check_choice("init", name, NAMES)]
     scale /= 1 - check_fraction("sparsity", sparsity)
@@ -80,7 +62,7 @@ def initialize(
         fan_correction: Whether supermask layers divide the standard deviation by
             √(1 - their sparsity), as if the removed weights did not count as inputs.
             Defaults to `False`.
-        layers: The layers whose kernels to draw. Defaults to all.
+        layers: The layers to draw kernels of. Defaults to all.
 
     Raises:
         InputError: `name` or `seed` is not as above.
@@ -93,20 +75,21 @@ def initialize(
         >>> drawn = keras.initializers.deserialize(config)(layer.kernel.shape)
         >>> bool(tf.reduce_all(drawn == layer.kernel))
         True
+
+    Reference:
+        - Thesis §3.1 and §5.7; He et al., 2015; Ramanujan et al., 2020 for the
+          correction ("scaled" initialisations).
     """
     check_choice("init", name, NAMES)
     check_integer("seed", seed)
     wanted = None if layers is None else {id(layer) for layer in layers}
     sparsities = sparsities_of(model) if fan_correction else {}
-    for place, (layer, kernel) in enumerate(_kernels_in(model)):
+    kernels = [(each, kernel) for each in leaves(model) for kernel in kernels_of(each)]
+    for place, (layer, kernel) in enumerate(kernels):
         if wanted is None or id(layer) in wanted:
             draw_seed = derive_seed(seed, "kernel", place)
             sparsity = sparsities.get(id(kernel.variable), 0.0)
             kernel.draw_by(_layout_initializer(name, draw_seed, sparsity, kernel))
-
-
-def _kernels_in(model):
-    return [(layer, kernel) for layer in leaves(model) for kernel in kernels_of(layer)]
 
 
 def sparsities_of(model: keras.Model) -> dict[int, float]:
@@ -115,10 +98,8 @@ def sparsities_of(model: keras.Model) -> dict[int, float]:
 
 
 def _layout_initializer(name, seed, sparsity, kernel):
-    """Returns the initializer with the variance that is right for the kernel's layout.
-
-    Initializers know the shape alone and take it for the regular layout's.
-    """
+    """Returns the initializer with the variance for the kernel's layout."""
+    # Initializers know the shape alone and take it for the regular layout's.
     initializer = kernel_initializer(name, seed, sparsity)
     assumed, fans = compute_fans(kernel.variable.shape), kernel.fans
     if _SCALES[name][1] == "fan_in":

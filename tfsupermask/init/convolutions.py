@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import keras
+import numpy as np
 from keras.src.layers.convolutional.base_conv import BaseConv
 from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
 from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
 from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 
 from tfsupermask._validation import fail
-from tfsupermask.init.finding import named_layers
-from tfsupermask.init.tracing import Trace
+from tfsupermask.init.observing import Trace
 from tfsupermask.layers import Kernel, kernels_of
 from tfsupermask.patches import Window
 
@@ -30,11 +31,10 @@ class Convolution:
     """A convolution whose filters become patterns.
 
     Attributes:
-        kernel: What is set: that of a `Conv2D` or `DepthwiseConv2D`, or the depthwise
-            one of a `SeparableConv2D`.
-        name: Its layer's, or the path to it from the model inwards where others have
-            that name too.
-        number: Its place among the convolutions that could be set, from 1, in the order
+        kernel: That of a `Conv2D` or `DepthwiseConv2D`, or the depthwise one of a
+            `SeparableConv2D`.
+        name: See `named_layers`.
+        number: Its place among the convolutions that can be set, from 1, in the order
             in which they are first called.
         sparsity: That of its mask; 0 if it has none.
     """
@@ -70,16 +70,47 @@ class Convolution:
             layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate
         )
 
+    def set_first_filters(self, filters: np.ndarray) -> None:
+        """Sets the first filters to an array (height, width, channels, filters)."""
+        variable = self.kernel.variable
+        values = variable.numpy().reshape(self.shape)
+        values[..., : filters.shape[-1]] = filters
+        variable.assign(values.reshape(variable.shape))
+
+
+def named_layers(
+    model: keras.Model, wanted: Callable[[keras.Layer], bool]
+) -> dict[keras.Layer, str]:
+    """Returns the wanted layers of a model, wherever they are, with their names.
+
+    A name that several of them have is replaced by the path: `"outer/inner"`.
+    """
+    paths: dict[keras.Layer, str] = {}
+
+    def walk(layer, prefix):
+        for part in layer._flatten_layers(include_self=False, recursive=False):
+            if part not in paths:
+                paths[part] = prefix + part.name
+                walk(part, f"{paths[part]}/")
+
+    walk(model, "")
+    found = [layer for layer in paths if wanted(layer)]
+    having = collections.Counter(layer.name for layer in found)
+    return {
+        layer: layer.name if having[layer.name] == 1 else paths[layer]
+        for layer in found
+    }
+
 
 def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:
-    """Returns all convolutions of a model with their names, wherever they are."""
+    """Returns all convolutions of a model with their names."""
     return named_layers(model, lambda layer: isinstance(layer, _CONVOLUTIONS))
 
 
 def find_convolutions(
     names: dict[keras.Layer, str],
     trace: Trace,
-    only: list[str] | None,
+    only: tuple[str, ...] | None,
     sparsities: Mapping[int, float],
 ) -> tuple[list[Convolution], dict[str, str], int]:
     """Returns the convolutions to set, why others are not, and the last's number.
@@ -89,9 +120,6 @@ def find_convolutions(
         trace: What they receive.
         only: The names of those to set, or `None` for all that can be.
         sparsities: Those of their masks, by the ids of their kernels.
-
-    Raises:
-        InputError: None can be set, or `only` names one that cannot.
     """
     calls = {layer: place for place, layer in enumerate(trace.received)}
     reasons = {layer: _reason_to_skip(layer, calls) for layer in names}

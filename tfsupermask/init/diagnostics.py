@@ -9,8 +9,7 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import fail
-from tfsupermask.init.checking import as_float32
-from tfsupermask.init.watching import watched
+from tfsupermask.init.observing import as_float32, check_some, watched
 from tfsupermask.layers import kernels_of
 
 
@@ -99,8 +98,7 @@ def diagnose(
     Reference:
         - Roy and Vetterli, 2007, "The effective rank".
     """
-    if not len(images):
-        raise fail("`images` must hold at least one image.", shape=images.shape)
+    check_some(images)
     preprocess = preprocess or as_float32
     found = {}
 
@@ -120,19 +118,8 @@ def diagnose(
 def effective_rank(matrix: np.ndarray) -> float:
     """Returns exp(entropy of the singular values divided by their sum).
 
-    Args:
-        matrix: float array (rows, columns), finite.
-
-    Returns:
-        Between 1 and the rank, which it is where all singular values are the same; 0
-        for a matrix of zeros.
-
-    Example:
-        >>> [round(effective_rank(m), 6) for m in (np.eye(5), np.ones((5, 5)))]
-        [5.0, 1.0]
-
-    Reference:
-        - Roy and Vetterli, 2007.
+    It is between 1 and the rank, which it reaches where all singular values are the
+    same; 0 for a matrix of zeros.
     """
     matrix = np.asarray(matrix, np.float64)
     wide = matrix.shape[0] < matrix.shape[1]
@@ -149,13 +136,7 @@ def effective_rank(matrix: np.ndarray) -> float:
 def mean_cosine(filters: np.ndarray) -> float:
     """Returns the mean absolute cosine between two rows; 0 if there are not two.
 
-    Args:
-        filters: float array (filters, length). Rows of zeros count as orthogonal to
-            all.
-
-    Example:
-        >>> round(mean_cosine(np.array([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])), 6)
-        0.333333
+    Rows of zeros count as orthogonal to all.
     """
     count = len(filters)
     if count < 2:

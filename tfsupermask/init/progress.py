@@ -1,33 +1,39 @@
-"""Layers that are done, on disk, so that an interrupted initialisation goes on."""
+"""How far an initialisation has come: on disk, so that it can go on, and on screen."""
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
 from tfsupermask._arrays import read_arrays, write_arrays
 from tfsupermask._files import make_folder, write_atomically
 from tfsupermask._reading import parse_json
 from tfsupermask._validation import InputError
 from tfsupermask.init.report import LayerReport
+from tfsupermask.init.settings import LayerPlan
+from tfsupermask.patches import Patches
+
+_PASSES = 3  # over a layer's patches: survey, projection, clustering
 
 
 class Progress:
-    """One file for each finished layer in a folder; nothing if there is no folder.
+    """One file for each finished layer in a folder; nothing if the folder is `None`.
 
-    Args:
-        folder: Where to, made when needed, or `None`.
-        settings: JSON values that determine the result; a file written under others
-            does not count.
+    The settings are JSON values that determine the result; a file that was written
+    under others does not count.
     """
 
     def __init__(self, folder: Path | None, settings: dict[str, Any]):
         self._folder = folder
-        self._settings = json.loads(json.dumps(settings))
+        # NumPy's numbers are not JSON.
+        self._settings = json.loads(json.dumps(settings, default=lambda x: x.item()))
 
     def restore(self, number: int, kernel: keras.Variable) -> LayerReport | None:
         """Sets a finished layer's kernel and returns its report; `None` if not done."""
@@ -68,3 +74,64 @@ def _fits(values, kernel):
         and values.dtype.kind == "f"
         and bool(np.isfinite(values).all())
     )
+
+
+class Work:
+    """The layers of an initialisation one by one, with a progress bar and their times.
+
+    As a context manager it takes the bar away at the end.
+    """
+
+    def __init__(self, plans: list[LayerPlan], progress: Progress, verbose: bool):
+        self.reports: list[LayerReport] = []
+        self._plans, self._progress = plans, progress
+        self._starts: list[tuple[str, float]] = []
+        self._bar = tqdm(
+            total=_PASSES * sum(plan.num_patches for plan in plans),
+            unit=" patches",
+            unit_scale=True,
+            disable=None if verbose else True,
+            leave=False,
+        )
+
+    def __enter__(self) -> Work:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._bar.close()
+
+    def layers(self) -> Iterator[LayerPlan]:
+        """Yields the layers that are not done; the others get their kernels back."""
+        for place, plan in enumerate(self._plans, start=1):
+            self._bar.set_description(f"PatchesInit {place}/{len(self._plans)}")
+            layer, self._starts = plan.convolution, []
+            report = self._progress.restore(layer.number, layer.kernel.variable)
+            if report is None:
+                yield plan
+            else:
+                self._bar.total -= _PASSES * plan.num_patches
+                self.reports.append(report)
+
+    def begin(self, plan: LayerPlan, stage: str) -> None:
+        """Ends a layer's stage and begins its next."""
+        self._starts.append((stage, time.perf_counter()))
+        self._bar.set_postfix_str(f"{plan.convolution.name}, {stage}")
+
+    def blocks(self, patches: Patches) -> Iterator[np.ndarray]:
+        """Yields the blocks of patches, counted on the bar."""
+        for block in patches.blocks():
+            yield block
+            self.count(block)
+
+    def count(self, patches: Patches | np.ndarray) -> None:
+        """Moves the bar on by one pass over these patches."""
+        self._bar.update(len(patches))
+
+    def done(self, plan: LayerPlan, **report: Any) -> None:
+        """Ends the last stage of a layer, reports it and writes it."""
+        ends = [start for _, start in self._starts[1:]] + [time.perf_counter()]
+        starts = zip(self._starts, ends, strict=True)
+        seconds = {stage: end - start for (stage, start), end in starts}
+        layer = plan.convolution
+        self.reports.append(LayerReport(layer=layer.name, seconds=seconds, **report))
+        self._progress.save(layer.number, layer.kernel.variable, self.reports[-1])

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable
 
 import numpy as np
+
+_ARRAYS = {
+    "sizes": np.int64,
+    "entropies": np.float64,
+    "image": np.int64,
+    "row": np.int32,
+    "column": np.int32,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,28 +57,14 @@ class LayerReport:
 
     def as_dict(self) -> dict:
         """Returns the report as plain numbers and strings, for JSON."""
-        fields = dataclasses.asdict(self).items()
-        return {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in fields
-        }
+        values = dataclasses.asdict(self)
+        return values | {name: values[name].tolist() for name in _ARRAYS}
 
     @classmethod
     def from_dict(cls, values: dict) -> LayerReport:
-        """Returns the report that `as_dict` described.
-
-        Args:
-            values: What `as_dict` returned, or JSON made of it.
-        """
+        """Returns the report that `as_dict` described, or JSON made of it."""
         arrays = {
-            name: np.array(values[name], dtype)
-            for name, dtype in (
-                ("sizes", np.int64),
-                ("entropies", np.float64),
-                ("image", np.int64),
-                ("row", np.int32),
-                ("column", np.int32),
-            )
+            name: np.array(values[name], dtype) for name, dtype in _ARRAYS.items()
         }
         return cls(**{**values, **arrays})
 
@@ -131,24 +123,3 @@ class PatchesInitReport:
             for name, why in self.skipped.items()
         ]
         return "\n".join(lines)
-
-
-class Stages:
-    """Announces the stages of a layer and takes their times, in seconds."""
-
-    def __init__(self, announce: Callable[[str], None]):
-        self._announce = announce
-        self._starts: list[tuple[str, float]] = []
-
-    def begin(self, stage: str) -> None:
-        """Ends the stage before and begins another."""
-        self._starts.append((stage, time.perf_counter()))
-        self._announce(stage)
-
-    def end(self) -> dict[str, float]:
-        """Returns the seconds of each stage."""
-        ends = [start for _, start in self._starts[1:]] + [time.perf_counter()]
-        return {
-            stage: end - start
-            for (stage, start), end in zip(self._starts, ends, strict=True)
-        }

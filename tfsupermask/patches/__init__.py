@@ -1,40 +1,27 @@
 """Patches, clusters and patterns: the NumPy half of PatchesInit."""
 
+from tfsupermask._balance import class_balanced_order
 from tfsupermask.patches.clustering import Clusters, cluster
-from tfsupermask.patches.patterns import (
-    SCALES,
-    nearest_patches,
-    not_flat,
-    scale_patterns,
-)
+from tfsupermask.patches.patterns import SCALES, nearest_patches, scale_patterns
 from tfsupermask.patches.proposals import (
     propose_boxes,
     propose_filtered_boxes,
     rgb_of,
 )
-from tfsupermask.patches.reduction import (
-    Survey,
-    principal_components,
-    project,
-    survey,
-)
+from tfsupermask.patches.reduction import Survey, survey
 from tfsupermask.patches.sampling import (
     SAMPLES_PER_IMAGE,
     box_positions,
-    class_balanced_order,
-    grid_positions,
     sample_patches,
 )
 from tfsupermask.patches.selection import (
     MIN_CLUSTER_SIZE,
     SELECTIONS,
     cluster_entropy,
-    cluster_sizes,
     select_clusters,
 )
 from tfsupermask.patches.spaces import SPACES, coordinates, to_space
-from tfsupermask.patches.stream import Patches
-from tfsupermask.patches.window import Window
+from tfsupermask.patches.stream import Patches, PatchSource, Window
 
 __all__ = [
     "MIN_CLUSTER_SIZE",
@@ -43,6 +30,7 @@ __all__ = [
     "SELECTIONS",
     "SPACES",
     "Clusters",
+    "PatchSource",
     "Patches",
     "Survey",
     "Window",
@@ -50,13 +38,8 @@ __all__ = [
     "class_balanced_order",
     "cluster",
     "cluster_entropy",
-    "cluster_sizes",
     "coordinates",
-    "grid_positions",
     "nearest_patches",
-    "not_flat",
-    "principal_components",
-    "project",
     "propose_boxes",
     "propose_filtered_boxes",
     "rgb_of",

@@ -13,7 +13,7 @@ from tfsupermask._validation import fail
 _BATCH_SIZE = 256  # this and the next: thesis §5.2
 _MAX_ITERATIONS = 10
 
-# What scikit-learn's MiniBatchKMeans does unless told otherwise.
+# The defaults of scikit-learn's MiniBatchKMeans.
 _SEEDING_BATCHES = 3
 _STARVED = 0.01
 _POINTS_BETWEEN_CHECKS = 10
@@ -38,6 +38,11 @@ class Clusters:
     assignment: np.ndarray
     distance: np.ndarray
     centroids: np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """The number of patches in each cluster: int64 array (C,)."""
+        return np.bincount(self.assignment, minlength=len(self.centroids))
 
 
 def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
@@ -120,7 +125,7 @@ def _refine(centroids, points, batch_size, random):
         if check:
             unchecked = 0
             _replace_starved(centroids, counts, batch, random)
-        # The first batch tells of the seeds alone.
+        # The first batch measures the seeds alone.
         if step and progress.ends(squared_distance.mean(dtype=np.float64)):
             break
 
@@ -156,7 +161,7 @@ def _draw(count, size, random):
 
 
 class _Progress:
-    """Tells when the smoothed mean distance has not fallen for a while."""
+    """Says when the smoothed mean distance has not fallen for a while."""
 
     def __init__(self, weight):
         self._weight = weight

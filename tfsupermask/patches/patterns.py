@@ -5,27 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tfsupermask.patches.clustering import Clusters
-from tfsupermask.patches.reduction import Survey
 
 SCALES = ("xavier", "kaiming")
-
-# Relative to the largest value; below it is rounding error.
-FLAT = 1e-5
-
-
-def not_flat(survey: Survey) -> np.ndarray:
-    """Returns which patches vary at all: bool array (P,), as eq. 4.2 divides by σ.
-
-    Args:
-        survey: Of the patches.
-
-    Example:
-        >>> patches = np.random.rand(3, 3, 3, 8).astype("float32")
-        >>> patches[1] = 0.5
-        >>> not_flat(survey([patches]))
-        array([ True, False,  True])
-    """
-    return survey.deviation > FLAT * survey.peak
 
 
 def nearest_patches(clusters: Clusters, usable: np.ndarray) -> np.ndarray:

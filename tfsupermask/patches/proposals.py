@@ -40,17 +40,13 @@ def rgb_of(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     elif images.ndim == 5:
         images = images[:, 0]
     seen = images[..., : 3 if images.shape[-1] >= 3 else 1]
-    stretch = _as_they_are if images.dtype == np.uint8 else _stretch(seen)
+    stretch = _stretch(seen) if images.dtype != np.uint8 else lambda values: values
 
     def rgb(indices):
         chosen = stretch(seen[indices])
         return np.broadcast_to(chosen, (*chosen.shape[:3], 3))
 
     return rgb
-
-
-def _as_they_are(values):
-    return values
 
 
 def _stretch(images):

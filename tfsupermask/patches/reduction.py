@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +15,7 @@ from tfsupermask import _core
 from tfsupermask._validation import fail
 
 NUM_COMPONENTS = 27  # thesis §5.2
+FLAT = 1e-5  # of the largest value; deviations below it are rounding errors
 _KRYLOV_BLOCKS = 8
 _RESIDUAL = 1e-9  # of the largest eigenvalue; patches are exact to 1e-7 of theirs
 _BYTES_IN_CACHE = 2**18
@@ -43,6 +44,11 @@ class Survey:
     covariance: np.ndarray
     deviation: np.ndarray
     peak: float
+
+    @property
+    def not_flat(self) -> np.ndarray:
+        """Which patches vary at all: bool array (P,), as eq. 4.2 divides by σ."""
+        return self.deviation > FLAT * self.peak
 
     def only(self, chosen: np.ndarray) -> Survey:
         """Returns it for a part of the patches, with what all have in common.
@@ -105,27 +111,10 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
 def principal_components(
     survey: Survey, num_components: int = NUM_COMPONENTS
 ) -> np.ndarray:
-    """Returns the directions of largest variance, the largest first.
+    """Returns orthonormal directions of largest variance, float64 (components, d).
 
-    Args:
-        survey: Of the patches.
-        num_components: Directions wanted, at least 1, by default 27; never more than a
-            patch has values or than there are patches.
-
-    Returns:
-        float64 array (components, d) of orthonormal rows. The largest entry of each by
-        magnitude is positive.
-
-    Raises:
-        InputError: The covariance is not finite.
-
-    Example:
-        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
-        >>> principal_components(survey([patches])).shape
-        (27, 72)
-
-    Reference:
-        - Thesis §4.2.2 and §5.2.
+    There are never more than a patch has values or than there are patches. The largest
+    entry of each by magnitude is positive.
     """
     length = len(survey.mean)
     if not np.isfinite(survey.covariance).all():
@@ -143,22 +132,7 @@ def principal_components(
 def project(
     blocks: Iterable[np.ndarray], mean: np.ndarray, components: np.ndarray
 ) -> np.ndarray:
-    """Projects blocks of patches onto components.
-
-    Args:
-        blocks: float32 arrays (patches, ...).
-        mean: (d,), subtracted before.
-        components: (components, d).
-
-    Returns:
-        float32 array (P, components).
-
-    Example:
-        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
-        >>> about = survey([patches])
-        >>> project([patches], about.mean, principal_components(about)).shape
-        (100, 27)
-    """
+    """Returns the coordinates of patches minus a mean: float32 (P, components)."""
     offset, basis = mean.astype(np.float32), components.T.astype(np.float32)
 
     def projection_of(block):
@@ -168,16 +142,14 @@ def project(
 
 
 def _mean_of_finite(flat):
-    """Returns the mean of the rows that are finite; zeros if none is."""
+    """Returns the mean of the finite rows; zeros if there are none."""
     finite = np.isfinite(flat).all(axis=1)
     if finite.all():
         return flat.mean(axis=0)
     return flat[finite].sum(axis=0) / max(1, int(finite.sum()))
 
 
-def _centre(
-    flat: np.ndarray, shift: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, float]:
+def _centre(flat, shift):
     """Returns `flat - shift`, each row's deviation and the largest absolute value."""
     centred, deviation = np.empty_like(flat), np.empty(len(flat), flat.dtype)
     peak = 0.0
@@ -193,7 +165,7 @@ def _centre(
     return centred, deviation, float(peak)
 
 
-def _leading_eigenvectors(matrix: np.ndarray, count: int) -> np.ndarray:
+def _leading_eigenvectors(matrix, count):
     """Returns the eigenvectors of the largest eigenvalues, ascending, in columns."""
     size = len(matrix)
     if size > 8 * _KRYLOV_BLOCKS * count:
@@ -205,11 +177,11 @@ def _leading_eigenvectors(matrix: np.ndarray, count: int) -> np.ndarray:
     return scipy.linalg.eigh(matrix, subset_by_index=[size - count, size - 1])[1]
 
 
-def _block_krylov(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the best approximations to eigenpairs in a block Krylov space.
+def _block_krylov(matrix, count):
+    """Returns the best approximations to eigenpairs in the space of X, AX, A²X, ...
 
-    The space is spanned by X, AX, A²X, ...; where eigenvalues fall off as those of
-    images do, a few powers give the leading eigenvectors to all digits.
+    Where eigenvalues fall off as those of images do, a few powers give the leading
+    eigenvectors to all digits.
     """
     start = np.random.Generator(np.random.Philox(0))
     block = start.standard_normal((len(matrix), count + 10))
@@ -225,10 +197,10 @@ def _block_krylov(matrix: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
     return values[-count:], basis @ rotation[:, -count:]
 
 
-def _in_threads(function: Callable, blocks: Iterable[np.ndarray]) -> Iterator:
+def _in_threads(function, blocks):
     """Maps a function over blocks: a few at a time, results in order.
 
-    BLAS is held to one thread inside, so that results do not depend on their number.
+    BLAS has one thread inside, so that results do not depend on their number.
     """
     workers = _core.hardware_threads()
     pending: collections.deque = collections.deque()

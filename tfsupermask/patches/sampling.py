@@ -2,66 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tfsupermask import _core
 from tfsupermask._validation import fail
-from tfsupermask.patches.proposals import propose_filtered_boxes, rgb_of
-from tfsupermask.patches.stream import Patches
-from tfsupermask.patches.window import Window
+from tfsupermask.patches.proposals import propose_filtered_boxes
+from tfsupermask.patches.stream import Patches, PatchSource, Window
 
 SAMPLES_PER_IMAGE = 50  # thesis §5.2
 _IMAGES_PER_CHUNK = 256
 
 
-def class_balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Returns all image indices, shuffled, the classes taking turns.
-
-    Every prefix holds the classes in equal numbers, as long as they last.
-
-    Args:
-        labels: Integer array (n,).
-        seed: Non-negative integer.
-
-    Returns:
-        int64 permutation (n,).
-
-    Example:
-        >>> labels = np.array([0, 0, 0, 1, 1, 1])
-        >>> labels[class_balanced_order(labels, seed=0)].reshape(3, 2).sum(axis=1)
-        array([1, 1, 1])
-
-    Reference:
-        - Thesis §4.2.1.
-    """
-    generator = np.random.Generator(np.random.Philox(seed))
-    shuffled = generator.permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    counts = np.unique(labels, return_counts=True)[1]
-    turn = np.concatenate([np.arange(count) for count in counts])
-    class_rank = np.repeat(generator.permutation(len(counts)), counts)
-    return by_class[np.lexsort((class_rank, turn))]
-
-
 def grid_positions(height: int, width: int, window: Window) -> np.ndarray:
     """Returns the (row, column) of the window's upper left corner for every output.
 
-    These are the positions of the layer's own padding and strides: with `"same"` some
-    lie outside the map, where it reads as zero.
-
-    Args:
-        height: Height of the map in pixels.
-        width: Width of the map in pixels.
-        window: The convolution's window.
-
-    Returns:
-        int32 array (positions, 2) in row-major order.
-
-    Example:
-        >>> len(grid_positions(8, 8, Window((3, 3), padding="same")))
-        64
+    With `"same"` padding some lie outside the map, where it reads as zero.
     """
 
     def starts(length, extent, stride):
@@ -113,32 +70,17 @@ def box_positions(boxes: Sequence[np.ndarray], height: int, width: int, window: 
 
 
 def sample_patches(
-    images: np.ndarray,
-    labels: np.ndarray,
-    order: np.ndarray,
-    window: Window,
-    num_patches: int,
-    seed: int,
-    *,
-    from_boxes: bool,
-    activations: Callable[[np.ndarray], np.ndarray],
+    source: PatchSource, window: Window, num_patches: int, seed: int
 ) -> Patches:
     """Samples patches without replacement, at most 50 from each image.
 
-    Images are taken in the given order until there are enough patches.
+    Images are taken in the source's order until there are enough patches.
 
     Args:
-        images: Array of numbers (n, height, width, channels), see `rgb_of`.
-        labels: int64 array (n,).
-        order: Permutation of the images, see `class_balanced_order`.
+        source: What they are cut from.
         window: The window of the convolution that the patches are for.
         num_patches: P, at least 1.
         seed: Non-negative integer below 2⁶⁴.
-        from_boxes: Whether positions come from selective search over the image (first
-            layer) or from the whole map (later layers). Boxes count only where the
-            map is as large as the image.
-        activations: Function from indices of images to the float32 maps
-            (images, height, width, channels) that the convolution receives.
 
     Returns:
         `num_patches` patches, grouped by image.
@@ -148,28 +90,26 @@ def sample_patches(
             not fit into the map of a convolution without padding.
 
     Example:
-        >>> images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
+        >>> maps = np.random.default_rng(0).random((10, 8, 8, 3), np.float32)
         >>> labels = np.arange(10) % 2
-        >>> patches = sample_patches(
-        ...     images, labels, class_balanced_order(labels, seed=0), Window((3, 3)),
-        ...     num_patches=100, seed=0, from_boxes=False,
-        ...     activations=lambda chosen: np.float32(images[chosen]) / 255,
-        ... )
+        >>> order = class_balanced_order(labels, seed=0)
+        >>> source = PatchSource(lambda chosen: maps[chosen], labels, order)
+        >>> patches = sample_patches(source, Window((3, 3)), num_patches=100, seed=0)
         >>> len(patches), [block.shape for block in patches.blocks()]
         (100, [(100, 3, 3, 3)])
 
     Reference:
         - Thesis §4.2.1 and §5.2.
     """
-    map_size = activations(order[:1]).shape[1:3]
-    seen = rgb_of(images) if from_boxes else None
+    order = source.order
+    map_size = source.maps_of(order[:1]).shape[1:3]
     drawn: list[np.ndarray] = []
     found = first = 0
     while found < num_patches and first < len(order):
         # No more images than must be: selective search takes its time over each.
         at_least = -(-(num_patches - found) // SAMPLES_PER_IMAGE)
         chosen = order[first : first + min(at_least, _IMAGES_PER_CHUNK)]
-        positions, offsets = _positions(chosen, seen, map_size, window)
+        positions, offsets = _positions(chosen, source.objects_in, map_size, window)
         indices, local = _core.sample_positions(
             offsets, SAMPLES_PER_IMAGE, seed, first_image=first
         )
@@ -178,7 +118,7 @@ def sample_patches(
         first += len(chosen)
     if found >= num_patches:
         image, row, column = np.concatenate(drawn)[:num_patches].T
-        return Patches(labels, image, row, column, window, activations)
+        return Patches(source, window, image, row, column)
     raise fail(
         f"`num_patches` must be at most {found}: a layer can take {SAMPLES_PER_IMAGE} "
         f"patches at most from each of {len(order)} images.",
@@ -186,7 +126,7 @@ def sample_patches(
     )
 
 
-def _positions(chosen, seen, map_size, window):
+def _positions(chosen, objects_in, map_size, window):
     """Returns the candidate positions of a chunk of maps, and each map's offset."""
     height, width = map_size
     fits = window.extent[0] <= height and window.extent[1] <= width
@@ -196,7 +136,8 @@ def _positions(chosen, seen, map_size, window):
             map=(height, width),
             filter=window.extent,
         )
-    if seen and fits and (images := seen(chosen)).shape[1:3] == (height, width):
+    images = objects_in(chosen) if objects_in and fits else None
+    if images is not None and images.shape[1:3] == (height, width):
         boxes = propose_filtered_boxes(images, *window.extent)
         return box_positions(boxes, height, width, window)
     grid = grid_positions(height, width, window)

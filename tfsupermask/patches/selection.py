@@ -8,20 +8,6 @@ MIN_CLUSTER_SIZE = 5  # thesis §5.2
 SELECTIONS = ("entropy", "size", "random")
 
 
-def cluster_sizes(assignment: np.ndarray, num_clusters: int) -> np.ndarray:
-    """Returns the number of patches in each cluster: int64 array (C,).
-
-    Args:
-        assignment: int array (P,), the cluster of each patch, in [0, C).
-        num_clusters: C, at least 1.
-
-    Example:
-        >>> cluster_sizes(np.array([0, 0, 2]), num_clusters=3)
-        array([2, 0, 1])
-    """
-    return np.bincount(assignment, minlength=num_clusters)
-
-
 def cluster_entropy(
     assignment: np.ndarray, labels: np.ndarray, num_clusters: int
 ) -> np.ndarray:

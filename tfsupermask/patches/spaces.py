@@ -13,8 +13,12 @@ import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from tfsupermask._validation import fail
-from tfsupermask.patches.patterns import FLAT
-from tfsupermask.patches.reduction import Survey, principal_components, project
+from tfsupermask.patches.reduction import (
+    FLAT,
+    Survey,
+    principal_components,
+    project,
+)
 
 SPACES = ("raw", "centred", "whitened")
 _REGULARISER = 0.1  # of the mean variance
@@ -25,10 +29,9 @@ def coordinates(
 ) -> np.ndarray:
     """Returns the coordinates of patches by which k-means groups them.
 
-    All spaces are those of the leading principal components, as in the thesis, so that
-    a million patches of thousands of values need no more memory than it does. Centred
-    and whitened patches have unit length there, so that they are grouped by direction;
-    one equal to the mean patch stays zero.
+    All are coordinates along the leading principal components, as in the thesis.
+    Centred and whitened patches have unit length there, so that they are grouped by
+    direction; one equal to the mean patch stays zero.
 
     Args:
         blocks: float32 arrays (patches, ...), those of the survey.
@@ -55,9 +58,9 @@ def coordinates(
     Reference:
         - Thesis §4.2.2 and §5.2: raw.
         - Coates and Ng, 2012, "Learning feature representations with k-means": whitened
-          patches grouped by direction (spherical k-means). They whiten all components
-          (ZCA), and even out brightness and contrast before; within the leading
-          components ZCA is a rotation of this, with the same distances.
+          patches grouped by direction. They whiten all components (ZCA), and even out
+          brightness and contrast before; within the leading components ZCA is a
+          rotation of this, with the same distances.
     """
     components = principal_components(survey, num_components)
     if space == "whitened":

@@ -1,17 +1,76 @@
-"""Patches that need not be in memory: coordinates, and their contents on demand."""
+"""Patches as places in maps, from which their values are cut when they are needed."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from tfsupermask import _core
-from tfsupermask.patches.window import Window
 
 # Also decides the blocks of patches, and so how sums over them are rounded.
 _IMAGES_PER_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """How a convolution slides over its input map.
+
+    Attributes:
+        size: Height and width of a patch in pixels of the map.
+        strides: Vertical and horizontal step in pixels. Defaults to (1, 1).
+        padding: `"valid"` (default) or `"same"`.
+        dilation: Vertical and horizontal distance between the pixels of a patch.
+            Defaults to (1, 1), neighbours.
+
+    Example:
+        >>> Window((3, 3), dilation=(2, 2)).extent
+        (5, 5)
+    """
+
+    size: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: str = "valid"
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width that one patch covers, gaps of the dilation included."""
+        return tuple(
+            (size - 1) * rate + 1
+            for size, rate in zip(self.size, self.dilation, strict=True)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchSource:
+    """What the patches of a convolution are cut from.
+
+    Attributes:
+        maps_of: Function from indices of images to the float32 maps
+            (images, height, width, channels) that the convolution receives.
+        labels: int64 array (n,), the class of each image.
+        order: Permutation of the images, in which they are taken: see
+            `class_balanced_order`.
+        objects_in: Function from indices of images to what selective search sees of
+            them, see `rgb_of`: patches come from its boxes (first layer), as far as
+            the map is as large as the image. Defaults to `None`: they come from the
+            whole map (later layers).
+
+    Example:
+        >>> maps, labels = np.zeros((2, 8, 8, 3), np.float32), np.array([0, 1])
+        >>> order = class_balanced_order(labels, seed=0)
+        >>> source = PatchSource(lambda chosen: maps[chosen], labels, order)
+        >>> source.maps_of(source.order[:1]).shape
+        (1, 8, 8, 3)
+    """
+
+    maps_of: Callable[[np.ndarray], np.ndarray]
+    labels: np.ndarray
+    order: np.ndarray
+    objects_in: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 class Patches:
@@ -20,14 +79,12 @@ class Patches:
     Values are cut out of the maps whenever they are asked for, and never kept.
 
     Args:
-        labels: int64 array (n,), the class of each image.
+        source: What they are cut from.
+        window: Size and dilation of the patches.
         image: int array (P,), index of each patch's image; an image's patches follow
             one another.
         row: int array (P,), top row of the patch in the map; negative in the padding.
         column: int array (P,), left column likewise.
-        window: Size and dilation of the patches.
-        activations: Function from indices of images to the float32 maps
-            (images, height, width, channels) that patches are cut from.
 
     Attributes:
         labels: int64 array (P,), the class of each patch's image.
@@ -37,11 +94,10 @@ class Patches:
 
     Example:
         >>> maps = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
-        >>> patches = Patches(
-        ...     labels=np.array([0, 1, 2, 3, 4]), image=np.array([4, 4]),
-        ...     row=np.array([0, 5]), column=np.array([0, 5]), window=Window((3, 3)),
-        ...     activations=lambda images: maps[images],
-        ... )
+        >>> numbers = np.arange(5)
+        >>> source = PatchSource(lambda chosen: maps[chosen], numbers, order=numbers)
+        >>> image, row, column = np.array([[4, 4], [0, 5], [0, 5]])
+        >>> patches = Patches(source, Window((3, 3)), image, row, column)
         >>> len(patches), patches.labels, patches.take(np.array([1])).shape
         (2, array([4, 4]), (1, 3, 3, 3))
 
@@ -51,19 +107,18 @@ class Patches:
 
     def __init__(
         self,
-        labels: np.ndarray,
+        source: PatchSource,
+        window: Window,
         image: np.ndarray,
         row: np.ndarray,
         column: np.ndarray,
-        window: Window,
-        activations: Callable[[np.ndarray], np.ndarray],
     ):
-        self.labels = labels[image]
+        self.labels = source.labels[image]
         self.image = np.ascontiguousarray(image, np.int64)
         self.row = np.ascontiguousarray(row, np.int32)
         self.column = np.ascontiguousarray(column, np.int32)
         self._window = window
-        self._activations = activations
+        self._maps_of = source.maps_of
 
     def __len__(self) -> int:
         return len(self.image)
@@ -79,7 +134,7 @@ class Patches:
             here = slice(first, end)
             place = np.cumsum(np.diff(self.image[here], prepend=self.image[first]) != 0)
             images = self.image[starts[(starts >= first) & (starts < end)]]
-            yield self._cut(self._activations(images), place, here)
+            yield self._cut(self._maps_of(images), place, here)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Returns some patches' values: float32 (indices, height, width, channels).
@@ -92,7 +147,7 @@ class Patches:
         for first in range(0, len(needed), _IMAGES_PER_BATCH):
             batch = needed[first : first + _IMAGES_PER_BATCH]
             inside = np.flatnonzero((place >= first) & (place < first + len(batch)))
-            maps = self._activations(batch)
+            maps = self._maps_of(batch)
             part = self._cut(maps, place[inside] - first, indices[inside])
             if values is None:
                 values = np.empty((len(indices), *part.shape[1:]), part.dtype)

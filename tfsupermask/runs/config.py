@@ -19,7 +19,7 @@ from tfsupermask._validation import (
     fail,
 )
 from tfsupermask.init import RESCALINGS
-from tfsupermask.init.patches_init import check_share
+from tfsupermask.init.settings import check_share
 from tfsupermask.layers import get_method, method_names
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS

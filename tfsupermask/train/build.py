@@ -48,33 +48,30 @@ def patches_init(
         InputError: The model has fewer blocks than `config.patch_blocks`, or fewer
             convolutions than `config.patch_layers`.
     """
-    num_components = config.num_components or NUM_COMPONENTS
+    options = {
+        "seed": config.seed,
+        "verbose": verbose,
+        "num_components": config.num_components or NUM_COMPONENTS,
+    }
     if config.init == "simple_patches":
-        return init.SimpleInit(
-            config.num_patches,
-            config.seed,
-            verbose=verbose,
-            num_components=num_components,
-        )
-    family = {
+        return init.SimpleInit(config.num_patches, **options)
+    variant = {
         "cluster_space": config.cluster_space,
         "filter_space": config.filter_space,
         "select": config.select,
         "pattern_fraction": config.pattern_fraction,
         "scale": config.pattern_scale,
+        "fan_correction": config.fan_correction,
         "signs_only": config.signs_only,
     }
     return init.PatchesInit(
         config.num_patches,
         config.num_clusters,
         config.discriminative_from,
-        config.seed,
         only=_with_patterns(config, model),
-        verbose=verbose,
-        num_components=num_components,
         double_from=config.double_from,
-        fan_correction=config.fan_correction,
-        **{name: value for name, value in family.items() if value is not None},
+        variant=init.Variant(**{k: v for k, v in variant.items() if v is not None}),
+        **options,
     )
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.init.common import products_of_conv2, unchanged
 from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import convert
@@ -33,19 +34,13 @@ def net(method="edge_popup"):
 
 
 def walk(model, images):
-    """Conv2's outputs before activation and the factors that they call for."""
-    x, powers = preprocess(images), []
-    for layer in supermask_layers(model):
-        kernel = layer.kernel.numpy() * layer.mask.numpy()
-        if kernel.ndim == 4:
-            product = tf.nn.conv2d(x, kernel, 1, "SAME").numpy()
-        else:
-            product = x.reshape(len(x), -1) @ kernel
-        powers.append(float((product.astype(np.float64) ** 2).mean()))
-        x = np.maximum(product / powers[-1] ** 0.5, 0)
-        if layer.name == "conv2":
-            x = tf.nn.max_pool2d(x, 2, 2, "VALID").numpy()
-    return [power**-0.5 for power in powers]
+    """The factors that Conv2's outputs before activation call for."""
+
+    def factor(product):
+        return float((product.astype(np.float64) ** 2).mean()) ** -0.5
+
+    products = products_of_conv2(model, preprocess(images), factor)
+    return [factor(product) for _, product in products]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "patterns"])
@@ -180,21 +175,12 @@ def test_every_kind_of_layer_gets_unit_power_nested_ones_too():
     np.testing.assert_allclose(list(shared), factors["separable"] ** 0.5, rtol=1e-4)
 
 
-class Twice(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.dense = SupermaskDense(3, activation="relu", name="dense")
-
-    def call(self, inputs):
-        return self.dense(self.dense(inputs))
-
-
-def test_a_layer_called_twice_counts_the_first_time_in_any_model():
-    model = Twice()
+def test_a_layer_called_twice_counts_the_first_time():
+    dense = SupermaskDense(3, activation="relu", name="dense")
+    model = keras.Sequential([keras.Input((3,)), dense, dense])
     vectors = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
-    model(vectors)
     assert list(unit_power(model, vectors, np.zeros(30, int))) == ["dense"]
-    power = tf.reduce_mean((vectors @ model.dense.masked_kernel()) ** 2)
+    power = tf.reduce_mean((vectors @ dense.masked_kernel()) ** 2)
     assert float(power) == pytest.approx(1, rel=1e-5)
 
 
@@ -315,11 +301,8 @@ def unused():
 )
 def test_masked_kernels_without_a_factor_are_refused(net, message):
     model = net()
-    values = [variable.numpy() for variable in model.variables]
-    with pytest.raises(InputError, match=message):
+    with unchanged(model), pytest.raises(InputError, match=message):
         unit_power(model, IMAGES, LABELS, preprocess)
-    for variable, value in zip(model.variables, values, strict=True):
-        np.testing.assert_array_equal(variable, value)
 
 
 def test_stochastic_masks_are_drawn_and_are_without_chance_afterwards():
@@ -397,12 +380,10 @@ def test_compiled_and_saved_models_follow(tmp_path):
 def test_what_is_refused_leaves_the_model_unchanged():
     model = net()
     model.get_layer("dense2").kernel.assign(np.full((256, 256), np.inf))
-    values = [variable.numpy() for variable in model.variables]
     configs = [layer.get_config() for layer in model.layers]
-    with pytest.raises(InputError, match=r"layer 'dense2' must be finite.*power="):
+    message = r"layer 'dense2' must be finite.*power="
+    with unchanged(model), pytest.raises(InputError, match=message):
         unit_power(model, IMAGES, LABELS, preprocess)
-    for variable, value in zip(model.variables, values, strict=True):
-        np.testing.assert_array_equal(variable, value)
     assert [layer.get_config() for layer in model.layers] == configs
     assert not any("call" in vars(layer) for layer in model.layers)
 

@@ -9,10 +9,8 @@ import numpy as np
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from tfsupermask._validation import check_integer, fail
-from tfsupermask.init.checking import as_float32, check_labels
-from tfsupermask.init.finding import named_layers
-from tfsupermask.init.undoing import restored
-from tfsupermask.init.watching import watched
+from tfsupermask.init.convolutions import named_layers
+from tfsupermask.init.observing import as_float32, check_labels, restored, watched
 from tfsupermask.layers import drawn, kernels_of, masked_weights
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
@@ -54,8 +52,8 @@ def unit_power(
         seed: Non-negative integer, which images are drawn. Defaults to 0.
 
     Returns:
-        The factor of each layer by its name, in forward order: 1 for a layer whose
-        output is zero. A name that several have is replaced by the path.
+        The factor of each layer by its name, in forward order: 1 if the output is
+        zero. A name that several have is replaced by the path.
 
     Raises:
         InputError: The model has no supermask layer, labels and images do not fit each

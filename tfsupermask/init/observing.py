@@ -1,0 +1,287 @@
+"""What layers receive and compute: step by step, or as tensors of one graph."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfsupermask._validation import fail
+from tfsupermask.layers import kernels_of
+from tfsupermask.layers.walking import check_built
+
+
+def as_float32(batch: np.ndarray) -> np.ndarray:
+    """Makes of images what a model takes, if the caller does not say how."""
+    return batch.astype(np.float32)
+
+
+def check_images(
+    model: keras.Model, images: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """Returns the labels as int64; they and the images must fit the model's input."""
+    check_built(model)
+    if (
+        not isinstance(images, np.ndarray)
+        or images.dtype.kind not in "uif"
+        or images.ndim not in (3, 4, 5)
+    ):
+        raise fail(
+            "`images` must be a NumPy array of numbers (n, height, width, channels).",
+            type=type(images).__name__,
+            dtype=getattr(images, "dtype", None),
+            shape=getattr(images, "shape", None),
+        )
+    # A subclassed model does not say what it takes.
+    inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [images])]
+    if len(inputs) != 1 or not tf.TensorShape(inputs[0]).is_compatible_with(
+        images.shape
+    ):
+        raise fail(
+            "`images` must have the shape of the model's one input.",
+            images=images.shape,
+            inputs=inputs,
+        )
+    return check_labels(images, labels)
+
+
+def check_labels(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the labels as int64 (n,); there must be images, and a class for each."""
+    labels = np.asarray(labels)
+    integer = np.issubdtype(labels.dtype, np.integer)
+    check_some(images)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 2:
+        raise fail(
+            "`labels` must be class indices: of one-hot labels, "
+            "`labels.argmax(axis=1)`.",
+            shape=labels.shape,
+        )
+    if labels.shape != images.shape[:1] or not integer or labels.min() < 0:
+        raise fail(
+            f"`labels` must hold one class index of at least 0 for each of the "
+            f"{len(images)} images.",
+            shape=labels.shape,
+            dtype=labels.dtype.name,
+        )
+    return labels.astype(np.int64)
+
+
+def check_some(images: np.ndarray) -> None:
+    """Raises unless there are images."""
+    if not len(images):
+        raise fail("`images` must hold at least one image.", shape=images.shape)
+
+
+@contextlib.contextmanager
+def restored(
+    variables: Iterable[keras.Variable], unless_done: bool = False
+) -> Iterator[None]:
+    """Gives variables their values back after the body, or only if the body fails."""
+    # Not `value`, which in a layer's call may be masked or of half precision.
+    before = [(variable, variable._value.numpy()) for variable in variables]
+    done = False
+    try:
+        yield
+        done = unless_done
+    finally:
+        for variable, value in () if done else before:
+            variable._direct_assign(value)
+
+
+def normalisations_in(
+    layers: Iterable[keras.Layer],
+) -> list[keras.layers.BatchNormalization]:
+    """Returns the batch normalisations among layers."""
+    return [x for x in layers if isinstance(x, keras.layers.BatchNormalization)]
+
+
+def statistics_restored(
+    layers: Iterable[keras.layers.BatchNormalization],
+) -> contextlib.AbstractContextManager[None]:
+    """Gives batch normalisations their statistics back after the body."""
+    return restored(v for layer in layers for v in layer.non_trainable_variables)
+
+
+def take_statistics(layer: keras.layers.BatchNormalization, maps: np.ndarray) -> None:
+    """Gives a batch normalisation the statistics of float32 maps that it receives."""
+    others = tuple(np.delete(np.arange(maps.ndim), layer.axis))
+    layer.moving_mean.assign(maps.mean(others, np.float64))
+    layer.moving_variance.assign(maps.var(others, np.float64))
+
+
+@contextlib.contextmanager
+def borrowed_calls(
+    layers: Iterable[keras.Layer], around: Callable[[keras.Layer, Callable], Callable]
+) -> Iterator[None]:
+    """Puts `around(layer, call)` in place of every layer's `call` in the body.
+
+    There, every `tf.function` is a part of what calls it.
+    """
+    eager, borrowed = tf.config.functions_run_eagerly(), []
+    tf.config.run_functions_eagerly(True)
+    try:
+        for layer in layers:
+            borrowed.append((layer, vars(layer).get("call")))
+            layer.call = around(layer, layer.call)
+        yield
+    finally:
+        tf.config.run_functions_eagerly(eager)
+        for layer, own in borrowed:
+            vars(layer).pop("call", None)
+            if own is not None:
+                layer.call = own
+
+
+@contextlib.contextmanager
+def watched(
+    model: keras.Model, see: Callable[[keras.Layer, Callable[[], np.ndarray]], None]
+) -> Iterator[None]:
+    """Calls `see(layer, product)` right before each linear layer does its work.
+
+    Linear layers are dense ones and convolutions, anywhere in the model, but not in a
+    graph of their own. `product()` returns the float32 product of the layer's inputs
+    with its kernels as they are at that moment: what comes before bias and activation.
+    Batch normalisations use the statistics of what they receive, as in training, and
+    get theirs back afterwards.
+    """
+    layers = model._flatten_layers()
+    normalisations = normalisations_in(layers)
+
+    def around(layer, call):
+        def with_own_statistics(inputs, *args, **kwargs):
+            if tf.executing_eagerly():
+                take_statistics(layer, _as_numpy(inputs))
+            return call(inputs, *args, **kwargs)
+
+        def seen(*args, **kwargs):
+            def product():
+                with _kernels_alone(layer):
+                    return _as_numpy(call(*args, **kwargs))
+
+            if tf.executing_eagerly():
+                see(layer, product)
+            return call(*args, **kwargs)
+
+        return seen if _is_linear(layer) else with_own_statistics
+
+    linear = [layer for layer in layers if _is_linear(layer)]
+    with (
+        statistics_restored(normalisations),
+        borrowed_calls([*normalisations, *linear], around),
+    ):
+        yield
+
+
+def _is_linear(layer):
+    # Cells of recurrent layers multiply twice.
+    if not hasattr(layer, "activation") or hasattr(layer, "state_size"):
+        return False
+    kernels = kernels_of(layer)
+    return bool(kernels) and all(kernel.owner is layer for kernel in kernels)
+
+
+@contextlib.contextmanager
+def _kernels_alone(layer):
+    """Takes bias and activation from a layer for a while."""
+    activation, bias = layer.activation, getattr(layer, "bias", None)
+    layer.activation = keras.activations.linear
+    try:
+        with restored([] if bias is None else [bias]):
+            if bias is not None:
+                bias.assign(keras.ops.zeros_like(bias))
+            yield
+    finally:
+        layer.activation = activation
+
+
+def _as_numpy(tensor):
+    return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
+
+
+class Trace:
+    """What layers receive in a forward pass, as tensors of one graph.
+
+    The graph reads variables when it runs.
+
+    Args:
+        model: Any built Keras model of one input.
+        layers: The layers to watch, anywhere in the model.
+        example: Array (n, ...) of what the model takes.
+
+    Attributes:
+        inputs: What the model takes, a symbolic tensor.
+        received: What each of the layers receives when it is called first, in the order
+            of these calls. It lacks layers that are not called, or only in a graph of
+            their own, such as the body of a loop.
+    """
+
+    def __init__(
+        self, model: keras.Model, layers: Iterable[keras.Layer], example: np.ndarray
+    ):
+        first: dict[keras.Layer, tf.Tensor] = {}
+
+        def recorded(layer, call):
+            def record(*args, **kwargs):
+                first.setdefault(layer, [*args, *kwargs.values()][0])
+                return call(*args, **kwargs)
+
+            return record
+
+        def run(inputs):
+            self.inputs = inputs
+            model(inputs, training=False)
+            return inputs
+
+        spec = tf.TensorSpec((None, *example.shape[1:]), example.dtype)
+        with borrowed_calls(layers, recorded):
+            self._function = tf.compat.v1.wrap_function(run, [spec])
+        self.received = {
+            layer: _before_autocast(tensor)
+            for layer, tensor in first.items()
+            if tensor.graph is self._function.graph
+        }
+
+    def between(
+        self, start: tf.Tensor, end: tf.Tensor
+    ) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Returns the part of the network from one tensor to another, as a function.
+
+        `None` if `end` depends on the inputs in another way too.
+        """
+        if _depends(end, self.inputs, start):
+            return None
+
+        @functools.cache  # many of these functions are never called
+        def part():
+            return self._function.prune([start], [end])
+
+        def compute(values):
+            # In one graph, TensorFlow fuses convolutions with what follows.
+            (found,) = part()(tf.cast(values, start.dtype))
+            return tf.cast(found, tf.float32).numpy()
+
+        return compute
+
+
+def _before_autocast(tensor):
+    """Returns a tensor as it was before Keras rounded it to a compute dtype."""
+    return tensor.op.inputs[0] if tensor.op.type == "Cast" else tensor
+
+
+def _depends(end, inputs, start):
+    """Whether `end` depends on `inputs` by a way that avoids `start`."""
+    waiting, seen = [end], {start.name}
+    while waiting:
+        tensor = waiting.pop()
+        if tensor.name not in seen:
+            if tensor is inputs:
+                return True
+            seen.add(tensor.name)
+            waiting += tensor.op.inputs
+    return False
