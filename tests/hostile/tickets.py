@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import tempfile
+from types import MappingProxyType
 
 import keras
 
@@ -84,24 +85,21 @@ def text(content):
     return make
 
 
-def layer(**changes):
+def layer(into_config=MappingProxyType({}), **changes):
     """Returns the maker of a ticket with another layer in its architecture."""
 
     def change(head, contents):
-        tree = json.loads(contents[0])
-        tree["config"]["layers"][1].update(changes)
-        contents[0] = json.dumps(tree).encode()
+        architecture = json.loads(contents[0])
+        found = architecture["config"]["layers"][1]
+        found.update(changes)
+        found["config"].update(into_config)
+        contents[0] = json.dumps(architecture).encode()
 
     return rewritten(change)
 
 
 def dense(**config):
-    def change(head, contents):
-        tree = json.loads(contents[0])
-        tree["config"]["layers"][1]["config"].update(config)
-        contents[0] = json.dumps(tree).encode()
-
-    return rewritten(change)
+    return layer(into_config=config)
 
 
 def inside(class_name, **config):
@@ -117,7 +115,9 @@ def inside(class_name, **config):
 
 def keras_layer(class_name, module="keras.layers", **config):
     return {
-        **{"module": module, "class_name": class_name, "registered_name": None},
+        "module": module,
+        "class_name": class_name,
+        "registered_name": None,
         "config": {"name": "x", **config},
     }
 
@@ -133,12 +133,15 @@ def functional(*layers, calls=1):
         {**each, "name": f"x{place}", "inbound_nodes": nodes}
         for place, each in enumerate(layers)
     ]
-    tree = keras_layer("Functional", "keras.src.models.functional")
-    tree["config"] = {
-        **{"name": "m", "trainable": True, "layers": [entry, *inner]},
-        **{"input_layers": ["i", 0, 0], "output_layers": ["x0", 0, 0]},
+    model = keras_layer("Functional", "keras.src.models.functional")
+    model["config"] = {
+        "name": "m",
+        "trainable": True,
+        "layers": [entry, *inner],
+        "input_layers": ["i", 0, 0],
+        "output_layers": ["x0", 0, 0],
     }
-    return tree
+    return model
 
 
 def graph(*layers):
@@ -153,10 +156,10 @@ def graph(*layers):
 
 def calling(levels):
     """Returns a model that calls another a hundred times, which does the same."""
-    tree = keras_layer("ReLU")
+    model = keras_layer("ReLU")
     for _ in range(levels):
-        tree = functional(tree, calls=100)
-    return tree
+        model = functional(model, calls=100)
+    return model
 
 
 def place(put, read):
