@@ -46,14 +46,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def parse_json(text: bytes, name: str) -> dict[str, Any]:
     """Returns the object that JSON text holds; `name` is for the message."""
     try:
-        tree = json.loads(text.decode())
+        value = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise fail(
             f"{name!r} must be well-formed JSON.", error=str(error)[:200]
         ) from error
-    if not isinstance(tree, dict):
-        raise fail(f"{name!r} must hold a JSON object.", type=type(tree).__name__)
-    return tree
+    if not isinstance(value, dict):
+        raise fail(f"{name!r} must hold a JSON object.", type=type(value).__name__)
+    return value
 
 
 def check_names(what: str, names: Iterable[str]) -> tuple[str, ...]:

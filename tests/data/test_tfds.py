@@ -88,12 +88,6 @@ def test_says_nothing(prepared, caplog, capfd):
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_refuses_other_sizes(name, prepared):
-    with pytest.raises(InputError, match=r"32×32.*image_size=64"):
-        data.load(name, data_dir=prepared, image_size=64)
-
-
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_without_network_says_where_it_looked_and_what_to_do(name, tmp_path):
     (tmp_path / "other").write_text("keep me")
     before = tree(tmp_path)

@@ -278,13 +278,6 @@ def test_refuses(refusal, write, tmp_path):
     assert tiny.tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("image_size", [32, 0, "64"])
-def test_refuses_other_sizes(image_size, tmp_path):
-    tiny.write_zip(tmp_path, tiny.make_files())
-    with pytest.raises(InputError, match=f"image_size={image_size!r}"):
-        data.load("tiny_imagenet", tmp_path, image_size)
-
-
 @pytest.mark.skipif(
     not (
         REAL_DATA and os.path.isfile(os.path.join(REAL_DATA, "tiny-imagenet-200.zip"))

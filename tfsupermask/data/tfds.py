@@ -55,11 +55,6 @@ def load(
         DataNotFoundError: The data is not there and cannot be downloaded.
         InputError: The prepared data is damaged, or `image_size` is not 32.
 
-    Example:
-        >>> dataset = data.load("cifar10", data_dir="tensorflow_datasets")
-        >>> dataset.class_names[:3]
-        ('airplane', 'automobile', 'bird')
-
     Reference:
         - Krizhevsky, 2009, "Learning multiple layers of features from tiny images".
     """

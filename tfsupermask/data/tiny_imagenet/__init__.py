@@ -42,11 +42,6 @@ def load(
         DataNotFoundError: The data is not there and cannot be downloaded.
         InputError: It is damaged beyond use, or `image_size` is not 64.
 
-    Example:
-        >>> dataset = data.load("tiny_imagenet", data_dir=".")
-        >>> dataset.class_names[:2]
-        ('Egyptian cat', 'reel')
-
     Reference:
         - Le & Yang, 2015, "Tiny ImageNet visual recognition challenge".
     """
