@@ -8,14 +8,12 @@ from types import MappingProxyType
 
 import keras
 
-from tests.hostile.archives import DEEP
-from tests.hostile.judging import Input
+from tests.hostile.judging import DEEP, ESCAPE, Input
 from tests.hostile.saved import ZERO, bare_pickle, contents
 from tests.tickets import layout
 from tfsupermask.layers import SupermaskDense
 from tfsupermask.tickets import load_ticket, save_ticket
 
-_ESCAPE = "\x1b]0;owned\x07"
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda"}
 SYSTEM = {"module": "os", "class_name": "system"}
 
@@ -200,7 +198,7 @@ INPUTS = {
     "a ticket's class names that are 100,000 numbers": Input(
         header(class_names=[1] * 100_000), "`class_names` must be texts"),
     "a ticket's class names that command the terminal": Input(
-        header(class_names=[_ESCAPE, "b", "c"]), "control characters"),
+        header(class_names=[ESCAPE, "b", "c"]), "control characters"),
     "a ticket's mean of texts": Input(header(mean=["0"] * 3), "'mean' must be a list"),
     "a ticket of precision int1": Input(header(precision="int1"), "must be one of"),
     "a part at -8": Input(part(1, offset=-8), "must follow the one before"),
