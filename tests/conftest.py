@@ -1,15 +1,55 @@
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 import tensorflow as tf
 
+# Folders and files whose tests take long, by measured time: see WORKSPACE.md.
+SLOW = (
+    "benchmarks/",
+    "binaries/",
+    "conversion/",
+    "experiments/test_runner.py",
+    "export/",
+    "init/test_anywhere.py",
+    "init/test_deep.py",
+    "init/test_family.py",
+    "init/test_patches_init.py",
+    "init/test_power.py",
+    "layers/test_forward.py",
+    "layers/test_methods.py",
+    "layers/test_state.py",
+    "layers/test_supermask.py",
+    "models/test_all.py",
+    "models/test_blocks.py",
+    "models/test_resnet.py",
+    "report/test_collect.py",
+    "report/test_write.py",
+    "sparsity/test_allocation.py",
+    "sparsity/test_callbacks.py",
+    "test_docstrings.py",
+    "test_with_keras.py",
+    "tickets/test_allowed.py",
+    "tickets/test_container.py",
+    "tickets/test_ticket.py",
+    "train/",
+    "trials/",
+)
+
 # Two replicas for tests of strategies; must precede TensorFlow's first operation.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        if path.startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import inspect
 import pkgutil
 import re
 import shutil
-import zipfile
 
 import cv2
 import keras
@@ -79,50 +78,11 @@ def write_run(path):
     run(config)
 
 
-def write_cifar10(path):
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder("cifar10", data_dir=path)
-    builder.info.features["label"].names = [
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
-    ]
-    builder.data_path.mkdir(parents=True)
-    writer = tfds.core.SequentialWriter(builder.info, max_examples_per_shard=10)
-    writer.initialize_splits(["train", "test"])
-    image = np.zeros((32, 32, 3), np.uint8)
-    for split in ("train", "test"):
-        example = {"id": f"{split}_0", "image": image, "label": 0}
-        writer.add_examples({split: [example]})
-    writer.close_all()
-
-
-def write_tiny_imagenet(path):
-    """Two classes, each with an image to train on and one to validate on."""
-    wnids = ("n02124075", "n04067472")
-    files = {"wnids.txt": "\n".join(wnids), "words.txt": "", "validation": ""}
-    image = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
-    words = ("Egyptian cat", "reel")
-    for number, (wnid, word) in enumerate(zip(wnids, words, strict=True)):
-        files["words.txt"] += f"{wnid}\t{word}\n"
-        name = f"{wnid}_0.JPEG"
-        files[f"train/{wnid}/images/{name}"] = image
-        files[f"train/{wnid}/{wnid}_boxes.txt"] = f"{name}\t0\t0\t63\t63\n"
-        files[f"val/images/val_{number}.JPEG"] = image
-        files["validation"] += f"val_{number}.JPEG\t{wnid}\t0\t0\t63\t63\n"
-    files["val/val_annotations.txt"] = files.pop("validation")
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(f"tiny-imagenet-200/{name}", content)
-
-
 # What a docstring finds in its working directory if it mentions it.
 FILES = {
     "my_images": write_images,
     "photo.jpg": write_photo,
     "runs/my_run": write_run,
-    "tensorflow_datasets": write_cifar10,
-    "tiny-imagenet-200.zip": write_tiny_imagenet,
 }
 
 

@@ -1,7 +1,5 @@
 import os
 import platform
-import subprocess
-import sys
 
 import pytest
 
@@ -34,13 +32,3 @@ def test_processor_is_named_as_far_as_it_tells(
 def test_only_cores_that_may_be_used_count(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 2, 7})
     assert _machine.num_cores() == 3
-
-
-def test_needs_no_tensorflow():
-    program = """
-import sys
-from tfsupermask import _machine
-_machine.processor(), _machine.num_cores()
-assert not {"tensorflow", "keras", "numpy"} & set(sys.modules)
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)

@@ -19,10 +19,25 @@ def test_unknown_names_are_refused():
         tfsupermask.prune  # noqa: B018
 
 
-def test_importing_the_package_alone_starts_no_framework():
-    code = (
-        "import sys, tfsupermask, tfsupermask.patches;"
-        "print('tensorflow' in sys.modules)"
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import tfsupermask, tfsupermask.patches", {"keras", "tensorflow"}),
+        (
+            "from tfsupermask import _machine; _machine.processor()",
+            {"keras", "tensorflow", "numpy"},
+        ),
+        (
+            "import tfsupermask.data",
+            {"keras", "tensorflow", "tensorflow_datasets", "sklearn", "requests"},
+        ),
+    ],
+)
+def test_importing_a_part_starts_nothing_heavy(code, unwanted):
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "False\n", done.stderr
+    assert not unwanted & set(done.stdout.split())

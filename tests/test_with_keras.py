@@ -67,11 +67,3 @@ def test_what_keras_exports_runs_where_tensorflow_alone_is(model, tmp_path):
         call="loaded.serve(x)",
     )
     np.testing.assert_allclose(outputs, model(X), rtol=1e-5, atol=1e-6)
-
-
-def test_importing_the_package_imports_neither_keras_nor_tensorflow():
-    code = "import sys, tfsupermask; print({'keras', 'tensorflow'} & set(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "set()"

@@ -23,12 +23,7 @@ _BLOCK = 1 << 20
 
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes what `numpy.load` reads, and at the end a SHA-256 of all before.
-
-    Args:
-        file: An empty file, open for writing.
-        arrays: Arrays by name; none of objects.
-    """
+    """Writes what `numpy.load` reads, then a SHA-256 of all, to an empty file."""
     hashing = _Hashing(file)
     with zipfile.ZipFile(hashing, "w") as archive:
         for name, array in arrays.items():
@@ -43,24 +38,10 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Returns what `write_arrays` wrote, or `numpy.savez`.
+    """Returns what `write_arrays` wrote, or `numpy.savez`, by name.
 
-    Nothing in the file is run, and no more memory is taken than it has bytes.
-
-    Args:
-        path: The file. One without a SHA-256, as `numpy.savez` writes it, is checked
-            by the CRC-32 of each array alone.
-
-    Returns:
-        Arrays by name.
-
-    Raises:
-        InputError: It is no regular file, damaged, or holds something else.
-
-    Example:
-        >>> np.savez("two.npz", a=np.arange(2), b=np.zeros(1))
-        >>> sorted(read_arrays(Path("two.npz")))
-        ['a', 'b']
+    Nothing in the file is run, and no more memory is taken than it has bytes. Without a
+    SHA-256, as `numpy.savez` writes it, only the CRC-32 of each array is checked.
     """
     try:
         # A pipe would wait for ever, a device never end.

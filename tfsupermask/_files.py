@@ -13,21 +13,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Writes a file so that `path` holds either its old content or all of the new.
 
     The new content is written beside it first, to a file of that name and `.partial`;
-    what is left there of an earlier attempt, a link too, is removed.
-
-    Args:
-        path: The file; its folder must exist.
-        write: Function that writes the content to an open binary file.
-
-    Raises:
-        OSError: The file cannot be written. It holds its old content then, as it does
-            when `write` raises an error of its own.
-
-    Example:
-        >>> from pathlib import Path
-        >>> write_atomically(Path("notes.txt"), lambda file: file.write(b"all of it"))
-        >>> Path("notes.txt").read_text()
-        'all of it'
+    what is left there of an earlier attempt, a link too, is removed. `write` writes it
+    to an open binary file. If that fails, or the disk does, the old content is there.
     """
     aside = path.with_name(path.name + ".partial")
     aside.unlink(missing_ok=True)
@@ -47,14 +34,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it that are missing, to last a power cut.
-
-    Example:
-        >>> from pathlib import Path
-        >>> make_folder(Path("a/b"))
-        >>> Path("a/b").is_dir()
-        True
-    """
+    """Makes a folder and those above it that are missing, to last a power cut."""
     if path.is_dir():
         return
     if path.parent != path:
@@ -64,24 +44,7 @@ def make_folder(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, atomically.
-
-    Args:
-        path: The file; its folder must exist.
-        value: What JSON can hold.
-
-    Raises:
-        OSError: The file cannot be written. It holds its old content then.
-        TypeError: `value` holds what JSON cannot.
-
-    Example:
-        >>> from pathlib import Path
-        >>> write_json(Path("result.json"), {"accuracy": 0.96})
-        >>> print(Path("result.json").read_text(), end="")
-        {
-          "accuracy": 0.96
-        }
-    """
+    """Writes what JSON can hold, indented, atomically."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 

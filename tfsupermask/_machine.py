@@ -10,12 +10,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def processor() -> str:
-    """Returns the processor's name, that of its architecture where it tells none.
-
-    Example:
-        >>> len(processor()) > 0
-        True
-    """
+    """Returns the processor's name, or its architecture's if it has none."""
     if _CPUINFO.is_file():
         for line in _CPUINFO.read_text().splitlines():
             if line.startswith("model name"):
@@ -24,10 +19,5 @@ def processor() -> str:
 
 
 def num_cores() -> int:
-    """Returns how many cores this process may use.
-
-    Example:
-        >>> 1 <= num_cores() <= os.cpu_count()
-        True
-    """
+    """Returns how many cores this process may use."""
     return len(os.sched_getaffinity(0))

@@ -19,22 +19,9 @@ _CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's categories
 
 
 def read_file(path: str | os.PathLike, most: int) -> bytes:
-    """Returns the content of a regular file.
+    """Returns the content of a regular file of at most `most` bytes.
 
-    Args:
-        path: The file. A pipe or a device is not even opened: that could wait for ever.
-        most: The most bytes that it may have.
-
-    Raises:
-        InputError: It is no regular file, or larger.
-        OSError: It cannot be read.
-
-    Example:
-        >>> from pathlib import Path
-        >>> Path("notes.txt").write_text("all of it")
-        9
-        >>> read_file("notes.txt", most=100)
-        b'all of it'
+    A pipe or a device is not even opened: that could wait for ever.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise fail("What is read must be a regular file.", path=os.fspath(path))
@@ -52,67 +39,28 @@ def read_file(path: str | os.PathLike, most: int) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object that a JSON file of at most 16 MB holds.
-
-    Raises:
-        InputError: It is no such file.
-
-    Example:
-        >>> from pathlib import Path
-        >>> _ = Path("result.json").write_text('{"accuracy": 0.96}')
-        >>> read_json(Path("result.json"))
-        {'accuracy': 0.96}
-    """
+    """Returns the object that a JSON file of at most 16 MB holds."""
     return parse_json(read_file(path, MAX_JSON), str(path))
 
 
 def parse_json(text: bytes, name: str) -> dict[str, Any]:
-    """Returns the object that JSON text holds.
-
-    Args:
-        text: UTF-8.
-        name: What the text is called, for the message.
-
-    Raises:
-        InputError: It is no JSON, too deep, or no object.
-
-    Example:
-        >>> parse_json(b"[1, 2]", "state")
-        Traceback (most recent call last):
-            ...
-        tfsupermask._validation.InputError: 'state' must hold a JSON object.
-        Received: type='list'
-    """
+    """Returns the object that JSON text holds; `name` is for the message."""
     try:
-        tree = json.loads(text.decode())
+        value = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise fail(
             f"{name!r} must be well-formed JSON.", error=str(error)[:200]
         ) from error
-    if not isinstance(tree, dict):
-        raise fail(f"{name!r} must hold a JSON object.", type=type(tree).__name__)
-    return tree
+    if not isinstance(value, dict):
+        raise fail(f"{name!r} must hold a JSON object.", type=type(value).__name__)
+    return value
 
 
 def check_names(what: str, names: Iterable[str]) -> tuple[str, ...]:
-    r"""Returns names that come from a file, if they can be shown to people.
+    """Returns names that come from a file, if they can be shown to people.
 
-    Args:
-        what: What the names are called, for the message.
-        names: Strings of at most 1,024 characters of Unicode. Control characters, with
-            which a name could command a terminal, are refused.
-
-    Raises:
-        InputError: One is something else.
-
-    Example:
-        >>> check_names("class_names", ["cat", "chat été", "猫"])
-        ('cat', 'chat été', '猫')
-        >>> check_names("class_names", ["\x1b[2J"])
-        Traceback (most recent call last):
-            ...
-        tfsupermask._validation.InputError: `class_names` must be texts of at most 1024
-        characters, Unicode without control characters. Received: received='\x1b[2J'
+    They are Unicode without control characters, with which a name could command a
+    terminal. `what` is for the message.
     """
     if not isinstance(names, (list, tuple)):
         raise fail(f"`{what}` must be a list of texts.", type=type(names).__name__)

@@ -1,7 +1,7 @@
 """What inputs do that want to do harm: bombs, lies, links, code.
 
     python -m trials.hostile --output=hostile.json
-    python -m trials.hostile --against=../older --markdown=docs/hostile_input.md
+    python -m trials.hostile --markdown=docs/hostile_input.md
     python -m trials.hostile --quick
 
 Each of the inputs in tests/hostile is given to the library or to a program, as a
@@ -9,8 +9,6 @@ person would who got it from a stranger. It must be refused in one clear sentenc
 work by a rule that is written down, within a second and 64 MB of memory beyond those
 of a program that has started. No code of its own may run, and nothing that was there
 before may be lost. The program ends with status 1 if an input falls outside.
-
-`--against` names another checkout, in which the same inputs are tried first.
 """
 
 from __future__ import annotations
@@ -30,7 +28,6 @@ from matplotlib.figure import Figure
 from benchmarks import _measure
 from tests.hostile.inputs import GROUPS
 
-_AGAINST = flags.DEFINE_string("against", None, "Another checkout, tried first.")
 _MARKDOWN = flags.DEFINE_string("markdown", None, "File to write the table to.")
 
 MAX_SECONDS = 1.0
@@ -38,6 +35,7 @@ MAX_BYTES = 64 << 20
 _PATIENCE = 10  # seconds, after which an input gets no answer any more
 _START = 300
 _QUICK = 5  # every so many inputs
+_HEADS = ("input", "what happens", "s", "MB")
 _HERE = Path(__file__).resolve().parents[1]
 
 
@@ -47,54 +45,46 @@ def main(argv):
     print(_measure.describe(), flush=True)
     names = [name for inputs in GROUPS.values() for name in inputs]
     names = names[:: _QUICK if _measure.QUICK.value else 1]
-    before = try_all(names, _AGAINST.value) if _AGAINST.value else {}
-    for result in before.values():
-        # An older library may have said it in other words.
-        result["faults"] = [f for f in result["faults"] if f != "another sentence"]
-    now = try_all(names, _HERE)
-    heads = ["input", *(["before"] if before else []), "now", "s", "MB"]
+    results = try_all(names)
     rows = [
         [
-            *(cell(text) for text in (name, *told(name, before, now))),
-            f"{now[name]['seconds']:.2f}",
-            f"{now[name]['bytes'] / 2**20:.0f}",
+            cell(name),
+            cell(outcome(name, results[name])),
+            f"{results[name]['seconds']:.2f}",
+            f"{results[name]['bytes'] / 2**20:.0f}",
         ]
         for name in names
     ]
-    _measure.print_table(heads, rows)
-    bad = {name: faults(now[name]) for name in names if faults(now[name])}
-    print("\n" + counts(now))
-    if before:
-        print("before: " + counts(before))
+    _measure.print_table(_HEADS, rows)
+    bad = {name: found for name in names if (found := faults(results[name]))}
+    print("\n" + counts(results))
     for name, found in bad.items():
         print(f"outside: {name}: {', '.join(found)}")
     if _MARKDOWN.value:
-        Path(_MARKDOWN.value).write_text(page(heads, rows, now, before))
-    _measure.save({"now": now, "before": before}, draw(now, before))
+        Path(_MARKDOWN.value).write_text(page(rows, results))
+    _measure.save({"inputs": results}, draw(results))
     sys.exit(1 if bad else 0)
 
 
-def try_all(names, checkout):
+def try_all(names):
     """Returns what each input did, by name; a worker that dies is started anew."""
     results, left = {}, list(names)
     while left:
-        for name, result in _work(left, Path(checkout).resolve()):
+        for name, result in _work(left):
             results[name] = result
         left = [name for name in names if name not in results]
     return results
 
 
-def _work(names, checkout):
+def _work(names):
     """Yields what inputs did until one does not answer."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "names.json")
         path.write_text(json.dumps(names))
-        # The inputs are those of this checkout, the library that of the other.
-        places = os.pathsep.join([str(checkout), str(_HERE)])
         worker = subprocess.Popen(
             [sys.executable, "-m", "tests.hostile.worker", str(path)],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": places, "TMPDIR": folder},
+            env={**os.environ, "PYTHONPATH": str(_HERE), "TMPDIR": folder},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -129,10 +119,8 @@ def _answers(lines):
 
 
 def _no_answer(words):
-    return {
-        **{"refused": False, "words": words, "faults": [words], "warned": []},
-        **{"seconds": float(_PATIENCE), "bytes": 0},
-    }
+    silent = {"refused": False, "words": words, "faults": [words], "warned": []}
+    return silent | {"seconds": float(_PATIENCE), "bytes": 0}
 
 
 def faults(result):
@@ -145,16 +133,14 @@ def faults(result):
     return found
 
 
-def told(name, before, now):
-    """Returns what happened, in words: before, if that was tried, and now."""
+def outcome(name, result):
+    """Returns what happened, in words."""
     given = next(inputs[name] for inputs in GROUPS.values() if name in inputs)
-    for results in filter(None, (before, now)):
-        result = results[name]
-        found = [text for text in faults(result) if text not in result["words"]]
-        wrong = f"**{', '.join(found)}** " if found else ""
-        words = result["words"][:300] or given.rule or "taken"
-        went = "works: " if not result["words"] else ""
-        yield f"{wrong}{'refused: ' if result['refused'] else went}{words}"
+    found = [text for text in faults(result) if text not in result["words"]]
+    wrong = f"**{', '.join(found)}** " if found else ""
+    words = result["words"][:300] or given.rule or "taken"
+    went = "works: " if not result["words"] else ""
+    return f"{wrong}{'refused: ' if result['refused'] else went}{words}"
 
 
 def cell(text):
@@ -174,15 +160,13 @@ def counts(results):
     )
 
 
-def page(heads, rows, now, before):
+def page(rows, results):
     """Returns the table as a page, a section a group."""
-    lines = [*_INTRODUCTION, f"Now: {counts(now)}."]
-    if before:
-        lines += ["", f"Before: {counts(before)}."]
+    lines = [*_INTRODUCTION, f"{counts(results)}."]
     by_name = {row[0]: row for row in rows}
     for group, inputs in GROUPS.items():
         lines += ["", f"## {group.capitalize()}", ""]
-        lines += [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+        lines += [f"| {' | '.join(_HEADS)} |", "|" + " --- |" * len(_HEADS)]
         lines += [f"| {' | '.join(by_name[cell(name)])} |" for name in inputs
             if cell(name) in by_name]  # fmt: skip
     return "\n".join(lines) + "\n"
@@ -206,19 +190,16 @@ _INTRODUCTION = [
 ]
 
 
-def draw(now, before):
+def draw(results):
     """Returns a picture of seconds against megabytes, an input a point."""
     figure = Figure(figsize=(7, 4.5))
     axes = figure.subplots()
-    for results, label in ((before, "before"), (now, "now")):
-        if results:
-            seconds = [max(r["seconds"], 1e-4) for r in results.values()]
-            megabytes = [max(r["bytes"], 2**16) / 2**20 for r in results.values()]
-            axes.loglog(seconds, megabytes, ".", label=label)
+    seconds = [max(r["seconds"], 1e-4) for r in results.values()]
+    megabytes = [max(r["bytes"], 2**16) / 2**20 for r in results.values()]
+    axes.loglog(seconds, megabytes, ".")
     axes.axvline(MAX_SECONDS, color="grey")
     axes.axhline(MAX_BYTES / 2**20, color="grey")
     axes.set(xlabel="seconds", ylabel="MB beyond the start")
-    axes.legend()
     return figure
 
 

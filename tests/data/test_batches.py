@@ -5,8 +5,10 @@ import pytest
 
 from tfsupermask import data
 from tfsupermask._validation import InputError
+from tfsupermask.data.batches import epoch_augmentation, epoch_order
 
 PADDING = 2
+SEEDS_AND_EPOCHS = list(itertools.product(range(4), range(4)))
 
 
 def make_split(num_images=23, height=8, width=8):
@@ -22,81 +24,74 @@ def make_batches(split=None, batch_size=6, seed=3, padding=PADDING, flip=True):
     )
 
 
+def numbered_batches():
+    """Batches whose labels are the numbers of the images."""
+    return make_batches(data.Split(make_split().images, np.arange(23)))
+
+
 def naive_epoch(split, seed, epoch, padding, flip):
     """All images of an epoch, one at a time, by np.pad."""
-    order = data.epoch_order(len(split), seed, epoch)
-    drawn = data.Augmentation.draw(len(split), seed, epoch, padding, flip)
+    order = epoch_order(len(split), seed, epoch)
+    drawn = epoch_augmentation(len(split), seed, epoch, padding, flip)
     height, width = split.images.shape[1:3]
     images = []
-    for position, index in enumerate(order):
+    for index, row, column, is_flipped in zip(order, *drawn, strict=True):
         around = [(padding, padding), (padding, padding), (0, 0)]
         padded = np.pad(split.images[index], around)
-        top = drawn.rows[position] + padding
-        left = drawn.columns[position] + padding
+        top, left = row + padding, column + padding
         crop = padded[top : top + height, left : left + width]
-        images.append(crop[:, ::-1] if drawn.flips[position] else crop)
+        images.append(crop[:, ::-1] if is_flipped else crop)
     return np.stack(images), split.labels[order]
 
 
 class TestEpochOrder:
     def test_is_a_permutation_that_repeats(self):
-        order = data.epoch_order(100, seed=1, epoch=2)
+        order = epoch_order(100, seed=1, epoch=2)
         assert order.dtype == np.int64
         np.testing.assert_array_equal(np.sort(order), np.arange(100))
-        np.testing.assert_array_equal(order, data.epoch_order(100, seed=1, epoch=2))
+        np.testing.assert_array_equal(order, epoch_order(100, seed=1, epoch=2))
 
     def test_differs_by_seed_and_epoch(self):
-        orders = [
-            tuple(data.epoch_order(100, seed, epoch))
-            for seed, epoch in itertools.product(range(4), range(4))
-        ]
-        assert len(set(orders)) == 16
+        assert len({tuple(epoch_order(100, *each)) for each in SEEDS_AND_EPOCHS}) == 16
 
     def test_visits_evenly(self):
-        first = [data.epoch_order(4, 0, epoch)[0] for epoch in range(2000)]
+        first = [epoch_order(4, 0, epoch)[0] for epoch in range(2000)]
         np.testing.assert_allclose(np.bincount(first) / 2000, 0.25, atol=0.04)
 
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [((-1, 0, 0), "num_images=-1"), ((1, -2, 0), "seed=-2"), ((1, 0, 1.5), "1.5")],
-    )
-    def test_refuses(self, arguments, message):
-        with pytest.raises(InputError, match=message):
-            data.epoch_order(*arguments)
+    def test_is_pinned(self):
+        """Another order would change every result."""
+        assert epoch_order(8, seed=1, epoch=2).tolist() == [7, 6, 3, 4, 0, 1, 2, 5]
 
 
 class TestAugmentation:
     def test_is_uniform(self):
-        drawn = data.Augmentation.draw(20_000, 0, 0, 2, horizontal_flip=True)
-        assert drawn.rows.dtype == drawn.columns.dtype == np.int32
-        assert drawn.flips.dtype == bool
-        pairs = (drawn.rows + 2) * 5 + drawn.columns + 2
+        rows, columns, flips = epoch_augmentation(20_000, 0, 0, 2, True)
+        assert rows.dtype == columns.dtype == np.int32
+        assert flips.dtype == bool
+        pairs = (rows + 2) * 5 + columns + 2
         np.testing.assert_allclose(np.bincount(pairs) / 20_000, 1 / 25, atol=0.006)
         for offset in range(-2, 3):
-            share = drawn.flips[drawn.rows == offset].mean()
-            np.testing.assert_allclose(share, 0.5, atol=0.05)
+            np.testing.assert_allclose(flips[rows == offset].mean(), 0.5, atol=0.05)
 
     def test_repeats_and_differs_by_seed_and_epoch(self):
         def draw(seed, epoch):
-            drawn = data.Augmentation.draw(50, seed, epoch, 4, horizontal_flip=True)
-            return (*drawn.rows, *drawn.columns, *drawn.flips)
+            return tuple(np.ravel(epoch_augmentation(50, seed, epoch, 4, True)))
 
         assert draw(1, 2) == draw(1, 2)
-        assert len({draw(s, e) for s, e in itertools.product(range(4), range(4))}) == 16
+        assert len({draw(*each) for each in SEEDS_AND_EPOCHS}) == 16
+
+    def test_is_pinned(self):
+        rows, columns, flips = epoch_augmentation(6, 1, 2, 3, True)
+        assert rows.tolist() == [0, 1, -2, 0, 1, 2]
+        assert columns.tolist() == [-3, 0, 3, 0, 1, 2]
+        assert flips.tolist() == [True, False, True, False, False, False]
 
     def test_without_padding_and_flip_changes_nothing(self):
-        drawn = data.Augmentation.draw(100, 0, 0, 0, horizontal_flip=False)
-        assert not drawn.rows.any()
-        assert not drawn.columns.any()
-        assert not drawn.flips.any()
+        assert not np.any(epoch_augmentation(100, 0, 0, 0, False))
 
     def test_flip_does_not_change_the_crops(self):
-        plain, flipped = (
-            data.Augmentation.draw(100, 5, 6, 3, horizontal_flip=flip)
-            for flip in (False, True)
-        )
-        np.testing.assert_array_equal(plain.rows, flipped.rows)
-        np.testing.assert_array_equal(plain.columns, flipped.columns)
+        plain, flipped = (epoch_augmentation(100, 5, 6, 3, f) for f in (False, True))
+        np.testing.assert_array_equal(plain[:2], flipped[:2])
 
 
 class TestTrainBatches:
@@ -105,6 +100,7 @@ class TestTrainBatches:
     @pytest.mark.parametrize(("height", "width"), [(8, 8), (8, 11)])
     def test_equals_cropping_one_image_at_a_time(self, height, width, padding, flip):
         split = make_split(height=height, width=width)
+        before = split.images.copy()
         batches = make_batches(split, padding=padding, flip=flip)
         expected_images, expected_labels = naive_epoch(split, 3, 4, padding, flip)
         images, labels = batches.chunk(epoch=4, first_step=0, num_steps=3)
@@ -114,31 +110,26 @@ class TestTrainBatches:
         expected = expected_images[:18].reshape(images.shape)
         np.testing.assert_array_equal(images, expected)
         np.testing.assert_array_equal(labels, expected_labels[:18].reshape(3, 6))
+        np.testing.assert_array_equal(split.images, before)
 
     def test_padding_is_black_and_there(self):
         images, _ = make_batches().chunk(0, 0, 3)
-        drawn = data.Augmentation.draw(23, 3, 0, PADDING, horizontal_flip=True)
+        rows, _, _ = epoch_augmentation(23, 3, 0, PADDING, True)
         black_rows = (images == 0).all((3, 4)).sum(2).ravel()
         assert black_rows.max() == PADDING
-        np.testing.assert_array_equal(black_rows, np.abs(drawn.rows[:18]))
-
-    def test_leaves_the_split_as_it_was(self):
-        split = make_split()
-        before = split.images.copy()
-        make_batches(split, padding=0).chunk(0, 0, 3)
-        np.testing.assert_array_equal(split.images, before)
+        np.testing.assert_array_equal(black_rows, np.abs(rows[:18]))
 
     @pytest.mark.parametrize("epoch", [0, 1, 7])
     def test_slices_joined_are_the_whole(self, epoch):
         whole_images, whole_labels = make_batches().chunk(epoch, 0, 3)
         batches = make_batches()
         # Neither the order of the calls nor other epochs in between matter.
-        wanted = list(itertools.product(range(3), [(0, 1), (1, 3), (4, 2)]))
+        wanted = list(itertools.product(range(3), [(0, 1), (1, 3), (4, 2), (4, None)]))
         np.random.default_rng(epoch).shuffle(wanted)
         for step, (first, number) in wanted:
             batches.chunk(epoch + 1 + step, 1, 1)
             images, labels = batches.chunk(epoch, int(step), 1, first, number)
-            part = slice(first, first + number)
+            part = slice(first, first + (number or 2))
             np.testing.assert_array_equal(images[0], whole_images[step, part])
             np.testing.assert_array_equal(labels[0], whole_labels[step, part])
 
@@ -150,22 +141,11 @@ class TestTrainBatches:
             joined = np.concatenate([half[k] for half in halves], axis=1)
             np.testing.assert_array_equal(joined, whole[k])
 
-    def test_positions_default_to_the_rest(self):
-        whole, _ = make_batches().chunk(0, 0, 3)
-        rest, _ = make_batches().chunk(0, 0, 3, first_position=4)
-        np.testing.assert_array_equal(rest, whole[:, 4:])
-
-    def test_an_epoch_has_no_image_twice(self):
-        split = make_split()
-        numbered = data.Split(split.images, np.arange(23))
-        _, labels = make_batches(numbered).chunk(0, 0, 3)
-        assert len(np.unique(labels)) == 18
-
-    def test_images_left_out_change_with_the_epoch(self):
-        numbered = data.Split(make_split().images, np.arange(23))
-        batches = make_batches(numbered)
-        seen = {label for e in range(9) for label in batches.chunk(e, 0, 3)[1].ravel()}
-        assert seen == set(range(23))
+    def test_an_epoch_has_no_image_twice_and_epochs_have_all(self):
+        batches = numbered_batches()
+        seen = [batches.chunk(epoch, 0, 3)[1].ravel().tolist() for epoch in range(9)]
+        assert all(len(set(labels)) == 18 for labels in seen)
+        assert {label for labels in seen for label in labels} == set(range(23))
 
     @pytest.mark.parametrize(
         ("batch_size", "steps"), [(1, 23), (6, 3), (12, 1), (23, 1)]
@@ -177,13 +157,12 @@ class TestTrainBatches:
 
     def test_draws_an_epoch_only_once(self, monkeypatch):
         drawn = []
-        module = data.batches
 
         def counted(num_images, seed, epoch):
             drawn.append(epoch)
-            return data.epoch_order(num_images, seed, epoch)
+            return epoch_order(num_images, seed, epoch)
 
-        monkeypatch.setattr(module, "epoch_order", counted)
+        monkeypatch.setattr(data.batches, "epoch_order", counted)
         batches = make_batches()
         for epoch, step in itertools.product(range(2), range(3)):
             batches.chunk(epoch, step, 1)
@@ -207,6 +186,7 @@ class TestTrainBatches:
         ("arguments", "message"),
         [
             ((-1, 0, 1), "epoch=-1"),
+            ((1.5, 0, 1), r"epoch=1\.5"),
             ((0, 0, 4), "at most 3.*first_step=0, num_steps=4"),
             ((0, 3, 1), "below 3.*first_step=3"),
             ((0, -1, 1), "first_step=-1"),
@@ -223,30 +203,21 @@ class TestTrainBatches:
 
 
 class TestEvalChunks:
-    @pytest.mark.parametrize("batch_size", [1, 5, 23, 24, 100])
+    @pytest.mark.parametrize("batch_size", [1, 5, 10, 23, 24, 100])
     def test_counts_every_image_once_in_order(self, batch_size):
         split = make_split()
-        images, labels, weights = (
-            np.concatenate(part)
-            for part in zip(*data.eval_chunks(split, batch_size), strict=True)
-        )
-        assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
+        chunks = list(data.eval_chunks(split, batch_size))
+        assert {images.shape for images, _, _ in chunks} == {(batch_size, 8, 8, 3)}
+        images, labels, weights = map(np.concatenate, zip(*chunks, strict=True))
+        assert images.dtype == np.uint8
+        assert labels.dtype == np.int64
         assert weights.dtype == np.float32
-        assert (
-            len(images)
-            == len(labels)
-            == len(weights)
-            == -(-23 // batch_size) * batch_size
-        )
-        assert weights.tolist() == [1] * 23 + [0] * (len(weights) - 23)
+        assert len(images) == len(labels) == -(-23 // batch_size) * batch_size
+        assert weights.tolist() == [1] * 23 + [0] * (len(images) - 23)
         np.testing.assert_array_equal(images[:23], split.images)
         np.testing.assert_array_equal(labels[:23], split.labels)
         assert not images[23:].any()
         assert not labels[23:].any()
-
-    def test_every_batch_has_one_shape(self):
-        chunks = list(data.eval_chunks(make_split(), 10))
-        assert [chunk[0].shape for chunk in chunks] == [(10, 8, 8, 3)] * 3
 
     @pytest.mark.parametrize("batch_size", [0, -3, 1.5])
     def test_refuses_at_the_call(self, batch_size):

@@ -126,23 +126,17 @@ def test_reports_all_bad_images_at_once(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def no_folder(root):
-    return root / "nowhere"
+def classes(**folders):
+    """Returns what writes folders of classes: `train="aab"` are two of a, one of b."""
 
+    def make(root):
+        for name, letters in folders.items():
+            folder = root / name.strip("_")
+            counts = {each: letters.count(each) for each in letters}
+            write_classes(folder, counts)
+        return root
 
-def a_file(root):
-    (root / "file").write_text("")
-    return root / "file"
-
-
-def no_class(root):
-    (root / "image.png").write_text("")
-    return root
-
-
-def one_class(root):
-    write_classes(root, {"only": 3})
-    return root
+    return make
 
 
 def empty_classes(root):
@@ -152,40 +146,30 @@ def empty_classes(root):
     return root
 
 
-def one_image(root):
-    write_classes(root, {"a": 2, "b": 1, "c": 1})
-    return root
-
-
-def only_train(root):
-    write_classes(root / "train", {"a": 2, "b": 2})
-    return root
-
-
-def only_test(root):
-    write_classes(root / "val", {"a": 2, "b": 2})
-    return root
-
-
-def other_classes(root):
-    write_classes(root / "train", {"a": 1, "b": 1, "c": 1})
-    write_classes(root / "test", {"a": 1, "b": 1, "d": 1})
-    return root
+def a_file(root):
+    (root / "image.png").touch()
+    return root / "image.png"
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda root: None, "needs `data_dir`"),
-        (no_folder, "does not exist.*data_dir='.*nowhere'"),
-        (a_file, "is not a folder.*data_dir='.*file'"),
-        (no_class, r"at least two classes.*classes=\[\]"),
-        (one_class, r"at least two classes.*classes=\['only'\]"),
+        (lambda root: root / "nowhere", "does not exist.*data_dir='.*nowhere'"),
+        (a_file, r"is not a folder.*data_dir='.*image\.png'"),
+        (lambda root: a_file(root).parent, r"at least two classes.*classes=\[\]"),
+        (classes(_="a"), r"at least two classes.*classes=\['a'\]"),
         (empty_classes, r"classes_without_images=\['b', 'c'\]"),
-        (one_image, r"classes_with_one_image=\['b', 'c'\]"),
-        (only_train, "holds 'train' must also hold 'test', 'val' or 'validation'"),
-        (only_test, "holds 'val' must also hold 'train'"),
-        (other_classes, r"only_in_train=\['c'\], only_in_test=\['d'\]"),
+        (classes(_="aabc"), r"classes_with_one_image=\['b', 'c'\]"),
+        (
+            classes(train="aabb"),
+            "holds 'train' must also hold 'test', 'val' or 'validation'",
+        ),
+        (classes(val="aabb"), "holds 'val' must also hold 'train'"),
+        (
+            classes(train="abc", test="abd"),
+            r"only_in_train=\['c'\], only_in_test=\['d'\]",
+        ),
     ],
 )
 def test_refuses_other_layouts(tmp_path, make, message):

@@ -23,13 +23,6 @@ def write(path, rgb_or_grey):
     return path
 
 
-def test_keeps_an_image_of_the_right_size(tmp_path):
-    image = smooth_image(16, 16)
-    decoded = data.decode_image(write(tmp_path / "a.png", image), 16)
-    np.testing.assert_array_equal(decoded, image)
-    assert decoded.dtype == np.uint8
-
-
 def test_returns_rgb(tmp_path):
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
@@ -40,6 +33,7 @@ def test_returns_rgb(tmp_path):
 @pytest.mark.parametrize(
     ("height", "width", "rows", "columns"),
     [
+        (16, 16, slice(None), slice(None)),
         (16, 40, slice(None), slice(12, 28)),
         (41, 16, slice(12, 28), slice(None)),
     ],
@@ -48,6 +42,7 @@ def test_keeps_the_centre_of_the_longer_side(tmp_path, height, width, rows, colu
     image = smooth_image(height, width)
     decoded = data.decode_image(write(tmp_path / "a.png", image), 16)
     np.testing.assert_array_equal(decoded, image[rows, columns])
+    assert decoded.dtype == np.uint8
 
 
 def test_shrinks_by_averaging_areas(tmp_path):
@@ -104,15 +99,10 @@ def test_reads_paths_outside_ascii(tmp_path):
     assert data.decode_image(str(path), 8).shape == (8, 8, 3)
 
 
-def test_refuses_float_images(tmp_path):
-    path = write(tmp_path / "f.tiff", smooth_image(8, 8).astype(np.float32))
-    with pytest.raises(InputError, match="is 32-bit float RGB"):
-        data.decode_image(path, 8)
-
-
 @pytest.mark.parametrize(
     ("name", "image", "found"),
     [
+        ("f.tiff", smooth_image(8, 8).astype(np.float32), "32-bit float RGB"),
         ("g.png", smooth_image(8, 8)[..., 0], "8-bit grayscale"),
         ("g.jpg", smooth_image(8, 8)[..., 0], "8-bit grayscale"),
         ("a.png", smooth_image(8, 8, channels=4), "8-bit RGBA"),
@@ -124,30 +114,23 @@ def test_refuses_other_formats_and_says_how_to_convert(tmp_path, name, image, fo
     path = write(tmp_path / name, image)
     with pytest.raises(InputError, match=f"{name}' is {found}: expected 8-bit RGB"):
         data.decode_image(path, 8)
+    if found.startswith("32"):
+        return
     # What the message recommends works.
     cv2.imwrite(str(path), cv2.imread(str(path)))
     assert data.decode_image(path, 8).shape == (8, 8, 3)
 
 
-def broken_files(folder):
-    whole = write(folder / "whole.png", smooth_image(32, 32)).read_bytes()
-    for name, content in [
-        ("empty.png", b""),
-        ("text.png", b"not an image"),
-        ("cut.png", whole[: len(whole) // 2]),
-    ]:
-        (folder / name).write_bytes(content)
-        yield folder / name
-    yield folder / "missing.png"
-    (folder / "folder.png").mkdir()
-    yield folder / "folder.png"
-
-
 def test_refuses_broken_files_quietly(tmp_path, capfd):
     level = cv2.utils.logging.getLogLevel()
-    for path in broken_files(tmp_path):
-        with pytest.raises(InputError, match=f"{path.name}' cannot be read: "):
-            data.decode_image(path, 8)
+    whole = write(tmp_path / "whole.png", smooth_image(32, 32)).read_bytes()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_bytes(b"not an image")
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "folder.png").mkdir()
+    for name in ("empty.png", "text.png", "cut.png", "folder.png", "missing.png"):
+        with pytest.raises(InputError, match=f"{name}' cannot be read: "):
+            data.decode_image(tmp_path / name, 8)
     assert capfd.readouterr().err == ""
     assert cv2.utils.logging.getLogLevel() == level
 
@@ -176,17 +159,13 @@ def test_of_a_very_long_image_only_the_middle_is_enlarged(tmp_path, monkeypatch)
     assert max(pixels) <= 2**20 < 64 * 64 * 60_001
 
 
-def claiming(encoded, place, size):
-    return encoded[:place] + size + encoded[place + len(size) :]
-
-
 def test_refuses_more_pixels_than_a_file_of_its_size_has(tmp_path):
     """Before they are decoded: the pixels are not even there."""
     small = write(tmp_path / "a.png", smooth_image(8, 8)).read_bytes()
     path = tmp_path / "b.png"
     for width, height, most in ((2048, 2049, 2**22), (60_000, 60_000, 2**22)):
         size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-        path.write_bytes(claiming(small, 16, size))
+        path.write_bytes(small[:16] + size + small[24:])
         with pytest.raises(InputError, match=f"{width} × {height} .* most {most:,} "):
             data.decode_image(path, 8)
 
@@ -198,22 +177,16 @@ def test_a_larger_file_may_have_more_pixels(tmp_path):
     assert data.decode_image(path, 8).shape == (8, 8, 3)
 
 
-def test_refuses_a_jpeg_without_its_end(tmp_path):
+@pytest.mark.parametrize(("kind", "missing"), [("jpg", 100), ("png", 12)])
+def test_refuses_a_file_without_its_end(kind, missing, tmp_path):
     """OpenCV would fill what is missing with grey."""
-    path = write(tmp_path / "a.jpg", smooth_image(64, 64))
+    path = write(tmp_path / f"a.{kind}", smooth_image(64, 64))
     whole = path.read_bytes()
-    path.write_bytes(whole[:-100])
-    with pytest.raises(InputError, match="a JPEG without its end"):
+    path.write_bytes(whole[:-missing])
+    with pytest.raises(InputError, match="without its end"):
         data.decode_image(path, 8)
     path.write_bytes(whole + b"trailing bytes of some cameras")
     assert data.decode_image(path, 8).shape == (8, 8, 3)
-
-
-def test_refuses_a_png_without_its_end(tmp_path):
-    path = write(tmp_path / "a.png", smooth_image(64, 64))
-    path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(InputError, match="a PNG without its end"):
-        data.decode_image(path, 8)
 
 
 def test_progressive_jpegs_of_usual_length_are_read(tmp_path):

@@ -14,13 +14,12 @@ from unittest import mock
 
 import numpy as np
 
-from tests.hostile.judging import RAN, Input
+from tests.hostile.judging import DEEP, ESCAPE, RAN, Input
 from tests.hostile.pictures import encode, noise, with_jpeg_size
 from tfsupermask import data
 
 _ROOT = "tiny-imagenet-200"
 _CLASSES = ("n00000001", "n00000002")
-_ESCAPE = "\x1b]0;owned\x07"
 _BOMB = 40 << 20
 
 
@@ -124,7 +123,7 @@ def _link(archive):
 
 def _many(archive):
     for number in range(5000):
-        archive.writestr(f"{_ROOT}/{_ESCAPE}{number}", b"")
+        archive.writestr(f"{_ROOT}/{ESCAPE}{number}", b"")
 
 
 def _understated():
@@ -233,7 +232,6 @@ def names(text):
     return change
 
 
-DEEP = "[" * 100_000 + "]" * 100_000
 DAMAGED = "cannot be read; it may be incomplete or damaged"
 
 INPUTS = {
@@ -263,9 +261,9 @@ INPUTS = {
     "members compressed by bzip2": Input(
         zipped(compression=zipfile.ZIP_BZIP2), "another way than by deflate"),
     "a list of classes that commands the terminal": Input(
-        zipped(**{"wnids.txt": _ESCAPE.encode() + b"\n\r\x07"}), "n and 8 digits"),
+        zipped(**{"wnids.txt": ESCAPE.encode() + b"\n\r\x07"}), "n and 8 digits"),
     "words that command the terminal": Input(
-        zipped(**{"words.txt": f"{_CLASSES[0]}\t{_ESCAPE}a\n".encode()}),
+        zipped(**{"words.txt": f"{_CLASSES[0]}\t{ESCAPE}a\n".encode()}),
         rule="control characters are left out of words"),
     "a JPEG of the archive that claims 65,500 × 65,500": Input(
         zipped(**{_train_path(_CLASSES[0]).replace("/", "__"):
@@ -289,7 +287,7 @@ INPUTS = {
     "a dataset_info.json 100,000 deep": Input(
         prepared(text_of("dataset_info.json", DEEP)), DAMAGED),
     "a dataset_info.json that commands the terminal": Input(
-        prepared(text_of("dataset_info.json", f'{{"{_ESCAPE}": 1}}')), DAMAGED),
+        prepared(text_of("dataset_info.json", f'{{"{ESCAPE}": 1}}')), DAMAGED),
     "a dataset of 1e999 bytes": Input(prepared(lengths(2)), DAMAGED),
     "a shard of 2**70 examples": Input(prepared(lengths(2**70)), DAMAGED),
     "a shard of -1 examples": Input(prepared(lengths(-1)), DAMAGED),
@@ -298,7 +296,7 @@ INPUTS = {
     "features 100,000 deep": Input(
         prepared(text_of("features.json", DEEP)), rule="never looked up"),
     "a label that commands the terminal": Input(
-        prepared(names(_ESCAPE)), "control characters"),
+        prepared(names(ESCAPE)), "control characters"),
     "a shard that is cut": Input(prepared(shard(lambda whole: whole[:50])), DAMAGED),
     "a shard whose record claims 2⁶³ bytes": Input(
         prepared(shard(lambda whole: b"\xff" * 7 + b"\x7f" + whole[8:])), DAMAGED),

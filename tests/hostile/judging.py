@@ -17,6 +17,8 @@ from tfsupermask._validation import InputError
 MAX_SENTENCE = 1000
 MAX_DISK = 4 << 20
 RAN = "ran"  # the file that an input's code would leave, if it were run
+ESCAPE = "\x1b]0;owned\x07"  # commands a terminal
+DEEP = "[" * 100_000 + "]" * 100_000  # JSON
 
 _HASHED = 1 << 20
 

@@ -14,8 +14,7 @@ from unittest import mock
 import keras
 import numpy as np
 
-from tests.hostile.archives import DEEP
-from tests.hostile.judging import RAN, Input
+from tests.hostile.judging import DEEP, ESCAPE, RAN, Input
 from tfsupermask import data
 from tfsupermask.data import Dataset, Split
 from tfsupermask.export import Classifier, export_model
@@ -23,7 +22,6 @@ from tfsupermask.init import PatchesInit
 from tfsupermask.layers import SupermaskDense
 from tfsupermask.tickets import save_ticket
 
-_ESCAPE = "\x1b]0;owned\x07"
 _MEAN, _STD = [0.5] * 3, [0.2] * 3
 
 
@@ -144,7 +142,7 @@ def saved_model_names(folder):
     # As another program could write it: this one refuses to.
     checked = "tfsupermask.export.inference.check_names"
     with mock.patch(checked, lambda what, names: names, create=True):
-        export_model(_network(), path, _MEAN, _STD, [_ESCAPE, "b"])
+        export_model(_network(), path, _MEAN, _STD, [ESCAPE, "b"])
     return lambda: Classifier(path)
 
 
@@ -284,7 +282,7 @@ INPUTS = {
             compression=zipfile.ZIP_DEFLATED),
         "must have at most"),
     "class names that command the terminal in a .keras file": Input(
-        with_names(json.dumps([_ESCAPE, "b"]).encode()), "control characters"),
+        with_names(json.dumps([ESCAPE, "b"]).encode()), "control characters"),
     "an honest SavedModel": Input(exported("model"), rule="loaded"),
     "class names that command the terminal in a SavedModel": Input(
         saved_model_names, "control characters"),
@@ -321,7 +319,7 @@ INPUTS = {
     "splits without images": Input(dataset(()), "train_images=0"),
     "a dataset of one class": Input(dataset((0, 0), ("a",)), rule="statistics hold"),
     "a class's name that commands the terminal": Input(
-        dataset((0, 1), ("a", _ESCAPE)), "control characters"),
+        dataset((0, 1), ("a", ESCAPE)), "control characters"),
     "a class's name that is no text": Input(dataset((0, 1), ("a", 3)), "class_names"),
     "PatchesInit from honest images": Input(patches(noise()), rule="initialised"),
     "PatchesInit from images of 1 × 1": Input(
@@ -349,5 +347,5 @@ INPUTS = {
         masked(recipe={"a": functools.reduce(lambda t, _: [t], range(100_000), [])}),
         "dict of JSON values"),
     "a ticket with class names that command the terminal": Input(
-        masked(class_names=[_ESCAPE, "b"]), "control characters"),
+        masked(class_names=[ESCAPE, "b"]), "control characters"),
 }  # fmt: skip

@@ -99,18 +99,21 @@ def alone(put, image_size=8):
     return make
 
 
+def patched(kind, start, claim, mark=b""):
+    """Returns an image's file with some bytes behind a mark replaced."""
+    whole = bytearray(encode(noise(16), kind))
+    place = whole.index(mark) + start
+    whole[place : place + len(claim)] = claim
+    return bytes(whole)
+
+
 def with_jpeg_size(height, width):
     """Returns a JPEG whose frame header claims a size."""
-    whole = bytearray(encode(noise(16), "JPEG"))
-    place = whole.index(b"\xff\xc0") + 5
-    whole[place : place + 4] = struct.pack(">HH", height, width)
-    return bytes(whole)
+    return patched("JPEG", 5, struct.pack(">HH", height, width), b"\xff\xc0")
 
 
 def bmp_size(side):
-    whole = bytearray(encode(noise(), "BMP"))
-    whole[18:26] = struct.pack("<ii", side, side)
-    return bytes(whole)
+    return patched("BMP", 18, struct.pack("<ii", side, side))
 
 
 def tiff_size(side):
@@ -133,16 +136,11 @@ def tiff_strip():
 
 
 def webp_chunk():
-    whole = bytearray(encode(noise(16), "WEBP"))
-    whole[16:20] = b"\xf0\xff\xff\xff"
-    return bytes(whole)
+    return patched("WEBP", 16, b"\xf0\xff\xff\xff")
 
 
 def webp_size():
-    whole = bytearray(encode(noise(16), "WEBP"))
-    place = whole.index(b"VP8 ") + 14
-    whole[place : place + 4] = struct.pack("<HH", 16383, 16383)
-    return bytes(whole)
+    return patched("WEBP", 14, struct.pack("<HH", 16383, 16383), b"VP8 ")
 
 
 def exif(orientation, entries=1):
@@ -163,17 +161,11 @@ def scans():
     return whole[:start] + whole[start:-2] * 3000 + whole[-2:]
 
 
-def animated():
+def several(kind):
+    """Returns a file of three images."""
     frames = [Image.fromarray(noise(seed=n)) for n in range(3)]
     out = io.BytesIO()
-    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])
-    return out.getvalue()
-
-
-def pages():
-    frames = [Image.fromarray(noise(seed=n)) for n in range(3)]
-    out = io.BytesIO()
-    frames[0].save(out, "TIFF", save_all=True, append_images=frames[1:])
+    frames[0].save(out, kind, save_all=True, append_images=frames[1:])
     return out.getvalue()
 
 
@@ -181,15 +173,9 @@ def floats():
     return encode(np.full((8, 8), np.nan, np.float32), "TIFF")
 
 
-def cmyk():
+def converted(mode, kind):
     out = io.BytesIO()
-    Image.fromarray(noise(16)).convert("CMYK").save(out, "JPEG")
-    return out.getvalue()
-
-
-def palette():
-    out = io.BytesIO()
-    Image.fromarray(noise()).convert("P").save(out, "PNG")
+    Image.fromarray(noise(16)).convert(mode).save(out, kind)
     return out.getvalue()
 
 
@@ -212,18 +198,16 @@ def unreadable(path):
     path.chmod(0)
 
 
-def broken_many(folder):
-    classes(folder)
-    for index in range(_MANY):
-        (folder / "a" / f"broken{index}.png").touch()
-    return load(folder)
+def many(name):
+    """Returns the maker of a folder with thousands of empty files in a class."""
 
+    def make(folder):
+        classes(folder)
+        for index in range(_MANY):
+            (folder / "a" / name.format(index)).touch()
+        return load(folder)
 
-def other_many(folder):
-    classes(folder)
-    for index in range(_MANY):
-        (folder / "a" / f"{'n' * 200}{index}.txt").touch()
-    return load(folder)
+    return make
 
 
 def class_called(name):
@@ -327,11 +311,14 @@ INPUTS = {
     "a 16-bit PNG": Input(file(sixteen_bits()), "16-bit RGB"),
     "a PNG with alpha": Input(file(encode(noise(channels=4))), "8-bit RGBA"),
     "a grey PNG": Input(file(encode(noise(channels=1))), "8-bit grayscale"),
-    "a PNG with a palette": Input(file(palette), rule="colours looked up"),
-    "a CMYK JPEG": Input(file(cmyk, "x.jpg"), rule="converted to RGB"),
+    "a PNG with a palette": Input(
+        file(lambda: converted("P", "PNG")), rule="colours looked up"),
+    "a CMYK JPEG": Input(
+        file(lambda: converted("CMYK", "JPEG"), "x.jpg"), rule="converted to RGB"),
     "a float TIFF of NaN": Input(file(floats, "x.tif"), "32-bit float"),
-    "a TIFF of three pages": Input(file(pages, "x.tif"), rule="the first page is read"),
-    "an animated GIF called .png": Input(file(animated), NOT_DECODED),
+    "a TIFF of three pages": Input(
+        file(lambda: several("TIFF"), "x.tif"), rule="the first page is read"),
+    "an animated GIF called .png": Input(file(lambda: several("GIF")), NOT_DECODED),
     "EXIF that turns the image": Input(file(lambda: exif(6), "x.jpg"), rule="turned"),
     "EXIF with orientation 65,535": Input(file(lambda: exif(65535), "x.jpg"),
         rule="no such orientation: left as it is"),
@@ -357,8 +344,10 @@ INPUTS = {
         class_called(b"caf\xe9"), "Unicode without control characters"),
     "a class called 花 été": Input(class_called("花 été".encode()), rule="read"),
     "paths of 1,700 bytes outside ASCII": Input(deep, rule="read"),
-    f"{_MANY:,} broken images": Input(broken_many, r"3000 of 3004 .* and 2997 more"),
-    f"{_MANY:,} other files of long names": Input(other_many, rule="ignored"),
+    f"{_MANY:,} broken images": Input(
+        many("broken{}.png"), r"3000 of 3004 .* and 2997 more"),
+    f"{_MANY:,} other files of long names": Input(
+        many("n" * 200 + "{}.txt"), rule="ignored"),
     "a folder of nothing": Input(folders(), "at least two classes"),
     "a folder of one class": Input(only("a/1.png", "a/2.png"), "at least two classes"),
     "a class of one image": Input(

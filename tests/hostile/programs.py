@@ -6,9 +6,7 @@ from unittest import mock
 
 from absl import app, flags
 
-from tests.hostile.judging import Input
-
-_ESCAPE = "\x1b]0;owned\x07"
+from tests.hostile.judging import ESCAPE, Input
 
 
 def start(program, *arguments):
@@ -85,8 +83,8 @@ _OUT_OF_RANGE = {
     "pattern_scale": ("lecun",),
     "rescale": ("lsuv",),
     "method": ("magic",),
-    "model": ("conv7", "", "../conv2", _ESCAPE),
-    "dataset": ("mnist", _ESCAPE),
+    "model": ("conv7", "", "../conv2", ESCAPE),
+    "dataset": ("mnist", ESCAPE),
     "init": ("__import__",),
     "allocation": ("all",),
     "strategy": ("tpu",),
@@ -104,15 +102,15 @@ INPUTS = _RANGES | {
     "train with an unknown flag": Input(train("--nosuch=1"), "nosuch"),
     "train with a stray argument": Input(train("conv6"), "must be flags.*conv6"),
     "train with a stray argument that commands the terminal": Input(
-        train(_ESCAPE), "must be flags"),
+        train(ESCAPE), "must be flags"),
     "train with a flag that commands the terminal": Input(
-        train(f"--{_ESCAPE}=1"), "flag"),
+        train(f"--{ESCAPE}=1"), "flag"),
     "train --dataset=folder without a folder": Input(
         train("--dataset=folder"), "data_dir"),
     "train --data_dir that is not there": Input(
         train("--dataset=folder", "--data_dir=/nowhere"), "does not exist"),
     "train --data_dir that commands the terminal": Input(
-        train("--dataset=folder", f"--data_dir=/{_ESCAPE}"), "does not exist"),
+        train("--dataset=folder", f"--data_dir=/{ESCAPE}"), "does not exist"),
     "train --workdir in a file": Input(
         command("train", "--workdir=/dev/null/run"), "workdir"),
     "train --workdir of 5,000 characters": Input(
@@ -125,7 +123,7 @@ INPUTS = _RANGES | {
     "evaluate of an empty folder": Input(
         command("evaluate", "--path={}"), "folder of a run"),
     "evaluate of a path that commands the terminal": Input(
-        command("evaluate", f"--path=/{_ESCAPE}"), "run folder or an exported"),
+        command("evaluate", f"--path=/{ESCAPE}"), "run folder or an exported"),
     "evaluate of /dev/zero": Input(
         command("evaluate", "--path=/dev/zero"), "folder of a run"),
     "predict without images": Input(
@@ -138,12 +136,12 @@ INPUTS = _RANGES | {
     "export to an unknown suffix": Input(
         command("export", "--path={}", "--output={}/x.exe"), "must end in"),
     "export to a name that commands the terminal": Input(
-        command("export", "--path={}", f"--output={{}}/x.{_ESCAPE}"), "must end in"),
+        command("export", "--path={}", f"--output={{}}/x.{ESCAPE}"), "must end in"),
     "export --precision=int1": Input(
         command("export", "--path={}", "--output={}/x.tflite", "--precision=int1"),
         "precision"),
     "export --precision that commands the terminal": Input(
-        command("export", "--path={}", "--output={}/x", f"--precision={_ESCAPE}"),
+        command("export", "--path={}", "--output={}/x", f"--precision={ESCAPE}"),
         "precision"),
     "report without a run": Input(command("report"), "at least one run"),
     "report of an empty folder": Input(command("report", "{}"), "folder of a run"),

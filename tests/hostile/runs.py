@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.hostile.archives import DEEP
-from tests.hostile.judging import RAN, Input
+from tests.hostile.judging import DEEP, ESCAPE, RAN, Input
+from tests.hostile.pictures import sparse
 from tests.hostile.saved import pickled
 from tfsupermask.report import write_report
 from tfsupermask.runs import Config
@@ -21,7 +21,6 @@ from tfsupermask.runs.metrics import columns, write_csv
 from tfsupermask.train import load_run
 from tfsupermask.train.build import build_model, named_variables
 
-_ESCAPE = "\x1b]0;owned\x07"
 _CONFIG = Config(init="kaiming_normal", data_dir="/nowhere", dataset="folder",
     image_size=8, epochs=1, batch_size=2)  # fmt: skip
 
@@ -124,11 +123,6 @@ def kernel(value, prefix="model"):
     return run(change)
 
 
-def sparse(path):
-    with open(path, "wb") as file:
-        file.truncate(1 << 40)
-
-
 def only_pickle(folder):
     for path in folder.checkpoints.iterdir():
         path.unlink()
@@ -200,7 +194,7 @@ INPUTS = {
     "images of texts": Input(images(image_shape=["8", "8", "3"]), "image_shape"),
     "class names that are a number": Input(images(class_names=3), "class_names"),
     "class names that command the terminal": Input(
-        images(class_names=[_ESCAPE, "b"]), "control characters"),
+        images(class_names=[ESCAPE, "b"]), "control characters"),
     "100,000 class names": Input(images(class_names=["c"] * 100_000), "checkpoint"),
     "a mean of NaN": Input(images(mean=[float("nan")] * 3), "mean"),
     "a std of 0": Input(images(std=[0.0] * 3), "std"),

@@ -11,14 +11,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tests.hostile.archives import DEEP
-from tests.hostile.judging import RAN, Input
+from tests.hostile.judging import DEEP, ESCAPE, RAN, Input
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
 
-_ESCAPE = "\x1b]0;owned\x07"
 _PICKLE_PROTOCOL = 2
 
 
@@ -215,7 +213,7 @@ INPUTS = {
     "a checkpoint's state that is a list": Input(
         checkpoint(state(b"[1, 2]")), rule=PASSED),
     "a checkpoint's state of text that is no JSON": Input(
-        checkpoint(state(_ESCAPE.encode())), rule=PASSED),
+        checkpoint(state(ESCAPE.encode())), rule=PASSED),
     "a checkpoint's state with a number of 5,000 digits": Input(
         checkpoint(state(b'{"a":' + b"9" * 5000 + b"}")), rule=PASSED),
     "a pipe called epoch_00002.npz": Input(checkpoint(os.mkfifo), rule=PASSED),
@@ -225,7 +223,7 @@ INPUTS = {
         checkpoint(Path.touch, name="epoch_abc.npz"),
         rule="no checkpoint: it has no number"),
     "a checkpoint whose name commands the terminal": Input(
-        checkpoint(Path.touch, name=f"epoch_2{_ESCAPE}.npz"),
+        checkpoint(Path.touch, name=f"epoch_2{ESCAPE}.npz"),
         rule="no checkpoint: it has no number"),
     "an honest layer of an initialisation": Input(
         progress(lambda path: None, done=True), rule="restored"),

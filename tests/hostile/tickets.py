@@ -4,17 +4,16 @@ import functools
 import json
 import os
 import tempfile
+from types import MappingProxyType
 
 import keras
 
-from tests.hostile.archives import DEEP
-from tests.hostile.judging import Input
+from tests.hostile.judging import DEEP, ESCAPE, Input
 from tests.hostile.saved import ZERO, bare_pickle, contents
 from tests.tickets import layout
 from tfsupermask.layers import SupermaskDense
 from tfsupermask.tickets import load_ticket, save_ticket
 
-_ESCAPE = "\x1b]0;owned\x07"
 LAMBDA = {"module": "keras.layers", "class_name": "Lambda"}
 SYSTEM = {"module": "os", "class_name": "system"}
 
@@ -84,24 +83,21 @@ def text(content):
     return make
 
 
-def layer(**changes):
+def layer(into_config=MappingProxyType({}), **changes):
     """Returns the maker of a ticket with another layer in its architecture."""
 
     def change(head, contents):
-        tree = json.loads(contents[0])
-        tree["config"]["layers"][1].update(changes)
-        contents[0] = json.dumps(tree).encode()
+        architecture = json.loads(contents[0])
+        found = architecture["config"]["layers"][1]
+        found.update(changes)
+        found["config"].update(into_config)
+        contents[0] = json.dumps(architecture).encode()
 
     return rewritten(change)
 
 
 def dense(**config):
-    def change(head, contents):
-        tree = json.loads(contents[0])
-        tree["config"]["layers"][1]["config"].update(config)
-        contents[0] = json.dumps(tree).encode()
-
-    return rewritten(change)
+    return layer(into_config=config)
 
 
 def inside(class_name, **config):
@@ -117,7 +113,9 @@ def inside(class_name, **config):
 
 def keras_layer(class_name, module="keras.layers", **config):
     return {
-        **{"module": module, "class_name": class_name, "registered_name": None},
+        "module": module,
+        "class_name": class_name,
+        "registered_name": None,
         "config": {"name": "x", **config},
     }
 
@@ -133,12 +131,15 @@ def functional(*layers, calls=1):
         {**each, "name": f"x{place}", "inbound_nodes": nodes}
         for place, each in enumerate(layers)
     ]
-    tree = keras_layer("Functional", "keras.src.models.functional")
-    tree["config"] = {
-        **{"name": "m", "trainable": True, "layers": [entry, *inner]},
-        **{"input_layers": ["i", 0, 0], "output_layers": ["x0", 0, 0]},
+    model = keras_layer("Functional", "keras.src.models.functional")
+    model["config"] = {
+        "name": "m",
+        "trainable": True,
+        "layers": [entry, *inner],
+        "input_layers": ["i", 0, 0],
+        "output_layers": ["x0", 0, 0],
     }
-    return tree
+    return model
 
 
 def graph(*layers):
@@ -153,10 +154,10 @@ def graph(*layers):
 
 def calling(levels):
     """Returns a model that calls another a hundred times, which does the same."""
-    tree = keras_layer("ReLU")
+    model = keras_layer("ReLU")
     for _ in range(levels):
-        tree = functional(tree, calls=100)
-    return tree
+        model = functional(model, calls=100)
+    return model
 
 
 def place(put, read):
@@ -197,7 +198,7 @@ INPUTS = {
     "a ticket's class names that are 100,000 numbers": Input(
         header(class_names=[1] * 100_000), "`class_names` must be texts"),
     "a ticket's class names that command the terminal": Input(
-        header(class_names=[_ESCAPE, "b", "c"]), "control characters"),
+        header(class_names=[ESCAPE, "b", "c"]), "control characters"),
     "a ticket's mean of texts": Input(header(mean=["0"] * 3), "'mean' must be a list"),
     "a ticket of precision int1": Input(header(precision="int1"), "must be one of"),
     "a part at -8": Input(part(1, offset=-8), "must follow the one before"),

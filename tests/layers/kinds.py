@@ -228,17 +228,15 @@ def plain_twin(name, layer, mask_of):
     return plain, kernels
 
 
-def kept_by_hand(weight):
-    """Keeps the `num_kept` largest magnitudes of a masked weight's scores."""
-    scores = np.abs(weight.score.numpy().ravel())
+def kept_by_hand(weight, rank=np.abs):
+    """Keeps the `num_kept` best ranked of a masked weight's scores."""
+    scores = rank(weight.score.numpy().ravel())
     kept = np.argsort(-scores, kind="stable")[: weight.num_kept]
     return np.isin(np.arange(scores.size), kept).reshape(weight.score.shape) * 1.0
 
 
 def kept_by_score(weight):
-    scores = weight.score.numpy().ravel()
-    kept = np.argsort(-scores, kind="stable")[: weight.num_kept]
-    return np.isin(np.arange(scores.size), kept).reshape(weight.score.shape) * 1.0
+    return kept_by_hand(weight, np.positive)
 
 
 def signed_by_hand(weight):

@@ -21,6 +21,12 @@ from tests.layers.kinds import (
 from tfsupermask.layers import supermask
 
 XLA = functools.partial(tf.function, jit_compile=True)
+
+
+def eager(function):
+    return function
+
+
 FEW = ["dense", "conv", "separable", "attention", "lstm", "built"]
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -38,10 +44,17 @@ def half(request):
     keras.config.set_dtype_policy(before)
 
 
-def check(kind, layer, method, transform, rtol):
+def check(kind, method, transform, rtol):
+    """Compares a layer with the plain one whose kernels are masked by hand."""
     mask_by_hand, slope = METHODS[method]
+    layer = masked(kind, sparsity=0.7, method=method)
     plain, kernels = plain_twin(kind, layer, mask_by_hand)
     inputs, weights = KINDS[kind].inputs(), layer.masked_weights
+    for weight, kernel in zip(weights, kernels, strict=True):
+        mask = mask_by_hand(weight)
+        np.testing.assert_allclose(weight.mask, mask, rtol=1e-6)
+        np.testing.assert_allclose(weight.masked(), kernel, rtol=1e-6)
+        assert weight.num_kept == np.count_nonzero(mask)
     scores = [weight.score for weight in weights]
     expected, *upstream = outputs_and_gradients(plain, inputs, kernels)
     outputs, *gradients = transform(
@@ -57,13 +70,18 @@ def check(kind, layer, method, transform, rtol):
 
 
 @each_kind
-@pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_outputs_and_gradients_by_hand(kind, mode):
-    layer = masked(kind, sparsity=0.7)
-    names = [name for name, *_ in KINDS[kind].kernels]
-    assert [each.name.split("/")[-1] for each in layer.masked_weights] == names
-    transform = tf.function if mode == "graph" else lambda function: function
-    check(kind, layer, "edge_popup", transform, rtol=1e-4)
+@pytest.mark.parametrize(
+    ("method", "transform", "rtol"),
+    [
+        ("edge_popup", eager, 1e-4),
+        ("edge_popup", tf.function, 1e-4),
+        ("edge_popup_by_score", eager, 1e-3),
+        ("signed", eager, 1e-3),
+        ("stochastic", eager, 1e-3),
+    ],
+)
+def test_outputs_and_gradients_by_hand(kind, method, transform, rtol):
+    check(kind, method, transform, rtol)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +89,7 @@ def test_outputs_and_gradients_by_hand(kind, mode):
     [(kind, "edge_popup") for kind in FEW] + [("conv1d", each) for each in METHODS],
 )
 def test_compiled_by_xla(kind, method):
-    check(kind, masked(kind, sparsity=0.7, method=method), method, XLA, rtol=1e-3)
+    check(kind, method, XLA, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +145,7 @@ def test_fit_trains_scores_but_never_kernels(kind):
 
 
 @pytest.mark.parametrize("kind", ["composite", "built", "model"])
-@pytest.mark.parametrize("transform", [lambda function: function, tf.function])
+@pytest.mark.parametrize("transform", [eager, tf.function])
 def test_side_effects_are_those_of_the_plain_layer(kind, transform):
     """Averages, seeds and losses, in training and in evaluation."""
     layer = masked(kind, sparsity=0.7)

@@ -12,8 +12,6 @@ from tests.layers.kinds import (
     KINDS,
     METHODS,
     masked,
-    outputs_and_gradients,
-    plain_twin,
     random,
 )
 from tfsupermask import models
@@ -53,31 +51,6 @@ def _seeded():
 @pytest.fixture(autouse=True)
 def _own_methods_are_forgotten(monkeypatch):
     monkeypatch.setattr(methods, "_METHODS", dict(methods._METHODS))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", [*METHODS][1:])
-def test_masks_outputs_and_gradients_are_those_by_hand(kind, method):
-    """Those of edge-popup are among the tests of the forward pass."""
-    mask_by_hand, slope = METHODS[method]
-    layer = masked(kind, method=method, sparsity=0.7)
-    plain, kernels = plain_twin(kind, layer, mask_by_hand)
-    for weight, kernel in zip(layer.masked_weights, kernels, strict=True):
-        mask = mask_by_hand(weight)
-        np.testing.assert_allclose(weight.mask, mask, rtol=1e-6)
-        np.testing.assert_allclose(weight.masked(), kernel, rtol=1e-6)
-        assert weight.num_kept == np.count_nonzero(mask)
-    inputs = KINDS[kind].inputs()
-    scores = [weight.score for weight in layer.masked_weights]
-    expected, *upstream = outputs_and_gradients(plain, inputs, kernels)
-    outputs, *gradients = outputs_and_gradients(layer, inputs, scores)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-5)
-    for weight, found, kernel in zip(
-        layer.masked_weights, gradients, upstream, strict=True
-    ):
-        by_hand = kernel * weight.kernel.numpy() * slope(weight)
-        atol = 1e-4 * float(tf.reduce_max(tf.abs(by_hand)))
-        np.testing.assert_allclose(found, by_hand, rtol=1e-3, atol=atol)
 
 
 @pytest.mark.parametrize("method", METHODS)

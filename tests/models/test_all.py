@@ -55,7 +55,8 @@ def test_start_is_what_initialize_gives_for_the_seed(name):
 
 @pytest.mark.parametrize("name", ["conv4", "resnet18", "resnet50"])
 def test_each_layer_draws_from_the_seeds_of_its_place(name):
-    for place, layer in enumerate(supermask_layers(build_small(name, seed=5))):
+    model = build_small(name, seed=5, sparsity=0.9)  # which changes nothing
+    for place, layer in enumerate(supermask_layers(model)):
         kernel = keras.initializers.VarianceScaling(
             1, "fan_avg", "untruncated_normal", derive_seed(5, "kernel", place)
         )
@@ -134,16 +135,46 @@ def test_saved_model_file_restores_the_model(tmp_path):
     np.testing.assert_array_equal(loaded(images(model)), model(images(model)))
 
 
-@pytest.mark.parametrize("name", ["alexnet", "resnet18", "vgg16"])
-def test_logits_are_float32_under_mixed_precision(name):
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("conv2", "bfloat16"),
+        ("conv2", "float16"),
+        ("alexnet", "bfloat16"),
+        ("resnet18", "bfloat16"),
+        ("vgg16", "bfloat16"),
+    ],
+)
+def test_logits_are_float32_under_mixed_precision(name, dtype):
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_dtype_policy(f"mixed_{dtype}")
     try:
         model = build_small(name)
     finally:
         keras.config.set_dtype_policy(before)
-    compute = [layer.compute_dtype for layer in supermask_layers(model)]
-    assert compute == ["bfloat16"] * (len(compute) - 1) + ["float32"]
+    layers = supermask_layers(model)
+    compute = [layer.compute_dtype for layer in layers]
+    assert compute == [dtype] * (len(compute) - 1) + ["float32"]
+    assert {layer.score.dtype for layer in layers} == {"float32"}
     logits = model(images(model), training=True)
     assert logits.dtype == tf.float32
     assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16"])
+def test_batch_normalisation_learns_nothing(name):
+    model = build_small(name)
+    normalisations = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    convolutions = [
+        layer for layer in model.layers if isinstance(layer, SupermaskConv2D)
+    ]
+    assert len(normalisations) == len(convolutions)
+    for layer in normalisations:
+        assert (layer.gamma, layer.beta) == (None, None)
+        assert (layer.epsilon, layer.momentum) == (1e-5, 0.9)
+        assert layer.synchronized
+        assert len(layer.variables) == 2

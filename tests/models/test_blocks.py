@@ -17,21 +17,15 @@ from tfsupermask.models import convolution_blocks
         (
             "vgg16",
             [
-                ["block1_conv1", "block1_conv2"],
-                ["block2_conv1", "block2_conv2"],
-                ["block3_conv1", "block3_conv2", "block3_conv3"],
-                ["block4_conv1", "block4_conv2", "block4_conv3"],
-                ["block5_conv1", "block5_conv2", "block5_conv3"],
+                [f"block{block}_conv{index}" for index in range(1, count + 1)]
+                for block, count in enumerate((2, 2, 3, 3, 3), start=1)
             ],
         ),
         (
             "resnet18",
             [
-                [
-                    *(["stem_conv"] if block == 1 else []),
-                    *(f"block{block}_unit1_conv1", f"block{block}_unit1_conv2"),
-                    *(f"block{block}_unit2_conv1", f"block{block}_unit2_conv2"),
-                ]
+                ["stem_conv"] * (block == 1)
+                + [f"block{block}_unit{u}_conv{i}" for u in (1, 2) for i in (1, 2)]
                 for block in (1, 2, 3, 4)
             ],
         ),

@@ -48,13 +48,3 @@ def test_five_poolings_halve_the_map(side, last):
         assert pool.output.shape == (None, halved, halved, BLOCKS[block - 1][-1])
     assert halved == last
     assert model.get_layer("average").output.shape == (None, 512)
-
-
-def test_batch_normalisation_learns_nothing():
-    model = models.build("vgg16")
-    for block, widths in enumerate(BLOCKS, start=1):
-        for index in range(1, len(widths) + 1):
-            layer = model.get_layer(f"block{block}_bn{index}")
-            assert (layer.gamma, layer.beta) == (None, None)
-            assert (layer.epsilon, layer.momentum) == (1e-5, 0.9)
-            assert layer.synchronized

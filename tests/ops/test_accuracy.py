@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.ops.modes import MODES
 from tfsupermask.ops import in_top_k
 
-MODES = {
-    "eager": lambda function: function,
-    "graph": tf.function,
-    "xla": functools.partial(tf.function, jit_compile=True),
-}
 NAN, INF = np.nan, np.inf
 
 

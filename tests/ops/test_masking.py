@@ -1,5 +1,4 @@
 import functools
-from unittest import mock
 
 import hypothesis
 import numpy as np
@@ -8,50 +7,17 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tests.ops.modes import ALL_MODES, naive_mask, value_and_gradients
 from tfsupermask._validation import InputError
-from tfsupermask.ops import (
-    RANKINGS,
-    masked_kernel,
-    masking,
-    native,
-    num_kept,
-    top_k_mask,
-)
+from tfsupermask.ops import RANKINGS, masked_kernel, masking, num_kept, top_k_mask
 
-
-def without_native(function):
-    """Compiles a function with TensorFlow's own ops, as they run on other devices."""
-
-    @tf.function
-    def run(*arguments):
-        with mock.patch.object(native, "usable", return_value=False):
-            return function(*arguments)
-
-    return run
-
-
-MODES = {
-    "eager": lambda function: function,
-    "graph": tf.function,
-    "tensorflow": without_native,
-    "xla": functools.partial(tf.function, jit_compile=True),
-}
 NAN, INF = np.nan, np.inf
 TINY = np.float32(1e-45)  # the smallest denormal
 
 
 @functools.cache
 def compiled_top_k_mask(mode, k, ranking):
-    return MODES[mode](functools.partial(top_k_mask, k=k, ranking=ranking))
-
-
-def naive_mask(score, k, ranking):
-    flat = score.ravel()
-    key = np.abs(flat) if ranking == "magnitude" else flat
-    kept = np.argsort(-key, kind="stable")[:k]  # NaN last
-    mask = np.zeros(flat.size, np.float32)
-    mask[kept] = 1
-    return mask.reshape(score.shape)
+    return ALL_MODES[mode](functools.partial(top_k_mask, k=k, ranking=ranking))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +62,7 @@ def test_num_kept_errors_carry_the_value(size, sparsity, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ALL_MODES)
 @pytest.mark.parametrize(
     ("score", "k", "by_magnitude", "by_score"),
     [
@@ -175,7 +141,7 @@ def test_large_arrays_are_alike_in_every_mode(k, ranking):
     score[::3] = np.round(score[::3], 1)  # thousands of duplicates
     score[::1000] = NAN
     expected = naive_mask(score, k, ranking)
-    for mode in MODES:
+    for mode in ALL_MODES:
         mask = compiled_top_k_mask(mode, k, ranking)(tf.constant(score))
         np.testing.assert_array_equal(mask, expected)
 
@@ -189,7 +155,7 @@ def test_more_scores_than_float32_counts_are_counted_exactly(
     assert largest - 1 < largest == largest + np.float32(1)
     monkeypatch.setattr(masking, "_LARGEST_COUNT_IN_FLOAT32", 2999)
     score = np.random.default_rng(0).normal(size=3000).astype(np.float32)
-    masks = MODES[mode](functools.partial(top_k_mask, k=2500, ranking=ranking))
+    masks = ALL_MODES[mode](functools.partial(top_k_mask, k=2500, ranking=ranking))
     np.testing.assert_array_equal(masks(score), naive_mask(score, 2500, ranking))
 
 
@@ -233,16 +199,11 @@ def test_refuses_an_unknown_shape():
         mask.get_concrete_function(tf.TensorSpec([None], tf.float32))
 
 
-def differentiate(kernel, score, k, ranking, upstream, transform):
-    @transform
-    def gradients(kernel, score):
-        with tf.GradientTape() as tape:
-            tape.watch([kernel, score])
-            masked = masked_kernel(kernel, score, k, ranking)
-            loss = tf.reduce_sum(masked * tf.cast(upstream, masked.dtype))
-        return masked, *tape.gradient(loss, [kernel, score])
+def differentiate(kernel, score, k, ranking, upstream, mode="eager"):
+    def mask(kernel, score):
+        return masked_kernel(kernel, score, k, ranking)
 
-    return gradients(kernel, score)
+    return value_and_gradients(mode, mask, kernel, score, upstream)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +236,7 @@ def test_masked_kernel_and_its_straight_through_gradient(
         k,
         ranking,
         [10, 20, 30, 40],
-        MODES[mode],
+        mode,
     )
     expected = (masked, kernel_gradient, score_gradient)
     dtypes = (dtype, dtype, "float32")
@@ -286,16 +247,14 @@ def test_masked_kernel_and_its_straight_through_gradient(
 
 def test_a_zero_score_ranked_by_magnitude_has_no_gradient():
     kernel, score = tf.constant([2.0, 2.0]), tf.constant([0.0, 1.0])
-    *_, gradient = differentiate(kernel, score, 1, "magnitude", [1, 1], MODES["eager"])
+    *_, gradient = differentiate(kernel, score, 1, "magnitude", [1, 1])
     np.testing.assert_array_equal(gradient, [0, 2])
 
 
 def test_score_gradient_does_not_underflow_in_half_precision():
     kernel = tf.constant([2.0**-14, 1.0], tf.float16)
     upstream = [2.0**-14, 1.0]
-    *_, gradient = differentiate(
-        kernel, tf.ones(2), 1, "magnitude", upstream, MODES["eager"]
-    )
+    *_, gradient = differentiate(kernel, tf.ones(2), 1, "magnitude", upstream)
     np.testing.assert_array_equal(gradient, np.float32([2.0**-28, 1]))
 
 

@@ -1,17 +1,10 @@
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.ops.modes import MODES, naive_mask, value_and_gradients
 from tfsupermask._validation import InputError
 from tfsupermask.ops import signed_mask, straight_through_kernel
-
-MODES = {
-    "eager": lambda function: function,
-    "graph": tf.function,
-    "xla": functools.partial(tf.function, jit_compile=True),
-}
 
 
 def signed_kernel(kernel, score, k):
@@ -45,17 +38,11 @@ def test_kernel_and_gradient_are_the_formulas(mode):
     rng = np.random.default_rng(0)
     kernel, score, upstream = rng.normal(size=(3, 30, 20)).astype(np.float32)
 
-    @MODES[mode]
-    def differentiate(kernel, score, k):
-        with tf.GradientTape() as tape:
-            tape.watch((kernel, score))
-            masked = signed_kernel(kernel, score, k)
-            loss = tf.reduce_sum(masked * upstream)
-        return masked, *tape.gradient(loss, (kernel, score))
+    def masked(kernel, score):
+        return signed_kernel(kernel, score, tf.constant(200))
 
-    found = differentiate(tf.constant(kernel), tf.constant(score), tf.constant(200))
-    kept = np.argsort(-np.abs(score.ravel()))[:200]
-    mask = np.isin(np.arange(600), kept).reshape(30, 20) * np.sign(score)
+    found = value_and_gradients(mode, masked, kernel, score, upstream)
+    mask = naive_mask(score, 200) * np.sign(score)
     np.testing.assert_array_equal(found[0], kernel * mask)
     np.testing.assert_array_equal(found[1], upstream * mask)
     np.testing.assert_allclose(found[2], upstream * kernel, rtol=1e-6)
@@ -63,13 +50,12 @@ def test_kernel_and_gradient_are_the_formulas(mode):
 
 def test_scores_learn_in_full_precision():
     """The product of these halves would be zero in float16."""
-    kernel, score = tf.fill((4,), tf.constant(1e-5, tf.float16)), tf.ones(4)
-    with tf.GradientTape() as tape:
-        tape.watch(score)
-        masked = signed_kernel(kernel, score, 2)
-        loss = tf.reduce_sum(masked * tf.constant(1e-4, tf.float16))
+    kernel = tf.fill((4,), tf.constant(1e-5, tf.float16))
+    masked, _, gradient = value_and_gradients(
+        "eager", lambda *pair: signed_kernel(*pair, 2), kernel, tf.ones(4), 1e-4
+    )
     assert masked.dtype == tf.float16
-    np.testing.assert_allclose(tape.gradient(loss, score), 1e-9, rtol=0.1)
+    np.testing.assert_allclose(gradient, 1e-9, rtol=0.1)
 
 
 def test_refuses_what_the_mask_refuses():

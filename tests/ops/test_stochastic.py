@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.ops.modes import MODES, value_and_gradients
 from tfsupermask.ops import stochastic_factors, stochastic_kernel
 
-MODES = {
-    "eager": lambda function: function,
-    "graph": tf.function,
-    "xla": functools.partial(tf.function, jit_compile=True),
-}
 each_mode = pytest.mark.parametrize("mode", MODES)
 
 
@@ -116,15 +112,10 @@ def test_kernel_and_gradient_are_the_formulas(mode, draw):
     upstream = random(30, 20, seed=2)
     factors = stochastic_factors(tf.constant(score), 0, draw)
 
-    @MODES[mode]
-    def differentiate(kernel, score):
-        with tf.GradientTape() as tape:
-            tape.watch((kernel, score))
-            masked = stochastic_kernel(kernel, score, factors)
-            loss = tf.reduce_sum(masked * upstream)
-        return masked, *tape.gradient(loss, (kernel, score))
+    def masked(kernel, score):
+        return stochastic_kernel(kernel, score, factors)
 
-    found = differentiate(tf.constant(kernel), tf.constant(score))
+    found = value_and_gradients(mode, masked, kernel, score, upstream)
     masked, kernel_gradient, score_gradient = found
     mask = factors.numpy() > 0
     rescaling = mask.size / mask.sum()
@@ -137,13 +128,15 @@ def test_kernel_and_gradient_are_the_formulas(mode, draw):
 
 def test_scores_learn_in_full_precision():
     """The product of these halves would be zero in float16."""
-    kernel, score = tf.fill((4,), tf.constant(1e-7, tf.float16)), tf.zeros(4)
-    with tf.GradientTape() as tape:
-        tape.watch(score)
-        masked = stochastic_kernel(kernel, score, tf.ones(4))
-        loss = tf.reduce_sum(masked * tf.constant(1e-4, tf.float16))
+    kernel = tf.fill((4,), tf.constant(1e-7, tf.float16))
+    masked, _, gradient = value_and_gradients(
+        "eager",
+        lambda *pair: stochastic_kernel(*pair, tf.ones(4)),
+        kernel,
+        tf.zeros(4),
+        1e-4,
+    )
     assert masked.dtype == tf.float16
-    gradient = tape.gradient(loss, score)
     assert gradient.dtype == tf.float32
     expected = float(kernel[0]) * 0.25 * float(np.float16(1e-4))
     np.testing.assert_allclose(gradient, expected, rtol=1e-3)

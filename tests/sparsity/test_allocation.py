@@ -9,13 +9,8 @@ from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.layers import SupermaskDense, masked_weights
 from tfsupermask.ops import num_kept
-from tfsupermask.sparsity import (
-    ALLOCATIONS,
-    allocate,
-    erdos_renyi_counts,
-    global_counts,
-    realised_sparsity,
-)
+from tfsupermask.sparsity import ALLOCATIONS, allocate, realised_sparsity
+from tfsupermask.sparsity.allocation import erdos_renyi_counts, global_counts
 
 CONV2 = [(3, 3, 3, 64), (3, 3, 64, 64), (16384, 256), (256, 256), (256, 10)]
 SPARSITIES = (0.0, 0.3, 0.5, 0.9, 0.95, 0.999)
@@ -224,22 +219,26 @@ def test_a_saved_model_keeps_its_counts(model, images_and_labels, tmp_path, allo
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
-def test_refuses_what_it_cannot_use(model):
+def plain_model():
+    return keras.Sequential([keras.layers.Dense(3)])
+
+
+def late_model():
+    return keras.Sequential([SupermaskDense(3, name="late")])
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (None, (1.0,), r"`sparsity`.*sparsity=1\.0"),
+        (None, (float("nan"), "global"), "sparsity=nan"),
+        (None, (0.5, "random"), r"`allocation`.*'erdos_renyi'.*='random'"),
+        (plain_model, (0.5,), "must have supermask layers"),
+        (late_model, (0.5, "global"), r"must be built.*layer='late'"),
+    ],
+)
+def test_refuses_what_it_cannot_use(model, make, arguments, message):
     before = counts_of(model)
-    with pytest.raises(InputError, match=r"`sparsity`.*sparsity=1\.0"):
-        allocate(model, 1.0)
-    with pytest.raises(InputError, match=r"`allocation`.*'erdos_renyi'.*='random'"):
-        allocate(model, 0.5, "random")
-    with pytest.raises(InputError, match="must have supermask layers"):
-        allocate(keras.Sequential([keras.layers.Dense(3)]), 0.5)
-    with pytest.raises(InputError, match=r"must be built.*layer='late'"):
-        allocate(keras.Sequential([SupermaskDense(3, name="late")]), 0.5, "global")
-    with pytest.raises(InputError, match=r"shapes=\[\]"):
-        erdos_renyi_counts([], 0.5)
-    with pytest.raises(InputError, match=r"shapes=\[\(3, 0\)\]"):
-        erdos_renyi_counts([(3, 0)], 0.5)
-    with pytest.raises(InputError, match=r"sizes=\[2, 0\]"):
-        global_counts([np.ones(2), np.ones(0)], 0.5)
-    with pytest.raises(InputError, match=r"sparsity=nan"):
-        global_counts([np.ones(2)], float("nan"))
+    with pytest.raises(InputError, match=message):
+        allocate(make() if make else model, *arguments)
     assert counts_of(model) == before

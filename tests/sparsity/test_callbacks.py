@@ -26,19 +26,14 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         self.begins, self.after_batches, self.ends, self.logs = [], [], [], []
 
-    def _masks(self):
-        return [weight.mask.numpy() for weight in masked_weights(self.model)]
-
     def on_epoch_begin(self, epoch, logs=None):
-        self.begins.append([w.num_kept for w in masked_weights(self.model)])
+        self.begins.append(_counts(self.model))
 
     def on_train_batch_end(self, batch, logs=None):
-        self.after_batches.append(
-            ([w.num_kept for w in masked_weights(self.model)], _scores(self.model))
-        )
+        self.after_batches.append((_counts(self.model), _scores(self.model)))
 
     def on_epoch_end(self, epoch, logs=None):
-        self.ends.append(self._masks())
+        self.ends.append([w.mask.numpy() for w in masked_weights(self.model)])
         self.logs.append(dict(logs))
 
 
@@ -50,6 +45,10 @@ class Traced(keras.layers.Layer):
     def call(self, inputs):
         self.runs += 1
         return inputs
+
+
+def _counts(model):
+    return [weight.num_kept for weight in masked_weights(model)]
 
 
 def _scores(model):
@@ -111,7 +110,7 @@ def test_every_batch_ranks_by_the_scores_of_that_step(compiled, images_and_label
         for weight, score in zip(masked_weights(compiled), scores, strict=True):
             weight.score.assign(score)
         allocate(compiled, 0.4, "global")
-        assert [w.num_kept for w in masked_weights(compiled)] == counts
+        assert _counts(compiled) == counts
     assert len({tuple(counts) for counts, _ in recorder.after_batches}) > 3
 
 
@@ -178,15 +177,21 @@ def test_early_stopping_sees_the_churn(model, images_and_labels):
     assert run.history["mask_churn"] == [0.0, 0.0]
 
 
-def test_refuses_what_it_cannot_use(compiled, images_and_labels):
-    with pytest.raises(InputError, match="sparsity=1"):
-        SparsitySchedule(1)
-    with pytest.raises(InputError, match=r"sparsity='0\.5'"):
-        SparsitySchedule("0.5")
-    with pytest.raises(InputError, match="allocation='best'"):
-        SparsitySchedule(0.5, "best")
-    with pytest.raises(InputError, match="every='step'"):
-        SparsitySchedule(0.5, every="step")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1,), "sparsity=1"),
+        (("0.5",), r"sparsity='0\.5'"),
+        ((0.5, "best"), "allocation='best'"),
+        ((0.5, "uniform", "step"), "every='step'"),
+    ],
+)
+def test_refuses(arguments, message):
+    with pytest.raises(InputError, match=message):
+        SparsitySchedule(*arguments)
+
+
+def test_refuses_what_a_function_returns(compiled, images_and_labels):
     with pytest.raises(InputError, match=r"sparsity=1\.5"):
         fit(compiled, images_and_labels, [SparsitySchedule(lambda epoch: 1.5)])
 

@@ -7,12 +7,7 @@ import os
 
 from tfsupermask._validation import check_choice
 from tfsupermask.data import digits, folder, tfds, tiny_imagenet
-from tfsupermask.data.batches import (
-    Augmentation,
-    TrainBatches,
-    epoch_order,
-    eval_chunks,
-)
+from tfsupermask.data.batches import TrainBatches, eval_chunks
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
 from tfsupermask.data.images import decode_image
 from tfsupermask.data.limit import hold_out, limit
@@ -36,22 +31,22 @@ def load(
     """Returns a dataset by name.
 
     Args:
-        name: one of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`,
+        name: One of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`,
             `"tiny_imagenet"`.
-        data_dir: where its files are; a leading `~` is the user's home. What the
+        data_dir: Where its files are; a leading `~` is the user's home. What the
             default `None` means, and whether a folder is needed, depends on the
             dataset: see the `load` of its module.
-        image_size: integer, the side of the images in pixels. Only `"folder"` has a
-            choice, by default 64; the others accept no number but their own, 64 for
+        image_size: Side of the images in pixels. Only `"folder"` has a choice, 1 to
+            4,096, by default 64; the others accept no number but their own, 64 for
             `"tiny_imagenet"` and else 32.
 
     Returns:
         The `Dataset`.
 
     Raises:
-        DataNotFoundError: if the files are not there and cannot be downloaded.
-        InputError: if `name` is unknown, the files cannot be used, or `image_size` is
-            not what the dataset comes in.
+        DataNotFoundError: The files are not there and cannot be downloaded.
+        InputError: `name` is unknown, the files cannot be used, or the dataset does
+            not come in `image_size`.
 
     Example:
         >>> dataset = load("digits")
@@ -66,13 +61,11 @@ def load(
 
 __all__ = [
     "NAMES",
-    "Augmentation",
     "DataNotFoundError",
     "Dataset",
     "Split",
     "TrainBatches",
     "decode_image",
-    "epoch_order",
     "eval_chunks",
     "hold_out",
     "limit",

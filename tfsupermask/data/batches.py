@@ -8,7 +8,6 @@ together what one worker would.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,87 +21,30 @@ _AUGMENTATION_STREAM = 1
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the order in which an epoch visits the images.
-
-    Args:
-        num_images: integer of at least 0.
-        seed: integer of at least 0, the run's.
-        epoch: integer of at least 0.
-
-    Returns:
-        int64 array of shape `[num_images]`, a permutation.
-
-    Raises:
-        InputError: if an argument is not such an integer.
-
-    Example:
-        >>> order = epoch_order(50_000, seed=0, epoch=3)
-        >>> len(order), bool((order == epoch_order(50_000, seed=0, epoch=4)).all())
-        (50000, False)
-    """
-    num_images = check_integer("num_images", num_images)
+    """Returns the order in which an epoch visits the images, int64."""
     return _generator(seed, epoch, _ORDER_STREAM).permutation(num_images)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Augmentation:
-    """The random crops and flips of one epoch, by position in the epoch.
+def epoch_augmentation(
+    num_images: int, seed: int, epoch: int, padding: int, horizontal_flip: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the crops and flips of an epoch, by position in the epoch.
 
-    Args:
-        rows: int32 array of shape `[n]`, the crop's first row relative to the image:
-            in [-padding, padding], negative where it starts in the padding.
-        columns: int32 array of shape `[n]`, likewise.
-        flips: bool array of shape `[n]`, whether the crop is then mirrored.
-
-    Example:
-        >>> augmentation = Augmentation.draw(
-        ...     50_000, seed=0, epoch=3, padding=4, horizontal_flip=True
-        ... )
-        >>> int(augmentation.rows.min()), int(augmentation.rows.max())
-        (-4, 4)
+    They are the first row and the first column of each crop relative to its image,
+    int32 in [-padding, padding], and whether the crop is then mirrored, bool.
     """
+    generator = _generator(seed, epoch, _AUGMENTATION_STREAM)
+    rows, columns = generator.integers(
+        -padding, padding + 1, size=(2, num_images), dtype=np.int32
+    )
+    flips = generator.integers(0, 2, size=num_images, dtype=np.uint8) == 1
+    return rows, columns, flips & horizontal_flip
 
-    rows: np.ndarray
-    columns: np.ndarray
-    flips: np.ndarray
 
-    @classmethod
-    def draw(
-        cls,
-        num_images: int,
-        seed: int,
-        epoch: int,
-        padding: int,
-        horizontal_flip: bool,
-    ) -> Augmentation:
-        """Returns the augmentation of an epoch, a pure function of the arguments.
-
-        Args:
-            num_images: integer of at least 0, the positions in the epoch.
-            seed: integer of at least 0, the run's.
-            epoch: integer of at least 0.
-            padding: integer of at least 0, pixels; 0 leaves the images in place.
-            horizontal_flip: whether half of the images are mirrored.
-
-        Returns:
-            The `Augmentation`.
-
-        Raises:
-            InputError: if an integer is out of its range.
-
-        Example:
-            >>> Augmentation.draw(3, seed=0, epoch=0, padding=0, horizontal_flip=False)
-            Augmentation(rows=array([0, 0, 0], dtype=int32), columns=array([0, 0, 0],
-            dtype=int32), flips=array([False, False, False]))
-        """
-        num_images = check_integer("num_images", num_images)
-        padding = check_integer("padding", padding)
-        generator = _generator(seed, epoch, _AUGMENTATION_STREAM)
-        rows, columns = generator.integers(
-            -padding, padding + 1, size=(2, num_images), dtype=np.int32
-        )
-        flips = generator.integers(0, 2, size=num_images, dtype=np.uint8) == 1
-        return cls(rows, columns, flips & horizontal_flip)
+def _generator(seed, epoch, stream):
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence([seed, epoch, stream]))
+    )
 
 
 class TrainBatches:
@@ -114,16 +56,16 @@ class TrainBatches:
     mirrored with probability one half.
 
     Args:
-        split: the `Split` to draw from.
-        batch_size: integer of at least 1, the global batch: that of all workers.
-        seed: integer of at least 0.
-        padding: integer of at least 0, pixels, smaller than the images; usually
+        split: The `Split` to draw from.
+        batch_size: Number of images of the global batch, that of all workers; in
+            [1, number of images].
+        seed: Non-negative integer.
+        padding: Pixels, at least 0 and smaller than the images; usually
             `dataset.crop_padding`.
-        horizontal_flip: whether to mirror; usually `dataset.horizontal_flip`.
+        horizontal_flip: Whether to mirror; usually `dataset.horizontal_flip`.
 
     Raises:
-        InputError: if a number is out of its range, or `batch_size` is larger than
-            the number of images.
+        InputError: A number is out of range.
 
     Example:
         >>> dataset = data.load("digits")
@@ -185,27 +127,20 @@ class TrainBatches:
         """Returns consecutive batches of an epoch, or the same part of each.
 
         Args:
-            epoch: integer of at least 0.
-            first_step: integer in [0, steps_per_epoch).
-            num_steps: integer of at least 1, ending within the epoch.
-            first_position: integer in [0, batch_size), the first image of each batch
-                to return. A worker gives the start of its share. Defaults to 0.
-            num_positions: integer of at least 1, ending within the batch, how many
-                images of each batch to return. Defaults to all from `first_position`.
+            epoch: Non-negative integer.
+            first_step: Integer in [0, steps_per_epoch).
+            num_steps: Number of batches, at least 1, all within the epoch.
+            first_position: First image of each batch to return, in [0, batch_size). A
+                worker gives the start of its share. Defaults to 0.
+            num_positions: Number of images of each batch to return, at least 1, all
+                within the batch. Defaults to all from `first_position`.
 
         Returns:
-            Images, uint8 `[num_steps, num_positions, height, width, 3]`, and labels,
-            int64 `[num_steps, num_positions]`.
+            Images, uint8 (num_steps, num_positions, height, width, 3), and labels,
+            int64 (num_steps, num_positions).
 
         Raises:
-            InputError: if steps or positions are not all there.
-
-        Example:
-            >>> split = data.load("digits").train
-            >>> batches = TrainBatches(split, 64, 0, padding=4, horizontal_flip=False)
-            >>> images, labels = batches.chunk(0, 0, num_steps=5, first_position=32)
-            >>> images.shape, labels.shape
-            ((5, 32, 32, 32, 3), (5, 32))
+            InputError: Not all steps or positions are there.
         """
         epoch = check_integer("epoch", epoch)
         _check_first("step", first_step, self.steps_per_epoch)
@@ -219,38 +154,28 @@ class TrainBatches:
         batch_positions = np.arange(first_position, first_position + num_positions)
         positions = (steps * self.batch_size + batch_positions).ravel()
         index = order[positions]
-        images = self._augmented(index, positions, augmentation)
+        images = self._augmented(index, *(part[positions] for part in augmentation))
         shape = (num_steps, num_positions)
         return (
             images.reshape(shape + images.shape[1:]),
             self._labels[index].reshape(shape),
         )
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray, Augmentation]:
+    def _epoch(self, epoch):
         # One tuple, read and replaced at once, so that threads may share the object.
         cached = self._cached_epoch
         if cached is None or cached[0] != epoch:
             number = len(self._labels)
             order = epoch_order(number, self.seed, epoch)
-            augmentation = Augmentation.draw(
+            augmentation = epoch_augmentation(
                 number, self.seed, epoch, self.padding, self.horizontal_flip
             )
             self._cached_epoch = cached = (epoch, order, augmentation)
         return cached[1:]
 
-    def _augmented(
-        self, index: np.ndarray, positions: np.ndarray, augmentation: Augmentation
-    ) -> np.ndarray:
+    def _augmented(self, index, rows, columns, flips):
         height, width = self._images.shape[1:3]
-        images = _core.gather_patches(
-            self._images,
-            index,
-            augmentation.rows[positions],
-            augmentation.columns[positions],
-            height,
-            width,
-        )
-        flips = augmentation.flips[positions]
+        images = _core.gather_patches(self._images, index, rows, columns, height, width)
         images[flips] = images[flips, :, ::-1]
         return images
 
@@ -264,16 +189,16 @@ def eval_chunks(
     sums over the weights count every image exactly once.
 
     Args:
-        split: the `Split`.
-        batch_size: integer of at least 1.
+        split: The `Split`.
+        batch_size: Number of images in a batch, at least 1.
 
     Returns:
-        An iterator of images, uint8 `[batch_size, height, width, 3]`, labels, int64
-        `[batch_size]`, and weights, float32 `[batch_size]`, 1 for an image of the
-        split and 0 for filling.
+        An iterator of images, uint8 (batch_size, height, width, 3), labels, int64
+        (batch_size,), and weights, float32 (batch_size,): 1 for an image of the split
+        and 0 for filling.
 
     Raises:
-        InputError: if `batch_size` is no such integer.
+        InputError: `batch_size` is no such integer.
 
     Example:
         >>> for images, labels, weights in eval_chunks(data.load("digits").test, 256):
@@ -285,9 +210,7 @@ def eval_chunks(
     return _eval_chunks(split, batch_size)
 
 
-def _eval_chunks(
-    split: Split, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _eval_chunks(split, batch_size):
     for start in range(0, len(split), batch_size):
         images = split.images[start : start + batch_size]
         labels = split.labels[start : start + batch_size]
@@ -295,27 +218,19 @@ def _eval_chunks(
         yield tuple(_fill(part, batch_size) for part in (images, labels, weights))
 
 
-def _fill(array: np.ndarray, length: int) -> np.ndarray:
-    """Returns `array` with zeros appended up to `length` along the first axis."""
+def _fill(array, length):
+    """Returns an array with zeros appended up to a length along the first axis."""
     missing = length - len(array)
     return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
 
-def _generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
-    seed = check_integer("seed", seed)
-    epoch = check_integer("epoch", epoch)
-    return np.random.Generator(
-        np.random.Philox(np.random.SeedSequence([seed, epoch, stream]))
-    )
-
-
-def _check_first(unit: str, first: int, limit: int) -> None:
+def _check_first(unit, first, limit):
     name = f"first_{unit}"
     if check_integer(name, first) >= limit:
         raise fail(f"`{name}` must be below {limit}.", **{name: first})
 
 
-def _check_number(unit: str, first: int, number: int, limit: int) -> None:
+def _check_number(unit, first, number, limit):
     name = f"num_{unit}s"
     if first + check_integer(name, number, 1) > limit:
         raise fail(

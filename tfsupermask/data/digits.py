@@ -24,20 +24,8 @@ def load(
     order of the release, is a test image: 80 % train, 20 % test, always the same.
 
     Args:
-        data_dir: ignored, as there is nothing to read; accepted so that a program's
-            `--data_dir` may stay when only the dataset changes.
-        image_size: integer, `None` (default) or 32.
-
-    Returns:
-        The `Dataset`; digits are not mirrored in training.
-
-    Raises:
-        InputError: if `image_size` is another number than 32.
-
-    Example:
-        >>> dataset = data.load("digits")
-        >>> dataset.train.images.shape, dataset.test.images.shape
-        ((1433, 32, 32, 3), (364, 32, 32, 3))
+        data_dir: Ignored, as there is nothing to read.
+        image_size: `None` (default) or 32.
 
     Reference:
         - `sklearn.datasets.load_digits`, the test set of "Optical recognition of
@@ -62,7 +50,7 @@ def load(
     )
 
 
-def _enlarge(image: np.ndarray) -> np.ndarray:
+def _enlarge(image):
     grey = np.rint(image * (255 / _LARGEST_VALUE)).astype(np.uint8)
     large = cv2.resize(grey, (_IMAGE_SIZE, _IMAGE_SIZE), interpolation=cv2.INTER_CUBIC)
     return np.repeat(large[..., None], 3, axis=2)

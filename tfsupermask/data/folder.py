@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from tfsupermask._reading import check_names
-from tfsupermask._validation import InputError, check_integer, fail
+from tfsupermask._validation import InputError, check_integer, fail, listed
 from tfsupermask.data import images as images_lib
 from tfsupermask.data.dataset import Dataset, Split
 
@@ -19,7 +19,6 @@ _EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _TEST_NAMES = ("test", "val", "validation")
 _TEST_FRACTION = 0.2
 _DEFAULT_IMAGE_SIZE = 64
-_MAX_LISTED = 3
 _MAX_IMAGE_SIZE = 4096
 
 _logger = logging.getLogger(__name__)
@@ -40,19 +39,15 @@ def load(
     `tfsupermask.data.decode_image`.
 
     Args:
-        data_dir: the folder, which has to be given. Image files are those ending in
+        data_dir: The folder, which has to be given. Image files are those ending in
             .bmp, .jpeg, .jpg, .png, .tif, .tiff or .webp, in any case; hidden and other
             files, pipes and devices are ignored. Links are followed.
-        image_size: integer of 1 to 4,096, the side of the images in pixels. Defaults
-            to 64.
-
-    Returns:
-        The `Dataset`; its images may be mirrored in training.
+        image_size: Side of the images in pixels, 1 to 4,096. Defaults to 64.
 
     Raises:
-        InputError: if there is no such folder, it is not laid out so, has fewer than
-            two classes or one whose name has control characters, or any image file is
-            unreadable or is not 8-bit RGB; or if `image_size` is no such integer.
+        InputError: There is no such folder, its layout is another, it has fewer than
+            two classes or one whose name has control characters, an image file is
+            unreadable or not 8-bit RGB, or `image_size` is out of its range.
 
     Example:
         >>> dataset = data.load("folder", data_dir="my_images", image_size=96)
@@ -76,7 +71,7 @@ def load(
     )
 
 
-def _check_folder(data_dir: str | os.PathLike | None) -> pathlib.Path:
+def _check_folder(data_dir):
     if data_dir is None:
         raise fail(
             "The dataset 'folder' needs `data_dir`, the folder of the images.",
@@ -96,11 +91,8 @@ def _find_splits(root: pathlib.Path) -> tuple[_Files, _Files]:
     if not has_train and not test_names:
         return _hold_out(_find_classes(root))
     if not has_train or not test_names:
-        there, missing = (
-            ("train", "'test', 'val' or 'validation'")
-            if has_train
-            else (test_names[0], "'train'")
-        )
+        there = "train" if has_train else test_names[0]
+        missing = "'test', 'val' or 'validation'" if has_train else "'train'"
         raise fail(
             f"A folder that holds {there!r} must also hold {missing}.",
             data_dir=str(root),
@@ -145,7 +137,7 @@ def _find_classes(folder: pathlib.Path) -> _Files:
     return files
 
 
-def _is_image(path: pathlib.Path) -> bool:
+def _is_image(path):
     return (
         path.suffix.lower() in _EXTENSIONS
         and not path.name.startswith(".")
@@ -170,13 +162,13 @@ def _hold_out(files: _Files) -> tuple[_Files, _Files]:
     return train, test
 
 
-def _hash_name(path: pathlib.Path) -> bytes:
+def _hash_name(path):
     relative = f"{path.parent.name}/{path.name}"
     return hashlib.sha256(os.fsencode(relative)).digest()
 
 
 def _read_splits(splits: list[_Files], image_size: int) -> list[Split]:
-    """Decodes all the files of all splits, or raises for all the bad ones at once."""
+    """Decodes all files of all splits, or raises for all the bad ones at once."""
     paths = [path for files in splits for group in files.values() for path in group]
     try:
         images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
@@ -185,58 +177,45 @@ def _read_splits(splits: list[_Files], image_size: int) -> list[Split]:
             "The images must fit into memory.", images=len(paths), image_size=image_size
         ) from error
 
-    def decode(index: int) -> InputError | None:
+    def decode(index):
         try:
             images[index] = images_lib.decode_checked_image(paths[index], image_size)
         except InputError as error:
-            return error
+            return paths[index], error
         return None
 
     with images_lib.quiet_opencv(), concurrent.futures.ThreadPoolExecutor() as pool:
-        errors = list(pool.map(decode, range(len(paths))))
-    _raise_for_bad_files(paths, errors)
+        failed = list(filter(None, pool.map(decode, range(len(paths)))))
+    if failed:
+        raise InputError(_describe_failures(failed, len(paths)))
 
     labels = [_labels(files) for files in splits]
     ends = np.cumsum([len(part) for part in labels])[:-1]
     return [Split(*pair) for pair in zip(np.split(images, ends), labels, strict=True)]
 
 
-def _labels(files: _Files) -> np.ndarray:
+def _labels(files):
     return np.repeat(np.arange(len(files)), [len(paths) for paths in files.values()])
 
 
-def _raise_for_bad_files(
-    paths: list[pathlib.Path], errors: list[InputError | None]
-) -> None:
-    failed = list(zip(paths, errors, strict=True))
-    unreadable = [repr(str(path)) for path, error in failed if _is_unreadable(error)]
-    other_format = [
-        f"{str(path)!r} ({error.found})"
-        for path, error in failed
-        if isinstance(error, images_lib.ImageFormatError)
-    ]
+def _describe_failures(failed, number):
+    """Returns a sentence for the files without an image, one for other formats."""
+    unreadable, other_format, reasons = [], [], []
+    for path, error in failed:
+        if isinstance(error, images_lib.ImageFormatError):
+            other_format.append(f"{str(path)!r} ({error.found})")
+        else:
+            unreadable.append(repr(str(path)))
+            reasons.append(str(error))
     sentences = []
     if unreadable:
-        (first, *_) = sorted(str(error) for error in errors if _is_unreadable(error))
         sentences.append(
-            f"{len(unreadable)} of {len(paths)} image files are empty or cannot be "
-            f"decoded: {_list(unreadable)}; {first}"
+            f"{len(unreadable)} of {number} image files are empty or cannot be "
+            f"decoded: {listed(unreadable)}; {min(reasons)}"
         )
     if other_format:
         sentences.append(
-            f"{len(other_format)} of {len(paths)} images are not 8-bit RGB: "
-            f"{_list(other_format)}; {images_lib.EXPECTED_FORMAT}."
+            f"{len(other_format)} of {number} images are not 8-bit RGB: "
+            f"{listed(other_format)}; {images_lib.EXPECTED_FORMAT}."
         )
-    if sentences:
-        raise InputError(" ".join(sentences))
-
-
-def _is_unreadable(error: InputError | None) -> bool:
-    return isinstance(error, images_lib.UnreadableImageError)
-
-
-def _list(items: list[str]) -> str:
-    more = len(items) - _MAX_LISTED
-    return ", ".join(sorted(items)[:_MAX_LISTED]) + (
-        f" and {more} more" if more > 0 else ""
-    )
+    return " ".join(sentences)

@@ -15,17 +15,9 @@ _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
 def read_size(content: bytes) -> tuple[str, int, int] | None:
-    r"""Returns the format, width and height that an image file claims.
+    """Returns the format, width and height that a file claims, `None` if it has none.
 
-    Args:
-        content: The whole file, or its beginning.
-
-    Returns:
-        One of `FORMATS`, and pixels; `None` if it is none of them, or has no size.
-
-    Example:
-        >>> read_size(b"BM" + bytes(12) + b"\x28" + bytes(3) + bytes([3, 0, 0, 0]) * 2)
-        ('BMP', 3, 3)
+    The beginning of the file is enough.
     """
     try:
         for kind, (starts, read) in _READERS.items():

@@ -34,12 +34,7 @@ class UnreadableImageError(InputError):
 
 
 class ImageFormatError(InputError):
-    """The image is not 8-bit RGB.
-
-    Args:
-        message: the sentence to print.
-        found: what the image is instead, such as `"16-bit grayscale"`.
-    """
+    """The image is not 8-bit RGB; `found` says what, such as `"16-bit grayscale"`."""
 
     def __init__(self, message: str, found: str):
         super().__init__(message)
@@ -59,17 +54,16 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     memory, and is refused before it is decoded.
 
     Args:
-        path: the image file: BMP, JPEG, PNG, TIFF or WebP.
-        image_size: integer of at least 1, pixels.
+        path: The image file: BMP, JPEG, PNG, TIFF or WebP.
+        image_size: Pixels, at least 1.
 
     Returns:
-        uint8 array of shape `[image_size, image_size, 3]`.
+        uint8 array (image_size, image_size, 3).
 
     Raises:
-        UnreadableImageError: if the file cannot be read or decoded, or is too large.
-        ImageFormatError: if the image is not 8-bit RGB: converting a grayscale,
-            transparent or 16-bit image loses something, so it is left to the caller.
-        InputError: if `image_size` is no such integer. The two above are of its kind.
+        InputError: The file cannot be read or decoded or is too large, the image is not
+            8-bit RGB (converting a grayscale, transparent or 16-bit image loses
+            something, so it is left to the caller), or `image_size` is no such integer.
 
     Example:
         >>> decode_image("photo.jpg", image_size=64).shape
@@ -81,7 +75,7 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
 
 
 def decode_checked_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
-    """As `decode_image`, for many threads: `image_size` validated, OpenCV quiet."""
+    """Does what `decode_image` does in many threads, which check and mute before."""
     path = os.fspath(path)
     encoded = _read_bytes(path)
     _check_header(encoded, path)
@@ -96,7 +90,7 @@ def decode_checked_image(path: str | os.PathLike, image_size: int) -> np.ndarray
 
 @contextlib.contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Mutes what OpenCV prints about broken files: the errors raised here tell it."""
+    """Mutes what OpenCV prints about broken files: the errors raised here say it."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield
@@ -104,7 +98,7 @@ def quiet_opencv() -> Iterator[None]:
         cv2.utils.logging.setLogLevel(level)
 
 
-def _read_bytes(path: str) -> np.ndarray:
+def _read_bytes(path):
     # Not cv2.imread, which on some systems cannot open a path outside ASCII.
     try:
         status = os.stat(path)
@@ -128,7 +122,7 @@ def _read_bytes(path: str) -> np.ndarray:
     return encoded
 
 
-def _check_header(encoded: np.ndarray, path: str) -> None:
+def _check_header(encoded, path):
     """Raises unless a file is as large as what it says that it holds."""
     content = encoded.tobytes()
     claimed = read_size(content)
@@ -153,7 +147,7 @@ def _check_header(encoded: np.ndarray, path: str) -> None:
         raise _unreadable(path, "it is a JPEG without its end")
 
 
-def _decode(encoded: np.ndarray, flags: int, path: str) -> np.ndarray:
+def _decode(encoded, flags, path):
     try:
         image = cv2.imdecode(encoded, flags)
     except cv2.error:
@@ -163,18 +157,18 @@ def _decode(encoded: np.ndarray, flags: int, path: str) -> np.ndarray:
     return image
 
 
-def _unreadable(path: str, reason: str) -> UnreadableImageError:
+def _unreadable(path, reason):
     return UnreadableImageError(f"{path!r} cannot be read: {reason}.")
 
 
-def _describe(image: np.ndarray) -> str:
+def _describe(image):
     kind = f"{8 * image.itemsize}-bit" + (" float" if image.dtype.kind == "f" else "")
     channels = 1 if image.ndim == 2 else image.shape[2]
     names = {1: "grayscale", 3: "RGB", 4: "RGBA"}
     return f"{kind} {names.get(channels, f'with {channels} channels')}"
 
 
-def _resize_shorter_side(image: np.ndarray, image_size: int) -> np.ndarray:
+def _resize_shorter_side(image, image_size):
     height, width = image.shape[:2]
     shorter = min(height, width)
     if shorter == image_size:
@@ -191,7 +185,7 @@ def _resize_shorter_side(image: np.ndarray, image_size: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=interpolation)
 
 
-def _middle(image: np.ndarray, longest: int) -> np.ndarray:
+def _middle(image, longest):
     """Returns the middle of an image, neither side longer than `longest`."""
     top, left = (max(0, n - longest) // 2 for n in image.shape[:2])
     return image[top : top + longest, left : left + longest]

@@ -9,7 +9,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,21 +47,13 @@ def load(
 
     Args:
         name: `"cifar10"` or `"cifar100"` (its 100 fine labels).
-        data_dir: the folder that holds, or is to hold, `cifar10/3.0.2`. Defaults to
+        data_dir: The folder that holds, or is to hold, `cifar10/3.0.2`. Defaults to
             that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-        image_size: integer, `None` (default) or 32.
-
-    Returns:
-        The `Dataset`.
+        image_size: `None` (default) or 32.
 
     Raises:
-        DataNotFoundError: if the data is not there and cannot be downloaded.
-        InputError: if the prepared data is damaged, or `image_size` is not 32.
-
-    Example:
-        >>> dataset = data.load("cifar10", data_dir="tensorflow_datasets")
-        >>> dataset.class_names[:3]
-        ('airplane', 'automobile', 'bird')
+        DataNotFoundError: The data is not there and cannot be downloaded.
+        InputError: The prepared data is damaged, or `image_size` is not 32.
 
     Reference:
         - Krizhevsky, 2009, "Learning multiple layers of features from tiny images".
@@ -85,16 +77,8 @@ def open_prepared(
 ) -> Iterator[tfds.core.DatasetBuilder]:
     """Yields the builder of a prepared dataset, downloading what is missing.
 
-    Errors in the `with` block are told as damage of the prepared data.
-
-    Args:
-        name: of a registered dataset.
-        data_dir: as in `load`.
-        alternatives: names of what could be in `data_dir` instead, and was looked for.
-
-    Raises:
-        DataNotFoundError: if the data is not there and cannot be downloaded.
-        InputError: if the prepared data is damaged.
+    Errors in the body are reported as damage of the prepared data. `alternatives` names
+    what could be in `data_dir` instead, and was looked for.
     """
     with _without_info_logs():
         builder = _open(name, data_dir)
@@ -132,24 +116,19 @@ def read_examples(
     }
 
 
-def _open(name: str, data_dir: str | os.PathLike | None) -> tfds.core.DatasetBuilder:
+def _open(name, data_dir):
     import tensorflow_datasets as tfds
 
     with _explaining_damage(name, os.path.join(resolve_root(data_dir), name)):
         return tfds.builder(name, data_dir=data_dir)
 
 
-def _read(builder: tfds.core.DatasetBuilder, split: str) -> Split:
+def _read(builder, split):
     examples = read_examples(builder, split)
     return Split(images=examples["image"], labels=examples["label"])
 
 
-def _download(
-    name: str,
-    builder: tfds.core.DatasetBuilder,
-    data_dir: str | os.PathLike | None,
-    alternatives: Sequence[str],
-) -> None:
+def _download(name, builder, data_dir, alternatives):
     """Prepares the dataset in a folder beside its place, then moves it there."""
     import tensorflow_datasets as tfds
 
@@ -175,12 +154,12 @@ def _download(
         ) from error
 
 
-def _either(names: Iterable[str]) -> str:
+def _either(names):
     *first, last = map(repr, names)
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _check_reachable(url: str) -> None:
+def _check_reachable(url):
     # Without network, TensorFlow Datasets would retry for over three minutes.
     import requests
 
@@ -191,8 +170,8 @@ def _check_reachable(url: str) -> None:
 
 
 @contextlib.contextmanager
-def _scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A temporary folder in `parent`; leaves no folder behind that it made empty."""
+def _scratch_folder(parent):
+    """Yields a temporary folder in `parent`; no empty folder of its own is left."""
     missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     scratch = None
     try:
@@ -208,7 +187,7 @@ def _scratch_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def _explaining_damage(name: str, folder: str | os.PathLike | None) -> Iterator[None]:
+def _explaining_damage(name, folder):
     try:
         yield
     except ImportError:
@@ -220,7 +199,7 @@ def _explaining_damage(name: str, folder: str | os.PathLike | None) -> Iterator[
         ) from error
 
 
-def _summary(error: Exception) -> str:
+def _summary(error):
     """Returns the error's first line, without TensorFlow's names of graph nodes."""
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).strip()
     if not text:
@@ -231,8 +210,8 @@ def _summary(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _without_info_logs() -> Iterator[None]:
-    """Mutes the lines in which TensorFlow Datasets tells what it calls internally."""
+def _without_info_logs():
+    """Mutes the lines in which TensorFlow Datasets says what it calls internally."""
     import tensorflow_datasets  # noqa: F401 - it replaces the logger named "absl".
 
     logger = logging.getLogger("absl")

@@ -1,7 +1,19 @@
 """Keras layers with frozen weights and learned masks."""
 
-from tfsupermask.layers.any_layer import Supermask, supermask, supermask_class
 from tfsupermask.layers.applying import masks_applied
+from tfsupermask.layers.classes import (
+    Supermask,
+    SupermaskConv1D,
+    SupermaskConv2D,
+    SupermaskConv2DTranspose,
+    SupermaskConv3D,
+    SupermaskDense,
+    SupermaskDepthwiseConv2D,
+    SupermaskSeparableConv2D,
+    SupermaskSpectralNormalization,
+    supermask,
+    supermask_class,
+)
 from tfsupermask.layers.draws import MaskDraws, drawn, stochastic_weights
 from tfsupermask.layers.initializers import (
     SignedConstant,
@@ -19,16 +31,6 @@ from tfsupermask.layers.methods import (
     register,
 )
 from tfsupermask.layers.mixin import SupermaskMixin, plain_class
-from tfsupermask.layers.named import (
-    SupermaskConv1D,
-    SupermaskConv2D,
-    SupermaskConv2DTranspose,
-    SupermaskConv3D,
-    SupermaskDense,
-    SupermaskDepthwiseConv2D,
-    SupermaskSeparableConv2D,
-    SupermaskSpectralNormalization,
-)
 from tfsupermask.layers.walking import (
     dense_forward,
     masked_weights,

@@ -28,9 +28,7 @@ def stochastic_weights(model: keras.Model) -> list[MaskedWeight]:
 
 @contextlib.contextmanager
 def drawn(model: keras.Model, number: int) -> Iterator[None]:
-    """Runs the body with one draw of a model's stochastic masks.
-
-    Compiled functions follow.
+    """Runs the body, compiled functions too, with one draw of the stochastic masks.
 
     Args:
         model: Built model; afterwards its masks are without chance again.
@@ -46,12 +44,10 @@ def drawn(model: keras.Model, number: int) -> Iterator[None]:
     """
     weights = stochastic_weights(model)
     try:
-        for weight in weights:
-            weight.draw.assign(number)
+        _assign(weights, number)
         yield
     finally:
-        for weight in weights:
-            weight.draw.assign(THRESHOLDED)
+        _assign(weights, THRESHOLDED)
 
 
 class MaskDraws(keras.callbacks.Callback):
@@ -75,14 +71,14 @@ class MaskDraws(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Goes on to the step's draw."""
-        self._assign(
-            int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)) + 1
-        )
+        step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        _assign(stochastic_weights(self.model), step + 1)
 
     def on_train_batch_end(self, batch, logs=None):
         """Goes back to masks without chance, for whoever evaluates."""
-        self._assign(THRESHOLDED)
+        _assign(stochastic_weights(self.model), THRESHOLDED)
 
-    def _assign(self, number):
-        for weight in stochastic_weights(self.model):
-            weight.draw.assign(number)
+
+def _assign(weights, number):
+    for weight in weights:
+        weight.draw.assign(number)

@@ -31,7 +31,7 @@ def is_kernel(layer: keras.Layer, variable: keras.Variable) -> bool:
     tokens and states are none, whatever their shapes.
 
     Args:
-        layer: The layer whose weight it is.
+        layer: The layer that has the weight.
         variable: The weight.
 
     Example:
@@ -53,7 +53,7 @@ class Kernel:
 
     Attributes:
         variable: The weights.
-        owner: The layer whose weight it is.
+        owner: The layer that has the weights.
         name: Where it is in the outer layer: `"kernel"`, `"query/kernel"`, ...
         position: Its number among all weights of the outer layer.
 
@@ -94,11 +94,9 @@ class Kernel:
         Of a depthwise convolution one input channel reaches each output; of embeddings
         one word does.
         """
-        shape = (
-            (1, *self.variable.shape)
-            if len(self.variable.shape) < 2
-            else tuple(self.variable.shape)
-        )
+        shape = tuple(self.variable.shape)
+        if len(shape) < 2:
+            shape = (1, *shape)
         if self.layout == "einsum":
             return _einsum_fans(self.owner.equation, shape)
         *field, inputs, outputs = shape
@@ -159,12 +157,7 @@ def _einsum_fans(equation, shape):
 
 
 class MaskVariables(keras.Layer):
-    """What a mask is made of, as a layer, so that Keras saves it with the others.
-
-    Attributes:
-        score: Trainable float32 scores.
-        num_kept: int32, how many weights the mask keeps.
-    """
+    """What a mask is made of, as a layer, so that Keras saves it with the others."""
 
     def __init__(self, name, shape, initializer, kept):
         super().__init__(name=name, dtype="float32")
@@ -190,17 +183,7 @@ class MaskVariables(keras.Layer):
 
 
 def weights_in(layer: keras.Layer) -> list[tuple[keras.Layer, keras.Variable]]:
-    """Returns the weights of a layer and of the layers inside it, each with its owner.
-
-    Args:
-        layer: A built layer; the order is that of its `weights`.
-
-    Example:
-        >>> layer = keras.layers.TimeDistributed(keras.layers.Dense(3, name="dense"))
-        >>> layer.build((None, 5, 8))
-        >>> [(owner.name, variable.name) for owner, variable in weights_in(layer)]
-        [('dense', 'kernel'), ('dense', 'bias')]
-    """
+    """Returns a layer's `weights`, each with the layer inside that owns it."""
     found = {}
     for owner in layer._flatten_layers():
         if isinstance(owner, MaskVariables):

@@ -21,14 +21,12 @@ class MaskedWeight:
     those of a whole model.
 
     Args:
-        layer: The supermask layer.
-        kernel: The kernel, of that layer or of one inside it.
         sparsity: Fraction of the weights removed, in [0, 1).
         initializer: Of the scores; `None` stands for U(-1/√fan_in, 1/√fan_in).
 
     Attributes:
         layer: The supermask layer.
-        owner: The layer whose weight the kernel is.
+        owner: The layer that has the kernel, `layer` or one inside it.
         kernel: The frozen weights, a variable.
         score: The trainable float32 scores, a variable shaped like the kernel.
         draw: Number of the draw that a mask by chance is in, a variable; 0 stands for
@@ -102,10 +100,7 @@ class MaskedWeight:
 
     @property
     def num_kept(self) -> int:
-        """Number of weights that survive, in [1, `num_weights`]; may be assigned to.
-
-        Unless the method learns it from the scores.
-        """
+        """Number of weights that survive; may be set unless the method learns it."""
         return self.method.num_kept(self.score.value, self._count)
 
     @num_kept.setter
@@ -151,10 +146,7 @@ class MaskedWeight:
         return self.method.mask(*_read(self.score, self.variables.num_kept), draw)
 
     def masked(self) -> tf.Tensor:
-        """Returns kernel · mask, differentiable in the scores.
-
-        A mask by chance is the one of `draw`.
-        """
+        """Returns kernel · mask, that of `draw`, differentiable in the scores."""
         # Whoever froze the layer around it may have set it free again.
         self.kernel.trainable = False
         draw = None if self.draw is None else (self._seed, self.draw.value())

@@ -65,9 +65,6 @@ class Method:
             score: float32 tensor of any static shape.
             k: Number of weights kept, an int32 scalar.
             draw: Which draw, if `draws`.
-
-        Returns:
-            float32 tensor shaped like `score`.
         """
         raise NotImplementedError
 
@@ -78,10 +75,7 @@ class Method:
         k: tf.Tensor,
         draw: Draw | None = None,
     ) -> tf.Tensor:
-        """Returns kernel · mask, differentiable in the scores.
-
-        By default as if the scores were the mask.
-        """
+        """Returns kernel · mask; the gradient takes the scores for the mask."""
         return straight_through_kernel(kernel, score, self.mask(score, k, draw))
 
     def num_kept(self, score: tf.Tensor, k: int) -> int:

@@ -100,12 +100,7 @@ class SupermaskMixin:
                 setattr(cls, name, _like(base, getattr(cls, name)))
 
     def build(self, *args, **kwargs):
-        """Creates the layer's weights, freezes its kernels, and creates their scores.
-
-        Raises:
-            InputError: The layer's dtype policy is a quantized one, or `sparsity` has
-                another length than the layer has kernels.
-        """
+        """Creates the weights, freezes the kernels, and creates their scores."""
         if getattr(self, "quantization_mode", None) is not None:
             raise fail(
                 f"Layer '{self.name}' has no quantized form: fold the model first.",
@@ -120,12 +115,7 @@ class SupermaskMixin:
         self.build_masks()
 
     def build_masks(self, wait: bool = True) -> None:
-        """Creates the masks; called by `build`.
-
-        Args:
-            wait: Whether to leave it to the first call if a layer inside, which may
-                hold kernels, is not built. Defaults to `True`.
-        """
+        """Creates the masks, at the first call if a layer inside is not yet built."""
         if self.masked_weights or self._sparsity is None:
             return
         if wait and self._unbuilt():
@@ -244,19 +234,11 @@ class SupermaskMixin:
 
     @property
     def mask(self) -> tf.Tensor:
-        """What evaluation multiplies the kernel with, see `MaskedWeight.mask`.
-
-        Raises:
-            InputError: The layer has several, see `masked_weights`.
-        """
+        """What evaluation multiplies the kernel with, of a layer with one kernel."""
         return self._only_weight().mask
 
     def masked_kernel(self) -> tf.Tensor:
-        """Returns kernel · mask, differentiable in the scores.
-
-        Raises:
-            InputError: The layer has several, see `masked_weights`.
-        """
+        """Returns kernel · mask, differentiable in the scores, of the only kernel."""
         return self._only_weight().masked()
 
     def _only_weight(self):
@@ -271,11 +253,7 @@ class SupermaskMixin:
         return weights[0]
 
     def enable_lora(self, rank, *args, **kwargs):
-        """Refuses: the kernel is frozen, and what is added to it is not saved.
-
-        Raises:
-            InputError: Always.
-        """
+        """Refuses: the kernel is frozen, and what is added to it is not saved."""
         raise fail(
             f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )
@@ -283,9 +261,8 @@ class SupermaskMixin:
     def load_own_variables(self, store):
         """Reads what Keras has stored, or the form of older files: all by its name.
 
-        Args:
-            store: Arrays. In older files kernels, their scores and the bias, those by
-                the names "kernel" and "score", "depthwise_kernel" and so on.
+        There kernels, their scores and the bias are "kernel", "score", "bias",
+        "depthwise_kernel" and so on.
         """
         by_name = {
             weight.kernel.name.replace("kernel", "score"): weight
@@ -353,12 +330,7 @@ def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:
 
 
 def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a config without what the class's own constructor refuses.
-
-    Args:
-        cls: A class of layers without masks.
-        config: What its `get_config` returned.
-    """
+    """Returns a plain class's config without what its own constructor refuses."""
     own = inspect.signature(cls.__init__).parameters.values()
     if not any(each.kind is each.VAR_KEYWORD for each in own):
         everything = is_default(cls.get_config)  # what Keras adds to a default config

@@ -15,10 +15,9 @@ from tfsupermask.layers.mixin import SupermaskMixin
 
 
 def parts_of(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns the layers right inside a model that is a graph of layers.
+    """Returns the layers right inside a graph of layers, or one with supermask layers.
 
-    Or inside a layer that holds supermask layers. All others count as a whole, whatever
-    they are made of: what they do with the layers inside is their own.
+    All others count as a whole: what they do with the layers inside is their own.
     """
     if isinstance(layer, SupermaskMixin):
         return []
@@ -52,10 +51,7 @@ def check_built(model: keras.Model) -> None:
 
 
 def leaves(model: keras.Layer) -> Iterator[keras.Layer]:
-    """Yields the layers of a model in its layer order, nested ones included, once.
-
-    A model, or layer, that counts as a whole is the only one.
-    """
+    """Yields the layers that count as a whole, once, in the model's layer order."""
     seen = set()
 
     def walk(layer):
@@ -119,15 +115,7 @@ def masked_weights(model: keras.Layer) -> list[MaskedWeight]:
 
 
 def mask_variables(model: keras.Layer) -> set[int]:
-    """Returns the ids of the variables that are scores and numbers kept, no weights.
-
-    Args:
-        model: Any Keras model or layer.
-
-    Example:
-        >>> len(mask_variables(models.build("conv2")))
-        10
-    """
+    """Returns the ids of the variables that are scores and numbers kept, no weights."""
     masks = masked_weights(model)
     return {id(variable) for mask in masks for variable in mask.variables.weights}
 

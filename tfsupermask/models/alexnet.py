@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import keras
 
-from tfsupermask.models.parts import Parts, check_side
-from tfsupermask.models.registry import register
+from tfsupermask.models.registry import check_side, register
+from tfsupermask.models.seeded import SeededLayers
 
 _WIDTHS = (64, 192, 384, 256, 256)
 _POOLED = (1, 2, 5)
@@ -21,16 +21,14 @@ _DENSE_UNITS = (1024, 1024)
 @register("alexnet")
 def _build(*, input_shape, num_classes, sparsity, method, seed):
     check_side("alexnet", input_shape, 1 + len(_POOLED))
-    parts = Parts(sparsity, method, seed)
+    layers = SeededLayers(sparsity, method, seed)
     inputs = x = keras.Input(input_shape, name="image")
     for index, width in enumerate(_WIDTHS, start=1):
         strides = 2 if index == 1 else 1
         name = f"conv{index}"
-        x = parts.conv(width, 3, name, strides=strides, activation="relu")(x)
+        x = layers.conv(width, 3, name, strides=strides, activation="relu")(x)
         if index in _POOLED:
             x = keras.layers.MaxPooling2D(name=f"pool{index}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    for index, units in enumerate(_DENSE_UNITS, start=1):
-        x = parts.dense(units, f"dense{index}", activation="relu")(x)
-    logits = parts.logits(num_classes, f"dense{len(_DENSE_UNITS) + 1}")(x)
+    logits = layers.classify(x, _DENSE_UNITS, num_classes)
     return keras.Model(inputs, logits, name="alexnet")

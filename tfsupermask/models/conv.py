@@ -6,8 +6,8 @@ import functools
 
 import keras
 
-from tfsupermask.models.parts import Parts, check_side
-from tfsupermask.models.registry import register
+from tfsupermask.models.registry import check_side, register
+from tfsupermask.models.seeded import SeededLayers
 
 _WIDTHS = (64, 128, 256)
 _DENSE_UNITS = (256, 256)
@@ -16,16 +16,14 @@ _DENSE_UNITS = (256, 256)
 def _build(num_blocks, *, input_shape, num_classes, sparsity, method, seed):
     model_name = f"conv{2 * num_blocks}"
     check_side(model_name, input_shape, num_blocks)
-    parts = Parts(sparsity, method, seed)
+    layers = SeededLayers(sparsity, method, seed)
     inputs = x = keras.Input(input_shape, name="image")
     for block, width in enumerate(_WIDTHS[:num_blocks]):
         for index in (2 * block + 1, 2 * block + 2):
-            x = parts.conv(width, 3, f"conv{index}", activation="relu")(x)
+            x = layers.conv(width, 3, f"conv{index}", activation="relu")(x)
         x = keras.layers.MaxPooling2D(name=f"pool{block + 1}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    for index, units in enumerate(_DENSE_UNITS, start=1):
-        x = parts.dense(units, f"dense{index}", activation="relu")(x)
-    logits = parts.logits(num_classes, f"dense{len(_DENSE_UNITS) + 1}")(x)
+    logits = layers.classify(x, _DENSE_UNITS, num_classes)
     return keras.Model(inputs, logits, name=model_name)
 
 

@@ -61,8 +61,8 @@ def build(
 
     The thesis's are conv2, conv4, conv6 and resnet18.
 
-    Its kernels start as the thesis's baseline, Xavier normal, and its scores as
-    Kaiming-uniform (a = √5), both a pure function of `seed`.
+    Kernels start as Xavier normal, scores as Kaiming-uniform (a = √5), both a pure
+    function of `seed`.
 
     Args:
         name: One of `names()`, for example `"conv6"`.
@@ -70,8 +70,7 @@ def build(
             (32, 32, 3).
         num_classes: Number of logits, at least 2. Defaults to 10.
         sparsity: Fraction of each layer's weights removed, in [0, 1). Defaults to 0.5.
-        method: `"edge_popup"` (default), `"signed"`, `"stochastic"`, ..., see
-            `tfsupermask.layers.SupermaskMixin`.
+        method: See `tfsupermask.layers.SupermaskMixin`. Defaults to `"edge_popup"`.
         seed: Any non-negative integer. Defaults to 0.
 
     Returns:
@@ -87,13 +86,8 @@ def build(
         (None, 100)
 
     Reference:
-        - Thesis Table 5.1.
-        - He et al., 2015, "Deep residual learning for image recognition": resnet18 to
-          resnet101.
-        - Simonyan and Zisserman, 2014, "Very deep convolutional networks for
-          large-scale image recognition": vgg16.
-        - Krizhevsky et al., 2012, "ImageNet classification with deep convolutional
-          neural networks": alexnet.
+        - Thesis Table 5.1; He et al., 2015 (resnet18 to resnet101); Simonyan and
+          Zisserman, 2014 (vgg16); Krizhevsky et al., 2012 (alexnet).
     """
     if name not in _BUILDERS:
         close = difflib.get_close_matches(str(name), names(), n=1)
@@ -115,3 +109,13 @@ def build(
         method=method,
         seed=seed,
     )
+
+
+def check_side(name: str, input_shape: Sequence[int], halvings: int) -> None:
+    """Raises unless images can be halved as often as the network `name` does it."""
+    if min(input_shape[:2]) < 2**halvings:
+        raise fail(
+            f"{name} halves the image {halvings} times and needs at least "
+            f"{2**halvings} pixels a side.",
+            input_shape=input_shape,
+        )

@@ -20,38 +20,38 @@ import functools
 
 import keras
 
-from tfsupermask.models.parts import Parts, check_side
-from tfsupermask.models.registry import register
+from tfsupermask.models.registry import check_side, register
+from tfsupermask.models.seeded import SeededLayers
 
 _FILTERS = (64, 128, 256, 512)
 
 
-def _stem(parts, x):
+def _stem(layers, x):
     side = min(x.shape[1:3])
     if side <= 128:
-        x = parts.conv_bn(x, _FILTERS[0], 3, "stem_conv")
+        x = layers.conv_bn(x, _FILTERS[0], 3, "stem_conv")
         return x if side <= 48 else keras.layers.MaxPooling2D(name="stem_pool")(x)
-    x = parts.conv_bn(x, _FILTERS[0], 7, "stem_conv", strides=2)
+    x = layers.conv_bn(x, _FILTERS[0], 7, "stem_conv", strides=2)
     return keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
 
 
-def _basic(parts, x, filters, strides, name):
-    x = parts.conv_bn(x, filters, 3, f"{name}_conv1", strides)
-    return parts.conv_bn(x, filters, 3, f"{name}_conv2", relu=False)
+def _basic(layers, x, filters, strides, name):
+    x = layers.conv_bn(x, filters, 3, f"{name}_conv1", strides)
+    return layers.conv_bn(x, filters, 3, f"{name}_conv2", relu=False)
 
 
-def _bottleneck(parts, x, filters, strides, name):
-    x = parts.conv_bn(x, filters, 1, f"{name}_conv1")
-    x = parts.conv_bn(x, filters, 3, f"{name}_conv2", strides)
-    return parts.conv_bn(x, 4 * filters, 1, f"{name}_conv3", relu=False)
+def _bottleneck(layers, x, filters, strides, name):
+    x = layers.conv_bn(x, filters, 1, f"{name}_conv1")
+    x = layers.conv_bn(x, filters, 3, f"{name}_conv2", strides)
+    return layers.conv_bn(x, 4 * filters, 1, f"{name}_conv3", relu=False)
 
 
-def _unit(branch, parts, x, filters, strides, name):
+def _unit(branch, layers, x, filters, strides, name):
     # The shortcut comes second here and in the sum, as it will in `model.layers`.
-    y = branch(parts, x, filters, strides, name)
+    y = branch(layers, x, filters, strides, name)
     if x.shape != y.shape:
         width = y.shape[-1]
-        x = parts.conv_bn(x, width, 1, f"{name}_shortcut", strides, relu=False)
+        x = layers.conv_bn(x, width, 1, f"{name}_shortcut", strides, relu=False)
     y = keras.layers.Add(name=f"{name}_add")([y, x])
     return keras.layers.ReLU(name=f"{name}_relu")(y)
 
@@ -60,17 +60,17 @@ def _build(
     name, branch, num_units, *, input_shape, num_classes, sparsity, method, seed
 ):
     check_side(name, input_shape, len(_FILTERS) - 1)
-    parts = Parts(sparsity, method, seed)
+    layers = SeededLayers(sparsity, method, seed)
     inputs = keras.Input(input_shape, name="image")
-    x = _stem(parts, inputs)
+    x = _stem(layers, inputs)
     for block, (filters, units) in enumerate(
         zip(_FILTERS, num_units, strict=True), start=1
     ):
         for unit in range(1, units + 1):
             strides = 2 if block > 1 and unit == 1 else 1
-            x = _unit(branch, parts, x, filters, strides, f"block{block}_unit{unit}")
+            x = _unit(branch, layers, x, filters, strides, f"block{block}_unit{unit}")
     x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-    return keras.Model(inputs, parts.logits(num_classes, "dense")(x), name=name)
+    return keras.Model(inputs, layers.logits(num_classes, "dense")(x), name=name)
 
 
 for _name, _branch, _num_units in (

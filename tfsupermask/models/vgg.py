@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import keras
 
-from tfsupermask.models.parts import Parts, check_side
-from tfsupermask.models.registry import register
+from tfsupermask.models.registry import check_side, register
+from tfsupermask.models.seeded import SeededLayers
 
 _BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 _DENSE_UNITS = (512, 512)
@@ -21,14 +21,12 @@ _DENSE_UNITS = (512, 512)
 @register("vgg16")
 def _build(*, input_shape, num_classes, sparsity, method, seed):
     check_side("vgg16", input_shape, len(_BLOCKS))
-    parts = Parts(sparsity, method, seed)
+    layers = SeededLayers(sparsity, method, seed)
     inputs = x = keras.Input(input_shape, name="image")
     for block, widths in enumerate(_BLOCKS, start=1):
         for index, width in enumerate(widths, start=1):
-            x = parts.conv_bn(x, width, 3, f"block{block}_conv{index}")
+            x = layers.conv_bn(x, width, 3, f"block{block}_conv{index}")
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-    for index, units in enumerate(_DENSE_UNITS, start=1):
-        x = parts.dense(units, f"dense{index}", activation="relu")(x)
-    logits = parts.logits(num_classes, f"dense{len(_DENSE_UNITS) + 1}")(x)
+    logits = layers.classify(x, _DENSE_UNITS, num_classes)
     return keras.Model(inputs, logits, name="vgg16")

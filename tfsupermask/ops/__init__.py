@@ -6,11 +6,11 @@ from tfsupermask.ops.masking import (
     RANKINGS,
     masked_kernel,
     num_kept,
+    signed_mask,
     straight_through_kernel,
     top_k_mask,
 )
 from tfsupermask.ops.seeds import derive_seed
-from tfsupermask.ops.signed import signed_mask
 from tfsupermask.ops.stochastic import (
     THRESHOLDED,
     stochastic_factors,

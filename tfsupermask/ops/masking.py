@@ -1,4 +1,4 @@
-"""Top-k masks and the straight-through gradient of edge-popup (thesis §3.2)."""
+"""Top-k and signed masks, and the straight-through gradient (thesis §3.2)."""
 
 from __future__ import annotations
 
@@ -131,11 +131,37 @@ def masked_kernel(
         def straight_through(upstream):
             # Frozen kernels leave the first gradient unused, and graphs leave it out.
             mask = tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
-            return upstream * mask, score_gradient(upstream, kernel, score, ranking)
+            return upstream * mask, _score_gradient(upstream, kernel, score, ranking)
 
         return masked, straight_through
 
     return apply_mask(kernel, score)
+
+
+def signed_mask(score: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
+    """Returns the sign of the `k` scores largest in magnitude, and 0 elsewhere.
+
+    Args:
+        score: float32 tensor of any static shape, at least one entry.
+        k: Number of weights that are not hidden, as in `top_k_mask`.
+
+    Returns:
+        float32 tensor of 1 (keep), -1 (invert) and 0 (hide), shaped like `score`. A
+        score of 0 counts as positive.
+
+    Raises:
+        InputError: `top_k_mask` refuses the arguments.
+
+    Example:
+        >>> signed_mask(tf.constant([0.1, -3.0, 2.0, 0.0]), k=2).numpy()
+        array([ 0., -1.,  1.,  0.], dtype=float32)
+
+    Reference:
+        - Koster, Grothe & Rettinger, 2022, "Signing the supermask: keep, hide, invert".
+          There two thresholds on the scores decide; here their rank does, so that the
+          sparsity is given.
+    """
+    return top_k_mask(score, k) * tf.where(score < 0, -1.0, 1.0)
 
 
 def straight_through_kernel(
@@ -176,7 +202,7 @@ def straight_through_kernel(
             if slope is not None:
                 # One product, which does not depend on how a batch is shared out.
                 weighted = tf.cast(kernel, score.dtype) * slope(score)
-            gradient = score_gradient(upstream, weighted, score, "score")
+            gradient = _score_gradient(upstream, weighted, score, "score")
             return upstream * factors, gradient
 
         return kernel * factors, straight_through
@@ -195,25 +221,8 @@ def _check(score, k, ranking):
         raise fail("`k` must be at most the number of scores.", k=k, size=size)
 
 
-def score_gradient(
-    upstream: tf.Tensor, kernel: tf.Tensor, score: tf.Tensor, ranking: str
-) -> tf.Tensor:
-    """Returns `upstream · kernel`, times sign(score) when ranking by magnitude.
-
-    Args:
-        upstream: Gradient of the masked kernel, any floating dtype.
-        kernel: Weights, any floating dtype.
-        score: float32 scores of the same shape.
-        ranking: `"magnitude"` or `"score"`.
-
-    Returns:
-        float32 tensor of that shape.
-
-    Example:
-        >>> two = tf.constant([2.0, 2.0])
-        >>> score_gradient(two, two, tf.constant([0.1, -0.1]), "magnitude").numpy()
-        array([ 4., -4.], dtype=float32)
-    """
+def _score_gradient(upstream, kernel, score, ranking):
+    """Returns `upstream · kernel`, times sign(score) when ranking by magnitude."""
     # In the scores' precision: a product of two halves may underflow.
     upstream, kernel = tf.cast(upstream, score.dtype), tf.cast(kernel, score.dtype)
     if native.usable():
@@ -259,9 +268,7 @@ def _kth_largest(key: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
     Stops as soon as exactly `k` keys reach it; otherwise it is the k-th largest key.
     At most 32 counting passes, several times faster than a sort or `tf.math.top_k`.
-
-    Returns:
-        The threshold and the number of keys that reach it.
+    Returns the threshold and the number of keys that reach it.
     """
 
     def unfinished(low, high, count):

@@ -23,10 +23,6 @@ def usable() -> bool:
 
     XLA compiles no ops but its own, on a GPU they would send the scores to the host
     and back, and what is exported has to run where this package is not installed.
-
-    Example:
-        >>> usable() == (not tf.config.list_logical_devices("GPU"))
-        True
     """
     graph = tf.compat.v1.get_default_graph()
     if control_flow_util.GraphOrParentsInXlaContext(graph):
@@ -49,19 +45,7 @@ def _being_exported() -> bool:
 def mask_all_but_top_k(
     values: tf.Tensor, scores: tf.Tensor, k: int | tf.Tensor, ranking: str
 ) -> tf.Tensor:
-    """Returns `values` times 1 at the `k` highest ranked scores and times 0 elsewhere.
-
-    Args:
-        values: float32 tensor of any shape.
-        scores: float32 tensor of the same shape.
-        k: Integer or int32 scalar, in [1, number of scores].
-        ranking: `"magnitude"` or `"score"`, see `tfsupermask.ops.top_k_mask`.
-
-    Example:
-        >>> scores = tf.constant([0.1, -3.0, 2.0])
-        >>> mask_all_but_top_k(tf.ones(3), scores, 2, "magnitude").numpy()
-        array([0., 1., 1.], dtype=float32)
-    """
+    """Returns `values` times 1 at the `k` highest ranked scores, 0 elsewhere."""
     return _library().supermask_mask_all_but_top_k(
         values, scores, k, by_magnitude=ranking == "magnitude"
     )
@@ -70,19 +54,7 @@ def mask_all_but_top_k(
 def straight_through(
     upstream: tf.Tensor, kernel: tf.Tensor, scores: tf.Tensor, ranking: str
 ) -> tf.Tensor:
-    """Returns `upstream · kernel`, times sign(scores) when ranking by magnitude.
-
-    Args:
-        upstream: float32 tensor, the gradient of the masked kernel.
-        kernel: float32 tensor of the same shape.
-        scores: float32 tensor of the same shape.
-        ranking: `"magnitude"` or `"score"`.
-
-    Example:
-        >>> two = tf.constant([2.0, 2.0])
-        >>> straight_through(two, two, tf.constant([0.1, -0.1]), "magnitude").numpy()
-        array([ 4., -4.], dtype=float32)
-    """
+    """Returns `upstream · kernel`, times sign(scores) when ranking by magnitude."""
     return _library().supermask_straight_through(
         upstream, kernel, scores, by_magnitude=ranking == "magnitude"
     )

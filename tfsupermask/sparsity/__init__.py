@@ -1,11 +1,6 @@
 """How many weights each mask keeps, when that changes, and what the masks look like."""
 
-from tfsupermask.sparsity.allocation import (
-    ALLOCATIONS,
-    allocate,
-    erdos_renyi_counts,
-    global_counts,
-)
+from tfsupermask.sparsity.allocation import ALLOCATIONS, allocate
 from tfsupermask.sparsity.callbacks import SparsitySchedule, SupermaskMetrics
 from tfsupermask.sparsity.measures import MaskWatch, realised_sparsity
 from tfsupermask.sparsity.schedule import SparsityRamp
@@ -17,7 +12,5 @@ __all__ = [
     "SparsitySchedule",
     "SupermaskMetrics",
     "allocate",
-    "erdos_renyi_counts",
-    "global_counts",
     "realised_sparsity",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tfsupermask._validation import check_choice, check_fraction, fail
+from tfsupermask._validation import check_choice, check_fraction
 from tfsupermask.ops import num_kept
 from tfsupermask.sparsity.measures import built_weights
 
@@ -24,11 +24,13 @@ def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -
         model: Built model with supermask layers.
         sparsity: Fraction of all masked weights removed, in [0, 1).
         allocation: `"uniform"` (default): the same fraction of every kernel.
-            `"erdos_renyi"`: by shape, see `erdos_renyi_counts`. `"global"`: by the
-            scores of this moment, see `global_counts`. There the scores, or their
-            magnitudes, whichever a layer ranks by, are compared after multiplication
-            by √fan_in: they start as U(-1/√fan_in, 1/√fan_in), and as they are, layers
-            with many inputs would lose nearly all their weights before training.
+            `"erdos_renyi"`: by shape; a kernel's density is proportional to the sum of
+            its dimensions over their product, so that small kernels stay denser.
+            `"global"`: by one ranking of all scores as they are at the moment. The
+            scores, or their magnitudes, whichever a layer ranks by, are compared after
+            multiplication by √fan_in: they start as U(-1/√fan_in, 1/√fan_in), and as
+            they are, layers with many inputs would lose nearly all their weights before
+            training. Every kernel keeps one weight at least.
 
     Raises:
         InputError: An argument is out of range, or the model has no supermask layers
@@ -41,7 +43,11 @@ def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -
         [409898, 12612, 2560]
 
     Reference:
-        - Ramanujan et al., 2020, for "uniform"; see the functions for the others.
+        - Ramanujan et al., 2020, for "uniform".
+        - Evci et al., 2020, "Rigging the lottery: making all tickets winners"
+          (Erdős–Rényi-kernel), after Mocanu et al., 2018.
+        - Frankle & Carbin, 2019, "The lottery ticket hypothesis", prune deep networks
+          by one ranking over all layers.
     """
     check_fraction("sparsity", sparsity)
     check_choice("allocation", allocation, ALLOCATIONS)
@@ -71,34 +77,10 @@ def erdos_renyi_counts(
 ) -> tuple[int, ...]:
     """Returns how many weights of each kernel to keep, by the kernels' shapes alone.
 
-    The density of a kernel is proportional to the sum of its dimensions over their
-    product, so that small kernels stay denser. A kernel that would need a density above
-    1 is kept whole, one that would lose all keeps one weight, and the others make up
-    for it. Fractions are rounded by largest remainders, the first of equals upwards.
-
-    Args:
-        shapes: Shapes of the kernels, at least one, dimensions at least 1.
-        sparsity: Fraction of all weights removed, in [0, 1).
-
-    Returns:
-        One integer a kernel, in [1, its size]. They add up to
-        `num_kept(number of all weights, sparsity)`, or to the number of kernels if that
-        is more.
-
-    Raises:
-        InputError: An argument is not as above.
-
-    Example:
-        >>> erdos_renyi_counts([(3, 3, 3, 16), (3, 3, 16, 32), (2048, 10)], 0.9)
-        (30, 64, 2458)
-
-    Reference:
-        - Evci et al., 2020, "Rigging the lottery: making all tickets winners"
-          (Erdős–Rényi-kernel), after Mocanu et al., 2018.
+    A kernel that would need a density above 1 is kept whole, one that would lose all
+    keeps one weight, and the others make up for it. Fractions are rounded by largest
+    remainders, the first of equals upwards.
     """
-    check_fraction("sparsity", sparsity)
-    if not shapes or not all(min(shape, default=0) >= 1 for shape in shapes):
-        raise fail("`shapes` must be shapes of kernels, at least one.", shapes=shapes)
     sizes = np.array([math.prod(shape) for shape in shapes])
     total = _total_kept(sizes, sparsity)
     wished = np.array([sum(shape) for shape in shapes], np.float64)
@@ -112,34 +94,7 @@ def global_counts(ranked: Sequence[np.ndarray], sparsity: float) -> tuple[int, .
     kernels together are kept; among equal ones those of the earlier kernel. NaN ranks
     below every number. A mask that keeps each kernel's own best with these counts is
     the mask of that ranking over all kernels.
-
-    Args:
-        ranked: What each kernel's weights are ranked by, real arrays of any shape, at
-            least one, none empty.
-        sparsity: Fraction of all weights removed, in [0, 1).
-
-    Returns:
-        One integer a kernel, in [1, its size]. They add up to
-        `num_kept(number of all weights, sparsity)`, or to the number of kernels if that
-        is more.
-
-    Raises:
-        InputError: An argument is not as above.
-
-    Example:
-        >>> global_counts([np.array([0.9, 0.8, 0.7, 0.1]), np.array([0.3, 0.2])], 0.5)
-        (2, 1)
-
-    Reference:
-        - Frankle & Carbin, 2019, "The lottery ticket hypothesis", prune deep networks
-          by one ranking over all layers.
     """
-    check_fraction("sparsity", sparsity)
-    if not ranked or not all(np.size(values) for values in ranked):
-        raise fail(
-            "`ranked` must be arrays, at least one, none empty.",
-            sizes=[np.size(values) for values in ranked],
-        )
     sizes = np.array([np.size(values) for values in ranked])
     places = _total_kept(sizes, sparsity) - len(sizes)
     if not places:

@@ -10,15 +10,7 @@ from tfsupermask.layers import MaskedWeight, masked_weights, supermask_layers
 
 
 def built_weights(model: keras.Model) -> list[MaskedWeight]:
-    """Returns the masked weights of a model, which must be built and have some.
-
-    Raises:
-        InputError: There are none, or a layer is not built.
-
-    Example:
-        >>> len(built_weights(models.build("conv2")))
-        5
-    """
+    """Returns the masked weights of a model, which must be built and have some."""
     layers = supermask_layers(model)
     if not layers:
         raise fail("`model` must have supermask layers.", model=model.name)

@@ -1,5 +1,104 @@
 """Tiny-ImageNet-200: read from its archive, or fetched once by TensorFlow Datasets."""
 
-from tfsupermask.data.tiny_imagenet.loading import load
+from __future__ import annotations
 
-__all__ = ["load"]
+import collections
+import os
+
+import numpy as np
+
+from tfsupermask.data import tfds as tfds_lib
+from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
+from tfsupermask.data.images import quiet_opencv
+from tfsupermask.data.tiny_imagenet import archive as archive_lib
+from tfsupermask.data.tiny_imagenet.files import IMAGE_SIZE, decode_image
+
+_NAME = "tiny_imagenet"
+
+
+def load(
+    data_dir: str | os.PathLike | None = None, image_size: int | None = None
+) -> Dataset:
+    """Returns Tiny-ImageNet-200, its official validation split as the test split.
+
+    It is read, without a copy being made, from the archive `tiny-imagenet-200.zip` or
+    the folder `tiny-imagenet-200` extracted from it, the archive first. Where neither
+    is there, TensorFlow Datasets prepares `tiny_imagenet/1.0.0` from a download, once;
+    reading that starts TensorFlow's runtime, see `tfsupermask.data.tfds.load`. All
+    three give the same arrays: class by class, in the order of the files' numbers.
+
+    A copy may hold a part of the images. Classes keep their official index whether or
+    not they have images; they are called by the first of their words, with the
+    WordNet identifier where two share it. Grayscale images are repeated in the three
+    channels. What is wrong with a copy is counted and named in one warning, and the
+    rest is used. The archive's unlabelled test images are not.
+
+    Args:
+        data_dir: The folder that holds, or is to hold, one of the three. Defaults to
+            that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+        image_size: `None` (default) or 64.
+
+    Raises:
+        DataNotFoundError: The data is not there and cannot be downloaded.
+        InputError: It is damaged beyond use, or `image_size` is not 64.
+
+    Reference:
+        - Le & Yang, 2015, "Tiny ImageNet visual recognition challenge".
+    """
+    check_fixed_size(_NAME, image_size, IMAGE_SIZE)
+    path = archive_lib.find_archive(tfds_lib.resolve_root(data_dir))
+    return _read_prepared(data_dir) if path is None else _read_archive(path)
+
+
+def _read_archive(path):
+    with archive_lib.open_archive(path) as archive:
+        images = archive.read_images()
+    splits = {
+        name: Split(images[name], np.array([each.label for each in examples], np.int64))
+        for name, examples in archive.examples.items()
+    }
+    return _dataset(splits, archive.wnids, archive.words)
+
+
+def _read_prepared(data_dir):
+    from tfsupermask.data.tiny_imagenet import tiny_imagenet_dataset_builder  # noqa: F401
+
+    alternatives = (archive_lib.ZIP_NAME, archive_lib.FOLDER_NAME)
+    with tfds_lib.open_prepared(_NAME, data_dir, alternatives) as builder:
+        splits = {name: _read_split(builder, name) for name in ("train", "validation")}
+        info = builder.info
+        return _dataset(splits, info.features["label"].names, info.metadata["words"])
+
+
+def _read_split(builder, split):
+    import tensorflow_datasets as tfds
+
+    # TensorFlow decodes JPEG by a faster, less exact transform than OpenCV.
+    decoders = tfds.decode.PartialDecoding(
+        {"image": True, "label": True, "file_name": True},
+        decoders={"image": tfds.decode.SkipDecoding()},
+    )
+    examples = tfds_lib.read_examples(builder, split, decoders)
+    numbers = [archive_lib.image_number(n.decode()) for n in examples["file_name"]]
+    order = np.lexsort((numbers, examples["label"]))
+    with quiet_opencv():
+        images = [decode_image(examples["image"][i]) for i in order]
+    return Split(np.stack(images), examples["label"][order])
+
+
+def _dataset(splits, wnids, words):
+    names = [
+        text.split(",")[0].strip() or wnid
+        for wnid, text in zip(wnids, words, strict=True)
+    ]
+    counts = collections.Counter(names)
+    return Dataset(
+        name=_NAME,
+        train=splits["train"],
+        test=splits["validation"],
+        class_names=tuple(
+            f"{name} ({wnid})" if counts[name] > 1 else name
+            for wnid, name in zip(wnids, names, strict=True)
+        ),
+        horizontal_flip=True,
+    )

@@ -1,4 +1,4 @@
-"""Reading single files out of a zip archive or a folder, within limits."""
+"""Single files of a copy, in a zip archive or a folder: read within limits, decoded."""
 
 from __future__ import annotations
 
@@ -8,29 +8,47 @@ import pathlib
 import stat
 import zipfile
 import zlib
-from typing import Protocol
+
+import cv2
+import numpy as np
 
 from tfsupermask._validation import InputError
+from tfsupermask.data.headers import jpeg_header
 
 FOLDER_NAME = "tiny-imagenet-200"
+IMAGE_SIZE = 64
+UNDECODABLE = "images that cannot be decoded"
+
+_OTHER_SIZE = f"images of another size than {IMAGE_SIZE}×{IMAGE_SIZE}"
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ZIP_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class UnreadableFileError(InputError):
     """A file is in the listing but cannot be read."""
 
 
-class Files(Protocol):
-    """Files by path relative to the dataset's folder."""
+class UnusableImageError(InputError):
+    """The image cannot be used; `kind` says what is wrong with it, in the plural."""
 
-    sizes: dict[str, int]  # In bytes.
-
-    def read(self, path: str) -> bytes:
-        """Returns the content of a file that `sizes` lists."""
+    def __init__(self, kind: str):
+        super().__init__(f"The image is among the {kind}.")
+        self.kind = kind
 
 
 class ZipFiles:
-    """The members of a zip archive that holds the folder."""
+    """The members of a zip archive that holds the folder, by path inside of it.
+
+    Attributes:
+        sizes: Bytes by path.
+    """
 
     def __init__(self, archive: zipfile.ZipFile):
         self._archive = archive
@@ -55,15 +73,16 @@ class ZipFiles:
         try:
             with self._archive.open(member) as file:
                 return file.read(member.file_size)
-        except (
-            *(OSError, EOFError, RuntimeError, ValueError),
-            *(zipfile.BadZipFile, zlib.error),
-        ) as error:
+        except _ZIP_ERRORS as error:
             raise UnreadableFileError(f"{path!r} cannot be read: {error}.") from error
 
 
 class FolderFiles:
-    """The files below the folder."""
+    """The files below the folder, by path inside of it.
+
+    Attributes:
+        sizes: Bytes by path.
+    """
 
     def __init__(self, root: pathlib.Path):
         self._root = os.fspath(root)
@@ -87,10 +106,32 @@ class FolderFiles:
             ) from error
 
 
-def _regular_size(path: str) -> int:
+def _regular_size(path):
     """Returns 0 for what is no file: opening a pipe would wait for ever."""
     with contextlib.suppress(OSError):
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode):
             return status.st_size
     return 0
+
+
+def decode_image(encoded: bytes) -> np.ndarray:
+    """Returns a whole 64×64 JPEG as an RGB array; grey is repeated in the channels."""
+    # The size is read before the pixels are decoded, as a small file may claim many.
+    size, end = jpeg_header(encoded)
+    # Some versions of OpenCV fill what is missing of a cut file with grey.
+    if size is None or encoded.find(b"\xff\xd9", end) < 0:
+        raise UnusableImageError(UNDECODABLE)
+    if size != (IMAGE_SIZE, IMAGE_SIZE):
+        raise UnusableImageError(_OTHER_SIZE)
+    try:
+        image = cv2.imdecode(
+            np.frombuffer(encoded, np.uint8),
+            # The boxes belong to the image as stored, whatever EXIF says of its side.
+            cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
+        )
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UnusableImageError(UNDECODABLE)
+    return image

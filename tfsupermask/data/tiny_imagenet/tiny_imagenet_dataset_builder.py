@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
-from tfsupermask.data.tiny_imagenet.decoding import IMAGE_SIZE
+from tfsupermask.data.tiny_imagenet.files import IMAGE_SIZE
 
 URL = f"http://cs231n.stanford.edu/{archive_lib.ZIP_NAME}"
 
@@ -18,23 +17,8 @@ URL = f"http://cs231n.stanford.edu/{archive_lib.ZIP_NAME}"
 class Builder(tfds.core.GeneratorBasedBuilder):
     """The `tiny_imagenet` dataset: splits `train` and `validation`.
 
-    How many classes and images there are is up to the archive.
-
-    Args:
-        source: the zip archive or the folder extracted from it. Defaults to a
-            download of the official archive.
-        **kwargs: those of every builder, such as `data_dir`.
-
-    Example:
-        >>> from tfsupermask.data.tiny_imagenet import tiny_imagenet_dataset_builder
-        >>> builder = tiny_imagenet_dataset_builder.Builder(
-        ...     source="tiny-imagenet-200.zip", data_dir="prepared"
-        ... )
-        >>> builder.download_and_prepare()
-        Downloading and preparing dataset ...
-        >>> train = builder.as_dataset(split="train")
-        >>> train.element_spec["image"].shape
-        TensorShape([64, 64, 3])
+    How many classes and images there are is up to the archive: `source`, or else the
+    official one, downloaded.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -66,9 +50,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[str, dict]]]:
+    def _split_generators(self, dl_manager):
         path = dl_manager.download(URL) if self._source is None else self._source
         with archive_lib.open_archive(path) as archive:
             archive.check()
@@ -79,12 +61,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             for split in archive.examples
         }
 
-    def _generate_examples(
-        self,
-        path: str | os.PathLike,
-        checked: archive_lib.Archive,
-        split: str,
-    ) -> Iterator[tuple[str, dict]]:
+    def _generate_examples(self, path, checked, split):
         with archive_lib.open_archive(path) as archive:
             for example in checked.examples[split]:
                 yield (
