@@ -3,7 +3,7 @@ import math
 import pytest
 
 from tfsupermask._files import write_json
-from tfsupermask.experiments import Study, StudyFolder, plan
+from tfsupermask.experiments import OutputFolder, Scope, plan
 from tfsupermask.train import RunFolder
 from tfsupermask.train.metrics import COLUMNS, write_csv
 
@@ -54,23 +54,23 @@ def finish(folder, job, accuracy, **more):
         write_json(run.init_report, {"layers": layers})
 
 
-class FakeStudy:
-    """A study in whose folder runs are said to be done that nobody has run."""
+class FakeOutput:
+    """A folder that says that runs are done, which nobody has run."""
 
     def __init__(self, root):
-        self.folder = StudyFolder(root)
+        self.folder = OutputFolder(root)
 
-    def finish(self, experiment, study, accuracy, **more):
+    def finish(self, experiment, scope, accuracy, **more):
         """Finishes every run to which `accuracy(config)` gives a number."""
-        for job in plan([experiment], study):
+        for job in plan([experiment], scope):
             value = accuracy(job.config)
             if value is not None and not self.folder.run(job).exists():
                 finish(self.folder, job, value, **more)
 
-    def fail(self, experiment, study, seed, reason):
+    def fail(self, experiment, scope, seed, reason):
         """Records that an experiment's runs of a seed failed; returns their names."""
         self.folder.failures.mkdir(parents=True, exist_ok=True)
-        jobs = [j for j in plan([experiment], study) if j.config.seed == seed]
+        jobs = [j for j in plan([experiment], scope) if j.config.seed == seed]
         for job in jobs:
             self.folder.failure(job).write_text(f"{reason}\n")
         return [job.name for job in jobs]
@@ -78,15 +78,15 @@ class FakeStudy:
 
 @pytest.fixture(scope="session")
 def make_fake():
-    return FakeStudy
+    return FakeOutput
 
 
 @pytest.fixture
 def fake(tmp_path):
-    return FakeStudy(tmp_path / "study")
+    return FakeOutput(tmp_path / "output")
 
 
 @pytest.fixture
 def short():
-    """A study of two epochs."""
-    return Study(epochs=2)
+    """Two epochs of everything."""
+    return Scope(epochs=2)

@@ -1,4 +1,3 @@
-import itertools
 import re
 import shutil
 from html.parser import HTMLParser
@@ -7,8 +6,9 @@ import pytest
 
 from tfsupermask import _files
 from tfsupermask.data import DataNotFoundError
-from tfsupermask.experiments import Study, figures, find
-from tfsupermask.experiments.page import write_all
+from tfsupermask.experiments import Scope, find
+from tfsupermask.experiments.telling import figures
+from tfsupermask.experiments.telling.page import write_all
 
 LABELS = [("figure", "5.3"), ("table", "8.4"), ("table", "5.3")]
 EXPERIMENTS = [find(*label) for label in LABELS]
@@ -50,36 +50,33 @@ def contents(root):
     }
 
 
-STUDY = Study(epochs=2)
+SCOPE = Scope(epochs=2)
 
 
 @pytest.fixture(scope="module")
 def written(make_fake, tmp_path_factory):
-    """A study's folder, with everything done but the last seed, which failed."""
+    """A folder of output, with everything done but the last seed, which failed."""
     fake = make_fake(tmp_path_factory.mktemp("written"))
     for experiment in EXPERIMENTS:
-        fake.finish(experiment, Study(seeds=2, epochs=2), lambda c: 0.5 + 0.01 * c.seed)
-        fake.fail(experiment, STUDY, 2, HOSTILE)
-    index = write_all(EXPERIMENTS, STUDY, fake.folder)
+        fake.finish(experiment, Scope(seeds=2, epochs=2), lambda c: 0.5 + 0.01 * c.seed)
+        fake.fail(experiment, SCOPE, 2, HOSTILE)
+    index = write_all(EXPERIMENTS, SCOPE, fake.folder)
     assert index == fake.folder.root / "index.html"
     return fake.folder.root
 
 
 @pytest.fixture
 def copied(written, make_fake, tmp_path):
-    """The same study, to go on with."""
-    return make_fake(shutil.copytree(written, tmp_path / "study"))
+    """The same scope, to go on with."""
+    return make_fake(shutil.copytree(written, tmp_path / "output"))
 
 
 def test_files(written):
-    names = {
-        f"tables/{e.slug}.{kind}" for e in EXPERIMENTS for kind in ("md", "csv", "html")
-    }
+    names = {f"tables/{e.slug}.{kind}" for e in EXPERIMENTS for kind in ("csv", "html")}
     names |= {
         "figures/figure_5.3.png",
         "figures/figure_5.3.svg",
         "index.html",
-        "index.md",
     }
     files = contents(written)
     assert set(files) == names
@@ -88,18 +85,18 @@ def test_files(written):
 
 
 def test_the_same_runs_give_the_same_bytes(written, copied):
-    write_all(EXPERIMENTS, STUDY, copied.folder)
+    write_all(EXPERIMENTS, SCOPE, copied.folder)
     assert contents(copied.folder.root) == contents(written)
 
 
 def test_another_run_gives_another_number(written, copied):
     before = contents(written)
-    copied.finish(EXPERIMENTS[1], STUDY, lambda c: 0.9)
-    write_all(EXPERIMENTS, STUDY, copied.folder)
+    copied.finish(EXPERIMENTS[1], SCOPE, lambda c: 0.9)
+    write_all(EXPERIMENTS, SCOPE, copied.folder)
     after = contents(copied.folder.root)
-    tables = {f"tables/table_8.4.{kind}" for kind in ("md", "csv", "html")}
+    tables = {f"tables/table_8.4.{kind}" for kind in ("csv", "html")}
     changed = {name for name in after if after[name] != before[name]}
-    assert changed == {"index.html", "index.md"} | tables
+    assert changed == {"index.html"} | tables
 
 
 def test_pages_load_and_run_nothing(written):
@@ -116,9 +113,6 @@ def test_pages_load_and_run_nothing(written):
 def test_hostile_reasons_are_text(written):
     page = Page(written / "index.html")
     assert "<script>alert(1)</script> | `x`" in page.text
-    markdown = (written / "index.md").read_text()
-    assert r"\<script\>alert(1)\</script\> \| \`x\` \*y\* \[z\]" in markdown
-    assert "<script>" not in markdown
 
 
 def test_the_index_has_everything(written):
@@ -138,34 +132,6 @@ def test_the_index_has_everything(written):
     assert text.index("Failed runs: ") < text.index("Figure 5.3: Training")
 
 
-def test_markdown_tables_are_whole(written):
-    for path in written.rglob("*.md"):
-        blocks = re.findall(r"(?:^\|.*\n)+", path.read_text(), re.MULTILINE)
-        assert blocks
-        for block in blocks:
-            lines = block.splitlines()
-            widths = {len(re.findall(r"(?<!\\)\|", line)) for line in lines}
-            assert len(widths) == 1
-            assert re.fullmatch(r"\|---\|---\|(---:\|)+", lines[1])
-
-
-def test_markdown_links_to_pictures_that_are_there(written):
-    for path in written.rglob("*.md"):
-        for link in re.findall(r"!\[.*\]\((.*)\)", path.read_text()):
-            assert (path.parent / link).is_file()
-    assert (
-        "](../figures/figure_5.3.png)" in (written / "tables/figure_5.3.md").read_text()
-    )
-
-
-def test_markdown_blocks_are_set_apart(written):
-    lines = (written / "index.md").read_text().splitlines()
-    for above, line in itertools.pairwise(lines):
-        starts = line[:1] in ("#", "|", "-", "!")
-        assert not starts or above == "" or above[:1] == line[:1], (above, line)
-        assert not (above == line == ""), "two blank lines"
-
-
 def test_nothing_done_is_written_too(fake, short):
     write_all(EXPERIMENTS, short, fake.folder)
     text = Page(fake.folder.root / "index.html").text
@@ -179,30 +145,30 @@ def test_a_missing_dataset_is_told(fake, monkeypatch):
         raise DataNotFoundError(f"{name} is not here & there.")
 
     monkeypatch.setattr(figures.data, "load", load)
-    write_all([find("figure", "4.2")], Study(), fake.folder)
+    write_all([find("figure", "4.2")], Scope(), fake.folder)
     root = fake.folder.root
     assert (
         "No figure: tiny_imagenet is not here & there."
         in Page(root / "index.html").text
     )
-    assert list(contents(root)) == ["index.html", "index.md"]
+    assert list(contents(root)) == ["index.html"]
 
 
 def test_patches_have_a_figure_and_no_table(fake):
-    study = Study(seeds=1, datasets=("digits",))
-    write_all([find("figure", "4.2")], study, fake.folder)
+    scope = Scope(seeds=1, datasets=("digits",))
+    write_all([find("figure", "4.2")], scope, fake.folder)
     written = contents(fake.folder.root)
     figure = {"figures/figure_4.2.png", "figures/figure_4.2.svg"}
-    assert set(written) == figure | {"index.html", "index.md"}
+    assert set(written) == figure | {"index.html"}
 
 
 def test_an_old_file_outlives_a_failed_write(written, copied, monkeypatch):
-    copied.finish(EXPERIMENTS[1], STUDY, lambda c: 0.9)
+    copied.finish(EXPERIMENTS[1], SCOPE, lambda c: 0.9)
 
     def replace(*paths):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_files.os, "replace", replace)
     with pytest.raises(OSError, match="No space"):
-        write_all(EXPERIMENTS, STUDY, copied.folder)
+        write_all(EXPERIMENTS, SCOPE, copied.folder)
     assert contents(copied.folder.root) == contents(written)

@@ -2,20 +2,15 @@ import dataclasses
 
 import pytest
 
-from tfsupermask.experiments import EXPERIMENTS, Study, find, plan
-from tfsupermask.experiments.about import (
-    about,
-    machines,
-    shortcomings,
-    total_seconds,
-)
-from tfsupermask.experiments.results import collect
+from tfsupermask.experiments import EXPERIMENTS, Scope, find, plan
+from tfsupermask.experiments.telling.results import collect
+from tfsupermask.experiments.telling.statements import spent_seconds, statements_of
 
 TABLE = find("table", "8.3")
 
 
-def collected(fake, study, experiment=TABLE):
-    return collect(experiment, study, fake.folder)
+def collected(fake, scope, experiment=TABLE):
+    return collect(experiment, scope, fake.folder)
 
 
 def test_numbers_by_cell_and_seed(fake, short):
@@ -71,7 +66,7 @@ def test_what_was_only_initialised_has_entropies_and_no_accuracy(fake, short):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)
 def test_every_panel_has_a_cell_for_each_row_and_column(experiment, fake):
-    panels = collected(fake, Study(seeds=1), experiment).panels
+    panels = collected(fake, Scope(seeds=1), experiment).panels
     for panel in panels.values():
         rows, columns = ({place[axis] for place in panel} for axis in (0, 1))
         assert len(panel) == len(rows) * len(columns)
@@ -80,9 +75,9 @@ def test_every_panel_has_a_cell_for_each_row_and_column(experiment, fake):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)
 def test_the_runs_are_those_of_the_plan(experiment, fake):
-    study = Study(seeds=2, epochs=3)
-    names = {job.name for job in plan([experiment], study)}
-    assert set(collected(fake, study, experiment).missing) == names
+    scope = Scope(seeds=2, epochs=3)
+    names = {job.name for job in plan([experiment], scope)}
+    assert set(collected(fake, scope, experiment).missing) == names
 
 
 @pytest.mark.parametrize(
@@ -95,17 +90,20 @@ def test_the_runs_are_those_of_the_plan(experiment, fake):
     ],
 )
 def test_heads_tell_both_readings(label, column, expected, fake):
-    cell = collected(fake, Study(), find(*label)).cells[column]
+    cell = collected(fake, Scope(), find(*label)).cells[column]
     assert cell.head.replace("\N{NO-BREAK SPACE}", " ") == expected
 
 
 def test_another_dataset_is_told(fake):
-    study = Study(seeds=1, epochs=1, datasets=("digits",))
-    results = collected(fake, study)
+    scope = Scope(seeds=1, epochs=1, datasets=("digits",))
+    results = collected(fake, scope)
     assert results.title.endswith("(here on digits)")
     assert not any(cell.cell.published for cell in results.cells)
-    assert "digits instead of CIFAR-10" in shortcomings(results)
-    assert any("thesis's numbers do not apply" in text for text in about(results))
+    assert "digits instead of CIFAR-10" in results.shortcomings
+    assert any(
+        "thesis's numbers do not apply" in text
+        for text in statements_of(results).background
+    )
     assert results.num_images == 1433
 
 
@@ -113,8 +111,8 @@ def test_fewer_images_than_published_are_told(fake, short):
     fake.finish(TABLE, short, lambda c: 0.5, train_images=12_000)
     results = collected(fake, short)
     words = "12,000 training images instead of CIFAR-10's 50,000"
-    assert words in shortcomings(results)
-    told = list(about(results))
+    assert words in results.shortcomings
+    told = statements_of(results).background
     assert "2 epochs of 12,000 images of CIFAR-10 each." in told
     assert f"Not the published dataset, or not the whole of it: {words}." in told
 
@@ -130,26 +128,25 @@ def test_machines_and_time(fake, short):
         versions={"python": "3.12.0"},
     )
     results = collected(fake, short)
-    assert machines(results.runs) == {
-        "Abacus 9, 4 cores; python 3.11.1, tensorflow 2.21.0": 10,
-        "machine not recorded; python 3.12.0": 10,
-    }
-    assert total_seconds(results.runs) == 10 * (90 + 30) + 10 * 90
-    told = list(about(results))
+    assert spent_seconds(results.runs) == 10 * (90 + 30) + 10 * 90
+    told = statements_of(results).background
     assert told[0].replace("\N{NO-BREAK SPACE}", " ") == (
         "Runs: 20 of 30 done, 35 min 0 s in all."
     )
-    assert "Machine of 10 runs: machine not recorded; python 3.12.0." in told
+    assert told[1:3] == (
+        "Machine of 10 runs: Abacus 9, 4 cores; python 3.11.1, tensorflow 2.21.0.",
+        "Machine of 10 runs: machine not recorded; python 3.12.0.",
+    )
 
 
 def test_size_and_restrictions_are_told(fake):
-    study = Study(seeds=1, epochs=1, limit_images=2000)
-    told = list(about(collected(fake, study)))
+    scope = Scope(seeds=1, epochs=1, limit_images=2000)
+    told = statements_of(collected(fake, scope)).background
     assert "1 epoch of 2,000 images of CIFAR-10 each." in told
     restrictions = "1 epoch instead of 100; 2,000 training images only; 1 seed"
     assert f"Restrictions: {restrictions}." in told
     table = find("table", "5.4")
-    told_of_it = list(about(collected(fake, study, table)))
+    told_of_it = statements_of(collected(fake, scope, table)).background
     assert "Initialised only, from 2,000 images of CIFAR-100." in told_of_it
     noted = dataclasses.replace(TABLE, note="Mind the gap.")
-    assert "Mind the gap." in about(collected(fake, study, noted))
+    assert "Mind the gap." in statements_of(collected(fake, scope, noted)).background

@@ -4,11 +4,10 @@ import io
 
 import pytest
 
-from tfsupermask.experiments import Study, find
-from tfsupermask.experiments.records import csv_text
-from tfsupermask.experiments.results import collect
-from tfsupermask.experiments.statements import CAUTION, tell
-from tfsupermask.experiments.tables import tables
+from tfsupermask.experiments import Scope, find
+from tfsupermask.experiments.telling.results import collect
+from tfsupermask.experiments.telling.statements import CAUTION, statements_of
+from tfsupermask.experiments.telling.tables import csv_text, tables_of
 
 TABLE = find("table", "8.4")  # published with deviations
 RANDOM, PATCHES = "glorot_normal", "patches"
@@ -25,8 +24,8 @@ def accuracy(values):
     return read
 
 
-def rows_of(fake, study, experiment=TABLE):
-    (table,) = tables(collect(experiment, study, fake.folder))
+def rows_of(fake, scope, experiment=TABLE):
+    (table,) = tables_of(collect(experiment, scope, fake.folder))
     return table.rows
 
 
@@ -78,20 +77,20 @@ def test_entropies_have_two_digits(fake, short):
 
 
 def test_asked_for_one_seed_one_is_not_told(fake):
-    study = Study(seeds=1, epochs=2)
-    fake.finish(TABLE, study, lambda c: 0.25)
-    assert rows_of(fake, study)["Random"]["ours"][0] == "25.0"
+    scope = Scope(seeds=1, epochs=2)
+    fake.finish(TABLE, scope, lambda c: 0.25)
+    assert rows_of(fake, scope)["Random"]["ours"][0] == "25.0"
 
 
 def test_a_table_a_panel(fake, short):
     titles = [
-        t.title for t in tables(collect(find("figure", "5.2"), short, fake.folder))
+        t.title for t in tables_of(collect(find("figure", "5.2"), short, fake.folder))
     ]
     assert titles == ["Conv2", "Conv4", "Conv6"]
 
 
-def told(fake, study, experiment=TABLE):
-    return tell(collect(experiment, study, fake.folder))
+def told(fake, scope, experiment=TABLE):
+    return statements_of(collect(experiment, scope, fake.folder))
 
 
 def plain(texts):
@@ -171,9 +170,9 @@ def test_fewer_minutes_are_better(fake, short):
 
 
 def test_no_caution_where_there_are_no_intervals(fake):
-    study = Study(seeds=1)
-    fake.finish(TABLE, study, lambda c: 0.5)
-    statements = told(fake, study)
+    scope = Scope(seeds=1)
+    fake.finish(TABLE, scope, lambda c: 0.5)
+    statements = told(fake, scope)
     assert statements.overall
     assert statements.caution == ""
     assert CAUTION not in statements.all
@@ -214,16 +213,16 @@ def test_what_is_missing_and_failed_is_said(fake, short):
     assert sum(text.startswith("Missing: ") for text in said) == 20
 
 
-def records(fake, study, experiment=TABLE):
-    text = csv_text(collect(experiment, study, fake.folder))
+def records(fake, scope, experiment=TABLE):
+    text = csv_text(collect(experiment, scope, fake.folder))
     return list(csv.DictReader(io.StringIO(text)))
 
 
 def test_csv_has_a_line_for_each_number(fake):
-    study = Study(seeds=2, epochs=2, limit_images=1000)
+    scope = Scope(seeds=2, epochs=2, limit_images=1000)
     values = {(0.1, RANDOM): {0: 14.0, 1: 15.0}, (0.9, RANDOM): {1: 40.25}}
-    fake.finish(TABLE, study, accuracy(values))
-    first, second, *others = records(fake, study)
+    fake.finish(TABLE, scope, accuracy(values))
+    first, second, *others = records(fake, scope)
     assert first == {
         "experiment": "table_8.4",
         "panel": "",
@@ -261,10 +260,10 @@ def test_csv_has_a_line_for_each_number(fake):
 
 
 def test_csv_says_what_it_is(fake):
-    study = Study(seeds=1, epochs=2)
-    fake.fail(TABLE, study, 0, 'A "reason", with\nlines')
-    texts = [each["statement"] for each in records(fake, study) if each["statement"]]
-    assert texts == plain(told(fake, study).all)
+    scope = Scope(seeds=1, epochs=2)
+    fake.fail(TABLE, scope, 0, 'A "reason", with\nlines')
+    texts = [each["statement"] for each in records(fake, scope) if each["statement"]]
+    assert texts == plain(told(fake, scope).all)
     assert any(text.endswith('A "reason", with\nlines') for text in texts)
 
 

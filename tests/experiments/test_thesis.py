@@ -6,8 +6,8 @@ import dataclasses
 import pytest
 
 from tfsupermask.experiments import EXPERIMENTS, MEASURES, find
-from tfsupermask.experiments.experiment import FORMS, KINDS, RANDOM
-from tfsupermask.experiments.thesis import PARTIAL, PATCHES, RATES, SIMPLE
+from tfsupermask.experiments.catalogue.experiment import RANDOM
+from tfsupermask.experiments.catalogue.thesis import PARTIAL, PATCHES, RATES, SIMPLE
 from tfsupermask.train import Config
 
 
@@ -39,8 +39,8 @@ def test_all_of_the_thesis_is_there():
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)
 def test_every_experiment_is_well_formed(experiment):
-    assert experiment.kind in KINDS
-    assert experiment.form in FORMS
+    assert experiment.kind in ("table", "figure", "study")
+    assert experiment.form in ("table", "rates", "epochs", "patches")
     assert bool(experiment.cells) == (experiment.form != "patches")
     assert bool(experiment.curves) == (experiment.form == "epochs")
     places = [(c.panel, c.row, c.column) for c in experiment.cells]

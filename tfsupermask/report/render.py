@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import jinja2
 
-from tfsupermask.report import charts, curves, formats, images
+from tfsupermask import _text
+from tfsupermask.report import charts, curves, images
 from tfsupermask.report.collect import Run
 from tfsupermask.report.comparison import compare
 
@@ -21,13 +22,13 @@ _ENVIRONMENT = jinja2.Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
-    "duration": formats.duration,
-    "general": formats.general,
+    "duration": _text.duration,
+    "general": _text.general,
     "image_uri": images.image_uri,
-    "number": formats.number,
-    "percent": formats.percent,
+    "number": _text.number,
+    "percent": _text.percent,
     "png_uri": images.png_uri,
-    "significant": formats.significant,
+    "significant": _text.significant,
 }
 _ENVIRONMENT.globals |= {
     "MAX_TABLE_CLASSES": MAX_TABLE_CLASSES,

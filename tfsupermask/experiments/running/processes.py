@@ -16,36 +16,19 @@ import tensorflow as tf
 from tfsupermask._validation import check_integer, fail
 from tfsupermask.train import Config
 
-WORKER = "tfsupermask.experiments.worker"
+WORKER = "tfsupermask.experiments.running.worker"
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a process runs.
-
-    Attributes:
-        cores: Numbers of the processor's cores that it may use.
-        gpu: The GPU that it sees, as CUDA names it, or `None`.
-    """
+    """The cores that a process may use, and the GPU that it sees as CUDA names it."""
 
     cores: tuple[int, ...]
     gpu: str | None = None
 
 
 def share_machine(processes: int | None = None) -> list[Place]:
-    """Returns a place for each of some processes at a time.
-
-    Args:
-        processes: Their number, in [1, number of cores]. Defaults to the number of
-            GPUs, 1 without any.
-
-    Raises:
-        InputError: `processes` is out of range.
-
-    Example:
-        >>> len(share_machine(1))
-        1
-    """
+    """Returns a place for each process; by default for one a GPU, 1 without any."""
     gpus, cores = _gpus(), sorted(os.sched_getaffinity(0))
     number = max(1, len(gpus)) if processes is None else processes
     if check_integer("processes", number, minimum=1) > len(cores):
@@ -69,13 +52,8 @@ def _gpus():
 class RunProcess:
     """A run in a process of its own.
 
-    It has no terminal's signals: whoever started it ends it, and if that one dies it
-    ends by itself. Either way it saves first.
-
-    Args:
-        config: What to run.
-        place: Where.
-        log: File that what it prints is added to.
+    It gets no signals of a terminal: whoever started it ends it, and if that one dies
+    it ends by itself. Either way it saves first. What it prints is added to `log`.
     """
 
     def __init__(self, config: Config, place: Place, log: Path):
@@ -101,7 +79,7 @@ class RunProcess:
         return time.monotonic() - self._began
 
     def wait(self, seconds: float) -> bool:
-        """Waits for at most so many seconds; returns whether the process has ended."""
+        """Waits for some seconds at most; returns whether the process has ended."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The folder of a study: where everything is, and what is done."""
+"""The folder of a reproduction: where everything is, and what is done."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import dataclasses
 from pathlib import Path
 
 from tfsupermask._validation import InputError
-from tfsupermask.experiments.measures import Outcome, read_outcome
-from tfsupermask.experiments.plan import Job
+from tfsupermask.experiments.running.measures import Outcome, read_outcome
+from tfsupermask.experiments.running.planning import Job
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyFolder:
-    """The names of everything in a study's folder.
+class OutputFolder:
+    """The names of everything in the folder that `binaries.reproduce` writes.
 
     Attributes:
         root: The folder.
 
     Example:
         >>> from pathlib import Path
-        >>> StudyFolder(Path("reproduction")).runs
+        >>> OutputFolder(Path("reproduction")).runs
         PosixPath('reproduction/runs')
     """
 
@@ -42,15 +42,15 @@ class StudyFolder:
         return self.root / "failed"
 
     def run(self, job: Job) -> Path:
-        """The folder of a run."""
+        """Returns the folder of a run."""
         return self.runs / job.name
 
     def log(self, job: Job) -> Path:
-        """What a run printed."""
+        """Returns the file of what a run printed."""
         return self.logs / f"{job.name}.txt"
 
     def failure(self, job: Job) -> Path:
-        """Why a run failed; missing if it did not."""
+        """Returns the file of why a run failed; it is missing if it did not."""
         return self.failures / f"{job.name}.txt"
 
     def outcome(self, job: Job) -> Outcome | None:

@@ -3,8 +3,8 @@
 import pytest
 
 from tfsupermask import models
-from tfsupermask.experiments import MEASURES, Study, find, plan
-from tfsupermask.experiments.beyond import BEST, VARIANTS
+from tfsupermask.experiments import MEASURES, Scope, find, plan
+from tfsupermask.experiments.catalogue.ours import BEST, VARIANTS
 
 CHOICE, BEYOND = find("study", "choice"), find("study", "beyond")
 STOCHASTIC, DEPTH = find("study", "stochastic"), find("study", "depth")
@@ -24,9 +24,9 @@ def test_cifar10_is_trained_on_without_the_images_held_out(experiment):
 
 
 def test_what_is_reported_was_among_what_was_chosen_from():
-    study = Study(seeds=1)
-    chosen = {job.name for job in plan([CHOICE], study)}
-    reported = {job.name for job in plan([BEYOND], study)}
+    scope = Scope(seeds=1)
+    chosen = {job.name for job in plan([CHOICE], scope)}
+    reported = {job.name for job in plan([BEYOND], scope)}
     rows = {cell.row for cell in BEYOND.cells}
     assert rows < set(VARIANTS)
     assert BEYOND.cells[0].row == BEST  # what all others are compared with

@@ -1,6 +1,6 @@
-"""Studies of what goes beyond the thesis; docs/beyond.md tells how they came out.
+"""Experiments of our own; docs/beyond.md says how those beyond the thesis came out.
 
-They hold training images out: variants are chosen by those, and the test images are
+Those hold training images out: variants are chosen by them, and the test images are
 looked at once, for what was chosen.
 """
 
@@ -9,14 +9,41 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from tfsupermask.experiments.experiment import RANDOM, Cell, Experiment, rate_name
-from tfsupermask.experiments.thesis import PATCHES
+from tfsupermask.experiments.catalogue.experiment import (
+    RANDOM,
+    Cell,
+    Experiment,
+    rate_name,
+)
+from tfsupermask.experiments.catalogue.thesis import PATCHES, SIMPLE, by_rate
 from tfsupermask.train import Config
+
+INITS = Experiment(
+    kind="study",
+    name="inits",
+    title="Conv2 on CIFAR-10, top-1 test accuracy of four initialisations",
+    source="thesis Table 8.1; §5.7 and §5.6.1 for the last two, on CIFAR-100",
+    form="rates",
+    cells=by_rate(
+        "conv2",
+        "cifar10",
+        "test_top1",
+        {
+            RANDOM: "48.1 64.4 67.3 61.2 37.7",
+            PATCHES: "52.4 68.3 70.7 67.4 43.1",
+            SIMPLE: None,
+            "Kaiming normal": None,
+        },
+        panel="Conv2",
+    ),
+    dataset="cifar10",
+)
 
 KAIMING, CONSTANT = "Kaiming normal", "signed constant"
 BEST = "whitened, rest constant, unit power"
 
 _UNIT = {"rescale": "unit_power"}
+_RANDOM = {"init": "glorot_normal"}
 _KAIMING = {"init": "kaiming_normal"}
 _CONSTANT = {"init": "signed_constant"}
 _PATCHES = {"init": "patches"}
@@ -74,21 +101,30 @@ def _cells(
     )
 
 
+def _study(name, title, cells, form="table", source="docs/beyond.md", note=""):
+    return Experiment(
+        kind="study",
+        name=name,
+        title=title,
+        source=source,
+        form=form,
+        cells=cells,
+        dataset="cifar10",
+        note=note,
+        both_readings=False,
+    )
+
+
 _CONV2, _CONV4 = (
     Config(model=model, dataset="cifar10", validation_images=5000)
     for model in ("conv2", "conv4")
 )
 
-CHOICE = Experiment(
-    kind="study",
-    name="choice",
-    title="Conv4 on CIFAR-10, accuracy on training images held out: which "
+CHOICE = _study(
+    "choice",
+    "Conv4 on CIFAR-10, accuracy on training images held out: which "
     "initialisation is best",
-    source="docs/beyond.md",
-    form="table",
-    cells=_cells(_CONV4, (0.5,), VARIANTS, "validation_top1"),
-    dataset="cifar10",
-    both_readings=False,
+    _cells(_CONV4, (0.5,), VARIANTS, "validation_top1"),
 )
 
 _REPORTED = {
@@ -96,41 +132,33 @@ _REPORTED = {
     for name in (BEST, KAIMING, CONSTANT, f"{CONSTANT}, unit power")
 }
 
-BEYOND = Experiment(
-    kind="study",
-    name="beyond",
-    title="Conv2 and Conv4 on CIFAR-10, top-1 test accuracy: patterns against Kaiming "
+BEYOND = _study(
+    "beyond",
+    "Conv2 and Conv4 on CIFAR-10, top-1 test accuracy: patterns against Kaiming "
     "normal and the signed constant",
-    source="docs/beyond.md",
-    form="rates",
-    cells=(
+    (
         *_cells(_CONV2, (0.3, 0.5, 0.7), _REPORTED, panel="Conv2"),
         *_cells(_CONV4, (0.3, 0.5, 0.7), _REPORTED, panel="Conv4"),
     ),
-    dataset="cifar10",
-    both_readings=False,
+    form="rates",
 )
 
-STOCHASTIC = Experiment(
-    kind="study",
-    name="stochastic",
-    title="Conv2 on CIFAR-10, stochastic masks: random weights against patterns",
-    source="thesis §7, docs/beyond.md",
-    form="table",
-    cells=_cells(
+STOCHASTIC = _study(
+    "stochastic",
+    "Conv2 on CIFAR-10, stochastic masks: random weights against patterns",
+    _cells(
         dataclasses.replace(_CONV2, method="stochastic"),
         (0.5,),
         {
-            RANDOM: {"init": "glorot_normal"},
+            RANDOM: _RANDOM,
             PATCHES: _PATCHES,
-            f"{RANDOM}, unit power": {"init": "glorot_normal"} | _UNIT,
+            f"{RANDOM}, unit power": _RANDOM | _UNIT,
             f"{PATCHES}, unit power": _PATCHES | _UNIT,
             f"{CONSTANT}, unit power": _CONSTANT | _UNIT,
             BEST: VARIANTS[BEST],
         },
     ),
-    dataset="cifar10",
-    both_readings=False,
+    source="thesis §7, docs/beyond.md",
     note="The rate is that of the start: stochastic masks learn their sparsity.",
 )
 
@@ -146,26 +174,22 @@ def _by_depth(name, fields):
     }
 
 
-DEPTH = Experiment(
-    kind="study",
-    name="depth",
-    title="ResNet-18 on CIFAR-10, top-1 test accuracy: patterns in how many layers",
-    source="thesis §5.5 and §7, docs/beyond.md",
-    form="table",
-    cells=_cells(
+DEPTH = _study(
+    "depth",
+    "ResNet-18 on CIFAR-10, top-1 test accuracy: patterns in how many layers",
+    _cells(
         # Nothing is chosen here: few images held out are enough to see it train.
         Config(
             model="resnet18", dataset="cifar10", validation_images=500, batch_size=64
         ),
         (0.3,),
-        {RANDOM: {"init": "glorot_normal"}}
+        {RANDOM: _RANDOM}
         | _by_depth(PATCHES, _PATCHES)
         | {f"{CONSTANT}, unit power": _CONSTANT | _UNIT}
         | _by_depth("whitened", _WHITENED | _REST_CONSTANT | _UNIT),
     ),
-    dataset="cifar10",
-    both_readings=False,
+    source="thesis §5.5 and §7, docs/beyond.md",
     note="30 % is where the thesis's Table 5.2 for ResNet-18 is highest.",
 )
 
-STUDIES = (CHOICE, BEYOND, STOCHASTIC, DEPTH)
+OURS = (INITS, CHOICE, BEYOND, STOCHASTIC, DEPTH)

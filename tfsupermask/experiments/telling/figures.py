@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from tfsupermask import data
-from tfsupermask.experiments.about import shortcomings
-from tfsupermask.experiments.experiment import THESIS_EPOCHS
-from tfsupermask.experiments.marks import (
-    GREY,
-    Style,
-    draw_shaded,
-    kind_entry,
-    means,
-    row_entry,
-    shade_entry,
-    styles,
-)
-from tfsupermask.experiments.results import CellResult, Results
-from tfsupermask.experiments.statistics import Sample
+from tfsupermask.experiments.catalogue.experiment import THESIS_EPOCHS
+from tfsupermask.experiments.telling.results import CellResult, Results
+from tfsupermask.experiments.telling.statistics import Sample
 from tfsupermask.train import pictures
 
+GREY = "0.35"
+# Okabe and Ito's colours, which people of any colour vision tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = "osD^vPX"
+_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)))
+
+_OURS = {"linewidth": 1.8, "markersize": 4.5}
 _THESIS = {"linestyle": (0, (5, 3)), "linewidth": 0.9, "markerfacecolor": "white"}
 _KEPT = {"linestyle": ":", "linewidth": 1.1}
 _LAST_EPOCH = {"markerfacecolor": "white", "linestyle": "none"}
@@ -36,6 +38,27 @@ _AXIS_NAMES = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How a row looks: colour, marker of its points, dashes where it has none."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+def styles(rows: Iterable[str]) -> dict[str, Style]:
+    """Returns a style for each distinct row, in order."""
+    return {
+        row: Style(
+            _COLOURS[number % len(_COLOURS)],
+            _MARKERS[number % len(_MARKERS)],
+            _DASHES[number % len(_DASHES)],
+        )
+        for number, row in enumerate(dict.fromkeys(rows))
+    }
+
+
 def draw(results: Results) -> Figure:
     """Draws an experiment of the form "rates", "epochs" or "patches".
 
@@ -46,9 +69,9 @@ def draw(results: Results) -> Figure:
 
     Example:
         >>> from pathlib import Path
-        >>> from tfsupermask.experiments.results import collect
-        >>> nowhere = StudyFolder(Path("none"))
-        >>> figure = draw(collect(find("figure", "5.2"), Study(), nowhere))
+        >>> from tfsupermask.experiments.telling.results import collect
+        >>> nowhere = OutputFolder(Path("none"))
+        >>> figure = draw(collect(find("figure", "5.2"), Scope(), nowhere))
         >>> [axis.get_title() for axis in figure.axes]
         ['Conv2', 'Conv4', 'Conv6']
 
@@ -70,23 +93,23 @@ def _draw_rates(results):
         axis.grid(alpha=0.3)
         _name_rates(axis, {_rate(cell) for cell in panel.values()})
     axes[0].set_ylabel(results.cells[0].measure.label)
-    rows = [row_entry(row, s.colour, marker=s.marker) for row, s in looks.items()]
-    kinds = [shade_entry()]
+    rows = [_row_entry(row, s.colour, marker=s.marker) for row, s in looks.items()]
+    kinds = []
     if any(cell.cell.published for cell in results.cells):
         kinds.append(kind_entry("thesis", marker="o", **_THESIS))
     if any(cell.kept is not None and cell.kept.n for cell in results.cells):
         kinds.append(kind_entry("ours, rate read as kept", **_KEPT))
-    return _finished(figure, results, rows + kinds)
+    return _finished(figure, results, rows, kinds)
 
 
 def _draw_row(axis: Axes, cells: list[CellResult], style: Style) -> None:
     rates = [_rate(cell) for cell in cells]
     removed = [cell.removed for cell in cells]
-    draw_shaded(axis, rates, removed, color=style.colour, marker=style.marker)
+    _draw_shaded(axis, rates, removed, color=style.colour, marker=style.marker)
     if any(cell.kept is not None and cell.kept.n for cell in cells):
         # Where both readings are the same run the line goes on.
         kept = [cell.removed if cell.kept is None else cell.kept for cell in cells]
-        axis.plot(rates, means(kept), color=style.colour, **_KEPT)
+        axis.plot(rates, _means(kept), color=style.colour, **_KEPT)
     published = [cell.cell.published for cell in cells]
     if any(published):
         axis.errorbar(
@@ -119,14 +142,15 @@ def _other_rate(rate):
 
 def _draw_epochs(results):
     looks = styles(cell.cell.row for cell in results.cells)
-    curves, schedule = results.experiment.curves, _schedule(results)
+    schedule = results.config_of(results.cells[0].cell).epochs
+    curves = results.experiment.curves
     places = [(title, curve) for title in results.panels for curve in curves]
     figure, axes = _panels(len(places))
     for axis, (title, curve) in zip(axes, places, strict=True):
         for cell in results.panels[title].values():
             style = looks[cell.cell.row]
             line = {"color": style.colour, "linestyle": style.dashes}
-            draw_shaded(axis, *_samples_by_epoch(cell, curve), **line)
+            _draw_shaded(axis, *_samples_by_epoch(cell, curve), **line)
             if cell.cell.measure == curve and cell.cell.published is not None:
                 _draw_last_epoch(axis, cell, style, schedule)
         axis.set_title(title)
@@ -135,13 +159,13 @@ def _draw_epochs(results):
         axis.set_ylabel(_AXIS_NAMES[curve])
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
-    rows = [row_entry(row, s.colour, linestyle=s.dashes) for row, s in looks.items()]
-    kinds = [shade_entry()]
+    rows = [_row_entry(row, s.colour, linestyle=s.dashes) for row, s in looks.items()]
+    kinds = []
     if any(cell.cell.published for cell in results.cells):
         point = {"marker": "o", **_LAST_EPOCH}
         mark = point if schedule == THESIS_EPOCHS else _EDGE
         kinds.append(kind_entry(f"thesis, after {THESIS_EPOCHS} epochs", **mark))
-    return _finished(figure, results, rows + kinds)
+    return _finished(figure, results, rows, kinds)
 
 
 def _samples_by_epoch(cell, curve):
@@ -154,10 +178,6 @@ def _samples_by_epoch(cell, curve):
                 values.setdefault(int(row["epoch"]), {})[seed] = scale * row[curve]
     epochs = sorted(values)
     return epochs, [Sample(values[epoch]) for epoch in epochs]
-
-
-def _schedule(results):
-    return results.config_of(results.cells[0].cell).epochs
 
 
 def _draw_last_epoch(axis, cell, style, schedule):
@@ -173,7 +193,7 @@ def _draw_last_epoch(axis, cell, style, schedule):
 
 
 def _draw_patches(results):
-    images = data.load(results.dataset, results.study.data_dir)
+    images = data.load(results.dataset, results.scope.data_dir)
     figure = pictures.draw_boxes_and_patches(images, _PATCH_SIZE, seed=0)
     below = f"{_name(results)}\n{_caption(results)}".strip()
     figure.text(0.5, 0.04, below, ha="center", va="top", fontsize=9)
@@ -185,10 +205,40 @@ def _panels(number):
     return figure, figure.subplots(1, number, squeeze=False)[0]
 
 
-def _finished(figure, results, entries):
+def _draw_shaded(
+    axis: Axes,
+    places: Sequence[float],
+    samples: Sequence[Sample],
+    color: str,
+    **line: Any,
+) -> None:
+    """Draws a line of means, a standard deviation to either side of it shaded."""
+    mean = _means(samples)
+    spread = np.array([sample.deviation or 0.0 for sample in samples])
+    axis.plot(places, mean, color=color, **_OURS, **line)
+    axis.fill_between(
+        places, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0
+    )
+
+
+def _means(samples):
+    return np.array([np.nan if s.mean is None else s.mean for s in samples])
+
+
+def _row_entry(row, colour, **line):
+    return Line2D([], [], label=row, color=colour, **_OURS, **line)
+
+
+def kind_entry(label: str, **line: Any) -> Line2D:
+    """Returns the legend's entry of a kind of line that every row may have."""
+    return Line2D([], [], label=label, color=GREY, **line)
+
+
+def _finished(figure, results, rows, kinds):
+    shade = Patch(label="± standard deviation", color=GREY, alpha=0.2, linewidth=0)
     figure.suptitle(_name(results), fontsize=11)
     legend = figure.legend(
-        handles=entries,
+        handles=[*rows, shade, *kinds],
         loc="outside lower center",
         ncols=min(4, 2 * len(figure.axes) + 1),
         frameon=False,
@@ -205,4 +255,4 @@ def _name(results):
 
 
 def _caption(results):
-    return "; ".join(shortcomings(results))
+    return "; ".join(results.shortcomings)

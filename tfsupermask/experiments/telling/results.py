@@ -6,12 +6,12 @@ import dataclasses
 import functools
 import math
 
-from tfsupermask.experiments.experiment import Cell, Experiment, rate_name
-from tfsupermask.experiments.folder import StudyFolder
-from tfsupermask.experiments.measures import MEASURES, Measure, Outcome
-from tfsupermask.experiments.plan import NUM_IMAGES, Job, Study, has_opposite, run_name
-from tfsupermask.experiments.statistics import Sample
-from tfsupermask.experiments.thesis import TITLES
+from tfsupermask.experiments.catalogue.experiment import Cell, Experiment, rate_name
+from tfsupermask.experiments.catalogue.thesis import TITLES
+from tfsupermask.experiments.running.folder import OutputFolder
+from tfsupermask.experiments.running.measures import MEASURES, Measure, Outcome
+from tfsupermask.experiments.running.planning import NUM_IMAGES, Scope, has_opposite
+from tfsupermask.experiments.telling.statistics import Sample
 from tfsupermask.train import Config
 
 
@@ -24,11 +24,6 @@ class CellResult:
         outcomes: By seed, of runs with the pruning rate read as the fraction removed.
         kept_outcomes: The same with the rate read as the fraction kept, `None` where
             that makes no difference.
-
-    Example:
-        >>> cell = find("table", "8.3").cells[0]
-        >>> CellResult(cell, {}, {}).kept.n
-        0
     """
 
     cell: Cell
@@ -55,20 +50,22 @@ class CellResult:
 
     @property
     def digits(self) -> int:
-        """Number of digits after the point that are told."""
+        """Number of digits after the point that are shown."""
         return 2 if self.cell.measure.startswith("entropy") else 1
 
     @functools.cached_property
     def removed(self) -> Sample:
         """The numbers measured."""
-        return _sample(self.measure, self.outcomes)
+        return self._sample(self.outcomes)
 
     @functools.cached_property
     def kept(self) -> Sample | None:
         """Those with the rate read as the fraction kept, `None` without difference."""
-        if self.kept_outcomes is None:
-            return None
-        return _sample(self.measure, self.kept_outcomes)
+        return None if self.kept_outcomes is None else self._sample(self.kept_outcomes)
+
+    def _sample(self, outcomes):
+        read = self.measure.read
+        return Sample({seed: read(outcome) for seed, outcome in outcomes.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,23 +74,16 @@ class Results:
 
     Attributes:
         experiment: As it was run.
-        study: How far it was to go.
+        scope: How far it was to go.
         thesis_dataset: Name of the dataset that the thesis ran it on.
         cells: In the experiment's order.
         runs: The runs that are done, by name.
         failed: Why runs failed, by name.
         missing: Names of the other runs that are not done.
-
-    Example:
-        >>> from pathlib import Path
-        >>> study = Study(seeds=2, datasets=("digits",))
-        >>> results = collect(find("table", "8.3"), study, StudyFolder(Path("none")))
-        >>> len(results.runs), len(results.missing), results.title
-        (0, 20, 'Conv6 on CIFAR-10, top-1 test accuracy (here on digits)')
     """
 
     experiment: Experiment
-    study: Study
+    scope: Scope
     thesis_dataset: str
     cells: tuple[CellResult, ...]
     runs: dict[str, Outcome]
@@ -133,38 +123,62 @@ class Results:
 
     def config_of(self, cell: Cell) -> Config:
         """Returns the resolved configuration of a cell's runs, with the first seed."""
-        return self.study.run_of(cell, 0)
+        return self.scope.job(cell, 0).config
 
     @functools.cached_property
     def num_images(self) -> int:
-        """Number of images that the runs train on, as they tell if any is done."""
-        told = {run.summary.get("train_images") for run in self.runs.values()} - {None}
-        return min(told) if told else self.num_images_asked_for
+        """Number of images that the runs train on, by their own account if any is done.
+
+        Runs of earlier versions do not say.
+        """
+        known = {run.summary.get("train_images") for run in self.runs.values()} - {None}
+        return min(known) if known else self._num_images_asked_for
 
     @property
-    def num_images_asked_for(self) -> int:
+    def _num_images_asked_for(self):
         """Number of images that they would train on with the published dataset."""
         published = NUM_IMAGES[self.dataset]
-        return min(published, self.study.limit_images or published)
+        return min(published, self.scope.limit_images or published)
+
+    @property
+    def fewer_images(self) -> str:
+        """How many images are missing from the published dataset, empty if none is."""
+        published = self._num_images_asked_for
+        if self.num_images >= published:
+            return ""
+        name = TITLES[self.dataset]
+        return f"{self.num_images:,} training images instead of {name}'s {published:,}"
+
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """What makes the results less than the thesis's, in a few words each."""
+        words = list(self.scope.restrictions) if self.cells else []
+        if self.dataset != self.thesis_dataset:
+            words.append(
+                f"{TITLES[self.dataset]} instead of {TITLES[self.thesis_dataset]}"
+            )
+        if self.fewer_images:
+            words.append(self.fewer_images)
+        left = self.num_jobs - self.num_done
+        if left:
+            words.append(f"{left} of {self.num_jobs} runs not done")
+        return tuple(words)
 
 
-def collect(experiment: Experiment, study: Study, folder: StudyFolder) -> Results:
-    """Returns what an experiment's runs reached so far.
-
-    Args:
-        experiment: As in the catalogue.
-        study: How far it was to go.
-        folder: Where its runs are; runs and folder may be missing.
+def collect(experiment: Experiment, scope: Scope, folder: OutputFolder) -> Results:
+    """Returns what an experiment's runs reached so far; runs and folder may be missing.
 
     Example:
         >>> from pathlib import Path
-        >>> folder = StudyFolder(Path("reproduction"))
-        >>> results = collect(find("table", "8.3"), Study(), folder)
-        >>> len(results.cells), results.num_done, results.num_jobs
-        (10, 0, 30)
+        >>> scope = Scope(seeds=2, datasets=("digits",))
+        >>> results = collect(find("table", "8.3"), scope, OutputFolder(Path("none")))
+        >>> results.num_done, results.num_jobs, results.title
+        (0, 20, 'Conv6 on CIFAR-10, top-1 test accuracy (here on digits)')
+        >>> results.shortcomings[1:]
+        ('2 seeds', 'digits instead of CIFAR-10', '20 of 20 runs not done')
     """
-    adapted = study.adapt(experiment)
-    found = _Found(study, folder)
+    adapted = scope.adapt(experiment)
+    found = _Found(scope, folder)
     cells = tuple(
         CellResult(
             cell,
@@ -173,48 +187,34 @@ def collect(experiment: Experiment, study: Study, folder: StudyFolder) -> Result
         )
         for cell in adapted.cells
     )
+    missing = tuple(name for name in found.absent if name not in found.failed)
     return Results(
-        adapted,
-        study,
-        experiment.dataset,
-        cells,
-        found.runs,
-        found.failed,
-        tuple(name for name in found.absent if name not in found.failed),
+        adapted, scope, experiment.dataset, cells, found.runs, found.failed, missing
     )
-
-
-def _sample(measure, outcomes):
-    return Sample({seed: measure.read(outcome) for seed, outcome in outcomes.items()})
 
 
 class _Found:
     """The outcomes asked for, and what became of every run."""
 
-    def __init__(self, study, folder):
-        self._study, self._folder = study, folder
+    def __init__(self, scope, folder):
+        self._scope, self._folder = scope, folder
         self.runs: dict[str, Outcome] = {}
         self.failed: dict[str, str] = {}
         self.absent: dict[str, None] = {}
 
     def outcomes(self, cell):
         """Outcomes by seed of a cell's runs, those left out that are not done."""
-        found = {}
-        for seed in range(self._study.seeds):
-            outcome = self._outcome(cell, seed)
-            if outcome is not None:
-                found[seed] = outcome
-        return found
+        outcomes = {
+            seed: self._outcome(cell, seed) for seed in range(self._scope.seeds)
+        }
+        return {seed: each for seed, each in outcomes.items() if each is not None}
 
     def _outcome(self, cell, seed):
-        measure, config = MEASURES[cell.measure], self._study.run_of(cell, seed)
-        if not measure.trained:
-            config = dataclasses.replace(config, stop_after_epoch=0)
-        job = Job(run_name(config), config)
+        job = self._scope.job(cell, seed)
         outcome = self._folder.outcome(job)
         if outcome is not None:
             self.runs[job.name] = outcome
-            if _is_readable(measure, outcome):
+            if _is_readable(MEASURES[cell.measure], outcome):
                 return outcome
         self.absent[job.name] = None
         reason = self._folder.why_failed(job)

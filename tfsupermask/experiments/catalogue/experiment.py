@@ -9,9 +9,6 @@ from tfsupermask.train import Config
 RANDOM = "Random"
 THESIS_EPOCHS = 100
 
-KINDS = ("table", "figure", "study")
-FORMS = ("table", "rates", "epochs", "patches")
-
 
 @dataclasses.dataclass(frozen=True)
 class Value:
@@ -109,30 +106,15 @@ class Experiment:
 
     @property
     def label(self) -> str:
-        """Kind and name, for people.
-
-        Example:
-            >>> find("figure", "5.2").label
-            'Figure 5.2'
-        """
+        """Kind and name for people, such as "Figure 5.2"."""
         return f"{self.kind.capitalize()} {self.name}"
 
     @property
     def slug(self) -> str:
-        """Kind and name, for files.
-
-        Example:
-            >>> find("figure", "5.2").slug
-            'figure_5.2'
-        """
+        """Kind and name for files, such as "figure_5.2"."""
         return f"{self.kind}_{self.name}"
 
 
 def rate_name(prune: float) -> str:
-    r"""Returns a pruning rate as thesis's tables head their columns.
-
-    Example:
-        >>> rate_name(0.1)
-        '10\xa0%'
-    """
+    """Returns a pruning rate as the heads of the thesis's tables have it."""
     return f"{100 * prune:g}\N{NO-BREAK SPACE}%"

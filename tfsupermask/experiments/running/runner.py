@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from tfsupermask._files import make_folder, write_atomically
-from tfsupermask.experiments import estimate
-from tfsupermask.experiments.folder import StudyFolder
-from tfsupermask.experiments.plan import Job
-from tfsupermask.experiments.processes import RunProcess, share_machine
-from tfsupermask.report.formats import duration
+from tfsupermask._text import duration
+from tfsupermask.experiments.running.folder import OutputFolder
+from tfsupermask.experiments.running.planning import Job, estimated_seconds
+from tfsupermask.experiments.running.processes import RunProcess, share_machine
 from tfsupermask.train import RunFolder
 from tfsupermask.train.interruption import Interruption
 from tfsupermask.train.metrics import read_csv
@@ -22,7 +21,7 @@ _POLL_SECONDS = 0.5
 
 
 def run_jobs(
-    jobs: Sequence[Job], folder: StudyFolder, processes: int | None = None
+    jobs: Sequence[Job], folder: OutputFolder, processes: int | None = None
 ) -> None:
     r"""Runs what is not done yet; a run that fails is recorded and passed over.
 
@@ -41,9 +40,9 @@ def run_jobs(
 
     Example:
         >>> from pathlib import Path
-        >>> study = Study(datasets=("digits",), epochs=1, seeds=1)
-        >>> jobs = plan([find("figure", "4.2")], study)
-        >>> run_jobs(jobs, StudyFolder(Path("reproduction")))
+        >>> scope = Scope(datasets=("digits",), epochs=1, seeds=1)
+        >>> jobs = plan([find("figure", "4.2")], scope)
+        >>> run_jobs(jobs, OutputFolder(Path("reproduction")))
         0 runs, 0 done; 0 to do in reproduction, about 0.0 s one after another
     """
     places = share_machine(processes)
@@ -94,7 +93,7 @@ class _Progress:
         self._done, self._count = len(jobs) - len(left), len(jobs)
         self._seconds = self._begun = 0.0  # of runs ended, of those in progress
         self._start = time.monotonic()
-        self._total = estimate.total_seconds(left)
+        self._total = estimated_seconds(left)
         runs = "run" if self._count == 1 else "runs"
         print(
             f"{self._count} {runs}, {self._done} done; {len(left)} to do in "
@@ -116,7 +115,7 @@ class _Progress:
 
     def ended(self, job, process):
         """Records how a run ended, and says it."""
-        self._seconds += estimate.seconds(job)
+        self._seconds += job.estimated_seconds
         self._done += 1
         reason, failure = process.why_failed(), self._folder.failure(job)
         outcome = self._folder.outcome(job)
@@ -143,8 +142,7 @@ class _Progress:
     def show(self, running):
         """Moves the bar to where the runs in progress are."""
         self._begun = sum(
-            estimate.train_seconds(job.config, _epochs_done(self._folder, job))
-            for job in running
+            job.training_seconds(_epochs_done(self._folder, job)) for job in running
         )
         self._bar.n = round(min(self._total, self._seconds + self._begun))
         self._bar.set_postfix_str(f"{self._done}/{self._count} runs", refresh=False)

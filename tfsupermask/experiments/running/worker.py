@@ -1,4 +1,4 @@
-"""One run: `python -m tfsupermask.experiments.worker CONFIG`."""
+"""One run: `python -m tfsupermask.experiments.running.worker CONFIG`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ from tfsupermask._validation import InputError
 
 
 def main(config: str) -> None:
-    """Runs a configuration; ends, saved, when standard input does.
-
-    Args:
-        config: Its fields as JSON.
-    """
+    """Runs a configuration in JSON; ends, saved, when standard input does."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         train.run(train.Config(**json.loads(config)))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import stats
 
-from tfsupermask.experiments.experiment import Value
+from tfsupermask.experiments.catalogue.experiment import Value
 
 _RESAMPLES = 9999
 _CONFIDENCE = 0.95
@@ -16,16 +16,7 @@ _CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A number that several seeds gave.
-
-    Attributes:
-        values: By seed, in the unit of the measure. Missing runs are not in it.
-
-    Example:
-        >>> sample = Sample({0: 51.0, 2: 53.0})
-        >>> sample.n, sample.mean, round(sample.deviation, 3)
-        (2, 52.0, 1.414)
-    """
+    """A number that several seeds gave, by seed; missing runs are not in it."""
 
     values: dict[int, float]
 
@@ -48,12 +39,7 @@ class Sample:
 
 
 def difference(ours: Sample, published: Value | None) -> float | None:
-    """Returns our mean minus the published, `None` where one of them is missing.
-
-    Example:
-        >>> difference(Sample({0: 51.0, 1: 52.0}), Value(48.0))
-        3.5
-    """
+    """Returns our mean minus the published, `None` where one of them is missing."""
     if published is None or ours.mean is None:
         return None
     return ours.mean - published.mean
@@ -64,10 +50,6 @@ def exceeds_both_spreads(ours: Sample, published: Value | None) -> bool:
 
     A published value without a deviation counts as one of 0; fewer than two seeds of
     ours show nothing.
-
-    Example:
-        >>> exceeds_both_spreads(Sample({0: 51.0, 1: 52.0}), Value(48.0, 0.5))
-        True
     """
     distance = difference(ours, published)
     if distance is None or ours.deviation is None:
@@ -85,10 +67,6 @@ class Paired:
             column has two pairs.
         pairs: Number of pairs of the same column and seed.
         columns: Number of columns that they are of.
-
-    Example:
-        >>> Paired(3.1, (2.2, 4.0), pairs=15, columns=5).shown
-        True
     """
 
     difference: float
@@ -116,11 +94,7 @@ def compare(columns: Iterable[tuple[Sample, Sample]]) -> Paired | None:
     the true one in 50 % for 2 seeds, 76 % for 3, 83 % for 5 and 90 % for 10; over five
     columns of 3 seeds in 86 %.
 
-    Args:
-        columns: For each column the sample of interest and what it is compared with.
-
-    Returns:
-        The comparison, `None` if no column has a pair.
+    Returns `None` if no column has a pair.
 
     Example:
         >>> ours, theirs = Sample({0: 5.0, 1: 6.0, 2: 8.0}), Sample({0: 4.0, 1: 4.0})
@@ -174,10 +148,6 @@ class Fit:
         removed: Mean absolute difference where the rate is the fraction removed.
         kept: The same where it is the fraction kept.
         cells: Number of cells that both are over.
-
-    Example:
-        >>> Fit(removed=3.0, kept=1.0, cells=4).kept
-        1.0
     """
 
     removed: float
@@ -186,18 +156,10 @@ class Fit:
 
 
 def fit(cells: Iterable[tuple[Value | None, Sample, Sample | None]]) -> Fit | None:
-    """Returns how far the two readings are from what was published.
+    """Returns how far the two readings are from what was published, if it is known.
 
-    Args:
-        cells: For each the published value and ours in either reading; those that lack
-            one of the three do not count.
-
-    Returns:
-        The distances, `None` if no cell counts.
-
-    Example:
-        >>> fit([(Value(50.0), Sample({0: 52.0}), Sample({0: 49.0}))])
-        Fit(removed=2.0, kept=1.0, cells=1)
+    Cells are the published value and ours in either reading; those that lack one of the
+    three do not count.
     """
     distances = [
         (abs(difference(removed, published)), abs(difference(kept, published)))

@@ -1,4 +1,4 @@
-"""What can be read from the folder of a run that is done."""
+"""What is measured of a run that is done."""
 
 from __future__ import annotations
 
@@ -22,11 +22,6 @@ class Outcome:
         summary: Its summary.json.
         rows: Its metrics.csv, a dict an epoch.
         init: Its init.json, or `None` if there were no patterns.
-
-    Example:
-        >>> outcome = read_outcome("runs/my_run")
-        >>> outcome.epoch, len(outcome.rows)
-        (1, 1)
     """
 
     summary: dict[str, Any]
@@ -40,17 +35,15 @@ class Outcome:
 
 
 def read_outcome(path: str | Path) -> Outcome | None:
-    """Returns what a run reached, or `None` if it has not come to an end.
-
-    Args:
-        path: The run's folder; it may be missing.
+    """Returns what the run in a folder reached, or `None` if it has not ended.
 
     Raises:
         InputError: A file of it is not as a run writes it.
 
     Example:
-        >>> read_outcome("runs/none") is None
-        True
+        >>> outcome = read_outcome("runs/my_run")
+        >>> outcome.epoch, len(outcome.rows)
+        (1, 1)
     """
     folder = RunFolder(Path(path))
     if not folder.summary.is_file():
@@ -85,24 +78,20 @@ def _entropy(layer):
     return lambda outcome: outcome.init["layers"][layer - 1]["mean_entropy"]
 
 
+def _minutes(outcome):
+    return outcome.summary["init_seconds"] / 60
+
+
 MEASURES = {
     "test_top1": Measure("top-1 accuracy / %", _percent("test_top1"), True, True),
     "test_top5": Measure("top-5 accuracy / %", _percent("test_top5"), True, True),
     "validation_top1": Measure(
         "accuracy on images held out / %", _percent("validation_top1"), True, True
     ),
-    "init_minutes": Measure(
-        "minutes of initialisation",
-        lambda outcome: outcome.summary["init_seconds"] / 60,
-        trained=False,
-        higher_is_better=False,
-    ),
+    "init_minutes": Measure("minutes of initialisation", _minutes, False, False),
 } | {
     f"entropy_{layer}": Measure(
-        f"mean entropy of layer {layer}'s clusters / bit",
-        _entropy(layer),
-        trained=False,
-        higher_is_better=None,
+        f"mean entropy of layer {layer}'s clusters / bit", _entropy(layer), False, None
     )
     for layer in range(1, _LAYERS + 1)
 }

@@ -1,13 +1,13 @@
-"""All experiments by name: the thesis's, and studies of our own."""
+"""All experiments as data: the thesis's, and our own."""
 
 from __future__ import annotations
 
 from tfsupermask._validation import fail
-from tfsupermask.experiments.experiment import Experiment
-from tfsupermask.experiments.studies import STUDIES
-from tfsupermask.experiments.thesis import FIGURES, TABLES
+from tfsupermask.experiments.catalogue.experiment import Experiment
+from tfsupermask.experiments.catalogue.ours import OURS
+from tfsupermask.experiments.catalogue.thesis import DEEP, FIGURES, TABLES
 
-EXPERIMENTS = (*TABLES, *FIGURES, *STUDIES)
+EXPERIMENTS = (*TABLES, *FIGURES, DEEP, *OURS)
 
 
 def find(kind: str, name: str) -> Experiment:

@@ -1,13 +1,18 @@
-"""From experiments to runs, each of them once."""
+"""From experiments to runs, each of them once, and how long they take."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from tfsupermask._text import counted
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.experiments.experiment import THESIS_EPOCHS, Cell, Experiment
-from tfsupermask.experiments.measures import MEASURES
+from tfsupermask.experiments.catalogue.experiment import (
+    THESIS_EPOCHS,
+    Cell,
+    Experiment,
+)
+from tfsupermask.experiments.running.measures import MEASURES
 from tfsupermask.train import Config, resolve
 
 NUM_IMAGES = {
@@ -18,9 +23,20 @@ NUM_IMAGES = {
 }
 DEFAULT_SEEDS = 3
 
+# Times were measured there, see docs/performance.md.
+MACHINE = "four cores of an AMD EPYC with AVX-512, no GPU"
+_SECONDS_PER_IMAGE = {
+    "conv2": 0.9e-3,
+    "conv4": 1.8e-3,
+    "conv6": 2.6e-3,
+    "resnet18": 20e-3,
+}
+_SECONDS_PER_PATCH = 1.4e-4
+_START_SECONDS = 15  # a process, its data, its SavedModel and pictures
+
 
 @dataclasses.dataclass(frozen=True)
-class Study:
+class Scope:
     """How far to go, and with which images.
 
     Args:
@@ -36,7 +52,7 @@ class Study:
         InputError: A value is out of range or unknown.
 
     Example:
-        >>> Study(seeds=1, epochs=2).restrictions
+        >>> Scope(seeds=1, epochs=2).restrictions
         ('2 epochs instead of 100', '1 seed')
     """
 
@@ -56,37 +72,31 @@ class Study:
 
     @property
     def restrictions(self) -> tuple[str, ...]:
-        """What makes this study smaller than the thesis's, in words."""
-        told = []
+        """What is less than the thesis's, in words."""
+        words = []
         if self.epochs not in (None, THESIS_EPOCHS):
-            told.append(f"{_count(self.epochs, 'epoch')} instead of {THESIS_EPOCHS}")
+            words.append(f"{counted(self.epochs, 'epoch')} instead of {THESIS_EPOCHS}")
         if self.limit_images is not None:
-            told.append(f"{self.limit_images:,} training images only")
+            words.append(f"{self.limit_images:,} training images only")
         if self.datasets:
-            told.append(f"on {', '.join(self.datasets)} only")
+            words.append(f"on {', '.join(self.datasets)} only")
         if self.seeds != DEFAULT_SEEDS:
-            told.append(_count(self.seeds, "seed"))
-        return tuple(told)
-
-    def dataset_of(self, experiment: Experiment) -> str:
-        """Returns the dataset that an experiment runs on."""
-        if not self.datasets or experiment.dataset in self.datasets:
-            return experiment.dataset
-        return self.datasets[0]
+            words.append(counted(self.seeds, "seed"))
+        return tuple(words)
 
     def adapt(self, experiment: Experiment) -> Experiment:
         """Returns the experiment as it is run here.
 
         On another dataset than the thesis's its values do not apply, and are left out.
         """
-        dataset = self.dataset_of(experiment)
+        own = not self.datasets or experiment.dataset in self.datasets
+        dataset = experiment.dataset if own else self.datasets[0]
         changes = {
             "dataset": dataset,
             "epochs": self.epochs,
             "limit_images": self.limit_images,
             "data_dir": self.data_dir,
         }
-        own = dataset == experiment.dataset
         cells = tuple(
             dataclasses.replace(
                 cell,
@@ -97,13 +107,16 @@ class Study:
         )
         return dataclasses.replace(experiment, cells=cells, dataset=dataset)
 
-    def run_of(self, cell: Cell, seed: int) -> Config:
-        """Returns the resolved configuration of an adapted cell's run."""
+    def job(self, cell: Cell, seed: int) -> Job:
+        """Returns the run of a seed that an adapted cell needs."""
         config = dataclasses.replace(cell.config, seed=seed)
         num_images = NUM_IMAGES[config.dataset]
         if config.limit_images is not None:
             num_images = min(num_images, config.limit_images)
-        return resolve(config, num_images)
+        config = resolve(config, num_images)
+        if not MEASURES[cell.measure].trained:
+            config = dataclasses.replace(config, stop_after_epoch=0)
+        return Job(config.run_name(""), config)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +128,7 @@ class Job:
         config: Resolved. It ends before the first epoch where no table needs more.
 
     Example:
-        >>> job = plan([find("table", "5.4")], Study())[0]
+        >>> job = plan([find("table", "5.4")], Scope())[0]
         >>> job.name, job.epochs
         ('conv6-cifar100-prune0.5-simple_patches-seed0-...', 0)
     """
@@ -129,23 +142,21 @@ class Job:
         stop = self.config.stop_after_epoch
         return self.config.epochs if stop is None else stop
 
+    @property
+    def estimated_seconds(self) -> float:
+        """Seconds from its start to its pictures, on `MACHINE`."""
+        init = _SECONDS_PER_PATCH * (self.config.num_patches or 0)
+        return _START_SECONDS + init + self.training_seconds(self.epochs)
 
-def run_name(config: Config) -> str:
-    """Returns the name of a resolved configuration's run, whatever images there are.
-
-    Example:
-        >>> run_name(resolve(Config(dataset="cifar10"), 50_000))
-        'conv2-cifar10-prune0.5-patches-seed0-...'
-    """
-    return config.run_name("")
+    def training_seconds(self, epochs: int) -> float:
+        """Returns an estimate of the seconds that some of its epochs take."""
+        images = self.config.limit_images or NUM_IMAGES[self.config.dataset]
+        return epochs * images * _SECONDS_PER_IMAGE[self.config.model]
 
 
-def cells_of(experiment: Experiment) -> Iterable[Cell]:
-    """Yields an experiment's cells, and those with the rate read the other way."""
-    yield from experiment.cells
-    for cell in experiment.cells:
-        if has_opposite(experiment, cell):
-            yield cell.opposite
+def estimated_seconds(jobs: Iterable[Job]) -> float:
+    """Returns an estimate of the seconds that runs take one after another."""
+    return sum(job.estimated_seconds for job in jobs)
 
 
 def has_opposite(experiment: Experiment, cell: Cell) -> bool:
@@ -157,33 +168,38 @@ def has_opposite(experiment: Experiment, cell: Cell) -> bool:
     )
 
 
-def plan(experiments: Sequence[Experiment], study: Study) -> tuple[Job, ...]:
+def _cells_of(experiment: Experiment) -> Iterator[Cell]:
+    """Yields an experiment's cells, and those with the rate read the other way."""
+    yield from experiment.cells
+    for cell in experiment.cells:
+        if has_opposite(experiment, cell):
+            yield cell.opposite
+
+
+def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[Job, ...]:
     """Returns all distinct runs that experiments need, in the order to run them.
 
-    All of the first seed come before any of the second, so that a study that ends
-    early has whole tables of fewer seeds.
+    All of the first seed come before any of the second, so that what ends early has
+    whole tables of fewer seeds.
 
     Args:
         experiments: As in the catalogue.
-        study: How far to go.
+        scope: How far to go.
 
     Example:
         >>> both = [find("table", "8.3"), find("figure", "5.2")]
-        >>> len(plan(both[:1], Study())), len(plan(both, Study()))
+        >>> len(plan(both[:1], Scope())), len(plan(both, Scope()))
         (30, 90)
     """
     jobs: dict[str, Job] = {}
-    adapted = [study.adapt(experiment) for experiment in experiments]
-    for seed in range(study.seeds):
+    adapted = [scope.adapt(experiment) for experiment in experiments]
+    for seed in range(scope.seeds):
         for experiment in adapted:
-            for cell in cells_of(experiment):
-                config = study.run_of(cell, seed)
-                trained = MEASURES[cell.measure].trained
-                if not trained:
-                    config = dataclasses.replace(config, stop_after_epoch=0)
-                name = run_name(config)
-                if trained or name not in jobs:
-                    jobs[name] = Job(name, config)
+            for cell in _cells_of(experiment):
+                job = scope.job(cell, seed)
+                # What one table only initialises, another may train.
+                if MEASURES[cell.measure].trained or job.name not in jobs:
+                    jobs[job.name] = job
     return tuple(jobs.values())
 
 
@@ -199,7 +215,7 @@ def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
         InputError: `index` or `count` is out of range.
 
     Example:
-        >>> jobs = plan([find("table", "8.3")], Study(seeds=1))
+        >>> jobs = plan([find("table", "8.3")], Scope(seeds=1))
         >>> [len(shard(jobs, index, 4)) for index in range(4)]
         [3, 3, 2, 2]
     """
@@ -207,7 +223,3 @@ def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
     if check_integer("index", index) >= count:
         raise fail("`index` must be less than `count`.", index=index, count=count)
     return tuple(jobs[index::count])
-
-
-def _count(number, word):
-    return f"{number:,} {word}{'s' if number != 1 else ''}"

@@ -1,0 +1,1 @@
+"""What runs reached, told as tables, figures and sentences."""
