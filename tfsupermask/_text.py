@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Sequence
 
@@ -120,3 +121,8 @@ def signed(value: float, digits: int = 1) -> str:
         ('+1.25', '+0.0', '−3.0')
     """
     return f"{value:+z,.{digits}f}".replace("-", "−")
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Returns a file's content as a URI, of a kind such as "image/png"."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

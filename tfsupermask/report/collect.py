@@ -1,4 +1,4 @@
-"""Reading what a run's folder holds, for a report."""
+"""What a run's folder holds, read for a report."""
 
 from __future__ import annotations
 
@@ -29,14 +29,26 @@ from tfsupermask.train.results import evaluated_on
 
 PICTURES = ("boxes_and_patches", "first_layer")
 _NUMBERS = (
-    *("test_loss", "test_top1", "test_top5"),
-    *("init_seconds", "images_per_second"),
+    "test_loss",
+    "test_top1",
+    "test_top5",
+    "init_seconds",
+    "images_per_second",
+)
+_DAMAGES = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    csv.Error,
 )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A run as a report tells it.
+    """A run as a report shows it.
 
     Attributes:
         path: Its folder.
@@ -150,10 +162,7 @@ def collect_run(
         return _collect(RunFolder(Path(path)), data_dir, load)
     except InputError:
         raise
-    except (
-        *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
-        csv.Error,
-    ) as error:
+    except _DAMAGES as error:
         raise fail(
             f"The run's files must be whole and of this program ({str(error)[:99]!r}).",
             path=str(path),

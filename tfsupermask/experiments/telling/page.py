@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import matplotlib
 from matplotlib.figure import Figure
 
@@ -28,6 +26,7 @@ from tfsupermask.experiments.telling.statements import (
     statements_of,
 )
 from tfsupermask.experiments.telling.tables import MARK, Table, csv_text, tables_of
+from tfsupermask.report.page import environment
 
 # The same picture twice is the same bytes: no date, no random names.
 _SAVING = {"savefig.dpi": 120, "savefig.bbox": "tight", "svg.hashsalt": "tfsupermask"}
@@ -148,23 +147,6 @@ def _render(template, **values):
     return _ENVIRONMENT.get_template(template).render(values)
 
 
-def _svg_uri(svg):
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-
-
-# The reasons why runs failed are anybody's text: nothing goes in unescaped.
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.ChoiceLoader(
-        [
-            jinja2.PackageLoader("tfsupermask.experiments.telling"),
-            jinja2.PackageLoader("tfsupermask.report"),  # its style
-        ]
-    ),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-_ENVIRONMENT.filters["svg_uri"] = _svg_uri
+# The report's package has the style.
+_ENVIRONMENT = environment("tfsupermask.experiments.telling", "tfsupermask.report")
 _ENVIRONMENT.globals["MARK"] = MARK
