@@ -155,16 +155,10 @@ def _outline(axis, top, left, height, width, colour, line_width):
 def mosaic(
     tiles: np.ndarray, line: int = 1, border: int = 0, colour: float | None = None
 ) -> np.ndarray:
-    """Arranges tiles in a square with lines between them.
+    """Arranges tiles (n, height, width, channels) in a square, lines between them.
 
-    Args:
-        tiles: Array (n, height, width, channels), uint8 or float in [0, 1].
-        line: Width of the lines in pixels.
-        border: Width of a frame around the square.
-        colour: Of lines, frame and places without a tile. Defaults to white.
-
-    Returns:
-        The picture, (rows, columns, channels) of the same dtype.
+    Lines, a frame of `border` pixels and places without a tile are white by default:
+    255 in uint8, 1.0 in floats.
 
     Example:
         >>> mosaic(np.zeros((4, 3, 3, 1), np.uint8)).shape

@@ -46,16 +46,7 @@ def by_rate(
     rates: tuple[float, ...] = RATES,
     panel: str = "",
 ) -> tuple[Cell, ...]:
-    """Returns a cell for every initialisation and pruning rate.
-
-    Args:
-        model: Name of the network.
-        dataset: Name of the dataset.
-        measure: Name of what is measured.
-        rows: The published values by row, one for each rate, or `None`.
-        rates: Fractions removed.
-        panel: Title of the figure's panel.
-    """
+    """Returns a cell for every row and rate; rows have published values or `None`."""
     cells = []
     for row, text in rows.items():
         published = [Value.parse(value) for value in (text or "").split()]

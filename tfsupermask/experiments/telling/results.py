@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -21,14 +22,16 @@ class CellResult:
 
     Attributes:
         cell: As it was run.
-        outcomes: By seed, of runs with the pruning rate read as the fraction removed.
-        kept_outcomes: The same with the rate read as the fraction kept, `None` where
-            that makes no difference.
+        outcomes: Of runs with the pruning rate read as the fraction removed, by seed.
+        removed: The numbers measured of these.
+        kept: The numbers with the rate read as the fraction kept, `None` where that
+            makes no difference.
     """
 
     cell: Cell
     outcomes: dict[int, Outcome]
-    kept_outcomes: dict[int, Outcome] | None = None
+    removed: Sample
+    kept: Sample | None
 
     @property
     def measure(self) -> Measure:
@@ -37,12 +40,7 @@ class CellResult:
 
     @property
     def head(self) -> str:
-        r"""Name of the column; a pruning rate's in both readings.
-
-        Example:
-            >>> CellResult(find("table", "8.3").cells[0], {}).head
-            '10\xa0% removed (90\xa0% kept)'
-        """
+        """Name of the column; a pruning rate's in both readings."""
         rate, column = self.cell.config.prune, self.cell.column
         if column != rate_name(rate):
             return column
@@ -52,20 +50,6 @@ class CellResult:
     def digits(self) -> int:
         """Number of digits after the point that are shown."""
         return 2 if self.cell.measure.startswith("entropy") else 1
-
-    @functools.cached_property
-    def removed(self) -> Sample:
-        """The numbers measured."""
-        return self._sample(self.outcomes)
-
-    @functools.cached_property
-    def kept(self) -> Sample | None:
-        """Those with the rate read as the fraction kept, `None` without difference."""
-        return None if self.kept_outcomes is None else self._sample(self.kept_outcomes)
-
-    def _sample(self, outcomes):
-        read = self.measure.read
-        return Sample({seed: read(outcome) for seed, outcome in outcomes.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,17 +163,21 @@ def collect(experiment: Experiment, scope: Scope, folder: OutputFolder) -> Resul
     """
     adapted = scope.adapt(experiment)
     found = _Found(scope, folder)
-    cells = tuple(
-        CellResult(
-            cell,
-            found.outcomes(cell),
-            found.outcomes(cell.opposite) if has_opposite(adapted, cell) else None,
-        )
-        for cell in adapted.cells
-    )
-    missing = tuple(name for name in found.absent if name not in found.failed)
+    cells = []
+    for cell in adapted.cells:
+        kept = None
+        outcomes, removed = found.of(cell)
+        if has_opposite(adapted, cell):
+            _, kept = found.of(cell.opposite)
+        cells.append(CellResult(cell, outcomes, removed, kept))
     return Results(
-        adapted, scope, experiment.dataset, cells, found.runs, found.failed, missing
+        adapted,
+        scope,
+        experiment.dataset,
+        tuple(cells),
+        found.runs,
+        found.failed,
+        tuple(found.missing),
     )
 
 
@@ -200,32 +188,35 @@ class _Found:
         self._scope, self._folder = scope, folder
         self.runs: dict[str, Outcome] = {}
         self.failed: dict[str, str] = {}
-        self.absent: dict[str, None] = {}
+        self.missing: dict[str, None] = {}
 
-    def outcomes(self, cell):
-        """Outcomes by seed of a cell's runs, those left out that are not done."""
-        outcomes = {
-            seed: self._outcome(cell, seed) for seed in range(self._scope.seeds)
-        }
-        return {seed: each for seed, each in outcomes.items() if each is not None}
+    def of(self, cell):
+        """Returns the outcomes of a cell's runs that are done, and their numbers."""
+        outcomes, values = {}, {}
+        for seed in range(self._scope.seeds):
+            job = self._scope.job(cell, seed)
+            outcome = self._folder.outcome(job)
+            if outcome is not None:
+                self.runs[job.name] = outcome
+                value = _value(MEASURES[cell.measure], outcome)
+                if value is not None:
+                    outcomes[seed], values[seed] = outcome, value
+                    continue
+            reason = self._folder.why_failed(job)
+            if reason is None:
+                self.missing[job.name] = None
+            else:
+                self.failed[job.name] = reason
+        return outcomes, Sample(values)
 
-    def _outcome(self, cell, seed):
-        job = self._scope.job(cell, seed)
-        outcome = self._folder.outcome(job)
-        if outcome is not None:
-            self.runs[job.name] = outcome
-            if _is_readable(MEASURES[cell.measure], outcome):
-                return outcome
-        self.absent[job.name] = None
-        reason = self._folder.why_failed(job)
-        if reason is not None:
-            self.failed[job.name] = reason
-        return None
 
+def _value(measure, outcome):
+    """Returns the number measured, `None` if the run does not have it.
 
-def _is_readable(measure, outcome):
-    # A run's files may be older than what is asked of them, or damaged.
-    try:
-        return math.isfinite(measure.read(outcome))
-    except (KeyError, IndexError, TypeError):
-        return False
+    Its files may be older than what is asked of them, or damaged.
+    """
+    with contextlib.suppress(KeyError, IndexError, TypeError):
+        value = measure.read(outcome)
+        if math.isfinite(value):
+            return value
+    return None
