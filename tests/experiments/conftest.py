@@ -4,11 +4,9 @@ import pytest
 
 from tfsupermask._files import write_json
 from tfsupermask.experiments import OutputFolder, Scope, plan
+from tfsupermask.experiments.telling.results import collect
 from tfsupermask.train import RunFolder
 from tfsupermask.train.metrics import COLUMNS, write_csv
-
-MACHINE = {"processor": "Abacus 9", "cores": 4}
-VERSIONS = {"python": "3.11.1", "tensorflow": "2.21.0"}
 
 
 def summary_of(job, accuracy, **more):
@@ -17,13 +15,16 @@ def summary_of(job, accuracy, **more):
         "epoch": job.epochs,
         "epochs": job.config.epochs,
         "init_seconds": 90.0,
-        "machine": MACHINE,
-        "versions": VERSIONS,
+        "machine": {"processor": "Abacus 9", "cores": 4},
+        "versions": {"python": "3.11.1", "tensorflow": "2.21.0"},
     }
     if job.epochs:
-        top5 = min(1.0, accuracy + 0.25)
-        summary |= {"test_top1": accuracy, "test_top5": top5, "train_seconds": 30.0}
+        summary |= {**accuracies(accuracy), "train_seconds": 30.0}
     return {name: value for name, value in (summary | more).items() if value is not ...}
+
+
+def accuracies(top1, part=1):
+    return {"test_top1": top1 * part, "test_top5": min(1.0, top1 + 0.25) * part}
 
 
 def rows_of(job, accuracy):
@@ -31,15 +32,8 @@ def rows_of(job, accuracy):
     rows = []
     for epoch in range(1, job.epochs + 1):
         part = 1 - math.exp(-5 * epoch / job.epochs)
-        rows.append(
-            {
-                **dict.fromkeys(COLUMNS, 0.0),
-                "epoch": epoch,
-                "train_loss": 2.3 * (1 - part * accuracy),
-                "test_top1": accuracy * part,
-                "test_top5": min(1.0, accuracy + 0.25) * part,
-            }
-        )
+        row = {"epoch": epoch, "train_loss": 2.3 * (1 - part * accuracy)}
+        rows.append(dict.fromkeys(COLUMNS, 0.0) | row | accuracies(accuracy, part))
     return rows
 
 
@@ -66,6 +60,10 @@ class FakeOutput:
             value = accuracy(job.config)
             if value is not None and not self.folder.run(job).exists():
                 finish(self.folder, job, value, **more)
+
+    def collect(self, experiment, scope):
+        """What an experiment's runs are said to have reached."""
+        return collect(experiment, scope, self.folder)
 
     def fail(self, experiment, scope, seed, reason):
         """Records that an experiment's runs of a seed failed; returns their names."""

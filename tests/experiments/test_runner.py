@@ -121,20 +121,21 @@ PROGRAM = """
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)]
-)
-def test_runs_in_progress_are_saved_when_it_all_ends(folder, number, status):
-    code = textwrap.dedent(PROGRAM)
-    program = subprocess.Popen([sys.executable, "-c", code, folder.root], cwd=ROOT)
-    waiting = folder.run(job("b")) / "waiting.txt"
-    wait_for(waiting, program)
-    program.send_signal(number)
-    assert program.wait(30) == status
-    wait_for(folder.run(job("b")) / "saved.txt")
-    assert folder.outcome(job("a")) is not None
-    assert not folder.run(job("c")).exists()
-    assert folder.why_failed(job("b")) is None
+def test_runs_in_progress_are_saved_when_it_all_ends(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM)]
+    started = {
+        number: subprocess.Popen([*command, tmp_path / str(number)], cwd=ROOT)
+        for number in (signal.SIGTERM, signal.SIGKILL)
+    }
+    for number, program in started.items():
+        folder = OutputFolder(tmp_path / str(number))
+        wait_for(folder.run(job("b")) / "waiting.txt", program)
+        program.send_signal(number)
+        assert program.wait(30) == (143 if number == signal.SIGTERM else -9)
+        wait_for(folder.run(job("b")) / "saved.txt")
+        assert folder.outcome(job("a")) is not None
+        assert not folder.run(job("c")).exists()
+        assert folder.why_failed(job("b")) is None
 
 
 def wait_for(path, process=None):
