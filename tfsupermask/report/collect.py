@@ -28,22 +28,7 @@ from tfsupermask.train.metrics import read_csv
 from tfsupermask.train.results import evaluated_on
 
 PICTURES = ("boxes_and_patches", "first_layer")
-_NUMBERS = (
-    "test_loss",
-    "test_top1",
-    "test_top5",
-    "init_seconds",
-    "images_per_second",
-)
-_DAMAGES = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    csv.Error,
-)
+_NUMBERS = ("test_loss", "test_top1", "test_top5", "init_seconds", "images_per_second")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,7 +147,15 @@ def collect_run(
         return _collect(RunFolder(Path(path)), data_dir, load)
     except InputError:
         raise
-    except _DAMAGES as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        csv.Error,
+    ) as error:
         raise fail(
             f"The run's files must be whole and of this program ({str(error)[:99]!r}).",
             path=str(path),
@@ -173,7 +166,7 @@ def _collect(folder, data_dir, load):
     loaded = load_run(folder.root)
     sha256 = read_json(folder.config)["data"]["sha256"]
     first = first_convolution(loaded.model)
-    told = Run(
+    run = Run(
         path=folder.root,
         config=loaded.config,
         epoch=loaded.epoch,
@@ -191,7 +184,7 @@ def _collect(folder, data_dir, load):
         no_predictions="",
     )
     predictions, reason = _predict(loaded, sha256, data_dir, load)
-    return dataclasses.replace(told, predictions=predictions, no_predictions=reason)
+    return dataclasses.replace(run, predictions=predictions, no_predictions=reason)
 
 
 def _rows(folder, epoch):
@@ -236,21 +229,16 @@ def _pictures(folder):
 def _predict(
     loaded: LoadedRun, sha256: str, data_dir: str | None, load: Callable[..., Dataset]
 ) -> tuple[Predictions | None, str]:
-    config = loaded.config
+    config, detail = loaded.config, ""
+    images = f"The images of {config.dataset}"
     try:
         dataset = load_images(config, data_dir, load)
     except InputError as error:
-        reason, detail = (
-            f"The images of {config.dataset} could not be read.",
-            f" {error}",
-        )
+        reason, detail = f"{images} could not be read.", f" {error}"
     else:
         if fingerprint(dataset) == sha256:
             return predict(loaded, dataset), ""
-        reason, detail = (
-            f"The images of {config.dataset} that were found are not the run's own.",
-            "",
-        )
+        reason = f"{images} that were found are not the run's own."
     warnings.warn(
         f"The report goes without {evaluated_on(config)} images. {reason}{detail}",
         stacklevel=2,

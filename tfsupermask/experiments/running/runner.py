@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from tfsupermask._files import make_folder, write_atomically
-from tfsupermask._text import duration
+from tfsupermask._text import counted, duration
 from tfsupermask.experiments.running.folder import OutputFolder
 from tfsupermask.experiments.running.planning import Job, estimated_seconds
 from tfsupermask.experiments.running.processes import RunProcess, share_machine
@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.5
 def run_jobs(
     jobs: Sequence[Job], folder: OutputFolder, processes: int | None = None
 ) -> None:
-    r"""Runs what is not done yet; a run that fails is recorded and passed over.
+    """Runs what is not done yet; a run that fails is recorded and passed over.
 
     Runs that were interrupted go on where they stopped. With GPUs each process has
     one, without them each has its share of the cores.
@@ -94,9 +94,8 @@ class _Progress:
         self._seconds = self._begun = 0.0  # of runs ended, of those in progress
         self._start = time.monotonic()
         self._total = estimated_seconds(left)
-        runs = "run" if self._count == 1 else "runs"
         print(
-            f"{self._count} {runs}, {self._done} done; {len(left)} to do in "
+            f"{counted(self._count, 'run')}, {self._done} done; {len(left)} to do in "
             f"{folder.root}, about {duration(self._total)} one after another"
         )
 
