@@ -178,12 +178,12 @@ def test_images_held_out_are_not_called_test(runs, held_out):
         "Validation images",
     ):
         assert expected in page.text
-    told = [chart["aria-label"] for chart in page.all("svg")]
-    assert [label.partition(":")[0] for label in told if " validation " in label] == [
+    labels = [chart["aria-label"] for chart in page.all("svg")]
+    assert [label.partition(":")[0] for label in labels if " validation " in label] == [
         "Cross-entropy / nats against epoch",
         "Top-1 accuracy / % against epoch",
     ]
-    assert not [label for label in told if " test " in label]
+    assert not [label for label in labels if " test " in label]
     alts = " ".join(image["alt"] for image in page.all("img"))
     assert "Validation image of class" in alts
     assert "Test image" not in alts + page.text

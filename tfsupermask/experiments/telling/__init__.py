@@ -1,1 +1,1 @@
-"""What runs reached, told as tables, figures and sentences."""
+"""What runs reached, as tables, figures and sentences."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -38,8 +38,7 @@ _AXIS_NAMES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """How a row looks: colour, marker of its points, dashes where it has none."""
 
     colour: str
@@ -49,14 +48,8 @@ class Style:
 
 def styles(rows: Iterable[str]) -> dict[str, Style]:
     """Returns a style for each distinct row, in order."""
-    return {
-        row: Style(
-            _COLOURS[number % len(_COLOURS)],
-            _MARKERS[number % len(_MARKERS)],
-            _DASHES[number % len(_DASHES)],
-        )
-        for number, row in enumerate(dict.fromkeys(rows))
-    }
+    looks = (itertools.cycle(each) for each in (_COLOURS, _MARKERS, _DASHES))
+    return dict(zip(dict.fromkeys(rows), map(Style, *looks), strict=False))
 
 
 def draw(results: Results) -> Figure:
@@ -142,7 +135,7 @@ def _other_rate(rate):
 
 def _draw_epochs(results):
     looks = styles(cell.cell.row for cell in results.cells)
-    schedule = results.config_of(results.cells[0].cell).epochs
+    schedule = results.epochs
     curves = results.experiment.curves
     places = [(title, curve) for title in results.panels for curve in curves]
     figure, axes = _panels(len(places))

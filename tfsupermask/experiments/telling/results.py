@@ -13,7 +13,6 @@ from tfsupermask.experiments.running.folder import OutputFolder
 from tfsupermask.experiments.running.measures import MEASURES, Measure, Outcome
 from tfsupermask.experiments.running.planning import NUM_IMAGES, Scope, has_opposite
 from tfsupermask.experiments.telling.statistics import Sample
-from tfsupermask.train import Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +104,14 @@ class Results:
             panels.setdefault(result.cell.panel, {})[place] = result
         return panels
 
-    def config_of(self, cell: Cell) -> Config:
-        """Returns the resolved configuration of a cell's runs, with the first seed."""
-        return self.scope.job(cell, 0).config
+    @property
+    def epochs(self) -> int:
+        """Length of the schedule of its runs."""
+        return self.epochs_of(self.cells[0].cell)
+
+    def epochs_of(self, cell: Cell) -> int:
+        """Returns the length of the schedule of a cell's runs."""
+        return self.scope.job(cell, 0).config.epochs
 
     @functools.cached_property
     def num_images(self) -> int:

@@ -103,10 +103,9 @@ def _reading(results):
 
 def _after(results):
     """Says if the numbers compared are not of equally long training."""
-    epochs = results.config_of(results.cells[0].cell).epochs
-    if epochs == THESIS_EPOCHS:
+    if results.epochs == THESIS_EPOCHS:
         return ""
-    return f" (ours after {epochs} epochs, the thesis's after {THESIS_EPOCHS})"
+    return f" (ours after {results.epochs} epochs, the thesis's after {THESIS_EPOCHS})"
 
 
 def _comparisons(results):
@@ -200,8 +199,7 @@ def _size(results):
     images = f"{results.num_images:,} images of {TITLES[results.dataset]}"
     if not any(cell.measure.trained for cell in results.cells):
         return f"Initialised only, from {images}."
-    epochs = results.config_of(results.cells[0].cell).epochs
-    return f"{counted(epochs, 'epoch')} of {images} each."
+    return f"{counted(results.epochs, 'epoch')} of {images} each."
 
 
 def spent_seconds(runs: dict[str, Outcome]) -> float:

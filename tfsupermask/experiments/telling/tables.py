@@ -162,7 +162,7 @@ def _record(results, result, run, reading, sample):
         "difference": _plain(distance),
         "exceeds_both_spreads": exceeds,
         "values": " ".join(f"{k}:{_plain(v)}" for k, v in sample.values.items()),
-        "epochs": results.config_of(run).epochs,
+        "epochs": results.epochs_of(run),
         "training_images": results.num_images,
         "dataset": results.dataset,
     }
