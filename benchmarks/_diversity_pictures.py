@@ -12,7 +12,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from tfsupermask.experiments.marks import kind_entry
+from tfsupermask.experiments.telling.figures import kind_entry
 from tfsupermask.train.pictures import mosaic
 
 # By initialisation, in order: random ones grey, the others of Okabe and Ito's colours,

@@ -4,7 +4,7 @@
     python -m binaries.reproduce --table=8.3 --figure=5.2,5.3
     python -m binaries.reproduce --all --dry_run
 
-A smaller study, which says so in all that it writes:
+A smaller reproduction, which says so in all that it writes:
 
     python -m binaries.reproduce --study=inits --epochs=2 --seeds=1 --limit_images=10000
 
@@ -21,8 +21,8 @@ from absl import flags
 
 from binaries import _program
 from tfsupermask import InputError, experiments
-from tfsupermask.experiments import estimate
-from tfsupermask.report.formats import duration
+from tfsupermask._text import aligned, duration
+from tfsupermask.experiments.running.planning import MACHINE, estimated_seconds
 
 _LIST = flags.DEFINE_boolean("list", False, "Name all tables, figures and studies.")
 _CHOSEN = {
@@ -48,7 +48,7 @@ _DATASETS = flags.DEFINE_list(
     f"as in the thesis). Of {', '.join(experiments.NUM_IMAGES)}.",
 )
 _LIMIT_IMAGES = flags.DEFINE_integer(
-    "limit_images", None, "Train on so many images only (default: all)."
+    "limit_images", None, "Train on this number of images only (default: all)."
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: ~/tensorflow_datasets)."
@@ -73,7 +73,7 @@ _SHARD = flags.DEFINE_string(
 def main(argv):
     """Lists, plans, or runs and writes."""
     _program.refuse_arguments(argv)
-    study = experiments.Study(
+    scope = experiments.Scope(
         _SEEDS.value,
         _EPOCHS.value,
         _LIMIT_IMAGES.value,
@@ -81,20 +81,20 @@ def main(argv):
         _DATA_DIR.value,
     )
     if _LIST.value:
-        _list(study)
+        _list(scope)
         return
     chosen = _chosen()
     _program.require(
         chosen, "Name what to run with --table, --figure or --study; --list shows all."
     )
-    jobs = experiments.plan(chosen, study)
+    jobs = experiments.plan(chosen, scope)
     part = experiments.shard(jobs, *_parse_shard(_SHARD.value))
     if _DRY_RUN.value:
         _print_jobs(part)
         return
-    folder = experiments.StudyFolder(Path(_OUTPUT.value))
+    folder = experiments.OutputFolder(Path(_OUTPUT.value))
     experiments.run_jobs(part, folder, _PROCESSES.value)
-    print(experiments.write_all(chosen, study, folder))
+    print(experiments.write_all(chosen, scope, folder))
     failed = [job.name for job in part if folder.why_failed(job)]
     if failed:
         raise InputError(
@@ -120,26 +120,27 @@ def _parse_shard(text):
     return int(index), int(count)
 
 
-def _list(study):
-    print(f"{'':18}{'runs':>5}  {'time':>12}")
+def _list(scope):
+    lines = [("", "runs", "time", "")]
     for experiment in experiments.EXPERIMENTS:
-        jobs = experiments.plan([experiment], study)
-        print(f"{experiment.label:18}{_size(jobs)}  {experiment.title}")
-    jobs = experiments.plan(experiments.EXPERIMENTS, study)
-    print(f"{'all':18}{_size(jobs)}  Each run once: tables share them")
-    print(f"Times are estimates for {estimate.MACHINE}.")
+        jobs = experiments.plan([experiment], scope)
+        lines.append((experiment.label, *_size(jobs), experiment.title))
+    jobs = experiments.plan(experiments.EXPERIMENTS, scope)
+    lines.append(("all", *_size(jobs), "Each run once: tables share them"))
+    print(aligned(lines, "<>><", (16, 5, 12)))
+    print(f"Times are estimates for {MACHINE}.")
 
 
 def _print_jobs(jobs):
     for job in jobs:
         epochs = f"{job.epochs} epochs" if job.epochs else "initialised only"
-        print(f"{job.name}  {epochs}, {duration(estimate.seconds(job))}")
-    total = duration(estimate.total_seconds(jobs))
-    print(f"{len(jobs)} distinct runs, {total} one after another on {estimate.MACHINE}")
+        print(f"{job.name}  {epochs}, {duration(job.estimated_seconds)}")
+    total = duration(estimated_seconds(jobs))
+    print(f"{len(jobs)} distinct runs, {total} one after another on {MACHINE}")
 
 
 def _size(jobs):
-    return f"{len(jobs):5}  {duration(estimate.total_seconds(jobs)):>12}"
+    return str(len(jobs)), duration(estimated_seconds(jobs))
 
 
 if __name__ == "__main__":

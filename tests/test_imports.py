@@ -13,6 +13,7 @@ GROUND = {
     "_files",
     "_machine",
     "_reading",
+    "_text",
     "_validation",
 }
 ALLOWED = {
@@ -20,6 +21,7 @@ ALLOWED = {
     "_validation": set(),
     "_files": set(),
     "_machine": set(),
+    "_text": set(),
     "_with_keras": set(),
 }
 ALLOWED["_reading"] = ALLOWED["_arrays"] = {"_validation"}

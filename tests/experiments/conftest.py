@@ -3,12 +3,10 @@ import math
 import pytest
 
 from tfsupermask._files import write_json
-from tfsupermask.experiments import Study, StudyFolder, plan
+from tfsupermask.experiments import OutputFolder, Scope, plan
+from tfsupermask.experiments.telling.results import collect
 from tfsupermask.runs import RunFolder
 from tfsupermask.runs.metrics import columns, write_csv
-
-MACHINE = {"processor": "Abacus 9", "cores": 4}
-VERSIONS = {"python": "3.11.1", "tensorflow": "2.21.0"}
 
 
 def summary_of(job, accuracy, **more):
@@ -17,13 +15,16 @@ def summary_of(job, accuracy, **more):
         "epoch": job.epochs,
         "epochs": job.config.epochs,
         "init_seconds": 90.0,
-        "machine": MACHINE,
-        "versions": VERSIONS,
+        "machine": {"processor": "Abacus 9", "cores": 4},
+        "versions": {"python": "3.11.1", "tensorflow": "2.21.0"},
     }
     if job.epochs:
-        top5 = min(1.0, accuracy + 0.25)
-        summary |= {"test_top1": accuracy, "test_top5": top5, "train_seconds": 30.0}
+        summary |= {**accuracies(accuracy), "train_seconds": 30.0}
     return {name: value for name, value in (summary | more).items() if value is not ...}
+
+
+def accuracies(top1, part=1):
+    return {"test_top1": top1 * part, "test_top5": min(1.0, top1 + 0.25) * part}
 
 
 def rows_of(job, accuracy):
@@ -31,14 +32,9 @@ def rows_of(job, accuracy):
     rows = []
     for epoch in range(1, job.epochs + 1):
         part = 1 - math.exp(-5 * epoch / job.epochs)
+        row = {"epoch": epoch, "train_loss": 2.3 * (1 - part * accuracy)}
         rows.append(
-            {
-                **dict.fromkeys(columns("test"), 0.0),
-                "epoch": epoch,
-                "train_loss": 2.3 * (1 - part * accuracy),
-                "test_top1": accuracy * part,
-                "test_top5": min(1.0, accuracy + 0.25) * part,
-            }
+            dict.fromkeys(columns("test"), 0.0) | row | accuracies(accuracy, part)
         )
     return rows
 
@@ -54,23 +50,27 @@ def finish(folder, job, accuracy, **more):
         write_json(run.init_report, {"layers": layers})
 
 
-class FakeStudy:
-    """A study in whose folder runs are said to be done that nobody has run."""
+class FakeOutput:
+    """A folder that says that runs are done, which nobody has run."""
 
     def __init__(self, root):
-        self.folder = StudyFolder(root)
+        self.folder = OutputFolder(root)
 
-    def finish(self, experiment, study, accuracy, **more):
+    def finish(self, experiment, scope, accuracy, **more):
         """Finishes every run to which `accuracy(config)` gives a number."""
-        for job in plan([experiment], study):
+        for job in plan([experiment], scope):
             value = accuracy(job.config)
             if value is not None and not self.folder.run(job).exists():
                 finish(self.folder, job, value, **more)
 
-    def fail(self, experiment, study, seed, reason):
+    def collect(self, experiment, scope):
+        """What an experiment's runs are said to have reached."""
+        return collect(experiment, scope, self.folder)
+
+    def fail(self, experiment, scope, seed, reason):
         """Records that an experiment's runs of a seed failed; returns their names."""
         self.folder.failures.mkdir(parents=True, exist_ok=True)
-        jobs = [j for j in plan([experiment], study) if j.config.seed == seed]
+        jobs = [j for j in plan([experiment], scope) if j.config.seed == seed]
         for job in jobs:
             self.folder.failure(job).write_text(f"{reason}\n")
         return [job.name for job in jobs]
@@ -78,15 +78,15 @@ class FakeStudy:
 
 @pytest.fixture(scope="session")
 def make_fake():
-    return FakeStudy
+    return FakeOutput
 
 
 @pytest.fixture
 def fake(tmp_path):
-    return FakeStudy(tmp_path / "study")
+    return FakeOutput(tmp_path / "output")
 
 
 @pytest.fixture
 def short():
-    """A study of two epochs."""
-    return Study(epochs=2)
+    """Two epochs of everything."""
+    return Scope(epochs=2)

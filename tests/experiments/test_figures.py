@@ -3,17 +3,14 @@ import io
 import numpy as np
 import pytest
 
-from tfsupermask.data import DataNotFoundError
-from tfsupermask.experiments import Study, figures, find
-from tfsupermask.experiments.figures import draw
-from tfsupermask.experiments.marks import styles
-from tfsupermask.experiments.results import collect
+from tfsupermask.experiments import Scope, find
+from tfsupermask.experiments.telling.figures import draw, styles
 
 RATES = [10, 30, 50, 70, 90]
 
 
-def drawn(fake, study, *label):
-    return draw(collect(find(*label), study, fake.folder))
+def drawn(fake, scope, *label):
+    return draw(fake.collect(find(*label), scope))
 
 
 def lines_of(axis, style):
@@ -34,11 +31,7 @@ def test_rates_ours_and_the_other_reading(fake, short):
     assert len(solid) == len(dotted) == 2  # a row each
     np.testing.assert_allclose(solid[0], np.c_[RATES, expected])
     np.testing.assert_allclose(dotted[0], np.c_[RATES, expected[::-1]])
-
-
-def test_rates_shade_a_standard_deviation(fake, short):
-    fake.finish(find("figure", "5.2"), short, linear)
-    axis, *_ = drawn(fake, short, "figure", "5.2").axes
+    # A standard deviation is shaded to either side.
     (path,) = axis.collections[0].get_paths()
     at_half = path.vertices[path.vertices[:, 0] == 50, 1]
     assert (at_half.min(), at_half.max()) == pytest.approx((55.0, 57.0))
@@ -97,22 +90,27 @@ def legend_of(figure):
 
 
 def test_one_legend_names_rows_kinds_and_restrictions(fake):
-    study = Study(seeds=1, epochs=2)
-    fake.finish(find("figure", "5.6"), study, linear)
-    assert legend_of(drawn(fake, study, "figure", "5.6")) == (
+    scope = Scope(seeds=1, epochs=2)
+    fake.finish(find("figure", "5.6"), scope, linear)
+    assert legend_of(drawn(fake, scope, "figure", "5.6")) == (
         "2 epochs instead of 100; 1 seed",
         [
-            *("Random", "PatchesInit", "Xavier uniform", "Kaiming normal"),
-            *("Kaiming uniform", "± standard deviation", "thesis"),
+            "Random",
+            "PatchesInit",
+            "Xavier uniform",
+            "Kaiming normal",
+            "Kaiming uniform",
+            "± standard deviation",
+            "thesis",
             "ours, rate read as kept",
         ],
     )
 
 
 def test_epochs_curves(fake):
-    study = Study(epochs=5)
-    fake.finish(find("figure", "5.3"), study, linear)
-    accuracy, loss = drawn(fake, study, "figure", "5.3").axes
+    scope = Scope(epochs=5)
+    fake.finish(find("figure", "5.3"), scope, linear)
+    accuracy, loss = drawn(fake, scope, "figure", "5.3").axes
     part = 1 - np.exp(-np.arange(1, 6))
     at = 0.8 - 0.25 + 0.01  # the middle seed
     expected = np.c_[np.arange(1, 6), 100 * at * part]
@@ -125,8 +123,8 @@ def test_epochs_curves(fake):
 
 
 def test_epochs_shorter_than_the_thesis_have_its_value_at_the_edge(fake):
-    study = Study(epochs=5)
-    figure = drawn(fake, study, "figure", "8.1")
+    scope = Scope(epochs=5)
+    figure = drawn(fake, scope, "figure", "8.1")
     edges = [
         line for axis in figure.axes for line in axis.lines if len(line.get_xdata())
     ]
@@ -137,7 +135,7 @@ def test_epochs_shorter_than_the_thesis_have_its_value_at_the_edge(fake):
 
 
 def test_epochs_of_the_thesis_have_its_point_at_100(fake):
-    figure = drawn(fake, Study(), "figure", "5.5")
+    figure = drawn(fake, Scope(), "figure", "5.5")
     assert figure.legends[0].legend_handles[-1].get_marker() == "o"
     accuracy, loss = figure.axes
     points = [bar.lines[0].get_xydata().tolist() for bar in accuracy.containers]
@@ -146,32 +144,23 @@ def test_epochs_of_the_thesis_have_its_point_at_100(fake):
 
 
 def test_another_dataset_has_no_values_of_the_thesis(fake):
-    study = Study(seeds=1, epochs=2, datasets=("digits",))
+    scope = Scope(seeds=1, epochs=2, datasets=("digits",))
     for number in ("5.2", "5.3"):
-        figure = drawn(fake, study, "figure", number)
+        figure = drawn(fake, scope, "figure", number)
         assert "(here on digits)" in figure.get_suptitle()
         assert not any("thesis" in text for text in legend_of(figure)[1])
         assert not any(axis.containers for axis in figure.axes)
 
 
-def test_patches_are_of_the_study_s_images(fake):
-    study = Study(seeds=1, datasets=("digits",))
-    figure = drawn(fake, study, "figure", "4.2")
+def test_patches_are_of_the_images_asked_for(fake):
+    scope = Scope(seeds=1, datasets=("digits",))
+    figure = drawn(fake, scope, "figure", "4.2")
     assert len(figure.axes) == 12
     (below,) = [
         text.get_text() for text in figure.texts if "Figure 4.2" in text.get_text()
     ]
     assert "here on digits" in below
     assert "digits instead of Tiny-ImageNet" in below
-
-
-def test_patches_without_images(fake, monkeypatch):
-    def load(name, data_dir):
-        raise DataNotFoundError(f"{name} is not in {data_dir}.")
-
-    monkeypatch.setattr(figures.data, "load", load)
-    with pytest.raises(DataNotFoundError, match="tiny_imagenet is not in here"):
-        drawn(fake, Study(data_dir="here"), "figure", "4.2")
 
 
 def test_rows_look_different():

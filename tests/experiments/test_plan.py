@@ -4,9 +4,8 @@ import itertools
 import pytest
 
 from tfsupermask._validation import InputError
-from tfsupermask.experiments import EXPERIMENTS, Study, find, plan, shard
-from tfsupermask.experiments.plan import has_opposite, run_name
-from tfsupermask.runs import Config, resolve
+from tfsupermask.experiments import EXPERIMENTS, Scope, find, plan, shard
+from tfsupermask.experiments.running.planning import has_opposite
 
 
 def names(jobs):
@@ -14,39 +13,44 @@ def names(jobs):
 
 
 def test_no_run_is_counted_twice():
-    jobs = plan(EXPERIMENTS, Study())
+    jobs = plan(EXPERIMENTS, Scope())
     assert len(set(names(jobs))) == len(jobs)
     identities = {
         tuple((k, v) for k, v in job.config.identity().items()) for job in jobs
     }
     assert len(identities) == len(jobs)
-    alone = set().union(*(names(plan([e], Study())) for e in EXPERIMENTS))
+    alone = set().union(*(names(plan([e], Scope())) for e in EXPERIMENTS))
     assert alone == set(names(jobs))
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "runs"),
+    ("label", "runs"),
     [
-        ("table", "8.3", 10),  # five rates, read either way: the same five
-        ("table", "8.9", 10),
-        ("table", "5.2", 15),  # 90 % is none of its rates, but 10 % kept is
-        ("table", "5.3", 6),
-        ("table", "8.10", 12),  # 30 % removed, and 30 % kept
-        ("table", "5.5", 7),
-        ("figure", "5.2", 30),
-        ("figure", "5.3", 2),
-        ("figure", "8.1", 4),
-        ("figure", "4.2", 0),
-        ("study", "inits", 20),
-        ("study", "choice", 13),
-        ("study", "beyond", 24),
-        ("study", "stochastic", 6),
-        ("study", "depth", 8),
+        ("table 8.3", 10),  # five rates, read either way: the same five
+        ("table 8.9", 10),
+        ("table 5.2", 15),  # 90 % is none of its rates, but 10 % kept is
+        ("table 5.3", 6),
+        ("table 8.10", 12),  # 30 % removed, and 30 % kept
+        ("table 5.5", 7),
+        ("figure 5.2", 30),
+        ("figure 5.3", 2),
+        ("figure 8.1", 4),
+        ("figure 4.2", 0),
+        ("study inits", 20),
+        ("study choice", 13),
+        ("study beyond", 24),
+        ("study stochastic", 6),
+        ("study depth", 8),
     ],
 )
-def test_number_of_runs_a_seed(kind, name, runs):
-    assert len(plan([find(kind, name)], Study(seeds=1))) == runs
-    assert len(plan([find(kind, name)], Study(seeds=3))) == 3 * runs
+def test_number_of_runs_a_seed(label, runs):
+    experiment = find(*label.split())
+    assert len(plan([experiment], Scope(seeds=1))) == runs
+    assert len(plan([experiment], Scope(seeds=3))) == 3 * runs
+
+
+def runs_of(*tables):
+    return names(plan([find("table", name) for name in tables], Scope(seeds=1)))
 
 
 @pytest.mark.parametrize(
@@ -54,65 +58,58 @@ def test_number_of_runs_a_seed(kind, name, runs):
     [("8.8", "8.9"), ("5.3", "5.4"), ("8.4", "8.5"), ("8.10", "8.11")],
 )
 def test_tables_share_their_runs(one, other):
-    study = Study(seeds=1)
-    both = [find("table", one), find("table", other)]
-    assert set(names(plan(both[:1], study))) == set(names(plan(both[1:], study)))
-    assert names(plan(both, study)) == names(plan(both[:1], study))
+    assert set(runs_of(one)) == set(runs_of(other))
+    assert runs_of(one, other) == runs_of(one)
 
 
 def test_ablations_share_the_thesis_setting():
-    study = Study(seeds=1)
-    common = set.intersection(
-        *(
-            set(names(plan([find("table", name)], study)))
-            for name in ("8.9", "5.3", "5.4", "5.5")
-        )
+    (common,) = set.intersection(
+        *(set(runs_of(name)) for name in ("8.9", "5.3", "5.4", "5.5"))
     )
-    assert len(common) == 1
-    assert common.pop().startswith("conv6-cifar100-prune0.5-patches-seed0-")
+    assert common.startswith("conv6-cifar100-prune0.5-patches-seed0-")
 
 
 def test_names_are_stable():
     """A name that changes makes all that was run so far be run again."""
-    assert names(plan([find("table", "8.1")], Study(seeds=1, epochs=2)))[:2] == [
+    assert names(plan([find("table", "8.1")], Scope(seeds=1, epochs=2)))[:2] == [
         "conv2-cifar10-prune0.1-glorot_normal-seed0-b6af4d65",
         "conv2-cifar10-prune0.3-glorot_normal-seed0-532b9e0a",
     ]
-    job = plan([find("study", "deep")], Study(seeds=1))[3]
+    job = plan([find("study", "deep")], Scope(seeds=1))[3]
     assert job.config.double_from == 10
     assert job.name == "resnet18-tiny_imagenet-prune0.3-patches-seed0-eae86c6f"
 
 
 def test_first_seed_comes_first():
-    seeds = [job.config.seed for job in plan(EXPERIMENTS, Study(seeds=2))]
+    seeds = [job.config.seed for job in plan(EXPERIMENTS, Scope(seeds=2))]
     assert [seed for seed, _ in itertools.groupby(seeds)] == [0, 1]
 
 
 @pytest.mark.parametrize("order", [("5.3", "5.4"), ("5.4", "5.3")])
 def test_what_one_table_only_initialises_another_trains(order):
-    alone = plan([find("table", "5.4")], Study(seeds=1))
+    alone = plan([find("table", "5.4")], Scope(seeds=1))
     assert {job.epochs for job in alone} == {0}
-    both = plan([find("table", name) for name in order], Study(seeds=1))
+    both = plan([find("table", name) for name in order], Scope(seeds=1))
     assert {job.epochs for job in both} == {100}
     assert {job.config.stop_after_epoch for job in both} == {None}
     assert set(names(both)) == set(names(alone))
 
 
-def test_smaller_study():
-    study = Study(seeds=1, epochs=4, limit_images=500, datasets=("digits",))
-    jobs = plan([find("table", "8.9")], study)
+def test_smaller_scope():
+    scope = Scope(seeds=1, epochs=4, limit_images=500, datasets=("digits",))
+    jobs = plan([find("table", "8.9")], scope)
     assert {job.config.epochs for job in jobs} == {job.epochs for job in jobs} == {4}
     assert {job.config.dataset for job in jobs} == {"digits"}
     patches = next(job.config for job in jobs if job.config.init == "patches")
     assert patches.num_patches == 20_000
-    fewer = plan([find("table", "8.9")], dataclasses.replace(study, limit_images=100))
+    fewer = plan([find("table", "8.9")], dataclasses.replace(scope, limit_images=100))
     assert {job.config.num_patches for job in fewer} == {None, 5000}
     assert not set(names(fewer)) & set(names(jobs))
 
 
 def test_datasets_replace_only_those_that_they_do_not_name():
-    study = Study(datasets=("cifar10", "digits"))
-    table_10, table_100 = (study.adapt(find("table", n)) for n in ("8.1", "8.4"))
+    scope = Scope(datasets=("cifar10", "digits"))
+    table_10, table_100 = (scope.adapt(find("table", n)) for n in ("8.1", "8.4"))
     assert (table_10.dataset, table_100.dataset) == ("cifar10", "cifar10")
     assert all(cell.published for cell in table_10.cells)
     assert not any(cell.published for cell in table_100.cells)
@@ -120,7 +117,7 @@ def test_datasets_replace_only_those_that_they_do_not_name():
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "words"),
     [
         ({}, ()),
         ({"epochs": 100}, ()),
@@ -131,8 +128,8 @@ def test_datasets_replace_only_those_that_they_do_not_name():
         ),
     ],
 )
-def test_restrictions_are_told(fields, told):
-    assert Study(**fields).restrictions == told
+def test_restrictions_are_said(fields, words):
+    assert Scope(**fields).restrictions == words
 
 
 def test_polarity_matters_where_trained_and_not_in_the_middle():
@@ -146,19 +143,24 @@ def test_polarity_matters_where_trained_and_not_in_the_middle():
     assert not any(has_opposite(own, cell) for cell in own.cells)
 
 
-def test_run_name_says_what_the_config_says():
-    config = resolve(Config(model="conv4", dataset="cifar10", prune=0.9), 50_000)
-    assert run_name(config).startswith("conv4-cifar10-prune0.9-patches-seed0-")
-    elsewhere = dataclasses.replace(config, data_dir="/data", workdir="/run")
-    assert run_name(elsewhere) == run_name(config)
-    assert run_name(dataclasses.replace(config, seed=1)) != run_name(config)
-    given = dataclasses.replace(config, learning_rate=0.1)
-    assert run_name(given) == run_name(config)
+def test_a_run_is_named_after_what_identifies_it():
+    cell, scope = find("table", "8.2").cells[0], Scope()
+    job = scope.job(cell, 0)
+    assert job.name.startswith("conv4-cifar10-prune0.1-glorot_normal-seed0-")
+
+    def renamed(**fields):
+        config = dataclasses.replace(cell.config, **fields)
+        return scope.job(dataclasses.replace(cell, config=config), 0).name != job.name
+
+    assert not renamed(data_dir="/data", workdir="/run")
+    assert not renamed(learning_rate=0.1)  # the recipe's
+    assert renamed(learning_rate=0.2)
+    assert scope.job(cell, 1).name != job.name
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 100])
 def test_shards_are_all_and_disjoint(count):
-    jobs = plan([find("table", "8.3")], Study())
+    jobs = plan([find("table", "8.3")], Scope())
     parts = [shard(jobs, index, count) for index in range(count)]
     assert sorted(itertools.chain(*map(names, parts))) == sorted(names(jobs))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -170,10 +172,10 @@ def test_shards_are_all_and_disjoint(count):
         (lambda: shard((), 2, 2), "`index` must be less than `count`."),
         (lambda: shard((), 0, 0), "`count`"),
         (lambda: shard((), -1, 2), "`index`"),
-        (lambda: Study(seeds=0), "`seeds`"),
-        (lambda: Study(epochs=0), "`epochs`"),
-        (lambda: Study(limit_images=0), "`limit_images`"),
-        (lambda: Study(datasets=("mnist",)), "`datasets`"),
+        (lambda: Scope(seeds=0), "`seeds`"),
+        (lambda: Scope(epochs=0), "`epochs`"),
+        (lambda: Scope(limit_images=0), "`limit_images`"),
+        (lambda: Scope(datasets=("mnist",)), "`datasets`"),
         (lambda: find("table", "9.9"), "`table` must be one of 5.2, 5.3"),
     ],
 )

@@ -2,26 +2,20 @@ import dataclasses
 
 import pytest
 
-from tfsupermask.experiments import EXPERIMENTS, Study, find, plan
-from tfsupermask.experiments.about import (
-    about,
-    machines,
-    shortcomings,
-    total_seconds,
-)
-from tfsupermask.experiments.results import collect
+from tfsupermask.experiments import EXPERIMENTS, Scope, find, plan
+from tfsupermask.experiments.telling.statements import statements_of
 
 TABLE = find("table", "8.3")
 
 
-def collected(fake, study, experiment=TABLE):
-    return collect(experiment, study, fake.folder)
+def background(fake, scope, experiment=TABLE):
+    return statements_of(fake.collect(experiment, scope)).background
 
 
 def test_numbers_by_cell_and_seed(fake, short):
     value = {(0.1, 0): 0.11, (0.1, 2): 0.12, (0.9, 1): 0.91}
     fake.finish(TABLE, short, lambda c: value.get((c.prune, c.seed)))
-    results = collected(fake, short)
+    results = fake.collect(TABLE, short)
     first = results.cells[0]
     assert (first.cell.row, first.cell.config.prune) == ("Random", 0.1)
     assert first.removed.values == pytest.approx({0: 11.0, 2: 12.0})
@@ -33,10 +27,10 @@ def test_numbers_by_cell_and_seed(fake, short):
     assert results.cells[2].removed.n == 0
 
 
-def test_what_is_not_done_is_told(fake, short):
+def test_what_is_not_done_is_said(fake, short):
     fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 0 else None)
     failed = fake.fail(TABLE, short, 1, "Out of memory.")
-    results = collected(fake, short)
+    results = fake.collect(TABLE, short)
     assert (results.num_jobs, results.num_done) == (30, 10)
     assert results.failed == dict.fromkeys(failed, "Out of memory.")
     assert len(results.missing) == 10
@@ -45,23 +39,23 @@ def test_what_is_not_done_is_told(fake, short):
 
 def test_a_run_with_fewer_epochs_is_missing(fake, short):
     fake.finish(TABLE, short, lambda c: 0.5, epoch=1)
-    assert collected(fake, short).num_done == 0
+    assert fake.collect(TABLE, short).num_done == 0
 
 
 @pytest.mark.parametrize("more", [{"test_top1": ...}, {"test_top1": float("nan")}])
 def test_a_summary_without_the_number_is_missing(fake, short, more):
     fake.finish(TABLE, short, lambda c: 0.5, **more)
-    results = collected(fake, short)
+    results = fake.collect(TABLE, short)
     assert (results.num_done, results.cells[0].removed.n) == (0, 0)
 
 
 def test_what_was_only_initialised_has_entropies_and_no_accuracy(fake, short):
     entropies, sizes = find("table", "5.4"), find("table", "5.3")
     fake.finish(entropies, short, lambda c: 0.5)
-    results = collected(fake, short, entropies)
+    results = fake.collect(entropies, short)
     assert results.num_done == results.num_jobs == 18
     assert results.cells[3].removed.values == dict.fromkeys(range(3), 5.3)
-    results = collected(fake, short, sizes)
+    results = fake.collect(sizes, short)
     assert (results.num_done, results.num_jobs) == (0, 18)
     by_column = {cell.cell.column: cell for cell in results.cells}
     assert by_column["minutes"].removed.values == {0: 1.5, 1: 1.5, 2: 1.5}
@@ -70,19 +64,14 @@ def test_what_was_only_initialised_has_entropies_and_no_accuracy(fake, short):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)
-def test_every_panel_has_a_cell_for_each_row_and_column(experiment, fake):
-    panels = collected(fake, Study(seeds=1), experiment).panels
-    for panel in panels.values():
+def test_panels_are_whole_and_runs_those_of_the_plan(experiment, fake):
+    scope = Scope(seeds=2, epochs=3)
+    results = fake.collect(experiment, scope)
+    for panel in results.panels.values():
         rows, columns = ({place[axis] for place in panel} for axis in (0, 1))
         assert len(panel) == len(rows) * len(columns)
-    assert sum(map(len, panels.values())) == len(experiment.cells)
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)
-def test_the_runs_are_those_of_the_plan(experiment, fake):
-    study = Study(seeds=2, epochs=3)
-    names = {job.name for job in plan([experiment], study)}
-    assert set(collected(fake, study, experiment).missing) == names
+    assert sum(map(len, results.panels.values())) == len(experiment.cells)
+    assert set(results.missing) == {job.name for job in plan([experiment], scope)}
 
 
 @pytest.mark.parametrize(
@@ -94,62 +83,52 @@ def test_the_runs_are_those_of_the_plan(experiment, fake):
         (("figure", "8.1"), 2, "70 % removed (30 % kept)"),
     ],
 )
-def test_heads_tell_both_readings(label, column, expected, fake):
-    cell = collected(fake, Study(), find(*label)).cells[column]
+def test_heads_say_both_readings(label, column, expected, fake):
+    cell = fake.collect(find(*label), Scope()).cells[column]
     assert cell.head.replace("\N{NO-BREAK SPACE}", " ") == expected
 
 
-def test_another_dataset_is_told(fake):
-    study = Study(seeds=1, epochs=1, datasets=("digits",))
-    results = collected(fake, study)
+def test_another_dataset_is_said(fake):
+    scope = Scope(seeds=1, epochs=1, datasets=("digits",))
+    results = fake.collect(TABLE, scope)
     assert results.title.endswith("(here on digits)")
     assert not any(cell.cell.published for cell in results.cells)
-    assert "digits instead of CIFAR-10" in shortcomings(results)
-    assert any("thesis's numbers do not apply" in text for text in about(results))
+    assert "digits instead of CIFAR-10" in results.shortcomings
+    assert "thesis's numbers do not apply" in " ".join(background(fake, scope))
     assert results.num_images == 1433
 
 
-def test_fewer_images_than_published_are_told(fake, short):
+def test_fewer_images_than_published_are_said(fake, short):
     fake.finish(TABLE, short, lambda c: 0.5, train_images=12_000)
-    results = collected(fake, short)
     words = "12,000 training images instead of CIFAR-10's 50,000"
-    assert words in shortcomings(results)
-    told = list(about(results))
-    assert "2 epochs of 12,000 images of CIFAR-10 each." in told
-    assert f"Not the published dataset, or not the whole of it: {words}." in told
+    assert words in fake.collect(TABLE, short).shortcomings
+    said = background(fake, short)
+    assert "2 epochs of 12,000 images of CIFAR-10 each." in said
+    assert f"Not the published dataset, or not the whole of it: {words}." in said
 
 
 def test_machines_and_time(fake, short):
     fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 0 else None)
-    fake.finish(
-        TABLE,
-        short,
-        lambda c: 0.5 if c.seed == 1 else None,
-        machine=...,
-        train_seconds=...,
-        versions={"python": "3.12.0"},
-    )
-    results = collected(fake, short)
-    assert machines(results.runs) == {
-        "Abacus 9, 4 cores; python 3.11.1, tensorflow 2.21.0": 10,
-        "machine not recorded; python 3.12.0": 10,
-    }
-    assert total_seconds(results.runs) == 10 * (90 + 30) + 10 * 90
-    told = list(about(results))
-    assert told[0].replace("\N{NO-BREAK SPACE}", " ") == (
+    less = {"machine": ..., "train_seconds": ..., "versions": {"python": "3.12.0"}}
+    fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 1 else None, **less)
+    spent, *machines = background(fake, short)[:3]
+    # 10 runs of 90 + 30 seconds, 10 of 90
+    assert spent.replace("\N{NO-BREAK SPACE}", " ") == (
         "Runs: 20 of 30 done, 35 min 0 s in all."
     )
-    assert "Machine of 10 runs: machine not recorded; python 3.12.0." in told
+    assert machines == [
+        "Machine of 10 runs: Abacus 9, 4 cores; python 3.11.1, tensorflow 2.21.0.",
+        "Machine of 10 runs: machine not recorded; python 3.12.0.",
+    ]
 
 
-def test_size_and_restrictions_are_told(fake):
-    study = Study(seeds=1, epochs=1, limit_images=2000)
-    told = list(about(collected(fake, study)))
-    assert "1 epoch of 2,000 images of CIFAR-10 each." in told
-    restrictions = "1 epoch instead of 100; 2,000 training images only; 1 seed"
-    assert f"Restrictions: {restrictions}." in told
-    table = find("table", "5.4")
-    told_of_it = list(about(collected(fake, study, table)))
-    assert "Initialised only, from 2,000 images of CIFAR-100." in told_of_it
+def test_size_restrictions_and_notes_are_said(fake):
+    scope = Scope(seeds=1, epochs=1, limit_images=2000)
     noted = dataclasses.replace(TABLE, note="Mind the gap.")
-    assert "Mind the gap." in about(collected(fake, study, noted))
+    said = background(fake, scope, noted)
+    assert "1 epoch of 2,000 images of CIFAR-10 each." in said
+    restrictions = "1 epoch instead of 100; 2,000 training images only; 1 seed"
+    assert f"Restrictions: {restrictions}." in said
+    assert "Mind the gap." in said
+    initialised = background(fake, scope, find("table", "5.4"))
+    assert "Initialised only, from 2,000 images of CIFAR-100." in initialised

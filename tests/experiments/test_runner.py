@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tfsupermask._validation import InputError
-from tfsupermask.experiments import StudyFolder, processes, run_jobs
-from tfsupermask.experiments.plan import Job
+from tfsupermask.experiments import Job, OutputFolder, run_jobs
+from tfsupermask.experiments.running import processes
 from tfsupermask.runs import Config
 
 from . import fake_worker as fake
@@ -34,7 +34,7 @@ def starts(folder, one):
 
 @pytest.fixture
 def folder(tmp_path):
-    return StudyFolder(tmp_path / "study")
+    return OutputFolder(tmp_path / "output")
 
 
 def test_what_is_done_is_not_run_again(folder, capsys):
@@ -105,35 +105,37 @@ def test_gpus_are_shared_in_turn(monkeypatch):
         assert len(processes.share_machine()) == 2
 
 
-STUDY = """
+PROGRAM = """
     import sys
     from pathlib import Path
     from tests.experiments.test_runner import fake, job
-    from tfsupermask.experiments import StudyFolder, processes, run_jobs
+    from tfsupermask.experiments import OutputFolder, run_jobs
+    from tfsupermask.experiments.running import processes
 
     processes.WORKER = "tests.experiments.fake_worker"
     jobs = [job("a"), job("b", fake.WAITS), job("c")]
     try:
-        run_jobs(jobs, StudyFolder(Path(sys.argv[1])))
+        run_jobs(jobs, OutputFolder(Path(sys.argv[1])))
     except KeyboardInterrupt as interrupt:
         sys.exit(interrupt.exit_status)
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)]
-)
-def test_runs_in_progress_are_saved_when_the_study_ends(folder, number, status):
-    code = textwrap.dedent(STUDY)
-    study = subprocess.Popen([sys.executable, "-c", code, folder.root], cwd=ROOT)
-    waiting = folder.run(job("b")) / "waiting.txt"
-    wait_for(waiting, study)
-    study.send_signal(number)
-    assert study.wait(30) == status
-    wait_for(folder.run(job("b")) / "saved.txt")
-    assert folder.outcome(job("a")) is not None
-    assert not folder.run(job("c")).exists()
-    assert folder.why_failed(job("b")) is None
+def test_runs_in_progress_are_saved_when_it_all_ends(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM)]
+    started = {
+        number: subprocess.Popen([*command, tmp_path / str(number)], cwd=ROOT)
+        for number in (signal.SIGTERM, signal.SIGKILL)
+    }
+    for number, program in started.items():
+        folder = OutputFolder(tmp_path / str(number))
+        wait_for(folder.run(job("b")) / "waiting.txt", program)
+        program.send_signal(number)
+        assert program.wait(30) == (143 if number == signal.SIGTERM else -9)
+        wait_for(folder.run(job("b")) / "saved.txt")
+        assert folder.outcome(job("a")) is not None
+        assert not folder.run(job("c")).exists()
+        assert folder.why_failed(job("b")) is None
 
 
 def wait_for(path, process=None):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tfsupermask.experiments import Value
-from tfsupermask.experiments.statistics import (
+from tfsupermask.experiments.telling.statistics import (
     Fit,
     Paired,
     Sample,

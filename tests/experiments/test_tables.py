@@ -4,15 +4,12 @@ import io
 
 import pytest
 
-from tfsupermask.experiments import Study, find
-from tfsupermask.experiments.records import csv_text
-from tfsupermask.experiments.results import collect
-from tfsupermask.experiments.statements import CAUTION, tell
-from tfsupermask.experiments.tables import tables
+from tfsupermask.experiments import Scope, find
+from tfsupermask.experiments.telling.statements import CAUTION, statements_of
+from tfsupermask.experiments.telling.tables import csv_text, tables_of
 
 TABLE = find("table", "8.4")  # published with deviations
 RANDOM, PATCHES = "glorot_normal", "patches"
-SPACE = "\N{NO-BREAK SPACE}"
 
 
 def accuracy(values):
@@ -25,9 +22,25 @@ def accuracy(values):
     return read
 
 
-def rows_of(fake, study, experiment=TABLE):
-    (table,) = tables(collect(experiment, study, fake.folder))
+def better_patches(config):
+    return 0.5 + 0.1 * (config.init == PATCHES)
+
+
+def rows_of(fake, scope, experiment=TABLE):
+    (table,) = tables_of(fake.collect(experiment, scope))
     return table.rows
+
+
+def said_of(fake, scope, experiment=TABLE):
+    return statements_of(fake.collect(experiment, scope))
+
+
+def plain(texts):
+    return [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts]
+
+
+def places(texts):
+    return [text.partition(":")[0] for text in plain(texts)]
 
 
 def test_lines_of_a_row(fake, short):
@@ -38,24 +51,15 @@ def test_lines_of_a_row(fake, short):
         (0.9, RANDOM): {0: 4.0, 1: 4.0, 2: 4.0},  # 6.3 ± 0.6
     }
     fake.finish(TABLE, short, accuracy(values))
-    assert rows_of(fake, short)["Random"] == {
-        "thesis": ("15.3 ± 0.7", "25.5 ± 0.5", "28.3 ± 0.5", "23.8 ± 0.4", "6.3 ± 0.6"),
-        "ours": (
-            "16.0 ± 1.0",
-            "30.5 ± 0.7 (2 seeds)",
-            "20.0 (1 seed)",
-            "–",
-            "4.0 ± 0.0",
-        ),
-        "difference": ("+0.7", "+5.0 †", "−8.3", "–", "−2.3 †"),
+    lines = rows_of(fake, short)["Random"]
+    assert {name: " | ".join(texts) for name, texts in lines.items()} == {
+        "thesis": "15.3 ± 0.7 | 25.5 ± 0.5 | 28.3 ± 0.5 | 23.8 ± 0.4 | 6.3 ± 0.6",
+        "ours": "16.0 ± 1.0 | 30.5 ± 0.7 (2 seeds) | 20.0 (1 seed) | – | 4.0 ± 0.0",
+        "difference": "+0.7 | +5.0 † | −8.3 | – | −2.3 †",
         "ours, rate read as kept": (
-            "4.0 ± 0.0",
-            "–",
-            "–",
-            "30.5 ± 0.7 (2 seeds)",
-            "16.0 ± 1.0",
+            "4.0 ± 0.0 | – | – | 30.5 ± 0.7 (2 seeds) | 16.0 ± 1.0"
         ),
-        "difference, rate read as kept": ("−11.3 †", "–", "–", "+6.7 †", "+9.7 †"),
+        "difference, rate read as kept": "−11.3 † | – | – | +6.7 † | +9.7 †",
     }
 
 
@@ -65,44 +69,32 @@ def test_a_row_that_is_not_published_has_only_ours(fake, short):
     assert next(iter(rows["Random"])) == "thesis"
 
 
-def test_without_a_second_reading_there_is_no_line_of_it(fake, short):
-    rows = rows_of(fake, short, find("table", "5.4"))
+def test_entropies_have_two_digits_one_reading_and_no_comparison(fake, short):
+    table = find("table", "5.4")
+    fake.finish(table, short, lambda c: 0.5)
+    rows, said = rows_of(fake, short, table), said_of(fake, short, table)
     assert set(map(tuple, rows.values())) == {("thesis", "ours", "difference")}
-
-
-def test_entropies_have_two_digits(fake, short):
-    fake.finish(find("table", "5.4"), short, lambda c: 0.5)
-    rows = rows_of(fake, short, find("table", "5.4"))
     assert rows["C = 500"]["ours"][1] == "5.10 ± 0.00"
     assert rows["C = 500"]["difference"][1] == "−0.75 †"
+    assert said.overall == said.by_column == ()
+    assert CAUTION not in said.all
 
 
-def test_asked_for_one_seed_one_is_not_told(fake):
-    study = Study(seeds=1, epochs=2)
-    fake.finish(TABLE, study, lambda c: 0.25)
-    assert rows_of(fake, study)["Random"]["ours"][0] == "25.0"
-
-
-def test_a_table_a_panel(fake, short):
-    titles = [
-        t.title for t in tables(collect(find("figure", "5.2"), short, fake.folder))
-    ]
-    assert titles == ["Conv2", "Conv4", "Conv6"]
-
-
-def told(fake, study, experiment=TABLE):
-    return tell(collect(experiment, study, fake.folder))
-
-
-def plain(texts):
-    return [text.replace(SPACE, " ") for text in texts]
+def test_of_one_seed_neither_number_nor_interval_is_said(fake):
+    scope = Scope(seeds=1, epochs=2)
+    fake.finish(TABLE, scope, lambda c: 0.25)
+    said = said_of(fake, scope)
+    assert rows_of(fake, scope)["Random"]["ours"][0] == "25.0"
+    assert said.overall
+    assert said.caution == ""
+    assert CAUTION not in said.all
 
 
 def test_the_nearer_reading_is_named(fake, short):
     # Thesis: 15.3 removed or kept 10 %, 6.3 at 90 %.
     values = {(0.1, RANDOM): {0: 6.3}, (0.9, RANDOM): {0: 14.3}}
     fake.finish(TABLE, short, accuracy(values))
-    text = told(fake, short).reading
+    text = said_of(fake, short).reading
     assert "removed, the mean absolute difference to the thesis is 8.5 points" in text
     assert "kept, 0.5 points (2 cells that both readings have)" in text
     assert text.endswith(
@@ -114,7 +106,7 @@ def test_the_nearer_reading_is_named(fake, short):
 def test_no_reading_without_both(fake, short):
     values = {(0.1, RANDOM): {0: 6.3}, (0.5, RANDOM): {0: 14.3}}
     fake.finish(TABLE, short, accuracy(values))
-    assert told(fake, short).reading == ""
+    assert said_of(fake, short).reading == ""
 
 
 def test_rows_are_compared_with_the_first(fake, short):
@@ -130,8 +122,8 @@ def test_rows_are_compared_with_the_first(fake, short):
         (0.9, RANDOM): {1: 10.0},
     }
     fake.finish(TABLE, short, accuracy(values))
-    statements = told(fake, short)
-    assert plain(statements.by_column) == [
+    said = said_of(fake, short)
+    assert plain(said.by_column) == [
         "10 % removed (90 % kept): PatchesInit beats Random by 3.0 points "
         "(95 % interval 3.0 to 3.0; 3 pairs of the same seed).",
         "30 % removed (70 % kept): PatchesInit falls short of Random by 1.5 points "
@@ -141,10 +133,10 @@ def test_rows_are_compared_with_the_first(fake, short):
         "70 % removed (30 % kept): PatchesInit is 1.0 points below Random "
         "(one seed: no interval; 1 pair of the same seed).",
     ]
-    (overall,) = statements.overall
+    (overall,) = said.overall
     assert overall.startswith("all columns: ")
     assert overall.endswith("; 8 pairs of the same seed in 3 of 5 columns).")
-    assert CAUTION in statements.all
+    assert CAUTION in said.all
 
 
 def test_fewer_minutes_are_better(fake, short):
@@ -152,78 +144,56 @@ def test_fewer_minutes_are_better(fake, short):
     for init, seconds in (("simple_patches", 60.0), (PATCHES, 600.0)):
         only = accuracy({(0.5, init): {0: 50.0, 1: 51.0}})
         fake.finish(experiment, short, only, init_seconds=seconds)
-    minutes = [
-        text for text in told(fake, short, experiment).overall if "minutes" in text
-    ]
-    assert minutes[0] == (
-        "minutes: P = 50,000, C = 500 is worse than P = 10,000, C = SimpleInit: "
+    simple, large = "P = 10,000, C = SimpleInit", "P = 50,000, C = 500"
+    minutes = next(
+        t for t in said_of(fake, short, experiment).overall if "minutes" in t
+    )
+    assert minutes == (
+        f"minutes: {large} is worse than {simple}: "
         "9.0 minutes more (95 % interval 9.0 to 9.0; 2 pairs of the same seed)."
     )
-    first, second, *_ = experiment.cells[0].row, experiment.cells[2].row
-    turned = [c for c in experiment.cells if c.row == second] + [
-        c for c in experiment.cells if c.row == first
-    ]
-    turned = dataclasses.replace(experiment, cells=tuple(turned))
-    assert (
-        "is better than P = 50,000, C = 500: 9.0 minutes less"
-        in (told(fake, short, turned).overall[1])
-    )
-
-
-def test_no_caution_where_there_are_no_intervals(fake):
-    study = Study(seeds=1)
-    fake.finish(TABLE, study, lambda c: 0.5)
-    statements = told(fake, study)
-    assert statements.overall
-    assert statements.caution == ""
-    assert CAUTION not in statements.all
-
-
-def test_entropies_are_not_compared(fake, short):
-    fake.finish(find("table", "5.4"), short, lambda c: 0.5)
-    statements = told(fake, short, find("table", "5.4"))
-    assert statements.overall == statements.by_column == ()
-    assert CAUTION not in statements.all
+    rows = [[c for c in experiment.cells if c.row == row] for row in (large, simple)]
+    turned = dataclasses.replace(experiment, cells=(*rows[0], *rows[1]))
+    _, minutes = said_of(fake, short, turned).overall
+    assert f"{simple} is better than {large}: 9.0 minutes less" in minutes
 
 
 def test_a_single_column_is_not_said_twice(fake, short):
     experiment = find("figure", "8.1")
-    fake.finish(experiment, short, lambda c: 0.5 + 0.1 * (c.init == PATCHES))
-    statements = told(fake, short, experiment)
-    assert [text.split(":")[0] for text in plain(statements.overall)] == [
-        "30 % removed (70 % kept)",
-        "70 % removed (30 % kept)",
-    ]
-    assert statements.by_column == ()
+    fake.finish(experiment, short, better_patches)
+    said = said_of(fake, short, experiment)
+    expected = ["30 % removed (70 % kept)", "70 % removed (30 % kept)"]
+    assert places(said.overall) == expected
+    assert said.by_column == ()
 
 
-def test_panels_are_named(fake, short):
+def test_panels_have_a_table_each_and_are_named(fake, short):
     experiment = find("figure", "5.2")
-    fake.finish(experiment, short, lambda c: 0.5 + 0.1 * (c.init == PATCHES))
-    statements = told(fake, short, experiment)
-    assert [text.split(":")[0] for text in statements.overall] == [
-        f"Conv{n}, all columns" for n in (2, 4, 6)
-    ]
-    assert plain(statements.by_column)[5].startswith("Conv4, 10 % removed (90 % kept):")
+    fake.finish(experiment, short, better_patches)
+    panels = [f"Conv{n}" for n in (2, 4, 6)]
+    assert [t.title for t in tables_of(fake.collect(experiment, short))] == panels
+    said = said_of(fake, short, experiment)
+    assert places(said.overall) == [f"{panel}, all columns" for panel in panels]
+    assert places(said.by_column)[5] == "Conv4, 10 % removed (90 % kept)"
 
 
 def test_what_is_missing_and_failed_is_said(fake, short):
     (name, *_) = fake.fail(TABLE, short, 1, "Out of memory.")
-    said = told(fake, short).all
+    said = said_of(fake, short).all
     assert f"Failed: {name}: Out of memory." in said
     assert sum(text.startswith("Missing: ") for text in said) == 20
 
 
-def records(fake, study, experiment=TABLE):
-    text = csv_text(collect(experiment, study, fake.folder))
+def records(fake, scope, experiment=TABLE):
+    text = csv_text(fake.collect(experiment, scope))
     return list(csv.DictReader(io.StringIO(text)))
 
 
 def test_csv_has_a_line_for_each_number(fake):
-    study = Study(seeds=2, epochs=2, limit_images=1000)
+    scope = Scope(seeds=2, epochs=2, limit_images=1000)
     values = {(0.1, RANDOM): {0: 14.0, 1: 15.0}, (0.9, RANDOM): {1: 40.25}}
-    fake.finish(TABLE, study, accuracy(values))
-    first, second, *others = records(fake, study)
+    fake.finish(TABLE, scope, accuracy(values))
+    first, second, *others = records(fake, scope)
     assert first == {
         "experiment": "table_8.4",
         "panel": "",
@@ -245,7 +215,7 @@ def test_csv_has_a_line_for_each_number(fake):
         "dataset": "cifar100",
         "statement": "",
     }
-    changed = {
+    assert second == first | {
         "reading": "kept",
         "prune": "0.9",
         "mean": "40.25",
@@ -255,16 +225,15 @@ def test_csv_has_a_line_for_each_number(fake):
         "exceeds_both_spreads": "",
         "values": "1:40.25",
     }
-    assert second == first | changed
     numbers = [each for each in others if not each["statement"]]
     assert len(numbers) + 2 == 2 * 4 * 2 + 2  # half removed is half kept
 
 
 def test_csv_says_what_it_is(fake):
-    study = Study(seeds=1, epochs=2)
-    fake.fail(TABLE, study, 0, 'A "reason", with\nlines')
-    texts = [each["statement"] for each in records(fake, study) if each["statement"]]
-    assert texts == plain(told(fake, study).all)
+    scope = Scope(seeds=1, epochs=2)
+    fake.fail(TABLE, scope, 0, 'A "reason", with\nlines')
+    texts = [each["statement"] for each in records(fake, scope) if each["statement"]]
+    assert texts == plain(said_of(fake, scope).all)
     assert any(text.endswith('A "reason", with\nlines') for text in texts)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tfsupermask import data
+from tfsupermask.report import collect_run
 from tfsupermask.runs import Config
 from tfsupermask.train import run as train
 
@@ -55,6 +56,12 @@ def made(digits, tmp_path_factory):
         for name, config in configs.items():
             train(dataclasses.replace(config, workdir=str(root / name)))
     return {name: root / name for name in configs}
+
+
+@pytest.fixture(scope="session")
+def runs(made, digits):
+    """What those folders hold, by name."""
+    return {name: collect_run(made[name], load=lambda *_: digits) for name in made}
 
 
 @pytest.fixture

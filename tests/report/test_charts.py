@@ -12,33 +12,39 @@ def numbers(text):
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
 
 
-def of_class(svg, tag, name):
-    return [
-        element for element in svg.iter(tag) if name in element.get("class", "").split()
-    ]
+class Chart:
+    """A chart's elements, and its text."""
+
+    def __init__(self, *series, title="loss", x_label="epoch"):
+        self.text = line_chart(title, series, x_label)
+        self.svg = ElementTree.fromstring(self.text)
+
+    def all(self, tag, name):
+        """Elements of a kind and class."""
+        elements = self.svg.iter(tag)
+        return [each for each in elements if name in each.get("class", "").split()]
+
+    def texts(self, name):
+        return [each.text for each in self.all("text", name)]
 
 
 @pytest.fixture
 def chart():
-    return ElementTree.fromstring(
-        line_chart(
-            "loss",
-            [
-                Series("train", ((1, 2.0), (2, 1.0), (3, 0.5))),
-                Series("test", ((1, 2.5), (2, 1.5), (3, 1.0))),
-            ],
-        )
+    return Chart(
+        Series("train", ((1, 2.0), (2, 1.0), (3, 0.5))),
+        Series("test", ((1, 2.5), (2, 1.5), (3, 1.0))),
     )
 
 
 def test_points_are_where_the_ticks_say(chart):
+    places = {"end": "y", "middle": "x"}
     ticks = {
-        (element.get("text-anchor"), element.text): numbers(
-            element.get("y" if element.get("text-anchor") == "end" else "x")
+        (each.get("text-anchor"), each.text): numbers(
+            each.get(places[each.get("text-anchor")])
         )[0]
-        for element in of_class(chart, "text", "tick")
+        for each in chart.all("text", "tick")
     }
-    line, _ = of_class(chart, "path", "line")
+    line, _ = chart.all("path", "line")
     x1, y1, x2, y2, x3, y3 = numbers(line.get("d"))
     assert [x1, x2, x3] == [ticks["middle", text] for text in "123"]
     height = 3.8  # of the tick's text above its line
@@ -47,72 +53,56 @@ def test_points_are_where_the_ticks_say(chart):
     assert y1 < y2 < y3
 
 
-def test_lines_differ_in_more_than_colour(chart):
-    lines = of_class(chart, "path", "line")
-    assert len({line.get("stroke-dasharray") for line in lines}) == 2
-    dots = of_class(chart, "path", "dot")
-    assert len({dot.get("d") for dot in dots}) == 2
-
-
-def test_each_line_is_named_with_its_last_value(chart):
-    named = [element.text for element in of_class(chart, "text", "end")]
-    assert named == ["train 0.50", "test 1.00"]
-    assert [element.text for element in chart.iter("title")][:2] == [
-        "train, 1: 2.00",
-        "train, 2: 1.00",
-    ]
-    assert chart.get("role") == "img"
-    assert chart.get("aria-label") == (
+def test_lines_are_named_described_and_differ_in_more_than_colour(chart):
+    assert (
+        len({line.get("stroke-dasharray") for line in chart.all("path", "line")}) == 2
+    )
+    assert len({dot.get("d") for dot in chart.all("path", "dot")}) == 2
+    assert chart.texts("end") == ["train 0.50", "test 1.00"]
+    pointed_at = [element.text for element in chart.svg.iter("title")]
+    assert pointed_at[:2] == ["train, 1: 2.00", "train, 2: 1.00"]
+    assert chart.svg.get("role") == "img"
+    assert chart.svg.get("aria-label") == (
         "loss against epoch: train 2.00 at epoch 1, 0.50 at epoch 3; "
         "test 2.50 at epoch 1, 1.00 at epoch 3."
     )
-
-
-def test_everything_is_inside(chart):
-    _, _, width, height = numbers(chart.get("viewBox"))
-    for element in of_class(chart, "text", "end"):
-        right = float(element.get("x")) + 7 * len(element.text)
-        assert right <= width
+    _, _, width, height = numbers(chart.svg.get("viewBox"))
+    for element in chart.all("text", "end"):
+        assert float(element.get("x")) + 7 * len(element.text) <= width
         assert 0 <= float(element.get("y")) <= height
 
 
 def test_values_that_are_not_finite_are_gaps():
-    points = ((1, 1.0), (2, math.nan), (3, 3.0), (4, 4.0), (5, math.inf))
-    svg = ElementTree.fromstring(line_chart("loss", [Series("a", points)]))
-    (line,) = of_class(svg, "path", "line")
+    nan, inf = math.nan, math.inf
+    chart = Chart(Series("a", ((1, 1.0), (2, nan), (3, 3.0), (4, 4.0), (5, inf))))
+    (line,) = chart.all("path", "line")
     assert re.sub(r"[^ML]", "", line.get("d")) == "MML"
-    assert len(of_class(svg, "path", "dot")) == 3
-
-
-def test_nothing_to_draw_is_no_chart():
+    assert len(chart.all("path", "dot")) == 3
     assert line_chart("loss", []) == ""
-    assert line_chart("loss", [Series("a", ()), Series("b", ((1, math.nan),))]) == ""
+    assert line_chart("loss", [Series("a", ()), Series("b", ((1, nan),))]) == ""
 
 
 def test_one_point_has_one_tick():
-    svg = ElementTree.fromstring(line_chart("loss", [Series("a", ((1, 0.0),))]))
-    ticks = of_class(svg, "text", "tick")
+    chart = Chart(Series("a", ((1, 0.0),)))
+    ticks = chart.all("text", "tick")
     assert [t.text for t in ticks if t.get("text-anchor") == "middle"] == ["1", "epoch"]
 
 
 def test_markers_of_many_points_are_hidden_but_the_last():
-    points = tuple((epoch, 1 / epoch) for epoch in range(1, 101))
-    svg = ElementTree.fromstring(line_chart("loss", [Series("a", points)]))
-    shown = [
-        dot
-        for dot in of_class(svg, "path", "dot")
-        if "hidden" not in dot.get("class").split()
-    ]
+    dots = Chart(Series("a", tuple((n, 1 / n) for n in range(1, 101)))).all(
+        "path", "dot"
+    )
+    shown = [dot for dot in dots if "hidden" not in dot.get("class").split()]
     assert [dot.find("title").text for dot in shown] == ["a, 100: 0.01"]
+    assert len(dots) == 100
 
 
 def test_names_are_escaped():
     name = "<script>\"&'"
-    text = line_chart(name, [Series(name, ((1, 1.0),))], name)
-    assert "<script" not in text
-    svg = ElementTree.fromstring(text)
-    assert of_class(svg, "text", "end")[0].text.startswith(name)
-    assert svg.get("aria-label").startswith(name)
+    chart = Chart(Series(name, ((1, 1.0),)), title=name, x_label=name)
+    assert "<script" not in chart.text
+    assert chart.texts("end")[0].startswith(name)
+    assert chart.svg.get("aria-label").startswith(name)
 
 
 def test_histogram_shows_kept_within_all():

@@ -15,9 +15,8 @@ from tfsupermask.train import load_run
 _DAMAGED = r"must be whole and of this program|(config|init|summary)\.json"
 
 
-def test_a_finished_run(made, load, digits):
-    path = made["patches"]
-    run = collect_run(path, load=load)
+def test_a_finished_run(made, runs, digits):
+    path, run = made["patches"], runs["patches"]
     summary = json.loads((path / "summary.json").read_text())
     assert (run.epoch, len(run.rows), run.name) == (3, 3, "patches")
     assert run.summary == summary
@@ -29,11 +28,7 @@ def test_a_finished_run(made, load, digits):
     assert set(run.pictures) == set(PICTURES)
     assert run.pictures["first_layer"].startswith(b"\x89PNG")
     assert set(run.filters) == {"kernel", "mask", "kernel_times_mask"}
-
-
-def test_masks_are_those_of_the_last_epoch(made, load):
-    run = collect_run(made["patches"], load=load)
-    model = load_run(made["patches"]).model
+    model = load_run(path).model
     for mask in run.masks:
         layer, _, _ = mask.name.partition("/")
         bits = model.get_layer(layer).mask.numpy().ravel() == 1
@@ -41,9 +36,8 @@ def test_masks_are_those_of_the_last_epoch(made, load):
     assert run.num_kept / run.num_weights == pytest.approx(0.3, abs=1e-3)
 
 
-def test_predictions_repeat_the_runs_own_accuracy(made, load):
-    for path in made.values():
-        run = collect_run(path, load=load)
+def test_predictions_repeat_the_runs_own_accuracy(runs):
+    for run in runs.values():
         totals = run.predictions.totals.means("test_")
         for name, value in totals.items():
             assert value == pytest.approx(run.last[name], rel=1e-5)
@@ -51,19 +45,22 @@ def test_predictions_repeat_the_runs_own_accuracy(made, load):
         assert run.no_predictions == ""
 
 
-def test_an_unfinished_run(made, load):
-    run = collect_run(made["kaiming"], load=load)
+def test_an_unfinished_run(runs):
+    run = runs["kaiming"]
     assert (run.epoch, run.config.epochs, len(run.rows)) == (1, 3, 1)
     assert run.init is None
 
 
-def test_a_run_that_was_killed_has_its_metrics_only(folder, load):
+def test_files_that_are_not_there_yet(folder, load):
     for name in ("summary.json", "init.json"):
         (folder / name).unlink()
     shutil.rmtree(folder / "pictures")
     run = collect_run(folder, load=load)
     assert (run.epoch, len(run.rows), run.summary) == (3, 3, {})
     assert (run.init, run.pictures) == (None, {})
+    (folder / "metrics.csv").unlink()
+    run = collect_run(folder, load=load)
+    assert (run.rows, run.last, run.train_seconds) == ([], {}, 0)
 
 
 def test_what_is_newer_or_older_than_the_checkpoint_is_left_out(folder, load):
@@ -71,12 +68,6 @@ def test_what_is_newer_or_older_than_the_checkpoint_is_left_out(folder, load):
     run = collect_run(folder, load=load)
     assert (run.epoch, [row["epoch"] for row in run.rows]) == (2, [1, 2])
     assert run.summary == {}
-
-
-def test_before_the_first_epoch_there_are_no_metrics(folder, load):
-    (folder / "metrics.csv").unlink()
-    run = collect_run(folder, load=load)
-    assert (run.rows, run.last, run.train_seconds) == ([], {}, 0)
 
 
 def test_images_that_cannot_be_had_are_done_without(made):
@@ -100,15 +91,15 @@ def test_other_images_are_done_without(made, digits):
     assert run.predictions is None
 
 
-@pytest.mark.parametrize(("given", "asked"), [(None, None), ("there", "there")])
-def test_images_are_looked_for_where_it_is_said(made, digits, given, asked):
+def test_images_are_looked_for_where_it_is_said(made, digits):
     calls = []
-    collect_run(made["patches"], given, lambda *args: calls.append(args) or digits)
-    assert calls == [("digits", asked, None)]
+    for place in (None, "there"):
+        collect_run(made["patches"], place, lambda *args: calls.append(args) or digits)
+    assert calls == [("digits", None, None), ("digits", "there", None)]
 
 
-def test_a_run_evaluated_on_images_held_out(made, load):
-    run = collect_run(made["patches"], load=load)
+def test_a_run_evaluated_on_images_held_out(runs):
+    run = runs["patches"]
     assert run.measured == run.last
     rows = understood(run.rows, "validation")
     # A summary that calls test what is validation.

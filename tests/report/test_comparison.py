@@ -2,42 +2,41 @@ import dataclasses
 
 import pytest
 
-from tfsupermask.report import collect_run, compare
+from tfsupermask.report.comparison import compare
 from tfsupermask.report.masks import agreement
 
 
-@pytest.fixture(scope="module")
-def runs(made, digits):
-    return [collect_run(made[name], load=lambda *_: digits) for name in made]
+@pytest.fixture
+def pair(runs):
+    return list(runs.values())
 
 
-def test_settings_that_differ(runs):
-    differing = compare(runs).differing
+def test_settings_that_differ(pair):
+    differing = compare(pair).differing
     assert differing["prune"] == (0.7, 0.5)
     assert differing["init"] == ("patches", "kaiming_normal")
     assert differing["num_patches"] == (500, None)
     assert set(differing) == {"prune", "init", "num_patches", "num_clusters"}
+    other = dataclasses.replace(pair[0], data_sha256="f" * 64)
+    assert set(compare([pair[0], other]).differing) == {"images"}
 
 
-def test_other_images_are_a_difference(runs):
-    other = dataclasses.replace(runs[0], data_sha256="f" * 64)
-    assert set(compare([runs[0], other]).differing) == {"images"}
-
-
-def test_each_pair_of_an_architecture_has_an_overlap(runs):
-    other = dataclasses.replace(runs[0], masks=runs[0].masks[:-1])
-    comparison = compare([*runs, other, runs[0]])
+def test_each_pair_of_an_architecture_has_an_overlap(pair):
+    other = dataclasses.replace(pair[0], masks=pair[0].masks[:-1])
+    comparison = compare([*pair, other, pair[0]])
     assert comparison.letters == ("A", "B", "C", "D")
-    overlaps = {overlap.runs: overlap for overlap in comparison.overlaps}
+    overlaps = {each.runs: each for each in comparison.overlaps}
     assert set(overlaps) == {("A", "B"), ("A", "D"), ("B", "D")}
     assert overlaps["A", "D"].whole.measured == 1
-    pair = overlaps["A", "B"]
-    assert pair.whole == agreement(runs[0].masks, runs[1].masks)
-    assert pair.masks["dense3/kernel"] == agreement(
-        runs[0].masks[-1:], runs[1].masks[-1:]
+    overlap = overlaps["A", "B"]
+    assert overlap.whole == agreement(pair[0].masks, pair[1].masks)
+    assert overlap.masks["dense3/kernel"] == agreement(
+        pair[0].masks[-1:], pair[1].masks[-1:]
     )
 
 
-def test_one_run_has_nothing_to_differ_in(runs):
-    comparison = compare(runs[:1])
-    assert (comparison.differing, comparison.overlaps) == ({}, ())
+def test_names_of_one_run_and_of_many(pair):
+    alone = compare(pair[:1])
+    assert (alone.letters, alone.differing, alone.overlaps) == (("A",), {}, ())
+    many = [dataclasses.replace(pair[0], masks=(mask,)) for mask in pair[0].masks]
+    assert compare(many * 6).letters[25:28] == ("Z", "A2", "B2")

@@ -6,8 +6,9 @@ from tfsupermask.layers import masked_weights
 from tfsupermask.report.masks import agreement, mask_facts, same_architecture
 
 
-def weights(sparsity, seed, name="conv2"):
-    return masked_weights(models.build(name, (8, 8, 3), sparsity=sparsity, seed=seed))
+def weights(sparsity, seed, name="conv2", **options):
+    model = models.build(name, (8, 8, 3), sparsity=sparsity, seed=seed, **options)
+    return masked_weights(model)
 
 
 def facts(*args):
@@ -43,45 +44,36 @@ def test_histograms_count_all_and_kept(rng):
         assert kept[bin] == (inside & bits).sum()
     assert counts[0] > 0
     assert (counts.sum(), kept.sum()) == (bits.size, bits.sum())
-
-
-def test_scores_that_are_all_equal_have_facts():
-    weight = weights(0.5, 0)[0]
     weight.score.assign(np.zeros(weight.score.shape))
-    assert mask_facts(weight).histogram.sum(axis=1).tolist() == [1728, 864]
+    assert mask_facts(weight).histogram.sum(axis=1).tolist() == [1728, weight.num_kept]
 
 
 def test_agreement_counts_equal_bits():
-    a, b = facts(0.5, 0), facts(0.7, 1)
+    arguments = ((0.5, 0), (0.7, 1))
     masks = [
         np.concatenate([w.mask.numpy().ravel() for w in weights(*args)])
-        for args in ((0.5, 0), (0.7, 1))
+        for args in arguments
     ]
+    a, b = (facts(*args) for args in arguments)
     found = agreement(a, b)
     assert found.measured == pytest.approx(np.mean(masks[0] == masks[1]), abs=1e-12)
     assert found.chance == pytest.approx(0.5, abs=1e-4)
     assert abs(found.measured - found.chance) < 0.02
+    assert agreement(a, a).measured == 1
+    # By chance: both keep, or both remove.
+    sparser = agreement(facts(0.9, 0), facts(0.8, 1))
+    assert sparser.chance == pytest.approx(0.9 * 0.8 + 0.1 * 0.2, abs=1e-3)
 
 
-def test_chance_is_of_independent_masks_as_sparse():
-    assert agreement(facts(0.9, 0), facts(0.8, 1)).chance == pytest.approx(
-        0.9 * 0.8 + 0.1 * 0.2, abs=1e-3
-    )
-
-
-def test_masks_agree_with_themselves():
-    assert agreement(facts(0.7, 3), facts(0.7, 3)).measured == 1
-
-
-def test_architectures_are_told_apart_by_names_and_shapes():
-    assert same_architecture(facts(0.5, 0), facts(0.9, 1))
-    assert not same_architecture(facts(0.5, 0), facts(0.5, 0, "conv4"))
-    assert not same_architecture(facts(0.5, 0), facts(0.5, 0)[:-1])
+def test_architectures_are_known_by_names_and_shapes():
+    one = facts(0.5, 0)
+    assert same_architecture(one, facts(0.9, 1))
+    assert not same_architecture(one, facts(0.5, 0, "conv4"))
+    assert not same_architecture(one, one[:-1])
 
 
 def test_inverted_weights_count_as_kept(rng):
-    model = models.build("conv2", (8, 8, 3), sparsity=0.7, method="signed")
-    for weight in masked_weights(model):
+    for weight in weights(0.7, 0, method="signed"):
         weight.score.assign(rng.normal(size=weight.score.shape))
         assert (weight.mask.numpy() < 0).any()
         assert mask_facts(weight).num_kept == weight.num_kept

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tfsupermask import data
-from tfsupermask.report.predictions import predict
+from tfsupermask.report.predictions import confusion_map, predict, shade
 from tfsupermask.runs import Config
 from tfsupermask.train import LoadedRun
 
@@ -46,18 +46,10 @@ def test_confusions_are_counted(run, dataset, probabilities):
     assert found.confusion.tolist() == expected
     assert found.totals.images == 300
     assert found.totals.top1 == np.trace(found.confusion)
-
-
-def test_accuracy_by_class(run, dataset):
-    found = predict(run, dataset)
     for label in range(4):
         row = found.confusion[label].tolist()
         assert found.class_accuracies[label] == row[label] / sum(row)
     assert math.isnan(found.class_accuracies[4])
-
-
-def test_most_confused_pairs_come_first(run, dataset):
-    found = predict(run, dataset)
     pairs = found.confused_pairs
     assert {(a, b): n for a, b, n in pairs} == {
         (a, b): found.confusion[a, b]
@@ -96,3 +88,19 @@ def test_a_model_that_is_always_right_has_no_mistakes(run, dataset):
     found = predict(run, data.Dataset("one", test, test, tuple("abcde"), False))
     assert found.mistakes == ()
     assert found.confused_pairs == []
+
+
+def test_shades_are_square_roots_of_shares():
+    shades = shade(np.array([[9, 1, 0], [0, 0, 0], [1, 1, 2]]))
+    expected = [[0.9, 0.1, 0], [0, 0, 0], [0.25, 0.25, 0.5]]
+    np.testing.assert_allclose(shades**2, expected, atol=1e-12)
+
+
+def test_map_has_one_pixel_a_cell():
+    picture = confusion_map(np.array([[4, 0], [1, 3]]))
+    assert picture.shape == (2, 2, 4)
+    assert picture[..., 3].tolist() == [[255, 0], [128, 221]]
+    right, wrong = picture[0, 0, :3].tolist(), picture[1, 0, :3].tolist()
+    assert picture[1, 1, :3].tolist() == right
+    assert right[2] > right[0]
+    assert wrong[0] > wrong[2]

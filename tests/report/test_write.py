@@ -6,7 +6,7 @@ import pytest
 
 from tfsupermask import data
 from tfsupermask._validation import InputError
-from tfsupermask.report import write, write_report
+from tfsupermask.report import page, write_report
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_an_older_file_survives_a_failure(made, small_digits, tmp_path, monkeypa
     output.write_text("older")
     with pytest.raises(InputError, match="folder of a run"):
         write_report([made["patches"], tmp_path], output)
-    monkeypatch.setattr(write, "render", lambda runs: 1 / 0)
+    monkeypatch.setattr(page, "render", lambda runs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report([made["patches"]], output)
     assert output.read_text() == "older"

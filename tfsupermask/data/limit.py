@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from tfsupermask._balance import class_balanced_order
 from tfsupermask._validation import check_integer, fail
 from tfsupermask.data.dataset import Dataset
 
@@ -39,7 +40,7 @@ def limit(dataset: Dataset, limit_images: int) -> Dataset:
             f"{dataset.name}.",
             limit_images=limit_images,
         )
-    kept = np.sort(_class_by_class(train.labels)[:limit_images])
+    kept = np.sort(class_balanced_order(train.labels, None)[:limit_images])
     return dataclasses.replace(dataset, train=train[kept])
 
 
@@ -72,15 +73,8 @@ def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
             f"of {dataset.name}.",
             validation_images=validation_images,
         )
-    backwards = len(train) - 1 - _class_by_class(train.labels[::-1])
+    backwards = len(train) - 1 - class_balanced_order(train.labels[::-1], None)
     held, kept = np.split(backwards, [validation_images])
     return dataclasses.replace(
         dataset, train=train[np.sort(kept)], validation=train[np.sort(held)]
     )
-
-
-def _class_by_class(labels):
-    """Returns all indices: the first of each class, the second of each, and so on."""
-    by_class = np.argsort(labels, kind="stable")
-    rank = np.concatenate([np.arange(n) for n in np.bincount(labels)])
-    return by_class[np.argsort(rank, kind="stable")]

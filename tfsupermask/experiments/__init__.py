@@ -1,19 +1,19 @@
 """The thesis's tables and figures, each from its data: planned, run, drawn."""
 
 from tfsupermask.experiments.catalogue import EXPERIMENTS, find
-from tfsupermask.experiments.experiment import Cell, Experiment, Value
-from tfsupermask.experiments.folder import StudyFolder
-from tfsupermask.experiments.measures import MEASURES, Outcome, read_outcome
-from tfsupermask.experiments.page import write_all
-from tfsupermask.experiments.plan import (
+from tfsupermask.experiments.catalogue.experiment import Cell, Experiment, Value
+from tfsupermask.experiments.running.folder import OutputFolder
+from tfsupermask.experiments.running.measures import MEASURES
+from tfsupermask.experiments.running.planning import (
     DEFAULT_SEEDS,
     NUM_IMAGES,
     Job,
-    Study,
+    Scope,
     plan,
     shard,
 )
-from tfsupermask.experiments.runner import run_jobs
+from tfsupermask.experiments.running.runner import run_jobs
+from tfsupermask.experiments.telling.page import write_all
 
 __all__ = [
     "DEFAULT_SEEDS",
@@ -23,13 +23,11 @@ __all__ = [
     "Cell",
     "Experiment",
     "Job",
-    "Outcome",
-    "Study",
-    "StudyFolder",
+    "OutputFolder",
+    "Scope",
     "Value",
     "find",
     "plan",
-    "read_outcome",
     "run_jobs",
     "shard",
     "write_all",

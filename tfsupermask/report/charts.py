@@ -1,20 +1,23 @@
-"""Charts as SVG, styled by the page they stand on."""
+"""Charts as SVG, styled by the page they stand on.
+
+Not by matplotlib: of the same curves its SVG has neither the page's dark mode and fonts
+nor texts for the pointer and for screen readers, and is mostly larger.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from markupsafe import Markup
-
-from tfsupermask.report.axis import round_axis, spread
 
 _WIDTH, _HEIGHT = 380, 236
 _LEFT, _TOP, _BOTTOM = 46, 12, 200
 _CHARACTER = 7.3  # pixels, of the labels' font
 _LABEL_GAP = 13
+_INTERVALS = 5
 _MAX_MARKERS = 30
 _DASHES = ("none", "7 4", "2 3", "9 3 2 3")
 _MARKERS = (
@@ -26,13 +29,82 @@ _MARKERS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Series:
-    """A line of a chart.
+class Axis:
+    """Maps values to pixels: the first of at least two round ticks to `start`."""
 
-    Attributes:
-        label: Its name.
-        points: (x, y) in ascending x; those with a y that is not finite are gaps.
+    ticks: tuple[float, ...]
+    step: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Returns the pixel of a value."""
+        first, last = self.ticks[0], self.ticks[-1]
+        return self.start + (value - first) / (last - first) * (self.end - self.start)
+
+    def label(self, value: float) -> str:
+        """Returns a tick's text, with the decimals that its step needs."""
+        return f"{value:,.{max(0, -self._power)}f}"
+
+    def value_label(self, value: float) -> str:
+        """Returns a value with one decimal more than the ticks have, one at least."""
+        return f"{value:,.{max(1, 1 - self._power)}f}"
+
+    @property
+    def _power(self):
+        return math.floor(math.log10(self.step) + 1e-9)
+
+
+def round_axis(
+    values: Iterable[float], start: float, end: float, whole: bool = False
+) -> Axis:
+    """Returns an axis of about five intervals; its ticks enclose all values.
+
+    Example:
+        >>> round_axis([1, 3], 0, 100, whole=True).ticks
+        (1.0, 2.0, 3.0)
     """
+    low, high = min(values), max(values)
+    if low == high:
+        low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
+    step = _round_step((high - low) / _INTERVALS)
+    if whole:
+        step = max(1.0, step)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = tuple(index * step for index in range(first, last + 1))
+    return Axis(ticks, step, start, end)
+
+
+def _round_step(least):
+    """Returns the smallest of 1, 2, 5, 10, ... times a power of ten from `least` up."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= least * (1 - 1e-9))
+
+
+def spread(positions: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Returns positions moved as little as it takes to be `gap` apart in [low, high].
+
+    The order is kept; the gap shrinks if there is no room for it.
+
+    Example:
+        >>> spread([50, 49, 90], 10, 0, 100)
+        [59.0, 49.0, 90.0]
+    """
+    gap = min(gap, (high - low) / max(1, len(positions) - 1))
+    order = sorted(range(len(positions)), key=positions.__getitem__)
+    moved = [0.0] * len(positions)
+    at = low - gap
+    for index in order:
+        at = moved[index] = max(float(positions[index]), at + gap)
+    at = high + gap
+    for index in reversed(order):
+        at = moved[index] = min(moved[index], at - gap)
+    return moved
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """A line of a chart: (x, y) in ascending x; a y that is not finite is a gap."""
 
     label: str
     points: tuple[tuple[float, float], ...]
@@ -46,33 +118,29 @@ class Series:
 def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> Markup:
     """Draws lines over common axes, each named in the right margin.
 
-    Lines differ in colour, dashes and markers. Every point tells its values to the
-    pointer, and the whole chart to screen readers.
+    Lines differ in colour, dashes and markers. Every point shows its values to the
+    pointer, and the whole chart is described to screen readers.
 
-    Args:
-        title: What is drawn, with its unit; for screen readers.
-        series: The lines; any of no finite points are left out.
-        x_label: What x counts.
-
-    Returns:
-        An `<svg>`; empty if there is nothing to draw.
+    Returns an `<svg>`; empty if there is no finite point to draw.
 
     Example:
         >>> chart = line_chart("loss", [Series("train", ((1, 2.0), (2, 1.5)))])
         >>> chart.count('<path class="line'), chart.count("<title>")
         (1, 2)
     """
-    lines = [(index, each) for index, each in enumerate(series) if each.finite]
+    lines = {index: each for index, each in enumerate(series) if each.finite}
     if not lines:
         return Markup("")
-    ends = [each.finite[-1][1] for _, each in lines]
-    xs, ys = zip(*(point for _, each in lines for point in each.finite), strict=True)
+    ends = [each.finite[-1][1] for each in lines.values()]
+    xs, ys = zip(
+        *(point for each in lines.values() for point in each.finite), strict=True
+    )
     y = round_axis(ys, _BOTTOM, _TOP)
-    labels = [
-        f"{each.label} {_value(end, y.step)}"
-        for (_, each), end in zip(lines, ends, strict=True)
+    names = [
+        f"{each.label} {y.value_label(end)}"
+        for each, end in zip(lines.values(), ends, strict=True)
     ]
-    right = _WIDTH - 4 - _CHARACTER * max(map(len, labels))
+    right = _WIDTH - 4 - _CHARACTER * max(map(len, names))
     x, x_ticks = _x_axis(xs, right)
     heights = spread([y(end) for end in ends], _LABEL_GAP, _TOP, _BOTTOM)
     return Markup(
@@ -80,11 +148,13 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
     ).format(
         _WIDTH,
         _HEIGHT,
-        _description(title, [each for _, each in lines], x_label, y.step),
+        _description(title, lines.values(), x_label, y),
         _frame(x, x_ticks, y, right, x_label),
         Markup("").join(
-            _line(style, each, x, y) + _end(style, label, each, x, y, right, height)
-            for (style, each), label, height in zip(lines, labels, heights, strict=True)
+            _line(style, each, x, y) + _end(style, name, each, x, y, right, height)
+            for (style, each), name, height in zip(
+                lines.items(), names, heights, strict=True
+            )
         ),
     )
 
@@ -92,13 +162,8 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
 def score_histogram(histogram: np.ndarray, label: str) -> Markup:
     """Draws how the scores of all weights spread, those of kept weights filled in.
 
-    Args:
-        histogram: (2, bins) numbers of all weights and of kept weights.
-        label: What is drawn; for screen readers.
-
-    Example:
-        >>> score_histogram(np.array([[1, 4], [0, 4]]), "scores").count("<path")
-        2
+    `histogram` is (2, bins), numbers of all weights and of kept weights; screen readers
+    get `label`.
     """
     bins = histogram.shape[1]
     heights = 30 * histogram / max(1, histogram.max())
@@ -167,34 +232,29 @@ def _line(style, series, x, y):
             x(at),
             y(value),
             _MARKERS[style % 4],
-            f"{series.label}, {at:g}: {_value(value, y.step)}",
+            f"{series.label}, {at:g}: {y.value_label(value)}",
         )
         for at, value in series.finite
     )
 
 
-def _end(style, label, series, x, y, right, height):
+def _end(style, name, series, x, y, right, height):
     """Names a line in the right margin, with a thin lead from where the line ends."""
     at, value = series.finite[-1]
     return Markup(
         '<path class="lead s{0}" d="M{1:.1f} {2:.1f}L{3:.1f} {4:.1f}"/>'
         '<text class="end s{0}" x="{5:.1f}" y="{6:.1f}">{7}</text>'
     ).format(
-        style % 8, x(at) + 4, y(value), right + 1, height, right + 4, height + 4, label
+        style % 8, x(at) + 4, y(value), right + 1, height, right + 4, height + 4, name
     )
 
 
-def _value(value, step):
-    """Returns a value with one decimal more than the ticks have, two at least of 0."""
-    decimals = max(1, 1 - math.floor(math.log10(step) + 1e-9))
-    return f"{value:,.{decimals}f}"
-
-
-def _description(title, series, x_label, step):
-    told = "; ".join(
-        f"{each.label} {_value(each.finite[0][1], step)} at {x_label} "
-        f"{each.finite[0][0]:g}, {_value(each.finite[-1][1], step)} at {x_label} "
-        f"{each.finite[-1][0]:g}"
-        for each in series
-    )
-    return f"{title} against {x_label}: {told}."
+def _description(title, lines, x_label, y):
+    parts = []
+    for each in lines:
+        first, last = (
+            f"{y.value_label(value)} at {x_label} {at:g}"
+            for at, value in (each.finite[0], each.finite[-1])
+        )
+        parts.append(f"{each.label} {first}, {last}")
+    return f"{title} against {x_label}: {'; '.join(parts)}."

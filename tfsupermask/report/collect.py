@@ -1,4 +1,4 @@
-"""Reading what a run's folder holds, for a report."""
+"""What a run's folder holds, read for a report."""
 
 from __future__ import annotations
 
@@ -28,15 +28,12 @@ from tfsupermask.train import LoadedRun, load_images, load_run
 from tfsupermask.train.events import filter_pictures, first_convolution
 
 PICTURES = ("boxes_and_patches", "first_layer")
-_NUMBERS = (
-    *("test_loss", "test_top1", "test_top5"),
-    *("init_seconds", "images_per_second"),
-)
+_NUMBERS = ("test_loss", "test_top1", "test_top5", "init_seconds", "images_per_second")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A run as a report tells it.
+    """A run as a report shows it.
 
     Attributes:
         path: Its folder.
@@ -140,7 +137,12 @@ def collect_run(
     except InputError:
         raise
     except (
-        *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
         csv.Error,
     ) as error:
         raise fail(
@@ -153,7 +155,7 @@ def _collect(folder, data_dir, load):
     loaded = load_run(folder.root)
     sha256 = read_json(folder.config)["data"]["sha256"]
     first = first_convolution(loaded.model)
-    told = Run(
+    run = Run(
         path=folder.root,
         config=loaded.config,
         epoch=loaded.epoch,
@@ -171,7 +173,7 @@ def _collect(folder, data_dir, load):
         no_predictions="",
     )
     predictions, reason = _predict(loaded, sha256, data_dir, load)
-    return dataclasses.replace(told, predictions=predictions, no_predictions=reason)
+    return dataclasses.replace(run, predictions=predictions, no_predictions=reason)
 
 
 def _rows(folder, epoch, epoch_split):
@@ -216,21 +218,16 @@ def _pictures(folder):
 def _predict(
     loaded: LoadedRun, sha256: str, data_dir: str | None, load: Callable[..., Dataset]
 ) -> tuple[Predictions | None, str]:
-    config = loaded.config
+    config, detail = loaded.config, ""
+    images = f"The images of {config.dataset}"
     try:
         dataset = load_images(config, data_dir, load)
     except InputError as error:
-        reason, detail = (
-            f"The images of {config.dataset} could not be read.",
-            f" {error}",
-        )
+        reason, detail = f"{images} could not be read.", f" {error}"
     else:
         if fingerprint(dataset) == sha256:
             return predict(loaded, dataset), ""
-        reason, detail = (
-            f"The images of {config.dataset} that were found are not the run's own.",
-            "",
-        )
+        reason = f"{images} that were found are not the run's own."
     warnings.warn(
         f"The report goes without {config.epoch_split} images. {reason}{detail}",
         stacklevel=2,

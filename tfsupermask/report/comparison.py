@@ -1,4 +1,4 @@
-"""What tells runs apart, and how far their masks agree."""
+"""What runs differ in, and how far their masks agree."""
 
 from __future__ import annotations
 
@@ -14,13 +14,7 @@ from tfsupermask.report.masks import Agreement, agreement, same_architecture
 
 @dataclasses.dataclass(frozen=True)
 class Overlap:
-    """How far the masks of two runs agree.
-
-    Attributes:
-        runs: Their letters.
-        whole: Over all masks.
-        masks: By the masks' names.
-    """
+    """How far the masks of two runs, named by letters, agree: in all, and by name."""
 
     runs: tuple[str, str]
     whole: Agreement
@@ -35,11 +29,6 @@ class Comparison:
         letters: A, B, C, ..., one a run.
         differing: The settings in which the runs differ: each one's value in each run.
         overlaps: One for each pair of runs with the same architecture.
-
-    Example:
-        >>> run = collect_run("runs/my_run")
-        >>> compare([run, run]).letters
-        ('A', 'B')
     """
 
     letters: tuple[str, ...]
@@ -48,10 +37,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Returns what tells runs apart, and how far their masks agree.
-
-    Args:
-        runs: One or more.
+    """Returns what one or more runs differ in, and how far their masks agree.
 
     Example:
         >>> run = collect_run("runs/my_run")
@@ -59,7 +45,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         >>> comparison.differing, comparison.overlaps[0].whole
         ({}, Agreement(measured=1.0, chance=0.5))
     """
-    named = dict(zip(letters(len(runs)), runs, strict=True))
+    named = dict(zip(_letters(len(runs)), runs, strict=True))
     overlaps = (
         _overlap((a, b), named[a].masks, named[b].masks)
         for a, b in itertools.combinations(named, 2)
@@ -68,13 +54,8 @@ def compare(runs: Sequence[Run]) -> Comparison:
     return Comparison(tuple(named), _differing(runs), tuple(overlaps))
 
 
-def letters(count: int) -> list[str]:
-    """Returns A, B, ..., Z, A2, B2, ...: a short name for each of `count` things.
-
-    Example:
-        >>> letters(28)[-3:]
-        ['Z', 'A2', 'B2']
-    """
+def _letters(count):
+    """Returns A, B, ..., Z, A2, B2, ...: a short name for each of `count` things."""
     rounds = (divmod(index, 26) for index in range(count))
     return [
         string.ascii_uppercase[i] + (str(turn + 1) if turn else "")

@@ -18,12 +18,7 @@ class MaskFacts:
     Attributes:
         name: The masked weight's name, for example `conv1/kernel`.
         kind: Class of its layer.
-        shape: Shape of the kernel.
-        num_kept: Number of weights that the mask keeps.
         bits: The mask in flat order, eight bits a byte.
-        score_mean: Mean of the scores.
-        score_std: Their standard deviation.
-        score_range: The smallest and the largest.
         histogram: int64 (2, 40), numbers of weights and of kept weights by score,
             within three standard deviations of the mean; the outermost bins hold those
             beyond.
@@ -52,26 +47,14 @@ class MaskFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far masks of the same shapes agree.
-
-    Attributes:
-        measured: Fraction of the mask bits that are equal.
-        chance: The fraction expected of masks as sparse as these, but independent.
-    """
+    """Fraction of mask bits that are equal, and what independent masks would reach."""
 
     measured: float
     chance: float
 
 
 def mask_facts(weight: MaskedWeight) -> MaskFacts:
-    """Returns the facts of a masked weight of a built layer.
-
-    Example:
-        >>> from tfsupermask.layers import masked_weights
-        >>> facts = mask_facts(masked_weights(models.build("conv2"))[0])
-        >>> facts.name, facts.shape, facts.num_weights, facts.num_kept
-        ('conv1/kernel', (3, 3, 3, 64), 1728, 864)
-    """
+    """Returns the facts of a masked weight of a built layer."""
     scores, keeps = weight.score.numpy(), weight.mask.numpy() != 0
     mean = float(scores.mean(dtype=np.float64))
     std = float(scores.std(dtype=np.float64))
@@ -102,15 +85,7 @@ def same_architecture(a: tuple[MaskFacts, ...], b: tuple[MaskFacts, ...]) -> boo
 
 
 def agreement(a: tuple[MaskFacts, ...], b: tuple[MaskFacts, ...]) -> Agreement:
-    """Returns how far the masks of two models of one architecture agree.
-
-    Example:
-        >>> from tfsupermask.layers import masked_weights
-        >>> model = models.build("conv2", sparsity=0.5)
-        >>> masks = tuple(map(mask_facts, masked_weights(model)))
-        >>> agreement(masks, masks)
-        Agreement(measured=1.0, chance=0.5)
-    """
+    """Returns how far the masks of two models of one architecture agree."""
     total = sum(mask.num_weights for mask in a)
     differing = sum(
         int(np.bitwise_count(one.bits ^ other.bits).sum())

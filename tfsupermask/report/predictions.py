@@ -12,18 +12,13 @@ from tfsupermask.data import Dataset, Split
 from tfsupermask.train import LoadedRun, Totals, evaluate
 
 _MAX_MISTAKES = 18
+_RIGHT = (36, 99, 190)
+_WRONG = (214, 92, 24)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mistake:
-    """An image that the model takes for something else.
-
-    Attributes:
-        image: uint8 (height, width, 3).
-        label: Its class.
-        predicted: The class that the model takes it for.
-        probability: The probability that the model gives to `predicted`.
-    """
+    """An image that the model takes for another class, and how sure it is of that."""
 
     image: np.ndarray
     label: int
@@ -95,3 +90,20 @@ def _worst(split: Split, logits, predicted) -> tuple[Mistake, ...]:
         )
         for i in order
     )
+
+
+def shade(confusion: np.ndarray) -> np.ndarray:
+    """Returns roots of the cells' shares of their rows, which show small ones."""
+    totals = confusion.sum(axis=1, keepdims=True)
+    return np.sqrt(confusion / np.maximum(totals, 1))
+
+
+def confusion_map(confusion: np.ndarray) -> np.ndarray:
+    """Returns a confusion matrix as a picture, a pixel a cell, with opacity.
+
+    The opacity is the cell's `shade`; right predictions are blue, wrong ones orange.
+    """
+    right = np.eye(len(confusion), dtype=bool)[..., None]
+    colour = np.where(right, np.uint8(_RIGHT), np.uint8(_WRONG))
+    opacity = np.uint8(np.round(255 * shade(confusion)))
+    return np.concatenate([colour, opacity[..., None]], axis=2)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorboard.plugins.histogram.metadata import create_summary_metadata
 
 from tfsupermask.layers import MaskedWeight, masked_weights
+from tfsupermask.train.pictures import mosaic
 
 _BUCKETS = 30
 _MAX_TILES = 64
@@ -130,11 +131,5 @@ def _coloured(tiles):
 
 def _grid(tiles):
     """Arranges uint8 (n, h, w, 3) tiles, magnified, in a square with grey lines."""
-    side = int(np.ceil(np.sqrt(len(tiles))))
     tiles = tiles.repeat(_PIXELS, axis=1).repeat(_PIXELS, axis=2)
-    gap, missing = _PIXELS // 4, side * side - len(tiles)
-    margins = ((0, missing), (gap, gap), (gap, gap), (0, 0))
-    tiles = np.pad(tiles, margins, constant_values=_LINE)
-    _, height, width, _ = tiles.shape
-    rows = tiles.reshape(side, side, height, width, 3).swapaxes(1, 2)
-    return rows.reshape(side * height, side * width, 3)
+    return mosaic(tiles, line=_PIXELS // 2, border=_PIXELS // 4, colour=_LINE)

@@ -150,27 +150,27 @@ def _outline(axis, top, left, height, width, colour, line_width):
     )
 
 
-def mosaic(tiles: np.ndarray) -> np.ndarray:
-    """Arranges tiles in a square, a white line between them.
+def mosaic(
+    tiles: np.ndarray, line: int = 1, border: int = 0, colour: float | None = None
+) -> np.ndarray:
+    """Arranges tiles (n, height, width, channels) in a square, lines between them.
 
-    Args:
-        tiles: Array (n, height, width, channels), uint8 or float in [0, 1].
-
-    Returns:
-        The picture, (rows, columns, channels) of the same dtype; places without a tile
-        are white.
+    Lines, a frame of `border` pixels and places without a tile are white by default:
+    255 in uint8, 1.0 in floats.
 
     Example:
         >>> mosaic(np.zeros((4, 3, 3, 1), np.uint8)).shape
         (7, 7, 1)
     """
+    if colour is None:
+        colour = 255 if tiles.dtype == np.uint8 else 1.0
     side = int(np.ceil(np.sqrt(len(tiles))))
+    margins = ((0, side * side - len(tiles)), (0, line), (0, line), (0, 0))
+    tiles = np.pad(tiles, margins, constant_values=colour)
     _, height, width, channels = tiles.shape
-    white = 255 if tiles.dtype == np.uint8 else 1.0
-    shape = (side * (height + 1) - 1, side * (width + 1) - 1, channels)
-    canvas = np.full(shape, white, tiles.dtype)
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, side)
-        top, left = row * (height + 1), column * (width + 1)
-        canvas[top : top + height, left : left + width] = tile
-    return canvas
+    rows = tiles.reshape(side, side, height, width, channels).swapaxes(1, 2)
+    square = rows.reshape(side * height, side * width, channels)
+    # No line behind the last tile.
+    square = square[: side * height - line, : side * width - line]
+    frame = ((border, border), (border, border), (0, 0))
+    return np.pad(square, frame, constant_values=colour)

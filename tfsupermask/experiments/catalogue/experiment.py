@@ -1,0 +1,120 @@
+"""What a table or figure consists of."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfsupermask.runs import Config
+
+RANDOM = "Random"
+THESIS_EPOCHS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A published or measured number.
+
+    Attributes:
+        mean: In the unit of its measure.
+        deviation: Standard deviation over seeds, or `None` if there is none.
+
+    Example:
+        >>> Value.parse("15.3±0.7")
+        Value(mean=15.3, deviation=0.7)
+    """
+
+    mean: float
+    deviation: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Value:
+        """Returns the value of a text such as `"15.3±0.7"` or `"48.1"`."""
+        mean, _, deviation = text.partition("±")
+        return cls(float(mean), float(deviation) if deviation else None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One number: where it stands, the runs it comes from, what is measured of them.
+
+    Attributes:
+        row: Name of the row, or of the line in a figure.
+        column: Name of the column.
+        config: The run; each seed is put into it later.
+        measure: A name in `tfsupermask.experiments.MEASURES`.
+        published: The thesis's value, if it gives one.
+        panel: Title of the figure's panel.
+
+    Example:
+        >>> cell = Cell("Random", "10 %", Config(prune=0.1, init="glorot_normal"))
+        >>> cell.opposite.config.prune
+        0.9
+    """
+
+    row: str
+    column: str
+    config: Config
+    measure: str = "test_top1"
+    published: Value | None = None
+    panel: str = ""
+
+    @property
+    def opposite(self) -> Cell:
+        """The same cell with its pruning rate read as the fraction that is kept."""
+        kept = round(1 - self.config.prune, 9)
+        return dataclasses.replace(
+            self, config=dataclasses.replace(self.config, prune=kept)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A table or figure as data: what is varied, what is held, what was published.
+
+    Attributes:
+        kind: "table" or "figure" of the thesis, or "study" for what has no number.
+        name: Its number, such as "8.3", or the study's name.
+        title: What it shows.
+        source: Where in the thesis it comes from.
+        form: "table"; "rates", accuracy against pruning rate; "epochs", curves of
+            training; or "patches", a picture of images and patches.
+        cells: All numbers. The first row is what the others are compared with.
+        curves: Columns of metrics.csv that the form "epochs" draws.
+        dataset: Name of the dataset of all cells.
+        note: What a reader must know beyond the title.
+        both_readings: Whether its pruning rates are read as the fraction kept, too;
+            not where the rates are our own.
+
+    Example:
+        >>> experiment = find("table", "8.3")
+        >>> experiment.title
+        'Conv6 on CIFAR-10, top-1 test accuracy'
+        >>> len(experiment.cells)
+        10
+    """
+
+    kind: str
+    name: str
+    title: str
+    source: str
+    form: str
+    cells: tuple[Cell, ...]
+    dataset: str
+    curves: tuple[str, ...] = ()
+    note: str = ""
+    both_readings: bool = True
+
+    @property
+    def label(self) -> str:
+        """Kind and name for people, such as "Figure 5.2"."""
+        return f"{self.kind.capitalize()} {self.name}"
+
+    @property
+    def slug(self) -> str:
+        """Kind and name for files, such as "figure_5.2"."""
+        return f"{self.kind}_{self.name}"
+
+
+def rate_name(prune: float) -> str:
+    """Returns a pruning rate as the heads of the thesis's tables have it."""
+    return f"{100 * prune:g}\N{NO-BREAK SPACE}%"

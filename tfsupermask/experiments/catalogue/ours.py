@@ -1,0 +1,216 @@
+"""Experiments of our own; docs/beyond.md says how those beyond the thesis came out.
+
+Those hold training images out: variants are chosen by them, and the test images are
+looked at once, for what was chosen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from tfsupermask.experiments.catalogue.experiment import (
+    RANDOM,
+    Cell,
+    Experiment,
+    rate_name,
+)
+from tfsupermask.experiments.catalogue.thesis import PATCHES, SIMPLE, by_rate
+from tfsupermask.runs import Config
+
+INITS = Experiment(
+    kind="study",
+    name="inits",
+    title="Conv2 on CIFAR-10, top-1 test accuracy of four initialisations",
+    source="thesis Table 8.1; §5.7 and §5.6.1 for the last two, on CIFAR-100",
+    form="rates",
+    cells=by_rate(
+        "conv2",
+        "cifar10",
+        "test_top1",
+        {
+            RANDOM: "48.1 64.4 67.3 61.2 37.7",
+            PATCHES: "52.4 68.3 70.7 67.4 43.1",
+            SIMPLE: None,
+            "Kaiming normal": None,
+        },
+        panel="Conv2",
+    ),
+    dataset="cifar10",
+)
+
+KAIMING, CONSTANT = "Kaiming normal", "signed constant"
+BEST = "whitened, rest constant, unit power"
+
+_UNIT = {"rescale": "unit_power"}
+_RANDOM = {"init": "glorot_normal"}
+_KAIMING = {"init": "kaiming_normal"}
+_CONSTANT = {"init": "signed_constant"}
+_PATCHES = {"init": "patches"}
+_CENTRED, _WHITENED = (
+    {"init": "patches", "cluster_space": space, "filter_space": space}
+    for space in ("centred", "whitened")
+)
+_REST_KAIMING, _REST_CONSTANT = (
+    {"rest": rest} for rest in ("kaiming_normal", "signed_constant")
+)
+VARIANTS = {
+    KAIMING: _KAIMING,
+    f"{KAIMING}, unit power": _KAIMING | _UNIT,
+    CONSTANT: _CONSTANT,
+    f"{CONSTANT}, unit power": _CONSTANT | _UNIT,
+    PATCHES: _PATCHES,
+    f"{PATCHES}, unit power": _PATCHES | _UNIT,
+    f"{PATCHES} in the first layer, rest constant, unit power": (
+        _PATCHES | {"patch_layers": 1} | _REST_CONSTANT | _UNIT
+    ),
+    "whitened in the first layer, rest constant, unit power": (
+        _WHITENED
+        | {"init": "whitened_patches", "patch_layers": 1}
+        | _REST_CONSTANT
+        | _UNIT
+    ),
+    "whitened signs, rest constant, unit power": (
+        _WHITENED | {"signs_only": True} | _REST_CONSTANT | _UNIT
+    ),
+    "centred, rest constant, unit power": _CENTRED | _REST_CONSTANT | _UNIT,
+    "whitened, rest Kaiming": _WHITENED | _REST_KAIMING,
+    "whitened, rest Kaiming, unit power": _WHITENED | _REST_KAIMING | _UNIT,
+    "whitened, rest constant, unit power": _WHITENED | _REST_CONSTANT | _UNIT,
+}
+
+
+def _cells(
+    config: Config,
+    rates: Iterable[float],
+    rows: Mapping[str, Mapping],
+    measure: str = "test_top1",
+    panel: str = "",
+) -> tuple[Cell, ...]:
+    """Returns a cell for each row, which are fields by name, and pruning rate."""
+    return tuple(
+        Cell(
+            name,
+            rate_name(rate),
+            dataclasses.replace(config, prune=rate, **fields),
+            measure,
+            panel=panel,
+        )
+        for name, fields in rows.items()
+        for rate in rates
+    )
+
+
+def _study(name, title, cells, form="table", source="docs/beyond.md", note=""):
+    return Experiment(
+        kind="study",
+        name=name,
+        title=title,
+        source=source,
+        form=form,
+        cells=cells,
+        dataset="cifar10",
+        note=note,
+        both_readings=False,
+    )
+
+
+_CONV2, _CONV4 = (
+    Config(model=model, dataset="cifar10", validation_images=5000)
+    for model in ("conv2", "conv4")
+)
+
+CHOICE = _study(
+    "choice",
+    "Conv4 on CIFAR-10, accuracy on training images held out: which "
+    "initialisation is best",
+    _cells(_CONV4, (0.5,), VARIANTS, "validation_top1"),
+)
+
+_REPORTED = {
+    name: VARIANTS[name]
+    for name in (BEST, KAIMING, CONSTANT, f"{CONSTANT}, unit power")
+}
+
+BEYOND = _study(
+    "beyond",
+    "Conv2 and Conv4 on CIFAR-10, top-1 test accuracy: patterns against Kaiming "
+    "normal and the signed constant",
+    (
+        *_cells(_CONV2, (0.3, 0.5, 0.7), _REPORTED, panel="Conv2"),
+        *_cells(_CONV4, (0.3, 0.5, 0.7), _REPORTED, panel="Conv4"),
+    ),
+    form="rates",
+)
+
+STOCHASTIC = _study(
+    "stochastic",
+    "Conv2 on CIFAR-10, stochastic masks: random weights against patterns",
+    _cells(
+        dataclasses.replace(_CONV2, method="stochastic"),
+        (0.5,),
+        {
+            RANDOM: _RANDOM,
+            PATCHES: _PATCHES,
+            f"{RANDOM}, unit power": _RANDOM | _UNIT,
+            f"{PATCHES}, unit power": _PATCHES | _UNIT,
+            f"{CONSTANT}, unit power": _CONSTANT | _UNIT,
+            BEST: VARIANTS[BEST],
+        },
+    ),
+    source="thesis §7, docs/beyond.md",
+    note="The rate is that of the start: stochastic masks learn their sparsity.",
+)
+
+# Of ResNet-18's 17 convolutions that get patterns, the first block ends with the fifth.
+_DEPTHS = {"all layers": 17, "first block": 5, "first layer": 1}
+_FEW = {"num_patches": 20_000}  # on a processor 100,000 take longer than the training
+
+
+def _by_depth(name, fields):
+    return {
+        f"{name}, {where}": fields | _FEW | {"patch_layers": count}
+        for where, count in _DEPTHS.items()
+    }
+
+
+DEPTH = _study(
+    "depth",
+    "ResNet-18 on CIFAR-10, top-1 test accuracy: patterns in how many layers",
+    _cells(
+        # Nothing is chosen here: few images held out are enough to see it train.
+        Config(
+            model="resnet18", dataset="cifar10", validation_images=500, batch_size=64
+        ),
+        (0.3,),
+        {RANDOM: _RANDOM}
+        | _by_depth(PATCHES, _PATCHES)
+        | {f"{CONSTANT}, unit power": _CONSTANT | _UNIT}
+        | _by_depth("whitened", _WHITENED | _REST_CONSTANT | _UNIT),
+    ),
+    source="thesis §5.5 and §7, docs/beyond.md",
+    note="30 % is where the thesis's Table 5.2 for ResNet-18 is highest.",
+)
+
+_SELECTIONS = {"the largest clusters": "size", "any clusters": "random"}
+
+CLUSTERS = _study(
+    "clusters",
+    "Conv2 on CIFAR-10, accuracy on training images held out: which clusters become "
+    "filters",
+    _cells(
+        _CONV2,
+        (0.5,),
+        {
+            f"{name}{', ' if where else ''}{where}": fields | chosen
+            for name, fields in ((PATCHES, _PATCHES), (BEST, VARIANTS[BEST]))
+            for where, chosen in {
+                "": {},
+                **{where: {"select": how} for where, how in _SELECTIONS.items()},
+            }.items()
+        },
+        "validation_top1",
+    ),
+)
+
+OURS = (INITS, CHOICE, BEYOND, STOCHASTIC, DEPTH, CLUSTERS)

@@ -1,0 +1,1 @@
+"""From experiments to runs that are done: planned, started, measured."""

@@ -1,0 +1,68 @@
+"""The folder of a reproduction: where everything is, and what is done."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+from tfsupermask._validation import InputError
+from tfsupermask.experiments.running.measures import Outcome, read_outcome
+from tfsupermask.experiments.running.planning import Job
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputFolder:
+    """The names of everything in the folder that `binaries.reproduce` writes.
+
+    Attributes:
+        root: The folder.
+
+    Example:
+        >>> from pathlib import Path
+        >>> OutputFolder(Path("reproduction")).runs
+        PosixPath('reproduction/runs')
+    """
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        """A folder for each run."""
+        return self.root / "runs"
+
+    @property
+    def logs(self) -> Path:
+        """A file for each run: what it printed."""
+        return self.root / "logs"
+
+    @property
+    def failures(self) -> Path:
+        """A file for each run that failed: why."""
+        return self.root / "failed"
+
+    def run(self, job: Job) -> Path:
+        """Returns the folder of a run."""
+        return self.runs / job.name
+
+    def log(self, job: Job) -> Path:
+        """Returns the file of what a run printed."""
+        return self.logs / f"{job.name}.txt"
+
+    def failure(self, job: Job) -> Path:
+        """Returns the file of why a run failed; it is missing if it did not."""
+        return self.failures / f"{job.name}.txt"
+
+    def outcome(self, job: Job) -> Outcome | None:
+        """Returns what a run reached, or `None` unless it has the epochs asked for."""
+        # A summary that cannot be read is none: the run writes it again.
+        with contextlib.suppress(InputError, OSError, ValueError, KeyError):
+            outcome = read_outcome(self.run(job))
+            if outcome is not None and outcome.epoch >= job.epochs:
+                return outcome
+        return None
+
+    def why_failed(self, job: Job) -> str | None:
+        """Returns the recorded reason why a run failed, or `None`."""
+        path = self.failure(job)
+        return path.read_text().strip() if path.is_file() else None

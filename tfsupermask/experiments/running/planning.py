@@ -1,0 +1,225 @@
+"""From experiments to runs, each of them once, and how long they take."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+from tfsupermask._text import counted
+from tfsupermask._validation import check_choice, check_integer, fail
+from tfsupermask.experiments.catalogue.experiment import (
+    THESIS_EPOCHS,
+    Cell,
+    Experiment,
+)
+from tfsupermask.experiments.running.measures import MEASURES
+from tfsupermask.runs import Config, resolve
+
+NUM_IMAGES = {
+    "digits": 1433,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "tiny_imagenet": 100_000,
+}
+DEFAULT_SEEDS = 3
+
+# Times were measured there, see docs/performance.md.
+MACHINE = "four cores of an AMD EPYC with AVX-512, no GPU"
+_SECONDS_PER_IMAGE = {
+    "conv2": 0.9e-3,
+    "conv4": 1.8e-3,
+    "conv6": 2.6e-3,
+    "resnet18": 20e-3,
+}
+_SECONDS_PER_PATCH = 1.4e-4
+_START_SECONDS = 15  # a process, its data, its SavedModel and pictures
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """How far to go, and with which images.
+
+    Args:
+        seeds: Number of seeds, 0, 1, ..., at least 1. Defaults to 3.
+        epochs: Length of every schedule. Defaults to the dataset's recipe, 100 for the
+            thesis's datasets.
+        limit_images: Number of training images. Defaults to all.
+        datasets: Experiments of other datasets run on the first of these instead.
+            Defaults to the thesis's.
+        data_dir: Folder of all datasets. Defaults to that of TensorFlow Datasets.
+
+    Raises:
+        InputError: A value is out of range or unknown.
+
+    Example:
+        >>> Scope(seeds=1, epochs=2).restrictions
+        ('2 epochs instead of 100', '1 seed')
+    """
+
+    seeds: int = DEFAULT_SEEDS
+    epochs: int | None = None
+    limit_images: int | None = None
+    datasets: tuple[str, ...] = ()
+    data_dir: str | None = None
+
+    def __post_init__(self):
+        check_integer("seeds", self.seeds, minimum=1)
+        for name in ("epochs", "limit_images"):
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), minimum=1)
+        for dataset in self.datasets:
+            check_choice("datasets", dataset, tuple(NUM_IMAGES))
+
+    @property
+    def restrictions(self) -> tuple[str, ...]:
+        """What is less than the thesis's, in words."""
+        words = []
+        if self.epochs not in (None, THESIS_EPOCHS):
+            words.append(f"{counted(self.epochs, 'epoch')} instead of {THESIS_EPOCHS}")
+        if self.limit_images is not None:
+            words.append(f"{self.limit_images:,} training images only")
+        if self.datasets:
+            words.append(f"on {', '.join(self.datasets)} only")
+        if self.seeds != DEFAULT_SEEDS:
+            words.append(counted(self.seeds, "seed"))
+        return tuple(words)
+
+    def adapt(self, experiment: Experiment) -> Experiment:
+        """Returns the experiment as it is run here.
+
+        On another dataset than the thesis's its values do not apply, and are left out.
+        """
+        own = not self.datasets or experiment.dataset in self.datasets
+        dataset = experiment.dataset if own else self.datasets[0]
+        changes = {
+            "dataset": dataset,
+            "epochs": self.epochs,
+            "limit_images": self.limit_images,
+            "data_dir": self.data_dir,
+        }
+        cells = tuple(
+            dataclasses.replace(
+                cell,
+                config=dataclasses.replace(cell.config, **changes),
+                published=cell.published if own else None,
+            )
+            for cell in experiment.cells
+        )
+        return dataclasses.replace(experiment, cells=cells, dataset=dataset)
+
+    def job(self, cell: Cell, seed: int) -> Job:
+        """Returns the run of a seed that an adapted cell needs."""
+        config = dataclasses.replace(cell.config, seed=seed)
+        num_images = NUM_IMAGES[config.dataset]
+        if config.limit_images is not None:
+            num_images = min(num_images, config.limit_images)
+        config = resolve(config, num_images)
+        if not MEASURES[cell.measure].trained:
+            config = dataclasses.replace(config, stop_after_epoch=0)
+        return Job(config.run_name(""), config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run that is asked for.
+
+    Attributes:
+        name: Of its folder: readable, and a stable hash of its configuration.
+        config: Resolved. It ends before the first epoch where no table needs more.
+
+    Example:
+        >>> job = plan([find("table", "5.4")], Scope())[0]
+        >>> job.name, job.epochs
+        ('conv6-cifar100-prune0.5-simple_patches-seed0-...', 0)
+    """
+
+    name: str
+    config: Config
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs to train, 0 if it is only to be initialised."""
+        stop = self.config.stop_after_epoch
+        return self.config.epochs if stop is None else stop
+
+    @property
+    def estimated_seconds(self) -> float:
+        """Seconds from its start to its pictures, on `MACHINE`."""
+        init = _SECONDS_PER_PATCH * (self.config.num_patches or 0)
+        return _START_SECONDS + init + self.training_seconds(self.epochs)
+
+    def training_seconds(self, epochs: int) -> float:
+        """Returns an estimate of the seconds that some of its epochs take."""
+        images = self.config.limit_images or NUM_IMAGES[self.config.dataset]
+        return epochs * images * _SECONDS_PER_IMAGE[self.config.model]
+
+
+def estimated_seconds(jobs: Iterable[Job]) -> float:
+    """Returns an estimate of the seconds that runs take one after another."""
+    return sum(job.estimated_seconds for job in jobs)
+
+
+def has_opposite(experiment: Experiment, cell: Cell) -> bool:
+    """Whether a cell's pruning rate is read as the fraction kept, too, to effect."""
+    return (
+        experiment.both_readings
+        and MEASURES[cell.measure].trained
+        and cell.opposite.config.prune not in (cell.config.prune, 1.0)
+    )
+
+
+def _cells_of(experiment: Experiment) -> Iterator[Cell]:
+    """Yields an experiment's cells, and those with the rate read the other way."""
+    yield from experiment.cells
+    for cell in experiment.cells:
+        if has_opposite(experiment, cell):
+            yield cell.opposite
+
+
+def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[Job, ...]:
+    """Returns all distinct runs that experiments need, in the order to run them.
+
+    All of the first seed come before any of the second, so that what ends early has
+    whole tables of fewer seeds.
+
+    Args:
+        experiments: As in the catalogue.
+        scope: How far to go.
+
+    Example:
+        >>> both = [find("table", "8.3"), find("figure", "5.2")]
+        >>> len(plan(both[:1], Scope())), len(plan(both, Scope()))
+        (30, 90)
+    """
+    jobs: dict[str, Job] = {}
+    adapted = [scope.adapt(experiment) for experiment in experiments]
+    for seed in range(scope.seeds):
+        for experiment in adapted:
+            for cell in _cells_of(experiment):
+                job = scope.job(cell, seed)
+                # What one table only initialises, another may train.
+                if MEASURES[cell.measure].trained or job.name not in jobs:
+                    jobs[job.name] = job
+    return tuple(jobs.values())
+
+
+def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
+    """Returns one of `count` disjoint parts of the runs.
+
+    Args:
+        jobs: As `plan` returns them.
+        index: Which part, in [0, count).
+        count: Number of parts, at least 1.
+
+    Raises:
+        InputError: `index` or `count` is out of range.
+
+    Example:
+        >>> jobs = plan([find("table", "8.3")], Scope(seeds=1))
+        >>> [len(shard(jobs, index, 4)) for index in range(4)]
+        [3, 3, 2, 2]
+    """
+    check_integer("count", count, minimum=1)
+    if check_integer("index", index) >= count:
+        raise fail("`index` must be less than `count`.", index=index, count=count)
+    return tuple(jobs[index::count])

@@ -1,0 +1,159 @@
+"""Runs what is left of a plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from tfsupermask._files import make_folder, write_atomically
+from tfsupermask._text import counted, duration
+from tfsupermask.experiments.running.folder import OutputFolder
+from tfsupermask.experiments.running.planning import Job, estimated_seconds
+from tfsupermask.experiments.running.processes import RunProcess, share_machine
+from tfsupermask.runs import RunFolder
+from tfsupermask.runs.metrics import read_csv
+from tfsupermask.train.interruption import Interruption
+
+_POLL_SECONDS = 0.5
+
+
+def run_jobs(
+    jobs: Sequence[Job], folder: OutputFolder, processes: int | None = None
+) -> None:
+    """Runs what is not done yet; a run that fails is recorded and passed over.
+
+    Runs that were interrupted go on where they stopped. With GPUs each process has
+    one, without them each has its share of the cores.
+
+    Args:
+        jobs: As `tfsupermask.experiments.plan` returns them.
+        folder: Where to; made if missing.
+        processes: How many runs at a time, at least 1. Defaults to the number of GPUs,
+            1 without any.
+
+    Raises:
+        InputError: `processes` is out of range.
+        Interrupted: SIGTERM or Ctrl-C came. The runs in progress were saved.
+
+    Example:
+        >>> from pathlib import Path
+        >>> scope = Scope(datasets=("digits",), epochs=1, seeds=1)
+        >>> jobs = plan([find("figure", "4.2")], scope)
+        >>> run_jobs(jobs, OutputFolder(Path("reproduction")))
+        0 runs, 0 done; 0 to do in reproduction, about 0.0 s one after another
+    """
+    places = share_machine(processes)
+    for path in (folder.runs, folder.logs, folder.failures):
+        make_folder(path)
+    left = [job for job in jobs if folder.outcome(job) is None]
+    running: dict[Job, RunProcess] = {}
+    with Interruption(), _Progress(jobs, left, folder) as progress:
+        try:
+            for job in left:
+                while not places:
+                    _reap(running, places, progress)
+                running[job] = _start(job, folder, places.pop(0))
+            while running:
+                _reap(running, places, progress)
+        finally:
+            _save_and_end(running.values())
+
+
+def _start(job, folder, place):
+    config = dataclasses.replace(job.config, workdir=str(folder.run(job)))
+    return RunProcess(config, place, folder.log(job))
+
+
+def _reap(running, places, progress):
+    """Waits a little; takes ended processes out and their places back."""
+    for job, process in list(running.items()):
+        if process.wait(_POLL_SECONDS / len(running)):
+            del running[job]
+            places.append(process.place)
+            progress.ended(job, process)
+    progress.show(running)
+
+
+def _save_and_end(processes):
+    for process in processes:
+        process.end()
+    for process in processes:
+        while not process.wait(_POLL_SECONDS):
+            pass
+
+
+class _Progress:
+    """A bar in estimated seconds, and a line for each run that ends."""
+
+    def __init__(self, jobs, left, folder):
+        self._folder = folder
+        self._done, self._count = len(jobs) - len(left), len(jobs)
+        self._seconds = self._begun = 0.0  # of runs ended, of those in progress
+        self._start = time.monotonic()
+        self._total = estimated_seconds(left)
+        print(
+            f"{counted(self._count, 'run')}, {self._done} done; {len(left)} to do in "
+            f"{folder.root}, about {duration(self._total)} one after another"
+        )
+
+    def __enter__(self):
+        self._bar = tqdm(
+            total=round(self._total),
+            bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
+            smoothing=0,
+            leave=False,
+            disable=None,
+        )
+        return self
+
+    def __exit__(self, *exception):
+        self._bar.close()
+
+    def ended(self, job, process):
+        """Records how a run ended, and says it."""
+        self._seconds += job.estimated_seconds
+        self._done += 1
+        reason, failure = process.why_failed(), self._folder.failure(job)
+        outcome = self._folder.outcome(job)
+        if reason is None and outcome is None:
+            reason = "It ended, but its summary.json says less than was asked for."
+        if reason is None:
+            failure.unlink(missing_ok=True)
+            reached = _reached(outcome.summary)
+        else:
+            text = f"{reason}\n".encode()
+            write_atomically(failure, lambda file: file.write(text))
+            reached = f"FAILED: {reason}"
+        tqdm.write(
+            f"[{self._done}/{self._count}] {job.name}: {reached} "
+            f"({duration(process.seconds)}{self._left()})"
+        )
+
+    def _left(self):
+        done = self._seconds + self._begun
+        elapsed = time.monotonic() - self._start
+        left = elapsed * max(0, self._total - done) / done
+        return f", {duration(left)} left" if self._done < self._count else ""
+
+    def show(self, running):
+        """Moves the bar to where the runs in progress are."""
+        self._begun = sum(
+            job.training_seconds(_epochs_done(self._folder, job)) for job in running
+        )
+        self._bar.n = round(min(self._total, self._seconds + self._begun))
+        self._bar.set_postfix_str(f"{self._done}/{self._count} runs", refresh=False)
+        self._bar.refresh()
+
+
+def _reached(summary):
+    if "test_top1" not in summary:
+        return "initialised"
+    return f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f}"
+
+
+def _epochs_done(folder, job):
+    metrics = RunFolder(folder.run(job)).metrics
+    return len(read_csv(metrics, job.config.epoch_split)) if metrics.is_file() else 0

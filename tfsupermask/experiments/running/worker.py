@@ -1,0 +1,35 @@
+"""One run: `python -m tfsupermask.experiments.running.worker CONFIG`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+
+from tfsupermask import runs, train
+from tfsupermask._validation import InputError
+
+
+def main(config: str) -> None:
+    """Runs a configuration in JSON; ends, saved, when standard input does."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        train.run(runs.Config(**json.loads(config)))
+    except (InputError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt as interrupt:
+        sys.exit(getattr(interrupt, "exit_status", 130))
+
+
+def _end_with_parent():
+    """Asks this process to end once nobody holds the other end of standard input."""
+    # Not through `sys.stdin`, which Python could not close at its end.
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,1 @@
+"""What runs reached, as tables, figures and sentences."""

@@ -1,0 +1,251 @@
+"""An experiment as a picture, the thesis's points beside our lines."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from tfsupermask import data
+from tfsupermask.experiments.catalogue.experiment import THESIS_EPOCHS
+from tfsupermask.experiments.telling.results import CellResult, Results
+from tfsupermask.experiments.telling.statistics import Sample
+from tfsupermask.train import pictures
+
+GREY = "0.35"
+# Okabe and Ito's colours, which people of any colour vision tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = "osD^vPX"
+_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)))
+
+_OURS = {"linewidth": 1.8, "markersize": 4.5}
+_THESIS = {"linestyle": (0, (5, 3)), "linewidth": 0.9, "markerfacecolor": "white"}
+_KEPT = {"linestyle": ":", "linewidth": 1.1}
+_LAST_EPOCH = {"markerfacecolor": "white", "linestyle": "none"}
+_EDGE = {"linestyle": (0, (3, 1.5)), "linewidth": 1.6}
+_PATCH_SIZE = (3, 3)
+_AXIS_NAMES = {
+    "test_top1": "top-1 test accuracy / %",
+    "test_top5": "top-5 test accuracy / %",
+    "train_loss": "training loss / nats",
+}
+
+
+class Style(NamedTuple):
+    """How a row looks: colour, marker of its points, dashes where it has none."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+
+def styles(rows: Iterable[str]) -> dict[str, Style]:
+    """Returns a style for each distinct row, in order."""
+    looks = (itertools.cycle(each) for each in (_COLOURS, _MARKERS, _DASHES))
+    return dict(zip(dict.fromkeys(rows), map(Style, *looks), strict=False))
+
+
+def draw(results: Results) -> Figure:
+    """Draws an experiment of the form "rates", "epochs" or "patches".
+
+    What is not measured leaves a gap.
+
+    Raises:
+        InputError: The images of an experiment of the form "patches" cannot be loaded.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tfsupermask.experiments.telling.results import collect
+        >>> nowhere = OutputFolder(Path("none"))
+        >>> figure = draw(collect(find("figure", "5.2"), Scope(), nowhere))
+        >>> [axis.get_title() for axis in figure.axes]
+        ['Conv2', 'Conv4', 'Conv6']
+
+    Reference:
+        - Thesis Figures 4.2, 5.2 to 5.6, 8.1 and 8.2.
+    """
+    forms = {"rates": _draw_rates, "epochs": _draw_epochs, "patches": _draw_patches}
+    with matplotlib.rc_context({"font.size": 9}):
+        return forms[results.experiment.form](results)
+
+
+def _draw_rates(results):
+    looks = styles(cell.cell.row for cell in results.cells)
+    figure, axes = _panels(len(results.panels))
+    for axis, (title, panel) in zip(axes, results.panels.items(), strict=True):
+        for row, style in looks.items():
+            _draw_row(axis, [c for c in panel.values() if c.cell.row == row], style)
+        axis.set_title(title)
+        axis.grid(alpha=0.3)
+        _name_rates(axis, {_rate(cell) for cell in panel.values()})
+    axes[0].set_ylabel(results.cells[0].measure.label)
+    rows = [_row_entry(row, s.colour, marker=s.marker) for row, s in looks.items()]
+    kinds = []
+    if any(cell.cell.published for cell in results.cells):
+        kinds.append(kind_entry("thesis", marker="o", **_THESIS))
+    if any(cell.kept is not None and cell.kept.n for cell in results.cells):
+        kinds.append(kind_entry("ours, rate read as kept", **_KEPT))
+    return _finished(figure, results, rows, kinds)
+
+
+def _draw_row(axis: Axes, cells: list[CellResult], style: Style) -> None:
+    rates = [_rate(cell) for cell in cells]
+    removed = [cell.removed for cell in cells]
+    _draw_shaded(axis, rates, removed, color=style.colour, marker=style.marker)
+    if any(cell.kept is not None and cell.kept.n for cell in cells):
+        # Where both readings are the same run the line goes on.
+        kept = [cell.removed if cell.kept is None else cell.kept for cell in cells]
+        axis.plot(rates, _means(kept), color=style.colour, **_KEPT)
+    published = [cell.cell.published for cell in cells]
+    if any(published):
+        axis.errorbar(
+            rates,
+            [np.nan if value is None else value.mean for value in published],
+            [0 if value is None else value.deviation or 0 for value in published],
+            marker=style.marker,
+            color=style.colour,
+            markersize=7,
+            capsize=2,
+            **_THESIS,
+        )
+
+
+def _name_rates(axis, rates):
+    axis.set_xlabel("weights removed / %")
+    axis.set_xticks(sorted(rates))
+    above = axis.secondary_xaxis("top", functions=(_other_rate, _other_rate))
+    above.set_xlabel("kept / %")
+    above.set_xticks(sorted(map(_other_rate, rates)))
+
+
+def _rate(cell):
+    return round(100 * cell.cell.config.prune, 7)
+
+
+def _other_rate(rate):
+    return 100 - rate
+
+
+def _draw_epochs(results):
+    looks = styles(cell.cell.row for cell in results.cells)
+    schedule = results.epochs
+    curves = results.experiment.curves
+    places = [(title, curve) for title in results.panels for curve in curves]
+    figure, axes = _panels(len(places))
+    for axis, (title, curve) in zip(axes, places, strict=True):
+        for cell in results.panels[title].values():
+            style = looks[cell.cell.row]
+            line = {"color": style.colour, "linestyle": style.dashes}
+            _draw_shaded(axis, *_samples_by_epoch(cell, curve), **line)
+            if cell.cell.measure == curve and cell.cell.published is not None:
+                _draw_last_epoch(axis, cell, style, schedule)
+        axis.set_title(title)
+        axis.set_xlim(0, 1.1 * schedule)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(_AXIS_NAMES[curve])
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    rows = [_row_entry(row, s.colour, linestyle=s.dashes) for row, s in looks.items()]
+    kinds = []
+    if any(cell.cell.published for cell in results.cells):
+        point = {"marker": "o", **_LAST_EPOCH}
+        mark = point if schedule == THESIS_EPOCHS else _EDGE
+        kinds.append(kind_entry(f"thesis, after {THESIS_EPOCHS} epochs", **mark))
+    return _finished(figure, results, rows, kinds)
+
+
+def _samples_by_epoch(cell, curve):
+    """Returns the epochs, and the sample of each; accuracies in percent."""
+    scale = 1 if curve.endswith("loss") else 100
+    values: dict[int, dict[int, float]] = {}
+    for seed, outcome in cell.outcomes.items():
+        for row in outcome.rows:
+            if curve in row:
+                values.setdefault(int(row["epoch"]), {})[seed] = scale * row[curve]
+    epochs = sorted(values)
+    return epochs, [Sample(values[epoch]) for epoch in epochs]
+
+
+def _draw_last_epoch(axis, cell, style, schedule):
+    """Draws the thesis's value at its epoch, or at the edge if we stop before."""
+    value, colour = cell.cell.published, style.colour
+    if schedule == THESIS_EPOCHS:
+        mark = {"marker": style.marker, "capsize": 2, **_LAST_EPOCH}
+        error = value.deviation or 0
+        axis.errorbar(THESIS_EPOCHS, value.mean, error, color=colour, **mark)
+    else:
+        edge, height = axis.get_yaxis_transform(), (value.mean, value.mean)
+        axis.plot((0.93, 1.0), height, transform=edge, color=colour, **_EDGE)
+
+
+def _draw_patches(results):
+    images = data.load(results.dataset, results.scope.data_dir)
+    figure = pictures.draw_boxes_and_patches(images, _PATCH_SIZE, seed=0)
+    below = f"{_name(results)}\n{_caption(results)}".strip()
+    figure.text(0.5, 0.04, below, ha="center", va="top", fontsize=9)
+    return figure
+
+
+def _panels(number):
+    figure = Figure(figsize=(max(6.6, 4 * number), 4.6), layout="constrained")
+    return figure, figure.subplots(1, number, squeeze=False)[0]
+
+
+def _draw_shaded(
+    axis: Axes,
+    places: Sequence[float],
+    samples: Sequence[Sample],
+    color: str,
+    **line: Any,
+) -> None:
+    """Draws a line of means, a standard deviation to either side of it shaded."""
+    mean = _means(samples)
+    spread = np.array([sample.deviation or 0.0 for sample in samples])
+    axis.plot(places, mean, color=color, **_OURS, **line)
+    axis.fill_between(
+        places, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0
+    )
+
+
+def _means(samples):
+    return np.array([np.nan if s.mean is None else s.mean for s in samples])
+
+
+def _row_entry(row, colour, **line):
+    return Line2D([], [], label=row, color=colour, **_OURS, **line)
+
+
+def kind_entry(label: str, **line: Any) -> Line2D:
+    """Returns the legend's entry of a kind of line that every row may have."""
+    return Line2D([], [], label=label, color=GREY, **line)
+
+
+def _finished(figure, results, rows, kinds):
+    shade = Patch(label="± standard deviation", color=GREY, alpha=0.2, linewidth=0)
+    figure.suptitle(_name(results), fontsize=11)
+    legend = figure.legend(
+        handles=[*rows, shade, *kinds],
+        loc="outside lower center",
+        ncols=min(4, 2 * len(figure.axes) + 1),
+        frameon=False,
+        handlelength=2.6,
+        title=_caption(results),
+        title_fontsize=8,
+    )
+    legend.get_title().set_color(GREY)
+    return figure
+
+
+def _name(results):
+    return f"{results.experiment.label}: {results.title}"
+
+
+def _caption(results):
+    return "; ".join(results.shortcomings)

@@ -1,0 +1,227 @@
+"""What an experiment's numbers say, and what they come from, in sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Iterator
+
+from tfsupermask._text import counted, duration, signed
+from tfsupermask.experiments.catalogue.experiment import THESIS_EPOCHS
+from tfsupermask.experiments.catalogue.thesis import TITLES
+from tfsupermask.experiments.running.measures import Measure, Outcome
+from tfsupermask.experiments.telling.results import Results
+from tfsupermask.experiments.telling.statistics import compare, fit
+
+_INTERVAL = "95 % interval"
+CAUTION = (
+    "The intervals resample the few seeds there are and are too narrow: with three "
+    "seeds a 95 % interval holds the true difference about three times in four."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Statements:
+    """What is said below a table.
+
+    Attributes:
+        reading: Which reading of the pruning rate is nearer to the thesis, if any is.
+        overall: Every row against the first, over all columns of a measure.
+        by_column: The same for each column.
+        background: What was run, on what, and how far.
+        missing: Names of the runs that are not there yet.
+        failed: Why runs failed, by name.
+    """
+
+    reading: str
+    overall: tuple[str, ...]
+    by_column: tuple[str, ...]
+    background: tuple[str, ...]
+    missing: tuple[str, ...]
+    failed: dict[str, str]
+
+    @property
+    def caution(self) -> str:
+        """What is to be known of the intervals, empty if there are none."""
+        compared = (*self.overall, *self.by_column)
+        return CAUTION if any(_INTERVAL in text for text in compared) else ""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All of them, in order."""
+        texts = (
+            self.reading,
+            *self.overall,
+            *self.by_column,
+            self.caution,
+            *self.background,
+            *(f"Missing: {name}." for name in self.missing),
+            *(f"Failed: {name}: {why}" for name, why in self.failed.items()),
+        )
+        return tuple(text for text in texts if text)
+
+
+def statements_of(results: Results) -> Statements:
+    """Returns what an experiment's numbers say.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tfsupermask.experiments.telling.results import collect
+        >>> folder = OutputFolder(Path("reproduction"))
+        >>> results = collect(find("table", "8.3"), Scope(seeds=1), folder)
+        >>> statements_of(results).background[-2:]
+        ('Restrictions: 1 seed.', 'Source: thesis Table 8.3.')
+    """
+    overall, by_column = _comparisons(results)
+    return Statements(
+        _reading(results),
+        tuple(overall),
+        tuple(by_column),
+        tuple(_background(results)),
+        results.missing,
+        results.failed,
+    )
+
+
+def _reading(results):
+    distance = fit((c.cell.published, c.removed, c.kept) for c in results.cells)
+    if distance is None:
+        return ""
+    removed, kept = distance.removed, distance.kept
+    nearer = "Neither fits better"
+    if f"{removed:.1f}" != f"{kept:.1f}":
+        name = "removed" if removed < kept else "kept"
+        nearer = f"Read as the fraction {name} they fit better"
+    return (
+        f"Pruning rates read as the fraction removed, the mean absolute difference to "
+        f"the thesis is {removed:.1f} points; read as the fraction kept, {kept:.1f} "
+        f"points ({counted(distance.cells, 'cell')} that both readings have). "
+        f"{nearer}{_after(results)}."
+    )
+
+
+def _after(results):
+    """Says if the numbers compared are not of equally long training."""
+    if results.epochs == THESIS_EPOCHS:
+        return ""
+    return f" (ours after {results.epochs} epochs, the thesis's after {THESIS_EPOCHS})"
+
+
+def _comparisons(results):
+    """Returns sentences over all columns of a measure, and by column."""
+    overall, by_column = [], []
+    for panel, cells in results.panels.items():
+        first, *others = dict.fromkeys(row for row, _ in cells)
+        for measure, heads in _columns_by_measure(cells).items():
+            everywhere = f"{panel}, all columns" if panel else "all columns"
+            for row in others:
+                pairs = {
+                    head: (cells[row, column].removed, cells[first, column].removed)
+                    for column, head in heads.items()
+                }
+                say = functools.partial(_say, row, first, measure)
+                if len(pairs) > 1:
+                    overall += say(everywhere, list(pairs.values()))
+                said = by_column if len(pairs) > 1 else overall
+                for head, pair in pairs.items():
+                    place = head if head.startswith(panel) else f"{panel}, {head}"
+                    said += say(place, [pair])
+    return overall, by_column
+
+
+def _columns_by_measure(cells):
+    """Returns the heads by column, of each measure that can be better or worse."""
+    heads = {}
+    for (_, column), cell in cells.items():
+        if cell.measure.higher_is_better is not None:
+            heads.setdefault(cell.measure, {})[column] = cell.head
+    return heads
+
+
+def _say(row, first, measure: Measure, place, columns):
+    """Returns a sentence on two rows in a list, which is empty without any pair."""
+    paired = compare(columns)
+    if paired is None:
+        return []
+    pairs = f"{counted(paired.pairs, 'pair')} of the same seed"
+    if paired.columns < len(columns):
+        pairs += f" in {paired.columns} of {len(columns)} columns"
+    unit = "points" if measure.label.endswith("%") else measure.label.split()[0]
+    size = f"{abs(paired.difference):.1f} {unit}"
+    if paired.interval is None:
+        word = "above" if paired.difference >= 0 else "below"
+        said = f"{row} is {size} {word} {first}"
+        return [f"{place}: {said} (one seed: no interval; {pairs})."]
+    if paired.shown:
+        low, high = (f"{bound:.1f}" for bound in sorted(map(abs, paired.interval)))
+        said = _judged(row, first, measure, paired.difference > 0, size)
+    else:
+        low, high = map(signed, paired.interval)
+        difference = f"{signed(paired.difference)} {unit}"
+        said = f"no difference shown between {row} and {first}: {difference}"
+    return [f"{place}: {said} ({_INTERVAL} {low} to {high}; {pairs})."]
+
+
+def _judged(row, first, measure, more, size):
+    """Says which of two rows is better; an interval has shown it."""
+    if measure.higher_is_better:
+        return f"{row} {'beats' if more else 'falls short of'} {first} by {size}"
+    better, comparative = ("worse", "more") if more else ("better", "less")
+    return f"{row} is {better} than {first}: {size} {comparative}"
+
+
+def _background(results: Results) -> Iterator[str]:
+    """Yields sentences on what was run, on what, and how far."""
+    if results.num_jobs:
+        done = f"Runs: {results.num_done} of {results.num_jobs} done"
+        seconds = spent_seconds(results.runs)
+        yield f"{done}, {duration(seconds)} in all." if seconds else f"{done}."
+    yield from machine_sentences(results.runs)
+    if results.cells:
+        yield _size(results)
+    if results.cells and results.scope.restrictions:
+        yield f"Restrictions: {'; '.join(results.scope.restrictions)}."
+    if results.dataset != results.thesis_dataset:
+        yield (
+            f"Run on {TITLES[results.dataset]} instead of the thesis's "
+            f"{TITLES[results.thesis_dataset]}; the thesis's numbers do not apply."
+        )
+    if results.fewer_images:
+        fewer = results.fewer_images
+        yield f"Not the published dataset, or not the whole of it: {fewer}."
+    if results.experiment.note:
+        yield results.experiment.note
+    yield f"Source: {results.experiment.source}."
+
+
+def _size(results):
+    images = f"{results.num_images:,} images of {TITLES[results.dataset]}"
+    if not any(cell.measure.trained for cell in results.cells):
+        return f"Initialised only, from {images}."
+    return f"{counted(results.epochs, 'epoch')} of {images} each."
+
+
+def spent_seconds(runs: dict[str, Outcome]) -> float:
+    """Returns the seconds that runs spent on initialising and training."""
+    return sum(
+        outcome.summary.get(name) or 0.0
+        for outcome in runs.values()
+        for name in ("init_seconds", "train_seconds")
+    )
+
+
+def machine_sentences(runs: dict[str, Outcome]) -> Iterator[str]:
+    """Yields a sentence for each machine with its versions: how many runs it made."""
+    machines = Counter(_machine(outcome.summary) for outcome in runs.values())
+    for machine, count in sorted(machines.items()):
+        yield f"Machine of {counted(count, 'run')}: {machine}."
+
+
+def _machine(summary):
+    machine, versions = summary.get("machine"), summary.get("versions") or {}
+    where = "machine not recorded"
+    if machine:
+        where = f"{machine['processor']}, {counted(machine['cores'], 'core')}"
+    names = ", ".join(f"{name} {text}" for name, text in versions.items())
+    return f"{where}; {names}" if names else where
