@@ -94,7 +94,7 @@ def ranked(clusters, labels, flat, options, discriminative):
     """Clusters in the order in which they are chosen, by `entropy` or `size`."""
     count = len(clusters.centroids)
     sizes = clusters.sizes
-    entropy = cluster_entropy(clusters.assignment, labels, count)
+    entropy = cluster_entropy(clusters, labels)
     flat_patch = flat.std(axis=1) <= 1e-5 * np.abs(flat).max()
 
     def rank(c):

@@ -13,6 +13,10 @@ patches_with_cluster_and_label = st.lists(
 )
 
 
+def clusters_of(assignment, count):
+    return Clusters(assignment, np.zeros(len(assignment)), np.zeros((count, 2)))
+
+
 def entropy_of(labels):
     counts = Counter(labels)
     return sum(
@@ -25,8 +29,8 @@ def entropy_of(labels):
 @given(patches_with_cluster_and_label)
 def test_entropy_and_sizes_equal_counting_labels_one_by_one(patches):
     assignment, labels = np.array(patches).T
-    entropy = cluster_entropy(assignment.astype(np.int32), labels, 8)
-    sizes = Clusters(assignment, np.zeros(len(labels)), np.zeros((8, 2))).sizes
+    clusters = clusters_of(assignment.astype(np.int32), 8)
+    entropy, sizes = cluster_entropy(clusters, labels), clusters.sizes
     assert entropy.shape == sizes.shape == (8,)
     for c in range(8):
         members = [label for cluster, label in patches if cluster == c]
@@ -45,7 +49,8 @@ def test_entropy_and_sizes_equal_counting_labels_one_by_one(patches):
     ],
 )
 def test_entropy_in_bits(labels, entropy):
-    result = cluster_entropy(np.zeros(len(labels), np.int32), np.array(labels), 2)
+    clusters = clusters_of(np.zeros(len(labels), np.int32), 2)
+    result = cluster_entropy(clusters, np.array(labels))
     np.testing.assert_allclose(result, [entropy, 0], atol=1e-12)
     assert not np.signbit(result).any()
 
@@ -60,7 +65,8 @@ def test_entropy_is_the_same_bits_whichever_class_is_which(labels, renamed, time
     original = np.array(labels)
     other = np.tile(np.array(renamed)[original], times)
     assignment = np.repeat([0, 1], [len(original), len(other)])
-    entropy = cluster_entropy(assignment, np.concatenate([original, other]), 2)
+    labels = np.concatenate([original, other])
+    entropy = cluster_entropy(clusters_of(assignment, 2), labels)
     assert entropy[0] == entropy[1]
 
 

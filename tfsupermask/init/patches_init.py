@@ -31,7 +31,14 @@ from tfsupermask.patches.reduction import NUM_COMPONENTS
 _STATISTICS_IMAGES = 250
 
 
-def algorithm_1(settings, work, images, labels, order, maps_before_layer):
+def algorithm_1(
+    settings: PatchesInit,
+    work: Work,
+    images: np.ndarray,
+    labels: np.ndarray,
+    order: np.ndarray,
+    maps_before_layer: Callable,
+) -> None:
     """Sets the filters of each layer in turn; the numbers are the thesis's lines."""
     variant = settings.variant
     for layer in work.layers():  # 1
@@ -58,8 +65,8 @@ def algorithm_1(settings, work, images, labels, order, maps_before_layer):
         clusters = p.cluster(points, layer.num_clusters, layer.seed("kmeans"))  # 11
         work.count(patches)
         work.begin(layer, "select")
-        sizes, labels_of = clusters.sizes, patches.labels
-        entropy = p.cluster_entropy(clusters.assignment, labels_of, len(sizes))  # 12
+        entropy = p.cluster_entropy(clusters, patches.labels)  # 12
+        sizes = clusters.sizes
         nearest = p.nearest_patches(clusters, usable)
         selected = p.select_clusters(  # 13
             entropy,

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfsupermask.patches.clustering import Clusters
+
 MIN_CLUSTER_SIZE = 5  # thesis §5.2
 SELECTIONS = ("entropy", "size", "random")
 
 
-def cluster_entropy(
-    assignment: np.ndarray, labels: np.ndarray, num_clusters: int
-) -> np.ndarray:
+def cluster_entropy(clusters: Clusters, labels: np.ndarray) -> np.ndarray:
     """Returns the entropy of the labels in each cluster, in bits (eq. 4.1).
 
     Args:
-        assignment: int array (P,), the cluster of each patch, in [0, C).
+        clusters: C clusters of P patches.
         labels: int array (P,), the class of each patch, at least 0.
-        num_clusters: C, at least 1.
 
     Returns:
         float64 array (C,), between 0 (one class) and log2(number of classes); 0 for an
         empty cluster.
 
     Example:
-        >>> cluster_entropy(np.array([0, 0, 1, 1]), np.array([3, 3, 0, 1]), 2)
+        >>> clusters = Clusters(np.array([0, 0, 1, 1]), np.zeros(4), np.zeros((2, 27)))
+        >>> cluster_entropy(clusters, labels=np.array([3, 3, 0, 1]))
         array([0., 1.])
 
     Reference:
         - Thesis §3.3, eq. 4.1.
     """
-    num_classes = int(labels.max()) + 1
+    num_clusters, num_classes = len(clusters.centroids), int(labels.max()) + 1
     counts = np.bincount(
-        assignment.astype(np.int64) * num_classes + labels,
+        clusters.assignment.astype(np.int64) * num_classes + labels,
         minlength=num_clusters * num_classes,
     ).reshape(num_clusters, num_classes)
     # Sorted, so that rounding does not depend on which class is which: ties stay ties.
