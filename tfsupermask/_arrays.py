@@ -1,4 +1,4 @@
-"""Named arrays in one `.npz` file of which every bit is checked."""
+"""Named arrays in one `.npz` file; every bit is checked."""
 
 from __future__ import annotations
 

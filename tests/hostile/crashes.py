@@ -50,18 +50,18 @@ def crashes(first, ignored=()):
         disk = Disk(root)
         with logged(root) as log:
             checkpoints.save(folder, honest(3))
-    told = [_recovers(disk, before=not first, done=False)]
+    recovered = [_recovers(disk, before=not first, done=False)]
     for number, operation in enumerate(log, start=1):
         if operation.kind not in ignored:
             disk.do(operation)
         done = number == len(log) or _is_saved(log[:number])
-        told.append(_recovers(disk, not first, done))
-    told = list(itertools.chain.from_iterable(told))
+        recovered.append(_recovers(disk, not first, done))
+    recovered = list(itertools.chain.from_iterable(recovered))
     return {
         "bytes": sum(len(operation.data) for operation in log),
-        "tried": len(told),
-        "detected": sum(told),
-        "missed": told.count(False),
+        "tried": len(recovered),
+        "detected": sum(recovered),
+        "missed": recovered.count(False),
     }
 
 
@@ -74,11 +74,11 @@ def _is_saved(log):
 def _recovers(disk, before, done):
     """Returns of each state whether a whole checkpoint is found, and which."""
     expected = {3} if done else {2, 3} if before else {None, 3}
-    told = []
+    recovered = []
     for state in disk.states():
         with tempfile.TemporaryDirectory() as root:
             write_state(state, root)
             found = checkpoints.restore_latest(Path(root, "checkpoints"))
             whole = found is None or is_honest(found)
-            told.append(whole and (found.epoch if found else None) in expected)
-    return told
+            recovered.append(whole and (found.epoch if found else None) in expected)
+    return recovered

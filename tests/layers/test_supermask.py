@@ -13,11 +13,11 @@ from keras.src import testing
 
 from tests.layers.kinds import (
     KINDS,
-    METHODS,
     NAMED,
     Bilinear,
     Composite,
     OwnModel,
+    kept_by_hand,
     masked,
     random,
 )
@@ -214,10 +214,9 @@ def test_kernel_stays_frozen_when_built_while_not_trainable(kind):
 
 
 @pytest.mark.parametrize("kind", [*NAMED, *FEW])
-@pytest.mark.parametrize("method", ["edge_popup", "edge_popup_by_score"])
 @pytest.mark.parametrize("sparsity", [0, 0.3, 0.5, 0.999999])
-def test_mask_keeps_num_kept_weights_of_the_best_scores(sparsity, method, kind):
-    layer = masked(kind, sparsity=sparsity, method=method)
+def test_mask_keeps_num_kept_weights_of_the_best_scores(sparsity, kind):
+    layer = masked(kind, sparsity=sparsity)
     weights = layer.masked_weights
     shapes = [shape for _, shape, *_ in KINDS[kind].kernels]
     for weight, shape, kernel in zip(
@@ -226,7 +225,7 @@ def test_mask_keeps_num_kept_weights_of_the_best_scores(sparsity, method, kind):
         kept = num_kept(math.prod(shape), sparsity)
         assert (weight.num_weights, weight.num_kept) == (math.prod(shape), kept)
         assert weight.mask.dtype == tf.float32
-        expected = METHODS[method][0](weight)
+        expected = kept_by_hand(weight)
         assert np.count_nonzero(expected) == kept
         np.testing.assert_array_equal(weight.mask, expected)
         for found in (weight.masked(), kernel):

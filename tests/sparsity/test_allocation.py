@@ -209,16 +209,6 @@ def test_compiled_functions_follow(model, images_and_labels):
     assert not np.allclose(outputs[1], outputs[2])
 
 
-@pytest.mark.parametrize("allocation", ALLOCATIONS)
-def test_a_saved_model_keeps_its_counts(model, images_and_labels, tmp_path, allocation):
-    images, _ = images_and_labels
-    allocate(model, 0.8, allocation)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert counts_of(loaded) == counts_of(model)
-    np.testing.assert_array_equal(loaded(images), model(images))
-
-
 def plain_model():
     return keras.Sequential([keras.layers.Dense(3)])
 

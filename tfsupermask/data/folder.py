@@ -46,7 +46,7 @@ def load(
 
     Raises:
         InputError: There is no such folder, its layout is another, it has fewer than
-            two classes or one whose name has control characters, an image file is
+            two classes, a class name has control characters, an image file is
             unreadable or not 8-bit RGB, or `image_size` is out of its range.
 
     Example:

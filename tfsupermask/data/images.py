@@ -18,7 +18,7 @@ EXPECTED_FORMAT = (
     "converts a file"
 )
 
-# Every photograph passes: cameras make no fewer bytes for so many pixels.
+# Every photograph passes: cameras write at least this many bytes a pixel.
 _MAX_BYTES = 1 << 26
 _MAX_PIXELS = 1 << 26
 _PIXELS_OF_SMALL_FILES = 1 << 22

@@ -70,7 +70,7 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
     Any layer will do: recurrent ones, attention, wrappers, those of your own.
 
     Args:
-        layer: A Keras layer, whose weights do not matter.
+        layer: A Keras layer; its weights do not matter.
         **mask: The arguments of `SupermaskMixin`.
 
     Example:
@@ -109,7 +109,7 @@ def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
     made = type(f"Supermask{base.__name__}", (Supermask, base), members)
     register = keras.saving.register_keras_serializable("tfsupermask", "Supermask")
     register(made)
-    register(Supermask)  # whoever loads one of them is to find this class
+    register(Supermask)  # a saved one is loaded by this class
     return made
 
 

@@ -13,7 +13,7 @@ from tfsupermask.ops import THRESHOLDED
 
 
 def stochastic_weights(model: keras.Model) -> list[MaskedWeight]:
-    """Returns those of a model's masked weights whose masks can be drawn.
+    """Returns the masked weights of a model that have stochastic masks.
 
     Args:
         model: Any Keras model.
@@ -54,8 +54,8 @@ class MaskDraws(keras.callbacks.Callback):
     """Draws the stochastic masks of a model anew for each batch of `model.fit`.
 
     Without it they are trained without chance, as in evaluation. A draw is a function
-    of the layers' seeds and of the number of the step alone. With `steps_per_execution`
-    above 1 so many batches share one.
+    of the layers' seeds and of the number of the step alone. `steps_per_execution`
+    batches share one.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), method="stochastic")
@@ -75,7 +75,7 @@ class MaskDraws(keras.callbacks.Callback):
         _assign(stochastic_weights(self.model), step + 1)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Goes back to masks without chance, for whoever evaluates."""
+        """Goes back to masks without chance, for evaluation."""
         _assign(stochastic_weights(self.model), THRESHOLDED)
 
 

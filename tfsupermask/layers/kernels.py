@@ -26,8 +26,8 @@ _INITIALIZERS = {
 def is_kernel(layer: keras.Layer, variable: keras.Variable) -> bool:
     """Returns whether a weight is a kernel, and masked unless somebody says otherwise.
 
-    It is one if it has floating numbers, two dimensions or more, and a name whose last
-    word is kernel, weight, weights, w, embedding or embeddings. Biases, normalisations,
+    It is one if it has floating numbers and at least two dimensions, and if its name
+    ends in kernel, weight, weights, w, embedding or embeddings. Biases, normalisations,
     tokens and states are none, whatever their shapes.
 
     Args:
@@ -176,7 +176,7 @@ class MaskVariables(keras.Layer):
         self.read_by_name = False
 
     def load_own_variables(self, store):
-        """Reads both; older files, of which the layer has read the score, have none."""
+        """Reads both; older files have none, and the layer has read the score."""
         read, self.read_by_name = self.read_by_name, False
         if len(store.keys()) or not read:
             super().load_own_variables(store)

@@ -135,7 +135,7 @@ class EdgePopup(Method):
 
 
 class Signed(Method):
-    """Keeps the largest `|score|`, and inverts the weights whose score is negative.
+    """Keeps the largest `|score|`, and inverts weights of negative score.
 
     Example:
         >>> get_method("signed").mask(tf.constant([0.1, -3.0, 2.0]), k=2).numpy()

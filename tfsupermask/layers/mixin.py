@@ -362,7 +362,7 @@ def _give(owner, variables, trainable):
 
 
 def _masked(layer, weights):
-    """Returns the call of a layer inside another, masked whoever calls it."""
+    """Returns the call of a layer inside another, masked in any case."""
     call = layer.call
 
     @functools.wraps(call)
@@ -388,7 +388,7 @@ def _check_positions(kernels):
 
 
 def _spread(sparsity, count):
-    """Returns a sparsity for each of so many kernels."""
+    """Returns a sparsity for each of `count` kernels."""
     values = [sparsity] * count if isinstance(sparsity, numbers.Real) else sparsity
     if len(values) != count:
         raise fail(

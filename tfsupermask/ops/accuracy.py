@@ -8,7 +8,7 @@ import tensorflow as tf
 def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
     """Returns whether each label is among the `k` largest logits of its row.
 
-    Ties go to the lower class index, so that a network whose logits are all equal is
+    Ties go to the lower class index, so that a network with equal logits is
     right for one class, not for all of them (`tf.math.in_top_k` counts every tie as
     correct). A row with a NaN anywhere is wrong for every `k`.
 

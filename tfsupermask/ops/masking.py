@@ -53,7 +53,7 @@ def top_k_mask(
     Args:
         score: float32 tensor of any static shape, at least one entry.
         k: Number of entries kept, in [1, number of scores]: an integer, or an int32
-            tensor, whose value is not checked.
+            tensor, which is not checked.
         ranking: `"magnitude"` (default) ranks by `|score|`, `"score"` by the signed
             value.
 

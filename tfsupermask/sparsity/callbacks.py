@@ -28,8 +28,8 @@ class SparsitySchedule(keras.callbacks.Callback):
             `"erdos_renyi"` or `"global"`.
         every: When: `"epoch"` (default), at the beginning of each; or `"batch"`, after
             each as well. Then `"global"` ranks by the scores of every step, and the
-            function gets fractions of epochs too (whole ones in a first epoch whose
-            number of batches Keras does not know). With `steps_per_execution` above 1
+            function gets fractions of epochs too (whole ones in a first epoch if Keras
+            does not know its number of batches). With `steps_per_execution` above 1
             Keras calls back after that many batches.
 
     Raises:
@@ -96,8 +96,8 @@ class SupermaskMetrics(keras.callbacks.Callback):
 
     `sparsity` is the fraction of all masked weights that is removed, `mask_churn` the
     fraction of mask bits that flipped since the end of the previous epoch (in the
-    first: since training began, or went on; put a `SparsitySchedule` behind it, whose
-    first step counts then). Callbacks that read them, like `EarlyStopping`,
+    first: since training began, or went on; the first step of a `SparsitySchedule`
+    behind it counts then). Callbacks that read them, like `EarlyStopping`,
     `CSVLogger` and `TensorBoard`, come later in the list; `fit` appends its `History`
     and its progress bar itself.
 

@@ -259,7 +259,7 @@ class Archive:
     def _check_classes(self):
         train, validation = (self._classes_of(s) for s in ("train", "validation"))
         if len(train & validation) < 2:
-            found = f" What is wrong: {self._told()}." if self._problems else ""
+            found = f" What is wrong: {self._wrong()}." if self._problems else ""
             raise InputError(
                 "Tiny-ImageNet needs at least 2 classes with images to train on and to "
                 f"validate on; of the {len(self.wnids)} classes in {self._location!r}, "
@@ -267,7 +267,7 @@ class Archive:
                 f"images and {len(train & validation)} both.{found}"
             )
 
-    def _told(self):
+    def _wrong(self):
         return "; ".join(
             f"{kind}: {len(names)} ({_quoted(names)})"
             for kind, names in self._problems.items()
@@ -287,7 +287,7 @@ class Archive:
         if self._problems:
             warnings.warn(
                 f"{self._location!r} is not as the official Tiny-ImageNet. "
-                f"{self._told()}. The rest is used: {counts}.",
+                f"{self._wrong()}. The rest is used: {counts}.",
                 stacklevel=2,
             )
 
