@@ -30,7 +30,9 @@ def test_all_of_the_thesis_is_there():
     chapter_8 = [f"8.{number}" for number in range(1, 14)]
     assert names["table"] == ["5.2", "5.3", "5.4", "5.5", *chapter_8]
     assert " ".join(names["figure"]) == "4.2 5.2 5.3 5.4 5.5 5.6 8.1 8.2"
-    assert " ".join(names["study"]) == "deep inits choice beyond stochastic depth clusters"
+    assert (
+        " ".join(names["study"]) == "deep inits choice beyond stochastic depth clusters"
+    )
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)

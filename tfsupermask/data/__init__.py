@@ -10,7 +10,7 @@ from tfsupermask.data import digits, folder, tfds, tiny_imagenet
 from tfsupermask.data.batches import TrainBatches, eval_chunks
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
 from tfsupermask.data.images import decode_image
-from tfsupermask.data.limit import hold_out, limit
+from tfsupermask.data.subsets import hold_out, limit
 
 _LOADERS = {
     "digits": digits.load,
