@@ -84,10 +84,15 @@ def run(config: Config) -> dict[str, Any]:
 class Job:
     """One run, step by step: what `run` does at a stretch. Made by `Job.open`.
 
-    Attributes:
+    Args:
         config: The resolved configuration.
         dataset: The images.
-        folder: The `RunFolder`.
+        strategy: The devices.
+        folder: The `RunFolder`, claimed and locked.
+        interruption: Hears signals.
+        build: Builds the network, see `Job.open`.
+
+    Attributes:
         chief: Whether this process is the one that writes files.
         batches: The `TrainBatches`.
         model: The network.
