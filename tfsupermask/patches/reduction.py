@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import scipy.linalg
+from scipy.sparse.linalg import ArpackError, eigsh
 from threadpoolctl import threadpool_limits
 
 from tfsupermask import _core
@@ -16,8 +17,7 @@ from tfsupermask._validation import fail
 
 NUM_COMPONENTS = 27  # thesis §5.2
 FLAT = 1e-5  # of the largest value; deviations below it are rounding errors
-_KRYLOV_BLOCKS = 8
-_RESIDUAL = 1e-9  # of the largest eigenvalue; patches are exact to 1e-7 of theirs
+_LONG = 64  # values a component; finding all eigenvectors then takes long
 _BYTES_IN_CACHE = 2**18
 _SHORT = 100  # values; products of so few are cheap in any precision
 
@@ -168,33 +168,13 @@ def _centre(flat, shift):
 def _leading_eigenvectors(matrix, count):
     """Returns the eigenvectors of the largest eigenvalues, ascending, in columns."""
     size = len(matrix)
-    if size > 8 * _KRYLOV_BLOCKS * count:
-        values, vectors = _block_krylov(matrix, count)
-        residual = matrix @ vectors - vectors * values
-        if np.linalg.norm(residual, axis=0).max() <= _RESIDUAL * values[-1]:
-            return vectors
-    # All the directions are needed, or the spectrum falls off too slowly.
+    if size > _LONG * count:
+        try:
+            values, vectors = eigsh(matrix, count, which="LA", rng=0)
+            return vectors[:, np.argsort(values)]
+        except ArpackError:  # of a matrix of zeros, for example
+            pass
     return scipy.linalg.eigh(matrix, subset_by_index=[size - count, size - 1])[1]
-
-
-def _block_krylov(matrix, count):
-    """Returns the best approximations to eigenpairs in the space of X, AX, A²X, ...
-
-    Where eigenvalues fall off as those of images do, a few powers give the leading
-    eigenvectors to all digits.
-    """
-    start = np.random.Generator(np.random.Philox(0))
-    block = start.standard_normal((len(matrix), count + 10))
-    basis, products = np.empty((len(matrix), 0)), []
-    for _ in range(_KRYLOV_BLOCKS):
-        for _ in range(2):  # once is not enough to make it orthogonal to all digits
-            block = block - basis @ (basis.T @ block)
-            block = np.linalg.qr(block)[0]
-        basis = np.concatenate([basis, block], axis=1)
-        block = matrix @ block
-        products.append(block)
-    values, rotation = np.linalg.eigh(basis.T @ np.concatenate(products, axis=1))
-    return values[-count:], basis @ rotation[:, -count:]
 
 
 def _in_threads(function, blocks):
