@@ -336,10 +336,6 @@ def test_enough_clusters_give_no_warning(digits):
         (Variant, {"cluster_space": "zca"}, "'raw', 'centred', 'whitened'.*'zca'"),
         (Variant, {"filter_space": None}, "filter_space=None"),
         (Variant, {"select": "best"}, "'entropy', 'size', 'random'.*'best'"),
-        (Variant, {"scale": "lecun"}, "'xavier', 'kaiming'.*'lecun'"),
-        (Variant, {"pattern_fraction": 0}, "pattern_fraction=0"),
-        (Variant, {"pattern_fraction": 1.5}, "at most 1.*pattern_fraction=1.5"),
-        (Variant, {"pattern_fraction": float("nan")}, "pattern_fraction=nan"),
     ],
 )
 def test_refuses_arguments_out_of_range(record, arguments, message):

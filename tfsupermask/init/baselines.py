@@ -83,18 +83,15 @@ def initialize(
     check_choice("init", name, NAMES)
     check_integer("seed", seed)
     wanted = None if layers is None else {id(layer) for layer in layers}
-    sparsities = sparsities_of(model) if fan_correction else {}
+    sparsities = {}
+    if fan_correction:
+        sparsities = {id(each.kernel): each.sparsity for each in masked_weights(model)}
     kernels = [(each, kernel) for each in leaves(model) for kernel in kernels_of(each)]
     for place, (layer, kernel) in enumerate(kernels):
         if wanted is None or id(layer) in wanted:
             draw_seed = derive_seed(seed, "kernel", place)
             sparsity = sparsities.get(id(kernel.variable), 0.0)
             kernel.draw_by(_layout_initializer(name, draw_seed, sparsity, kernel))
-
-
-def sparsities_of(model: keras.Model) -> dict[int, float]:
-    """Returns the sparsities of a model's masked kernels, by the variables' ids."""
-    return {id(weight.kernel): weight.sparsity for weight in masked_weights(model)}
 
 
 def _layout_initializer(name, seed, sparsity, kernel):

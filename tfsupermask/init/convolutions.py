@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -36,13 +36,11 @@ class Convolution:
         name: See `named_layers`.
         number: Its place among the convolutions that can be set, from 1, in the order
             in which they are first called.
-        sparsity: That of its mask; 0 if it has none.
     """
 
     kernel: Kernel
     name: str
     number: int
-    sparsity: float
 
     @property
     def layer(self) -> keras.Layer:
@@ -70,12 +68,10 @@ class Convolution:
             layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate
         )
 
-    def set_first_filters(self, filters: np.ndarray) -> None:
-        """Sets the first filters to an array (height, width, channels, filters)."""
+    def set_filters(self, filters: np.ndarray) -> None:
+        """Sets the filters to an array (height, width, channels, filters)."""
         variable = self.kernel.variable
-        values = variable.numpy().reshape(self.shape)
-        values[..., : filters.shape[-1]] = filters
-        variable.assign(values.reshape(variable.shape))
+        variable.assign(filters.reshape(variable.shape))
 
 
 def named_layers(
@@ -111,7 +107,6 @@ def find_convolutions(
     names: dict[keras.Layer, str],
     trace: Trace,
     only: tuple[str, ...] | None,
-    sparsities: Mapping[int, float],
 ) -> tuple[list[Convolution], dict[str, str], int]:
     """Returns the convolutions to set, why others are not, and the last's number.
 
@@ -119,16 +114,13 @@ def find_convolutions(
         names: The convolutions, as `convolutions_in` names them.
         trace: What they receive.
         only: The names of those to set, or `None` for all that can be.
-        sparsities: Those of their masks, by the ids of their kernels.
     """
     calls = {layer: place for place, layer in enumerate(trace.received)}
     reasons = {layer: _reason_to_skip(layer, calls) for layer in names}
     layers = sorted((x for x in names if not reasons[x]), key=calls.get)
     kernels = [kernels_of(layer)[0] for layer in layers]
     found = [
-        Convolution(
-            each, names[each.owner], number, sparsities.get(id(each.variable), 0.0)
-        )
+        Convolution(each, names[each.owner], number)
         for number, each in enumerate(kernels, start=1)
     ]
     skipped = {names[layer]: reason for layer, reason in reasons.items() if reason}

@@ -13,7 +13,6 @@ import numpy as np
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, fail
 from tfsupermask.init.activations import forward_mode, maps_before, one_channel_each
-from tfsupermask.init.baselines import sparsities_of
 from tfsupermask.init.convolutions import convolutions_in, find_convolutions
 from tfsupermask.init.observing import (
     Trace,
@@ -29,6 +28,12 @@ from tfsupermask.ops import derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 
 _STATISTICS_IMAGES = 250
+# Options that were removed, with the values that files of unfinished runs have.
+_OPTIONS_OF_BEFORE = {
+    "pattern_fraction": 1.0,
+    "scale": "xavier",
+    "fan_correction": False,
+}
 
 
 def algorithm_1(
@@ -85,11 +90,9 @@ def algorithm_1(
         filters = p.scale_patterns(  # 16
             p.to_space(patterns, survey, variant.filter_space),
             *convolution.kernel.fans,
-            variant.scale,
-            sparsity=convolution.sparsity if variant.fan_correction else 0.0,
             signs_only=variant.signs_only,
         )
-        convolution.set_first_filters(filters)  # 17
+        convolution.set_filters(filters)  # 17
         work.done(
             layer,
             discriminative=layer.discriminative and variant.select == "entropy",
@@ -225,12 +228,9 @@ class PatchesInit:
         preprocess = preprocess or as_float32
         names = convolutions_in(model)
         watched = [*names, *normalisations_in(model._flatten_layers())]
-        sparsities = sparsities_of(model)  # in a dense forward pass they are 0
         with forward_mode(model, self.forward):
             trace = Trace(model, watched, preprocess(images[:1]))
-            convolutions, skipped, last = find_convolutions(
-                names, trace, self.only, sparsities
-            )
+            convolutions, skipped, last = find_convolutions(names, trace, self.only)
             plans = [plan_layer(self, each, last) for each in convolutions]
             progress = Progress(progress_dir, {**self._identity(), "skipped": skipped})
             sample = order[:_STATISTICS_IMAGES]
@@ -248,7 +248,7 @@ class PatchesInit:
         options = dataclasses.asdict(self)
         variant = options.pop("variant")
         del options["verbose"]
-        return options | variant
+        return options | variant | _OPTIONS_OF_BEFORE
 
 
 @dataclasses.dataclass(frozen=True)

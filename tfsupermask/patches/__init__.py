@@ -2,7 +2,7 @@
 
 from tfsupermask._balance import class_balanced_order
 from tfsupermask.patches.clustering import Clusters, cluster
-from tfsupermask.patches.patterns import SCALES, nearest_patches, scale_patterns
+from tfsupermask.patches.patterns import nearest_patches, scale_patterns
 from tfsupermask.patches.proposals import (
     propose_boxes,
     propose_filtered_boxes,
@@ -26,7 +26,6 @@ from tfsupermask.patches.stream import Patches, PatchSource, Window
 __all__ = [
     "MIN_CLUSTER_SIZE",
     "SAMPLES_PER_IMAGE",
-    "SCALES",
     "SELECTIONS",
     "SPACES",
     "Clusters",

@@ -6,8 +6,6 @@ import numpy as np
 
 from tfsupermask.patches.clustering import Clusters
 
-SCALES = ("xavier", "kaiming")
-
 
 def nearest_patches(clusters: Clusters, usable: np.ndarray) -> np.ndarray:
     """Returns for each cluster the usable patch nearest its centroid.
@@ -41,27 +39,17 @@ def nearest_patches(clusters: Clusters, usable: np.ndarray) -> np.ndarray:
 
 
 def scale_patterns(
-    patterns: np.ndarray,
-    fan_in: int,
-    fan_out: int,
-    scale: str = "xavier",
-    *,
-    sparsity: float = 0.0,
-    signs_only: bool = False,
+    patterns: np.ndarray, fan_in: int, fan_out: int, *, signs_only: bool = False
 ) -> np.ndarray:
-    """Normalises each pattern and scales it as random initialisations do (eq. 4.2).
+    """Normalises each pattern and scales it as Xavier's initialisation does (eq. 4.2).
 
-    filter = (pattern - μ) / σ · √(2 / fan), with μ and σ the mean and the (population)
-    standard deviation of that pattern.
+    filter = (pattern - μ) / σ · √(2 / (fan_in + fan_out)), with μ and σ the mean and
+    the (population) standard deviation of that pattern.
 
     Args:
         patterns: float array (n, height, width, channels), none of them constant.
         fan_in: n_{l-1}, receptive field included, at least 1.
         fan_out: n_{l+1}, receptive field included, at least 1.
-        scale: `"xavier"` (default): fan = fan_in + fan_out, as in the thesis.
-            `"kaiming"`: fan = fan_in.
-        sparsity: Fraction in [0, 1) for which to correct the fan, which is multiplied
-            by 1 - sparsity. Defaults to 0.
         signs_only: Whether to keep of (pattern - μ) / σ no more than the sign (+1 where
             it is 0), which leaves the mean square as it is. Defaults to `False`.
 
@@ -74,8 +62,7 @@ def scale_patterns(
         ((3, 3, 3, 64), 0.0576)
 
     Reference:
-        - Thesis eq. 4.2; He et al., 2015: kaiming; Ramanujan et al., 2020: the
-          correction, and signs at one magnitude ("Signed Kaiming Constant").
+        - Thesis eq. 4.2; Ramanujan et al., 2020: signs at one magnitude.
     """
     flat = patterns.reshape(len(patterns), -1).astype(np.float64)
     centred = flat - flat.mean(axis=1, keepdims=True)
@@ -83,6 +70,5 @@ def scale_patterns(
         normalised = np.where(centred < 0, -1.0, 1.0)
     else:
         normalised = centred / flat.std(axis=1, keepdims=True)
-    fan = fan_in if scale == "kaiming" else fan_in + fan_out
-    filters = normalised * np.sqrt(2.0 / (fan * (1 - sparsity)))
+    filters = normalised * np.sqrt(2.0 / (fan_in + fan_out))
     return np.moveaxis(filters.reshape(patterns.shape), 0, -1).astype(np.float32)
