@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 
+from tfsupermask._text import aligned
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import mask_variables
@@ -118,8 +119,8 @@ def size_table(model: keras.Model, path: str | os.PathLike) -> str:
 
 def _table(sizes):
     dense = next(iter(sizes.values()))
-    width = max(map(len, sizes))
-    lines = [f"{'':{width}}  {'bytes':>13}   of dense"]
-    for name, size in sizes.items():
-        lines.append(f"{name:{width}}  {size:13,}  {100 * size / dense:7.1f} %")
-    return "\n".join(lines)
+    lines = [
+        (name, f"{size:,}", f"{100 * size / dense:.1f} %")
+        for name, size in sizes.items()
+    ]
+    return aligned([("", "bytes", "of dense"), *lines], "<>>", widths=(0, 13, 9))

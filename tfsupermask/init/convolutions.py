@@ -16,6 +16,7 @@ from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 from tfsupermask._validation import fail
 from tfsupermask.init.observing import Trace
 from tfsupermask.layers import Kernel, kernels_of
+from tfsupermask.layers.kernels import paths_in
 from tfsupermask.patches import Window
 
 _SETTABLE = (
@@ -28,19 +29,11 @@ _CONVOLUTIONS = (BaseConv, BaseConvTranspose, BaseDepthwiseConv, BaseSeparableCo
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """A convolution whose filters become patterns.
+    """A convolution with filters that become patterns."""
 
-    Attributes:
-        kernel: That of a `Conv2D` or `DepthwiseConv2D`, or the depthwise one of a
-            `SeparableConv2D`.
-        name: See `named_layers`.
-        number: Its place among the convolutions that can be set, from 1, in the order
-            in which they are first called.
-    """
-
-    kernel: Kernel
-    name: str
-    number: int
+    kernel: Kernel  # of a `SeparableConv2D` the depthwise one
+    name: str  # as `named_layers` has it
+    number: int  # from 1, in the order of first calls, among all that can be set
 
     @property
     def layer(self) -> keras.Layer:
@@ -77,25 +70,11 @@ class Convolution:
 def named_layers(
     model: keras.Model, wanted: Callable[[keras.Layer], bool]
 ) -> dict[keras.Layer, str]:
-    """Returns the wanted layers of a model, wherever they are, with their names.
-
-    A name that several of them have is replaced by the path: `"outer/inner"`.
-    """
-    paths: dict[keras.Layer, str] = {}
-
-    def walk(layer, prefix):
-        for part in layer._flatten_layers(include_self=False, recursive=False):
-            if part not in paths:
-                paths[part] = prefix + part.name
-                walk(part, f"{paths[part]}/")
-
-    walk(model, "")
+    """Returns the wanted layers in a model with their names, paths where two agree."""
+    paths = paths_in(model)
     found = [layer for layer in paths if wanted(layer)]
     having = collections.Counter(layer.name for layer in found)
-    return {
-        layer: layer.name if having[layer.name] == 1 else paths[layer]
-        for layer in found
-    }
+    return {x: x.name if having[x.name] == 1 else paths[x] for x in found}
 
 
 def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:
@@ -108,20 +87,14 @@ def find_convolutions(
     trace: Trace,
     only: tuple[str, ...] | None,
 ) -> tuple[list[Convolution], dict[str, str], int]:
-    """Returns the convolutions to set, why others are not, and the last's number.
-
-    Args:
-        names: The convolutions, as `convolutions_in` names them.
-        trace: What they receive.
-        only: The names of those to set, or `None` for all that can be.
-    """
+    """Returns the convolutions to set, why others are not, and the last's number."""
     calls = {layer: place for place, layer in enumerate(trace.received)}
     reasons = {layer: _reason_to_skip(layer, calls) for layer in names}
     layers = sorted((x for x in names if not reasons[x]), key=calls.get)
     kernels = [kernels_of(layer)[0] for layer in layers]
     found = [
-        Convolution(each, names[each.owner], number)
-        for number, each in enumerate(kernels, start=1)
+        Convolution(kernel, names[kernel.owner], number)
+        for number, kernel in enumerate(kernels, start=1)
     ]
     skipped = {names[layer]: reason for layer, reason in reasons.items() if reason}
     if not found:
