@@ -11,7 +11,8 @@ from tfsupermask.layers import SignedConstant, kernels_of, masked_weights
 from tfsupermask.layers.walking import leaves
 from tfsupermask.ops import compute_fans, derive_seed
 
-# Scale and mode as in `keras.initializers.VarianceScaling`: variance = scale / fan.
+# Scale and mode as in `keras.initializers.VarianceScaling`: variance = scale / fan,
+# here 2 / (fan_in + fan_out) for Xavier, 2 / fan_in for the others.
 # The normals are true normals; Keras' GlorotNormal and HeNormal are truncated.
 _SCALES = {
     "glorot_normal": (1.0, "fan_avg", "untruncated_normal"),
@@ -26,11 +27,7 @@ NAMES = tuple(_SCALES)
 def kernel_initializer(
     name: str, seed: int, sparsity: float = 0.0
 ) -> keras.initializers.Initializer:
-    """Returns the Keras initializer of one of `NAMES`.
-
-    Its variance is 2 / (fan_in + fan_out) for Xavier, 2 / fan_in for Kaiming and the
-    signed constant. The standard deviation is divided by √(1 - sparsity).
-    """
+    """Returns the initializer of one of `NAMES`, its σ divided by √(1 - sparsity)."""
     scale, mode, distribution = _SCALES[check_choice("init", name, NAMES)]
     scale /= 1 - check_fraction("sparsity", sparsity)
     seed = check_integer("seed", seed)

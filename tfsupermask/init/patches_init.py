@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.init.activations import forward_mode, maps_before, one_channel_each
+from tfsupermask.init.activations import maps_before, one_channel_each
 from tfsupermask.init.convolutions import convolutions_in, find_convolutions
 from tfsupermask.init.observing import (
     Trace,
@@ -24,6 +25,7 @@ from tfsupermask.init.observing import (
 from tfsupermask.init.progress import Progress, Work
 from tfsupermask.init.report import PatchesInitReport
 from tfsupermask.init.settings import Variant, plan_layer
+from tfsupermask.layers import dense_forward
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 
@@ -228,7 +230,8 @@ class PatchesInit:
         preprocess = preprocess or as_float32
         names = convolutions_in(model)
         watched = [*names, *normalisations_in(model._flatten_layers())]
-        with forward_mode(model, self.forward):
+        dense = self.forward == "dense"
+        with dense_forward(model) if dense else contextlib.nullcontext():
             trace = Trace(model, watched, preprocess(images[:1]))
             convolutions, skipped, last = find_convolutions(names, trace, self.only)
             plans = [plan_layer(self, each, last) for each in convolutions]

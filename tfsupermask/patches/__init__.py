@@ -3,12 +3,8 @@
 from tfsupermask._balance import class_balanced_order
 from tfsupermask.patches.clustering import Clusters, cluster
 from tfsupermask.patches.patterns import nearest_patches, scale_patterns
-from tfsupermask.patches.proposals import (
-    propose_boxes,
-    propose_filtered_boxes,
-    rgb_of,
-)
-from tfsupermask.patches.reduction import Survey, survey
+from tfsupermask.patches.proposals import propose_filtered_boxes, rgb_of
+from tfsupermask.patches.reduction import survey
 from tfsupermask.patches.sampling import (
     SAMPLES_PER_IMAGE,
     box_positions,
@@ -31,7 +27,6 @@ __all__ = [
     "Clusters",
     "PatchSource",
     "Patches",
-    "Survey",
     "Window",
     "box_positions",
     "class_balanced_order",
@@ -39,7 +34,6 @@ __all__ = [
     "cluster_entropy",
     "coordinates",
     "nearest_patches",
-    "propose_boxes",
     "propose_filtered_boxes",
     "rgb_of",
     "sample_patches",
