@@ -31,8 +31,8 @@ def dense_bytes(model: keras.Model) -> int:
 def mask_bytes(model: keras.Model) -> int:
     """Returns the information limit of the masks, in whole bytes.
 
-    Which of n weights a mask removes, each with probability p, cannot be told in fewer
-    than n · H(p) bits on average, where H(p) = -p log₂ p - (1 - p) log₂(1 - p).
+    To say which of n weights a mask removes, each with probability p, takes at least
+    n · H(p) bits on average, where H(p) = -p log₂ p - (1 - p) log₂(1 - p).
     """
     bits = sum(
         weight.num_weights * _entropy(weight.num_kept / weight.num_weights)

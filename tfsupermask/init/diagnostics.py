@@ -67,12 +67,12 @@ def diagnose(
 ) -> Diagnosis:
     """Measures diversity and scale, layer by layer.
 
-    Filters are taken as they are, without their masks; outputs are those of the network
-    with its masks, batch normalisations with the statistics of these images.
+    Filters are measured without their masks, outputs with them. Batch normalisations
+    use the statistics of these images.
 
     Args:
-        model: Any built Keras model, masked or not. Of a layer with two kernels the
-            second counts; of one that is called several times the first call.
+        model: Any built Keras model, masked or not. The second kernel counts if a layer
+            has two, and the first call if it has several.
         images: Array (n, ...), a sample of a few hundred images; all are computed at
             once.
         preprocess: Function from a batch of images to what the model takes. Defaults

@@ -192,13 +192,13 @@ class PatchesInit:
         """Sets the kernels of the model's convolutions, in the order of their calls.
 
         They may be anywhere in the model: in models inside it, in wrappers such as
-        `TimeDistributed`, in layers of one's own. Of a layer that is called several
-        times the first call counts. Filters of a depthwise kernel, also in a separable
-        convolution, see one channel each: so do their patches, and where there are more
-        such filters than clusters of at least 5 patches, the best clusters serve again.
+        `TimeDistributed`, in layers of one's own. The first call of a layer counts.
+        Filters and patches of a depthwise kernel, also in a separable convolution, see
+        one channel each. Where there are more such filters than clusters of at least 5
+        patches, the best clusters serve again.
 
         Dense layers and 1x1, grouped and transposed convolutions stay as they are. The
-        report names what was skipped and why, but for dense layers.
+        report says which convolutions were skipped and why.
 
         Args:
             model: Any built Keras model with one image input and convolutions of two

@@ -18,9 +18,9 @@ MAX_AREA_FRACTION = 0.5  # thesis §5.2
 def rgb_of(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from indices of images to what selective search sees of them.
 
-    Of three or more channels it sees the first three, of fewer the first as grey; of a
-    video the first frame. Bytes stay as they are; other numbers are stretched linearly,
-    so that the smallest of all images becomes 0 and the largest 255.
+    It sees the first three channels, or the first as grey if there are fewer, and the
+    first frame of a video. Bytes stay as they are. Other numbers are stretched
+    linearly: the smallest of all images becomes 0 and the largest 255.
 
     Args:
         images: Array of numbers (n, height, width, channels), also (n, height, width)

@@ -160,7 +160,7 @@ def _leading_eigenvectors(matrix, count):
 
 def _block_krylov(matrix, count):
     """Returns the best approximations to eigenpairs in the space of X, AX, A²X, ..."""
-    # A few powers give all digits where eigenvalues fall off as those of images do.
+    # Eigenvalues of images fall off so fast that a few powers give all digits.
     start = np.random.Generator(np.random.Philox(0))
     block = start.standard_normal((len(matrix), count + 10))
     basis, products = np.empty((len(matrix), 0)), []
