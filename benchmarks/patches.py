@@ -164,7 +164,9 @@ def measure_selective_search(images, rounds):
     cv2.setNumThreads(1)
     pools = {threads: ThreadPoolExecutor(threads) for threads in THREADS}
     calls = {
-        threads: lambda pool=pool: list(pool.map(patches.propose_boxes, images))
+        threads: lambda pool=pool: list(
+            pool.map(patches.proposals.propose_boxes, images)
+        )
         for threads, pool in pools.items()
     }
     try:
@@ -211,7 +213,7 @@ def main(argv):
     name = "digits" if quick else _DATASET.value
     images = data.load(name, _DATA_DIR.value).train.images[: 200 if quick else 1000]
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(patches.propose_boxes, images))
+        found = list(pool.map(patches.proposals.propose_boxes, images))
     proposals = np.concatenate(found), np.cumsum([0, *map(len, found)])
 
     search = measure_search(images, proposals, rounds)

@@ -62,8 +62,6 @@ VALUES = {
     "cluster_space": (None, "centred", "whitened"),
     "filter_space": (None, "centred", "whitened"),
     "select": (None, "size", "random"),
-    "pattern_fraction": (None, 0.5),
-    "pattern_scale": (None, "kaiming"),
     "signs_only": (None, True),
     "rescale": (None, "unit_power"),
     "limit_images": (None, 100),

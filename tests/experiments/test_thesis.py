@@ -130,7 +130,7 @@ def test_deep_study_numbers_convolutions_as_the_network_does():
     model = models.build("resnet18", (64, 64, 3), 200)
     found = convolutions_in(model)
     trace = Trace(model, found, np.zeros((1, 64, 64, 3), np.float32))
-    convolutions, _, last = find_convolutions(found, trace, None, {})
+    convolutions, _, last = find_convolutions(found, trace, None)
     names = [each.name for each in convolutions]
     blocks = models.convolution_blocks(model)
     fields = {c.row: c.config for c in find("study", "deep").cells}

@@ -3,11 +3,10 @@
 import dataclasses
 import warnings
 
-import keras
 import numpy as np
 import pytest
 
-from tests.init.common import SPARSITY, preprocess, two_masked_layers, unchanged
+from tests.init.common import preprocess, two_masked_layers, unchanged
 from tfsupermask import patches as patches_package
 from tfsupermask._validation import InputError
 from tfsupermask.init import PatchesInit, Variant
@@ -78,10 +77,7 @@ def filters_of(flat, chosen, options, layer):
         values = whitened(values, np.cov(flat, rowvar=False, bias=True))
     height, width, channels, filters = layer.kernel.shape
     fan = height * width * channels
-    if options.get("scale") != "kaiming":
-        fan += height * width * filters
-    if options.get("fan_correction"):
-        fan *= 1 - SPARSITY
+    fan += height * width * filters
     values = values - values.mean(axis=1, keepdims=True)
     if options.get("signs_only"):
         values = np.sign(values)
@@ -118,17 +114,15 @@ def ranked(clusters, labels, flat, options, discriminative):
         {"filter_space": "centred"},
         {"filter_space": "whitened"},
         {"cluster_space": "whitened", "filter_space": "whitened"},
-        {"cluster_space": "whitened", "num_components": 40, "scale": "kaiming"},
+        {"cluster_space": "whitened", "num_components": 40},
         {"select": "size"},
-        {"fan_correction": True},
-        {"scale": "kaiming", "signs_only": True, "fan_correction": True},
-        {"pattern_fraction": 0.5, "filter_space": "centred", "forward": "masked"},
+        {"signs_only": True},
+        {"filter_space": "centred", "forward": "masked"},
     ],
     ids=str,
 )
 def test_every_choice_equals_numpy(small, watched, options):
     model = two_masked_layers()
-    before = [model.get_layer(name).kernel.numpy() for name in ("first", "second")]
     report = apply(model, small, **options)
     for number, done in enumerate(report.layers):
         layer = model.get_layer(done.layer)
@@ -147,16 +141,11 @@ def test_every_choice_equals_numpy(small, watched, options):
             options,
             discriminative=number == 1,
         )
-        fraction = options.get("pattern_fraction", 1)
-        chosen = chosen[: round(fraction * layer.filters)]
+        chosen = chosen[: layer.filters]
         assert len(done.image) == len(chosen)
-        kernel = layer.kernel.numpy()
         expected = filters_of(flat, chosen, options, layer)
         np.testing.assert_allclose(
-            kernel[..., : len(chosen)], expected, atol=2e-3 * np.abs(expected).max()
-        )
-        np.testing.assert_array_equal(
-            kernel[..., len(chosen) :], before[number][..., len(chosen) :]
+            layer.kernel.numpy(), expected, atol=2e-3 * np.abs(expected).max()
         )
         by_entropy = options.get("select", "entropy") == "entropy"
         assert done.discriminative is (number == 1 and by_entropy)
@@ -174,36 +163,6 @@ def test_random_clusters_give_other_filters_of_the_same_clusters(small, watched)
     assert apply(again, small, select="random").layers[0].image.tolist() == (
         report.layers[0].image.tolist()
     )
-
-
-@pytest.mark.parametrize(
-    ("fraction", "expected"), [(1e-9, [1, 1]), (0.34, [2, 3]), (1, [6, 9])]
-)
-def test_a_fraction_of_the_filters_needs_that_many_clusters(small, fraction, expected):
-    report = patches_init(300, max(expected), pattern_fraction=fraction).apply(
-        two_masked_layers(), *small, preprocess
-    )
-    assert [len(done.image) for done in report.layers] == expected
-
-
-def test_fewer_clusters_than_patterns_are_refused(small):
-    with pytest.raises(InputError, match=r"at least the 4 filters.*num_clusters=3"):
-        patches_init(300, 3, pattern_fraction=0.4).apply(
-            two_masked_layers(), *small, preprocess
-        )
-
-
-def test_layers_without_masks_have_no_fan_to_correct(small):
-    def plain():
-        keras.utils.set_random_seed(0)
-        return keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(6, 3)])
-
-    kernels = []
-    for fan_correction in (False, True):
-        model = plain()
-        apply(model, small, fan_correction=fan_correction)
-        kernels.append(model.layers[0].kernel.numpy())
-    np.testing.assert_array_equal(*kernels)
 
 
 def test_images_without_variety_leave_the_model_unchanged(small):

@@ -104,20 +104,10 @@ def test_a_patch_that_is_not_finite_is_the_only_one_not_usable(value):
     assert found.tolist() == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("options", "variance"),
-    [
-        ({}, 2 / (45 + 72)),
-        ({"scale": "xavier"}, 2 / (45 + 72)),
-        ({"scale": "kaiming"}, 2 / 45),
-        ({"sparsity": 0.75}, 8 / (45 + 72)),
-        ({"scale": "kaiming", "sparsity": 0.5}, 4 / 45),
-    ],
-)
 @pytest.mark.parametrize("signs_only", [False, True])
-def test_variance_is_that_of_the_random_initialisation(options, variance, signs_only):
+def test_variance_is_that_of_the_random_initialisation(signs_only):
     patterns = np.random.default_rng(0).random((8, 3, 3, 5)) * 9 + 4
-    filters = scale_patterns(patterns, 45, 72, **options, signs_only=signs_only)
+    filters, variance = scale_patterns(patterns, 45, 72, signs_only=signs_only), 2 / 117
     filters = filters.reshape(-1, 8).astype(np.float64)
     np.testing.assert_allclose((filters**2).mean(axis=0), variance, rtol=1e-5)
     centred = patterns.reshape(8, -1).T - patterns.reshape(8, -1).mean(axis=1)

@@ -5,7 +5,8 @@ import pytest
 from tfsupermask import data
 from tfsupermask._validation import InputError
 from tfsupermask.patches import proposals as proposals_module
-from tfsupermask.patches import propose_boxes, propose_filtered_boxes, rgb_of
+from tfsupermask.patches import propose_filtered_boxes, rgb_of
+from tfsupermask.patches.proposals import propose_boxes
 
 
 @pytest.fixture(scope="module")

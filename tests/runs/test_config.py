@@ -32,6 +32,7 @@ from tfsupermask.runs import Config, resolve
         ({"init": "simple_patches", "num_clusters": 100}, "num_clusters=100"),
         ({"init": "simple_patches", "discriminative_from": 1}, "discriminative_from=1"),
         ({"init": "simple_patches", "fan_correction": True}, "fan_correction=True"),
+        ({"init": "patches", "fan_correction": True}, "fan_correction=True"),
         ({"init": "patches", "patch_blocks": 1}, "patch_blocks=1"),
         ({"init": "partial_patches", "patch_blocks": 0}, "patch_blocks=0"),
         ({"dataset": "cifar10", "image_size": 64}, "image_size=64"),
@@ -49,9 +50,6 @@ from tfsupermask.runs import Config, resolve
         ({"cluster_space": "zca"}, "'raw', 'centred', 'whitened'.*'zca'"),
         ({"filter_space": "zca"}, "'zca'"),
         ({"select": "best"}, "'entropy', 'size', 'random'.*'best'"),
-        ({"pattern_scale": "lecun"}, "'xavier', 'kaiming'.*'lecun'"),
-        ({"pattern_fraction": 0.0}, "pattern_fraction=0.0"),
-        ({"pattern_fraction": 1.01}, "pattern_fraction=1.01"),
         ({"rest": "patches"}, "rest='patches'"),
         ({"rescale": "lsuv"}, "'none', 'unit_power'.*'lsuv'"),
         ({"patch_layers": 0}, "patch_layers=0"),
@@ -62,8 +60,6 @@ from tfsupermask.runs import Config, resolve
         ({"init": "simple_patches", "cluster_space": "raw"}, "cluster_space='raw'"),
         ({"init": "glorot_normal", "filter_space": "raw"}, "filter_space='raw'"),
         ({"init": "simple_patches", "select": "size"}, "select='size'"),
-        ({"init": "glorot_normal", "pattern_fraction": 1.0}, "pattern_fraction=1.0"),
-        ({"init": "glorot_normal", "pattern_scale": "xavier"}, "pattern_scale='xa"),
         ({"init": "simple_patches", "signs_only": False}, "signs_only=False"),
     ],
 )
@@ -82,8 +78,8 @@ def test_refuses_wrong_and_contradictory_values(fields, message):
         {"init": "patches", "num_components": 1, "double_from": 1},
         {"init": "partial_patches", "num_components": 64, "double_from": 10},
         {"init": "simple_patches", "num_components": 64},
-        {"init": "patches", "pattern_fraction": 1.0, "signs_only": True},
-        {"init": "patches", "patch_layers": 1, "fan_correction": True},
+        {"init": "patches", "patch_layers": 1, "signs_only": True},
+        {"init": "kaiming_uniform", "fan_correction": True},
         {"init": "partial_patches", "cluster_space": "raw", "select": "random"},
         {"init": "simple_patches", "rest": "kaiming_normal", "rescale": "unit_power"},
         {"init": "whitened_patches", "filter_space": "centred", "double_from": 2},
@@ -223,8 +219,6 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
         ({"cluster_space": "whitened"}, False),
         ({"filter_space": "centred"}, False),
         ({"select": "random"}, False),
-        ({"pattern_fraction": 0.5}, False),
-        ({"pattern_scale": "kaiming"}, False),
         ({"signs_only": True}, False),
         ({"rescale": "unit_power"}, False),
         ({"data_dir": "elsewhere"}, True),
@@ -250,7 +244,7 @@ def test_runs_from_before_some_fields_keep_their_names():
     fields["ranking"] = "magnitude"
     for later in ("limit_images", "validation_images", "num_components", "double_from"):
         assert fields.pop(later) is None
-    for later in ("select", "pattern_fraction", "pattern_scale", "signs_only", *FAMILY):
+    for later in ("select", "signs_only", *FAMILY):
         assert fields.pop(later) is None
     text = json.dumps([fields, "some images"], sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -273,6 +267,19 @@ def test_configurations_of_before_are_read_and_keep_their_names(method):
     assert config.run_name("some images").endswith(digest)
     with pytest.raises(InputError, match=r"this program's fields.*\['colour'\]"):
         Config.from_saved({**before, "colour": "blue"})
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"pattern_fraction": 0.5}, {"pattern_scale": "xavier"}, {"fan_correction": True}],
+)
+def test_options_that_were_removed_may_be_there_if_nobody_set_them(field):
+    before = {"pattern_fraction": None, "pattern_scale": None, "fan_correction": False}
+    config = resolve(Config(model="conv6", prune=0.7), 1000)
+    assert Config.from_saved({**config.identity(), **before}) == config
+    ((name, value),) = field.items()
+    with pytest.raises(InputError, match=f"`{name}`.*was removed.*{name}={value!r}"):
+        Config.from_saved({**config.identity(), **before, **field})
 
 
 # What a configuration consisted of when runs got their names.

@@ -59,38 +59,16 @@ def test_patterns_go_to_the_first_layers_and_the_rest_is_drawn(small, tmp_path):
     assert [layer["layer"] for layer in layers] == ["conv1"]
 
 
-def test_filters_without_patterns_are_initialised_like_the_rest(small, tmp_path):
-    options = {"pattern_fraction": 0.25, "rest": "kaiming_normal"}
-    found = initialised(tmp_path, init="patches", **options, **PATTERNS)
-    drawn = kernels(by_hand(small, rest="kaiming_normal"))
-    for name in ("conv1", "conv2"):
-        same = (found[name] == drawn[name]).all(axis=(0, 1, 2))
-        assert same.tolist() == [False] * 16 + [True] * 48
-
-
-def test_the_fan_is_corrected_for_patterns_and_for_the_rest(small, tmp_path):
-    options = {"init": "patches", "patch_layers": 1, **PATTERNS}
-    plain = initialised(tmp_path / "plain", **options)
-    corrected = initialised(tmp_path / "corrected", fan_correction=True, **options)
-    for name, kernel in plain.items():
-        np.testing.assert_allclose(corrected[name], kernel * 2**0.5, rtol=1e-5)
-
-
 def test_every_choice_reaches_patches_init():
     choices = {
         "cluster_space": "centred",
         "filter_space": "whitened",
         "select": "size",
-        "pattern_fraction": 0.5,
         "signs_only": True,
     }
-    config = runs.Config(
-        init="patches", pattern_scale="kaiming", fan_correction=True, **choices
-    )
-    config = runs.resolve(config, 1000)
+    config = runs.resolve(runs.Config(init="patches", **choices), 1000)
     found = patches_init(config, build_model(config, (8, 8, 3), 10))
-    variant = init.Variant(**choices, scale="kaiming", fan_correction=True)
-    assert (found.variant, found.only) == (variant, None)
+    assert (found.variant, found.only) == (init.Variant(**choices), None)
 
 
 def test_nothing_given_is_the_thesis():

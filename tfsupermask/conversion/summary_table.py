@@ -6,6 +6,7 @@ import math
 
 import keras
 
+from tfsupermask._text import aligned
 from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import check_built, leaves, mask_variables
 
@@ -66,7 +67,8 @@ def _masked_table(model, weights):
     size = sum(weight.num_weights for weight in weights)
     kept = sum(weight.num_kept for weight in weights)
     heads = ("masked weight", "class", "shape", "weights", "sparsity", "kept")
-    return _table(heads, rows, ("total", "", "", *_counts(size, kept)))
+    total = ("total", "", "", *_counts(size, kept))
+    return aligned([heads, *rows, total], "<<<>>>")
 
 
 def _counts(size, kept):
@@ -96,8 +98,9 @@ def _without_mask(model):
 
 def _other_table(head, rows):
     total = sum(size for *_, size in rows)
+    rows = [*rows, ("total", "", total)]
     lines = [(name, kind, f"{size:,}") for name, kind, size in rows]
-    return _table((head, "class", "weights"), lines, ("total", "", f"{total:,}"))
+    return aligned([(head, "class", "weights"), *lines], "<<>")
 
 
 def _sizes(masked, others):
@@ -116,17 +119,3 @@ def _shares(sizes):
         if total and (size or word == words[0])
     ]
     return [f"of {total:,} parameters {', '.join(shares)}"] if shares else []
-
-
-def _table(heads, rows, total):
-    """Returns aligned lines, texts to the left and numbers to the right."""
-    lines = [heads, *rows, total]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    numeric = [bool(cell) and cell[0].isdigit() for cell in total]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ).rstrip()
-        for line in lines
-    )

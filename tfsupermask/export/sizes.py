@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 
+from tfsupermask._text import aligned
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import mask_variables
@@ -30,8 +31,8 @@ def dense_bytes(model: keras.Model) -> int:
 def mask_bytes(model: keras.Model) -> int:
     """Returns the information limit of the masks, in whole bytes.
 
-    Which of n weights a mask removes, each with probability p, cannot be told in fewer
-    than n · H(p) bits on average, where H(p) = -p log₂ p - (1 - p) log₂(1 - p).
+    To say which of n weights a mask removes, each with probability p, takes at least
+    n · H(p) bits on average, where H(p) = -p log₂ p - (1 - p) log₂(1 - p).
     """
     bits = sum(
         weight.num_weights * _entropy(weight.num_kept / weight.num_weights)
@@ -118,8 +119,8 @@ def size_table(model: keras.Model, path: str | os.PathLike) -> str:
 
 def _table(sizes):
     dense = next(iter(sizes.values()))
-    width = max(map(len, sizes))
-    lines = [f"{'':{width}}  {'bytes':>13}   of dense"]
-    for name, size in sizes.items():
-        lines.append(f"{name:{width}}  {size:13,}  {100 * size / dense:7.1f} %")
-    return "\n".join(lines)
+    lines = [
+        (name, f"{size:,}", f"{100 * size / dense:.1f} %")
+        for name, size in sizes.items()
+    ]
+    return aligned([("", "bytes", "of dense"), *lines], "<>>", widths=(0, 13, 9))

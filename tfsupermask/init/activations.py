@@ -15,26 +15,18 @@ from tfsupermask.init.observing import (
     statistics_restored,
     take_statistics,
 )
-from tfsupermask.layers import dense_forward
 
 _BYTES_KEPT = 5 * 2**27  # of a layer's maps; those of two layers are kept at a time
-
-
-def forward_mode(model: keras.Model, forward: str) -> contextlib.AbstractContextManager:
-    """Returns the context of a `"dense"` or a `"masked"` forward pass."""
-    return dense_forward(model) if forward == "dense" else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def maps_before(
     trace: Trace, images: np.ndarray, sample: np.ndarray, preprocess: Callable
 ) -> Iterator[Callable[[keras.Layer], Callable[[np.ndarray], np.ndarray]]]:
-    """Yields a function from a layer to the function that gives the layer's maps.
+    """Yields a function from a layer to a function from indices of images to its maps.
 
-    The latter takes indices of images and returns float32 maps. Layers must be asked
-    for in the order of their calls, and those before must stay as they are from then
-    on. Batch normalisations use the statistics of the images `sample`, and get theirs
-    back after the body.
+    Layers must be asked for in the order of their calls, and those before must stay as
+    they are. Batch normalisations have the statistics of the `sample` in the body.
     """
     waiting, normalisations = list(trace.received), normalisations_in(trace.received)
     activations = Activations(trace, images, preprocess)
@@ -54,9 +46,8 @@ def maps_before(
 class Activations:
     """The maps that layers receive; the layers are taken in the order of their calls.
 
-    Maps are kept, up to 640 MiB a layer, and those of the next layer computed from
-    them. They are computed from the images only where they were not kept, or where the
-    network has branches in between.
+    Those of a layer are computed from the kept maps of the one before, or from the
+    images if they were not kept or the network has branches in between.
     """
 
     def __init__(self, trace: Trace, images: np.ndarray, preprocess: Callable):
@@ -65,7 +56,7 @@ class Activations:
         self._num_images = len(images)
 
     def before(self, layer: keras.Layer) -> Callable[[np.ndarray], np.ndarray]:
-        """Returns a function from indices of images to the float32 maps of `layer`."""
+        """Returns a function from indices of images to the layer's float32 maps."""
         end = self._trace.received[layer]
         routes = [
             (source, function)
@@ -84,21 +75,17 @@ class Activations:
                     for source, function in (*nearest, images)
                     if (known := source.get(indices)) is not None
                 )
-                _check_maps(layer, maps, indices)
+                if len(maps) != len(indices):
+                    raise fail(
+                        f"Layer '{layer.name}' must receive one map for each image, or "
+                        "be left out by `only`.",
+                        images=len(indices),
+                        maps=len(maps),
+                    )
                 kept.put(indices, maps)
             return maps
 
         return activations
-
-
-def _check_maps(layer, maps, indices):
-    if len(maps) != len(indices):
-        raise fail(
-            f"Layer '{layer.name}' must receive one map for each image, or be left "
-            "out by `only`.",
-            images=len(indices),
-            maps=len(maps),
-        )
 
 
 def one_channel_each(

@@ -11,7 +11,8 @@ from tfsupermask.layers import SignedConstant, kernels_of, masked_weights
 from tfsupermask.layers.walking import leaves
 from tfsupermask.ops import compute_fans, derive_seed
 
-# Scale and mode as in `keras.initializers.VarianceScaling`: variance = scale / fan.
+# Scale and mode as in `keras.initializers.VarianceScaling`: variance = scale / fan,
+# here 2 / (fan_in + fan_out) for Xavier, 2 / fan_in for the others.
 # The normals are true normals; Keras' GlorotNormal and HeNormal are truncated.
 _SCALES = {
     "glorot_normal": (1.0, "fan_avg", "untruncated_normal"),
@@ -26,11 +27,7 @@ NAMES = tuple(_SCALES)
 def kernel_initializer(
     name: str, seed: int, sparsity: float = 0.0
 ) -> keras.initializers.Initializer:
-    """Returns the Keras initializer of one of `NAMES`.
-
-    Its variance is 2 / (fan_in + fan_out) for Xavier, 2 / fan_in for Kaiming and the
-    signed constant. The standard deviation is divided by √(1 - sparsity).
-    """
+    """Returns the initializer of one of `NAMES`, its σ divided by √(1 - sparsity)."""
     scale, mode, distribution = _SCALES[check_choice("init", name, NAMES)]
     scale /= 1 - check_fraction("sparsity", sparsity)
     seed = check_integer("seed", seed)
@@ -83,18 +80,15 @@ def initialize(
     check_choice("init", name, NAMES)
     check_integer("seed", seed)
     wanted = None if layers is None else {id(layer) for layer in layers}
-    sparsities = sparsities_of(model) if fan_correction else {}
+    sparsities = {}
+    if fan_correction:
+        sparsities = {id(each.kernel): each.sparsity for each in masked_weights(model)}
     kernels = [(each, kernel) for each in leaves(model) for kernel in kernels_of(each)]
     for place, (layer, kernel) in enumerate(kernels):
         if wanted is None or id(layer) in wanted:
             draw_seed = derive_seed(seed, "kernel", place)
             sparsity = sparsities.get(id(kernel.variable), 0.0)
             kernel.draw_by(_layout_initializer(name, draw_seed, sparsity, kernel))
-
-
-def sparsities_of(model: keras.Model) -> dict[int, float]:
-    """Returns the sparsities of a model's masked kernels, by the variables' ids."""
-    return {id(weight.kernel): weight.sparsity for weight in masked_weights(model)}
 
 
 def _layout_initializer(name, seed, sparsity, kernel):

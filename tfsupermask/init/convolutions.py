@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 from tfsupermask._validation import fail
 from tfsupermask.init.observing import Trace
 from tfsupermask.layers import Kernel, kernels_of
+from tfsupermask.layers.kernels import paths_in
 from tfsupermask.patches import Window
 
 _SETTABLE = (
@@ -28,21 +29,11 @@ _CONVOLUTIONS = (BaseConv, BaseConvTranspose, BaseDepthwiseConv, BaseSeparableCo
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """A convolution whose filters become patterns.
+    """A convolution with filters that become patterns."""
 
-    Attributes:
-        kernel: That of a `Conv2D` or `DepthwiseConv2D`, or the depthwise one of a
-            `SeparableConv2D`.
-        name: See `named_layers`.
-        number: Its place among the convolutions that can be set, from 1, in the order
-            in which they are first called.
-        sparsity: That of its mask; 0 if it has none.
-    """
-
-    kernel: Kernel
-    name: str
-    number: int
-    sparsity: float
+    kernel: Kernel  # of a `SeparableConv2D` the depthwise one
+    name: str  # as `named_layers` has it
+    number: int  # from 1, in the order of first calls, among all that can be set
 
     @property
     def layer(self) -> keras.Layer:
@@ -70,36 +61,20 @@ class Convolution:
             layer.kernel_size, layer.strides, layer.padding, layer.dilation_rate
         )
 
-    def set_first_filters(self, filters: np.ndarray) -> None:
-        """Sets the first filters to an array (height, width, channels, filters)."""
+    def set_filters(self, filters: np.ndarray) -> None:
+        """Sets the filters to an array (height, width, channels, filters)."""
         variable = self.kernel.variable
-        values = variable.numpy().reshape(self.shape)
-        values[..., : filters.shape[-1]] = filters
-        variable.assign(values.reshape(variable.shape))
+        variable.assign(filters.reshape(variable.shape))
 
 
 def named_layers(
     model: keras.Model, wanted: Callable[[keras.Layer], bool]
 ) -> dict[keras.Layer, str]:
-    """Returns the wanted layers of a model, wherever they are, with their names.
-
-    A name that several of them have is replaced by the path: `"outer/inner"`.
-    """
-    paths: dict[keras.Layer, str] = {}
-
-    def walk(layer, prefix):
-        for part in layer._flatten_layers(include_self=False, recursive=False):
-            if part not in paths:
-                paths[part] = prefix + part.name
-                walk(part, f"{paths[part]}/")
-
-    walk(model, "")
+    """Returns the wanted layers in a model with their names, paths where two agree."""
+    paths = paths_in(model)
     found = [layer for layer in paths if wanted(layer)]
     having = collections.Counter(layer.name for layer in found)
-    return {
-        layer: layer.name if having[layer.name] == 1 else paths[layer]
-        for layer in found
-    }
+    return {x: x.name if having[x.name] == 1 else paths[x] for x in found}
 
 
 def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:
@@ -111,25 +86,15 @@ def find_convolutions(
     names: dict[keras.Layer, str],
     trace: Trace,
     only: tuple[str, ...] | None,
-    sparsities: Mapping[int, float],
 ) -> tuple[list[Convolution], dict[str, str], int]:
-    """Returns the convolutions to set, why others are not, and the last's number.
-
-    Args:
-        names: The convolutions, as `convolutions_in` names them.
-        trace: What they receive.
-        only: The names of those to set, or `None` for all that can be.
-        sparsities: Those of their masks, by the ids of their kernels.
-    """
+    """Returns the convolutions to set, why others are not, and the last's number."""
     calls = {layer: place for place, layer in enumerate(trace.received)}
     reasons = {layer: _reason_to_skip(layer, calls) for layer in names}
     layers = sorted((x for x in names if not reasons[x]), key=calls.get)
     kernels = [kernels_of(layer)[0] for layer in layers]
     found = [
-        Convolution(
-            each, names[each.owner], number, sparsities.get(id(each.variable), 0.0)
-        )
-        for number, each in enumerate(kernels, start=1)
+        Convolution(kernel, names[kernel.owner], number)
+        for number, kernel in enumerate(kernels, start=1)
     ]
     skipped = {names[layer]: reason for layer, reason in reasons.items() if reason}
     if not found:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from tfsupermask._text import aligned
 from tfsupermask._validation import fail
 from tfsupermask.init.observing import as_float32, check_some, watched
 from tfsupermask.layers import kernels_of
@@ -50,16 +51,13 @@ class Diagnosis(tuple[LayerDiagnosis, ...]):
     """
 
     def __str__(self) -> str:
-        lines = [
-            "layer         filters  |cosine|  filter rank  output rank  output scale"
-        ]
-        lines += [
-            f"{each.layer:12}  {each.num_filters:7}  {each.cosine:8.3f}  "
-            f"{each.filter_rank:11.1f}  {each.output_rank:11.1f}  "
-            f"{each.output_scale:12.4g}"
-            for each in self
-        ]
-        return "\n".join(lines)
+        heads = ("layer", "filters", "|cosine|", "filter rank", "output rank")
+        lines = [(*heads, "output scale")]
+        for each in self:
+            ranks = f"{each.filter_rank:.1f}", f"{each.output_rank:.1f}"
+            filters, scale = str(each.num_filters), f"{each.output_scale:.4g}"
+            lines.append((each.layer, filters, f"{each.cosine:.3f}", *ranks, scale))
+        return aligned(lines, "<>>>>>", widths=(12,))
 
 
 def diagnose(
@@ -69,12 +67,12 @@ def diagnose(
 ) -> Diagnosis:
     """Measures diversity and scale, layer by layer.
 
-    Filters are taken as they are, without their masks; outputs are those of the network
-    with its masks, batch normalisations with the statistics of these images.
+    Filters are measured without their masks, outputs with them. Batch normalisations
+    use the statistics of these images.
 
     Args:
-        model: Any built Keras model, masked or not. Of a layer with two kernels the
-            second counts; of one that is called several times the first call.
+        model: Any built Keras model, masked or not. The second kernel counts if a layer
+            has two, and the first call if it has several.
         images: Array (n, ...), a sample of a few hundred images; all are computed at
             once.
         preprocess: Function from a batch of images to what the model takes. Defaults
@@ -116,11 +114,7 @@ def diagnose(
 
 
 def effective_rank(matrix: np.ndarray) -> float:
-    """Returns exp(entropy of the singular values divided by their sum).
-
-    It is between 1 and the rank, which it reaches where all singular values are the
-    same; 0 for a matrix of zeros.
-    """
+    """Returns exp of the entropy of the singular values; 0 for a matrix of zeros."""
     matrix = np.asarray(matrix, np.float64)
     wide = matrix.shape[0] < matrix.shape[1]
     squares = np.linalg.eigvalsh(matrix @ matrix.T if wide else matrix.T @ matrix)
@@ -134,10 +128,7 @@ def effective_rank(matrix: np.ndarray) -> float:
 
 
 def mean_cosine(filters: np.ndarray) -> float:
-    """Returns the mean absolute cosine between two rows; 0 if there are not two.
-
-    Rows of zeros count as orthogonal to all.
-    """
+    """Returns the mean absolute cosine between two rows, 0 for one of zeros alone."""
     count = len(filters)
     if count < 2:
         return 0.0

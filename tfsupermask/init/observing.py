@@ -16,7 +16,7 @@ from tfsupermask.layers.walking import check_built
 
 
 def as_float32(batch: np.ndarray) -> np.ndarray:
-    """Makes of images what a model takes, if the caller does not say how."""
+    """Returns images as a model takes them, if the caller does not say how."""
     return batch.astype(np.float32)
 
 
@@ -119,10 +119,8 @@ def take_statistics(layer: keras.layers.BatchNormalization, maps: np.ndarray) ->
 def borrowed_calls(
     layers: Iterable[keras.Layer], around: Callable[[keras.Layer, Callable], Callable]
 ) -> Iterator[None]:
-    """Puts `around(layer, call)` in place of every layer's `call` in the body.
-
-    There, every `tf.function` is a part of what calls it.
-    """
+    """Puts `around(layer, call)` in place of every layer's `call` in the body."""
+    # There, every `tf.function` is a part of what calls it.
     eager, borrowed = tf.config.functions_run_eagerly(), []
     tf.config.run_functions_eagerly(True)
     try:
@@ -142,13 +140,11 @@ def borrowed_calls(
 def watched(
     model: keras.Model, see: Callable[[keras.Layer, Callable[[], np.ndarray]], None]
 ) -> Iterator[None]:
-    """Calls `see(layer, product)` right before each linear layer does its work.
+    """Calls `see(layer, product)` right before each dense layer and convolution.
 
-    Linear layers are dense ones and convolutions, anywhere in the model, but not in a
-    graph of their own. `product()` returns the float32 product of the layer's inputs
-    with its kernels as they are at that moment: what comes before bias and activation.
-    Batch normalisations use the statistics of what they receive, as in training, and
-    get theirs back afterwards.
+    `product()` returns what the layer's kernels, as they are then, make of its inputs,
+    without bias and activation. In the body, batch normalisations use the statistics of
+    what they receive, as in training. Layers in a graph of their own are not seen.
     """
     layers = model._flatten_layers()
     normalisations = normalisations_in(layers)
@@ -207,18 +203,9 @@ def _as_numpy(tensor):
 class Trace:
     """What layers receive in a forward pass, as tensors of one graph.
 
-    The graph reads variables when it runs.
-
-    Args:
-        model: Any built Keras model of one input.
-        layers: The layers to watch, anywhere in the model.
-        example: Array (n, ...) of what the model takes.
-
-    Attributes:
-        inputs: What the model takes, a symbolic tensor.
-        received: What each of the layers receives when it is called first, in the order
-            of these calls. It lacks layers that are not called, or only in a graph of
-            their own, such as the body of a loop.
+    `inputs` is what the model takes, `received` what each of the layers receives when
+    it is called first, in the order of these calls. It lacks layers that are not
+    called, or only in a graph of their own. The graph reads variables when it runs.
     """
 
     def __init__(
@@ -250,10 +237,7 @@ class Trace:
     def between(
         self, start: tf.Tensor, end: tf.Tensor
     ) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Returns the part of the network from one tensor to another, as a function.
-
-        `None` if `end` depends on the inputs in another way too.
-        """
+        """Returns the network from `start` to `end`; `None` if a way goes around it."""
         if _depends(end, self.inputs, start):
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,8 +13,7 @@ import numpy as np
 
 from tfsupermask import patches as p
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.init.activations import forward_mode, maps_before, one_channel_each
-from tfsupermask.init.baselines import sparsities_of
+from tfsupermask.init.activations import maps_before, one_channel_each
 from tfsupermask.init.convolutions import convolutions_in, find_convolutions
 from tfsupermask.init.observing import (
     Trace,
@@ -25,10 +25,17 @@ from tfsupermask.init.observing import (
 from tfsupermask.init.progress import Progress, Work
 from tfsupermask.init.report import PatchesInitReport
 from tfsupermask.init.settings import Variant, plan_layer
+from tfsupermask.layers import dense_forward
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 
 _STATISTICS_IMAGES = 250
+# Options that were removed, with the values that files of unfinished runs have.
+_OPTIONS_OF_BEFORE = {
+    "pattern_fraction": 1.0,
+    "scale": "xavier",
+    "fan_correction": False,
+}
 
 
 def algorithm_1(
@@ -85,11 +92,9 @@ def algorithm_1(
         filters = p.scale_patterns(  # 16
             p.to_space(patterns, survey, variant.filter_space),
             *convolution.kernel.fans,
-            variant.scale,
-            sparsity=convolution.sparsity if variant.fan_correction else 0.0,
             signs_only=variant.signs_only,
         )
-        convolution.set_first_filters(filters)  # 17
+        convolution.set_filters(filters)  # 17
         work.done(
             layer,
             discriminative=layer.discriminative and variant.select == "entropy",
@@ -187,13 +192,13 @@ class PatchesInit:
         """Sets the kernels of the model's convolutions, in the order of their calls.
 
         They may be anywhere in the model: in models inside it, in wrappers such as
-        `TimeDistributed`, in layers of one's own. Of a layer that is called several
-        times the first call counts. Filters of a depthwise kernel, also in a separable
-        convolution, see one channel each: so do their patches, and where there are more
-        such filters than clusters of at least 5 patches, the best clusters serve again.
+        `TimeDistributed`, in layers of one's own. The first call of a layer counts.
+        Filters and patches of a depthwise kernel, also in a separable convolution, see
+        one channel each. Where there are more such filters than clusters of at least 5
+        patches, the best clusters serve again.
 
         Dense layers and 1x1, grouped and transposed convolutions stay as they are. The
-        report names what was skipped and why, but for dense layers.
+        report says which convolutions were skipped and why.
 
         Args:
             model: Any built Keras model with one image input and convolutions of two
@@ -225,12 +230,10 @@ class PatchesInit:
         preprocess = preprocess or as_float32
         names = convolutions_in(model)
         watched = [*names, *normalisations_in(model._flatten_layers())]
-        sparsities = sparsities_of(model)  # in a dense forward pass they are 0
-        with forward_mode(model, self.forward):
+        dense = self.forward == "dense"
+        with dense_forward(model) if dense else contextlib.nullcontext():
             trace = Trace(model, watched, preprocess(images[:1]))
-            convolutions, skipped, last = find_convolutions(
-                names, trace, self.only, sparsities
-            )
+            convolutions, skipped, last = find_convolutions(names, trace, self.only)
             plans = [plan_layer(self, each, last) for each in convolutions]
             progress = Progress(progress_dir, {**self._identity(), "skipped": skipped})
             sample = order[:_STATISTICS_IMAGES]
@@ -248,7 +251,7 @@ class PatchesInit:
         options = dataclasses.asdict(self)
         variant = options.pop("variant")
         del options["verbose"]
-        return options | variant
+        return options | variant | _OPTIONS_OF_BEFORE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,11 +24,7 @@ _PASSES = 3  # over a layer's patches: survey, projection, clustering
 
 
 class Progress:
-    """One file for each finished layer in a folder; nothing if the folder is `None`.
-
-    The settings are JSON values that determine the result; a file that was written
-    under others does not count.
-    """
+    """A file for each finished layer of the same settings, if there is a folder."""
 
     def __init__(self, folder: Path | None, settings: dict[str, Any]):
         self._folder = folder
@@ -77,10 +73,7 @@ def _fits(values, kernel):
 
 
 class Work:
-    """The layers of an initialisation one by one, with a progress bar and their times.
-
-    As a context manager it takes the bar away at the end.
-    """
+    """The layers of an initialisation one by one, their times and a progress bar."""
 
     def __init__(self, plans: list[LayerPlan], progress: Progress, verbose: bool):
         self.reports: list[LayerReport] = []

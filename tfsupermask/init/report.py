@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from tfsupermask._text import aligned
+
 _ARRAYS = {
     "sizes": np.int64,
     "entropies": np.float64,
@@ -107,19 +109,16 @@ class PatchesInitReport:
 
     def __str__(self) -> str:
         width = max(12, *map(len, self.skipped), *(len(r.layer) for r in self.layers))
-        lines = [
-            f"{'layer':{width}}  "
-            "clusters  kept  filters  mean entropy  smallest  seconds"
-        ]
-        lines += [
-            f"{r.layer:{width}}  "
-            f"{r.num_clusters:8}  {r.clusters_kept:4}  {len(r.image):7}  "
-            f"{r.mean_entropy:9.2f} bit  {min(r.sizes, default=0):8}  "
-            f"{sum(r.seconds.values()):7.1f}"
-            for r in self.layers
-        ]
-        lines += [
+        heads = ("layer", "clusters", "kept", "filters", "mean entropy", "smallest")
+        lines = [(*heads, "seconds")]
+        for r in self.layers:
+            counts = r.num_clusters, r.clusters_kept, len(r.image)
+            entropy, smallest = f"{r.mean_entropy:.2f} bit", min(r.sizes, default=0)
+            seconds = f"{sum(r.seconds.values()):.1f}"
+            cells = (*counts, entropy, smallest, seconds)
+            lines.append((r.layer, *map(str, cells)))
+        skipped = [
             f"{name:{width}}  left as it was: {why}"
             for name, why in self.skipped.items()
         ]
-        return "\n".join(lines)
+        return "\n".join([aligned(lines, "<>>>>>>", widths=(width,)), *skipped])

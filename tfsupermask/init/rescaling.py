@@ -29,21 +29,20 @@ def unit_power(
 ) -> dict[str, float]:
     """Multiplies the kernels of each masked layer by what gives it unit power.
 
-    In forward order, and in one forward pass, so that every layer receives what the
-    rescaled layers before it put out: the mean square of the layer's output over a
-    sample of images, before bias and activation, becomes 1. The masks are those that
-    the model has, random ones as long as its scores are; stochastic masks are drawn
-    once. It works after any initialisation.
+    The mean square of the layer's output over a sample of images, before bias and
+    activation, becomes 1. One forward pass does it: every layer receives what the
+    rescaled layers before it put out, under the model's masks as they are; stochastic
+    masks are drawn once. It works after any initialisation, but does nothing to layers
+    before a batch normalisation, which takes the factor out again.
 
-    A batch normalisation behind a layer takes the factor out again: there it does
-    neither good nor harm. Kernels as their initializer draws them are drawn anew with
-    the new scale, so that the layer's config still says how to draw them.
+    A kernel as its initializer draws it is drawn anew with the new scale, so that the
+    layer's config still says how to draw it.
 
     Args:
-        model: Any built Keras model with supermask layers. Layers without a mask stay
-            as they are; one that is called several times counts where it is called
-            first; one of two kernels shares the factor between them. Masks may be those
-            of a whole model or layer: the layers inside get factors.
+        model: Any built Keras model with supermask layers. Other layers stay as they
+            are. The first call of a layer counts; two kernels of a layer share the
+            factor. Where a whole model or layer is masked, the layers inside get
+            factors.
         images: Array (n, ...): the training images, not augmented. 250 of them are
             used, the classes in equal numbers.
         labels: int array (n,), the class of each image, at least 0.
@@ -53,12 +52,12 @@ def unit_power(
 
     Returns:
         The factor of each layer by its name, in forward order: 1 if the output is
-        zero. A name that several have is replaced by the path.
+        zero. Layers of the same name are named by their paths.
 
     Raises:
         InputError: The model has no supermask layer, labels and images do not fit each
-            other, an output is not finite, or a masked kernel gets no factor: that of a
-            recurrent layer, an embedding, a layer that is not called. The model is
+            other, an output is not finite, or a masked kernel gets no factor, as in a
+            recurrent layer, an embedding, or a layer that is not called. The model is
             unchanged then.
 
     Example:

@@ -211,21 +211,24 @@ def kernels_of(
         >>> [kernel.name for kernel in kernels_of(layer)]
         ['depthwise_kernel', 'pointwise_kernel']
     """
+    paths = {layer: ""} | {part: f"{path}/" for part, path in paths_in(layer).items()}
     return tuple(
-        Kernel(variable, owner, _name_in(layer, owner, variable), position)
+        Kernel(variable, owner, paths[owner] + variable.name, position)
         for position, (owner, variable) in enumerate(weights_in(layer))
         if (which(owner, variable) if callable(which) else position in which)
     )
 
 
-def _name_in(layer, owner, variable):
-    return "/".join([*_way(layer, owner), variable.name])
+def paths_in(layer: keras.Layer) -> dict[keras.Layer, str]:
+    """Returns the layers inside a layer with their paths, such as `"outer/inner"`."""
+    # Not the variables' paths, which do not know all layers in a loaded model.
+    paths: dict[keras.Layer, str] = {}
 
+    def walk(outer, prefix):
+        for inner in outer._flatten_layers(include_self=False, recursive=False):
+            if inner not in paths:
+                paths[inner] = prefix + inner.name
+                walk(inner, f"{paths[inner]}/")
 
-def _way(outer, inner):
-    """Returns the names of the layers from one to one inside it, itself left out."""
-    if outer is inner:
-        return []
-    # Not the variable's path, which does not know all of them in a loaded model.
-    ways = ((each.name, _way(each, inner)) for each in outer._layers)
-    return next(([name, *way] for name, way in ways if way is not None), None)
+    walk(layer, "")
+    return paths

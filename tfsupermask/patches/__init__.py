@@ -2,23 +2,20 @@
 
 from tfsupermask._balance import class_balanced_order
 from tfsupermask.patches.clustering import Clusters, cluster
-from tfsupermask.patches.patterns import SCALES, nearest_patches, scale_patterns
-from tfsupermask.patches.proposals import (
-    propose_boxes,
-    propose_filtered_boxes,
-    rgb_of,
+from tfsupermask.patches.patterns import (
+    MIN_CLUSTER_SIZE,
+    SELECTIONS,
+    cluster_entropy,
+    nearest_patches,
+    scale_patterns,
+    select_clusters,
 )
-from tfsupermask.patches.reduction import Survey, survey
+from tfsupermask.patches.proposals import propose_filtered_boxes, rgb_of
+from tfsupermask.patches.reduction import survey
 from tfsupermask.patches.sampling import (
     SAMPLES_PER_IMAGE,
     box_positions,
     sample_patches,
-)
-from tfsupermask.patches.selection import (
-    MIN_CLUSTER_SIZE,
-    SELECTIONS,
-    cluster_entropy,
-    select_clusters,
 )
 from tfsupermask.patches.spaces import SPACES, coordinates, to_space
 from tfsupermask.patches.stream import Patches, PatchSource, Window
@@ -26,13 +23,11 @@ from tfsupermask.patches.stream import Patches, PatchSource, Window
 __all__ = [
     "MIN_CLUSTER_SIZE",
     "SAMPLES_PER_IMAGE",
-    "SCALES",
     "SELECTIONS",
     "SPACES",
     "Clusters",
     "PatchSource",
     "Patches",
-    "Survey",
     "Window",
     "box_positions",
     "class_balanced_order",
@@ -40,7 +35,6 @@ __all__ = [
     "cluster_entropy",
     "coordinates",
     "nearest_patches",
-    "propose_boxes",
     "propose_filtered_boxes",
     "rgb_of",
     "sample_patches",

@@ -18,9 +18,9 @@ MAX_AREA_FRACTION = 0.5  # thesis §5.2
 def rgb_of(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from indices of images to what selective search sees of them.
 
-    Of three or more channels it sees the first three, of fewer the first as grey; of a
-    video the first frame. Bytes stay as they are; other numbers are stretched linearly,
-    so that the smallest of all images becomes 0 and the largest 255.
+    It sees the first three channels, or the first as grey if there are fewer, and the
+    first frame of a video. Bytes stay as they are. Other numbers are stretched
+    linearly: the smallest of all images becomes 0 and the largest 255.
 
     Args:
         images: Array of numbers (n, height, width, channels), also (n, height, width)
@@ -63,26 +63,7 @@ def _stretch(images):
 
 
 def propose_boxes(image: np.ndarray) -> np.ndarray:
-    """Runs OpenCV's selective search (mode fast) over one image.
-
-    Args:
-        image: uint8 array (height, width, 3), RGB.
-
-    Returns:
-        int32 array (n, 4) of (top, left, height, width) in pixels. Empty where
-        selective search finds nothing or cannot work on the image's shape.
-
-    Raises:
-        InputError: `image` is not as above.
-
-    Example:
-        >>> propose_boxes(np.zeros((32, 32, 3), np.uint8)).shape[1]
-        4
-
-    Reference:
-        - Thesis §4.2.1.
-        - Uijlings et al., 2013, "Selective search for object recognition".
-    """
+    """Returns boxes (top, left, height, width) by OpenCV's fast selective search."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise fail(
             "`image` must be a uint8 array (height, width, 3).",
@@ -128,6 +109,7 @@ def propose_filtered_boxes(
 
     Reference:
         - Thesis §4.2.1 and §5.2.
+        - Uijlings et al., 2013, "Selective search for object recognition".
     """
     opencv_threads = cv2.getNumThreads()
     # One image a thread is faster than OpenCV's threads inside one small image.

@@ -24,26 +24,12 @@ _SHORT = 100  # values; products of so few are cheap in any precision
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What one pass over all patches tells about them; d is the length of a patch.
+    """What one pass over all patches finds; only `deviation` counts infinite ones."""
 
-    Attributes:
-        mean: float64 array (d,).
-        covariance: float64 array (d, d).
-        deviation: float32 array (P,), standard deviation inside each patch; not finite
-            for patches that are not: mean, covariance and peak leave them out.
-        peak: The largest absolute value of all.
-
-    Example:
-        >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
-        >>> about = survey([patches])
-        >>> about.mean.shape, about.covariance.shape, about.deviation.shape
-        ((72,), (72, 72), (100,))
-    """
-
-    mean: np.ndarray
-    covariance: np.ndarray
-    deviation: np.ndarray
-    peak: float
+    mean: np.ndarray  # float64 (values of a patch,)
+    covariance: np.ndarray  # float64 (values, values)
+    deviation: np.ndarray  # float32 (patches,), standard deviation inside each
+    peak: float  # largest absolute value
 
     @property
     def not_flat(self) -> np.ndarray:
@@ -51,11 +37,7 @@ class Survey:
         return self.deviation > FLAT * self.peak
 
     def only(self, chosen: np.ndarray) -> Survey:
-        """Returns it for a part of the patches, with what all have in common.
-
-        Args:
-            chosen: bool array (P,), which of them.
-        """
+        """Returns it for the chosen patches, with what all have in common."""
         return dataclasses.replace(self, deviation=self.deviation[chosen])
 
 
@@ -66,7 +48,9 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         blocks: float32 arrays (patches, ...); their sizes decide how sums are rounded.
 
     Returns:
-        The survey, the same whatever the number of threads.
+        Their mean, covariance and largest absolute value, without the patches that are
+        not finite, and the standard deviation inside each; the same whatever the number
+        of threads.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
@@ -111,11 +95,8 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
 def principal_components(
     survey: Survey, num_components: int = NUM_COMPONENTS
 ) -> np.ndarray:
-    """Returns orthonormal directions of largest variance, float64 (components, d).
-
-    There are never more than a patch has values or than there are patches. The largest
-    entry of each by magnitude is positive.
-    """
+    """Returns orthonormal directions of largest variance, float64 (components, d)."""
+    # Of each the largest entry by magnitude is positive.
     length = len(survey.mean)
     if not np.isfinite(survey.covariance).all():
         raise fail(
@@ -178,10 +159,8 @@ def _leading_eigenvectors(matrix, count):
 
 
 def _in_threads(function, blocks):
-    """Maps a function over blocks: a few at a time, results in order.
-
-    BLAS has one thread inside, so that results do not depend on their number.
-    """
+    """Maps a function over blocks: a few at a time, results in order."""
+    # BLAS has one thread inside, so that results do not depend on their number.
     workers = _core.hardware_threads()
     pending: collections.deque = collections.deque()
     # OpenMP keeps its limit by thread: each worker sets its own.

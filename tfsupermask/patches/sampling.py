@@ -16,10 +16,7 @@ _IMAGES_PER_CHUNK = 256
 
 
 def grid_positions(height: int, width: int, window: Window) -> np.ndarray:
-    """Returns the (row, column) of the window's upper left corner for every output.
-
-    With `"same"` padding some lie outside the map, where it reads as zero.
-    """
+    """Returns the (row, column) of the window's upper left corner for every output."""
 
     def starts(length, extent, stride):
         if window.padding == "same":

@@ -137,11 +137,7 @@ class Patches:
             yield self._cut(self._maps_of(images), place, here)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        """Returns some patches' values: float32 (indices, height, width, channels).
-
-        Args:
-            indices: int array, in [0, P); at least one.
-        """
+        """Returns some patches' values: float32 (indices, height, width, channels)."""
         needed, place = np.unique(self.image[indices], return_inverse=True)
         values = None
         for first in range(0, len(needed), _IMAGES_PER_BATCH):
@@ -155,11 +151,7 @@ class Patches:
         return values
 
     def only(self, chosen: np.ndarray) -> Patches:
-        """Returns a part of the patches.
-
-        Args:
-            chosen: bool array (P,), which of them.
-        """
+        """Returns the patches for which the bool array `chosen` (P,) says so."""
         part = copy.copy(self)
         for name in ("labels", "image", "row", "column"):
             setattr(part, name, getattr(self, name)[chosen])

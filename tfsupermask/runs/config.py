@@ -19,7 +19,6 @@ from tfsupermask._validation import (
     fail,
 )
 from tfsupermask.init import RESCALINGS
-from tfsupermask.init.settings import check_share
 from tfsupermask.layers import get_method, method_names
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
@@ -31,6 +30,7 @@ RANDOM_INITS = init.NAMES
 INITS = (*PATCH_INITS, *RANDOM_INITS)
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 _BY_SCORE = "edge_popup_by_score"
+_REMOVED = ("pattern_fraction", "pattern_scale")
 
 
 def _field(
@@ -166,7 +166,7 @@ class Config:
     fan_correction: bool = _first(
         False,
         "Divide the frozen weights' standard deviation by √(1 - prune).",
-        applies=("init", (*RANDOM_INITS, *PATTERN_INITS)),
+        applies=("init", RANDOM_INITS),
     )
     num_patches: int | None = _first(
         None,
@@ -243,19 +243,6 @@ class Config:
         "Which clusters become filters: chosen by their entropy (entropy, the "
         "default), the largest (size), or any (random).",
         _one_of(patches.SELECTIONS),
-        applies=_WITH_PATTERNS,
-    )
-    pattern_fraction: float | None = _field(
-        None,
-        "Fraction in (0, 1] of each such layer's filters that get patterns; the others "
-        "are initialised like the --rest (default 1).",
-        check_share,
-        applies=_WITH_PATTERNS,
-    )
-    pattern_scale: str | None = _field(
-        None,
-        "Variance of patterns as filters: xavier (the default) or kaiming.",
-        _one_of(patches.SCALES),
         applies=_WITH_PATTERNS,
     )
     signs_only: bool | None = _field(
@@ -412,6 +399,7 @@ class Config:
         fields = dict(fields)
         if fields.pop("ranking", "magnitude") == "score":
             fields["method"] = _BY_SCORE
+        _leave_out_removed(fields)
         names = {field.name for field in dataclasses.fields(cls)}
         if not names.issuperset(fields):
             unknown = sorted(set(fields) - names)[:5]
@@ -435,3 +423,17 @@ class Config:
             f"{self.model}-{self.dataset}-prune{self.prune:g}-{self.init}"
             f"-seed{self.seed}-{digest}"
         )
+
+
+def _leave_out_removed(fields):
+    """Removes what was an option of patterns once; raises if a run made use of it."""
+    removed = {name: fields.pop(name, None) for name in _REMOVED}
+    if fields.get("init") in PATTERN_INITS:
+        removed["fan_correction"] = fields.get("fan_correction") or None
+    for name, value in removed.items():
+        if value is not None:
+            raise fail(
+                f"`{name}` of patterns was removed: a run that sets it needs the "
+                "version of the program that made it.",
+                **{name: value},
+            )

@@ -59,9 +59,6 @@ def patches_init(
         "cluster_space": config.cluster_space,
         "filter_space": config.filter_space,
         "select": config.select,
-        "pattern_fraction": config.pattern_fraction,
-        "scale": config.pattern_scale,
-        "fan_correction": config.fan_correction,
         "signs_only": config.signs_only,
     }
     return init.PatchesInit(
