@@ -12,7 +12,7 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from tfsupermask.experiments.telling.figures import kind_entry
+from tfsupermask.experiments.telling.figures import grey_entry
 from tfsupermask.train.pictures import mosaic
 
 # By initialisation, in order: random ones grey, the others of Okabe and Ito's colours,
@@ -52,7 +52,7 @@ def draw_measures(found, rescaled, about):
         axis.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(about, fontsize=10)
     entries, _ = figure.axes[-1].get_legend_handles_labels()
-    entries.append(kind_entry("the same, then unit power", linestyle="--", lw=2.5))
+    entries.append(grey_entry("the same, then unit power", linestyle="--", lw=2.5))
     figure.legend(handles=entries, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
