@@ -9,6 +9,7 @@ from pathlib import Path
 from tfsupermask._validation import InputError
 from tfsupermask.experiments.running.outcomes import Outcome, read_outcome
 from tfsupermask.experiments.running.planning import Job
+from tfsupermask.runs.folder import inside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,20 +27,9 @@ class OutputFolder:
 
     root: Path
 
-    @property
-    def runs(self) -> Path:
-        """A folder for each run."""
-        return self.root / "runs"
-
-    @property
-    def logs(self) -> Path:
-        """A file for each run: what it printed."""
-        return self.root / "logs"
-
-    @property
-    def failures(self) -> Path:
-        """A file for each run that failed: why."""
-        return self.root / "failed"
+    runs = inside("runs", "A folder for each run.")
+    logs = inside("logs", "A file for each run: what it printed.")
+    failures = inside("failed", "A file for each run that failed: why.")
 
     def run(self, job: Job) -> Path:
         """Returns the folder of a run."""
