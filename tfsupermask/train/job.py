@@ -83,6 +83,11 @@ def run(config: Config) -> dict[str, Any]:
 class Job:
     """One run, step by step. `Job.open` makes it; `run` does all steps at once.
 
+    Args:
+        strategy: The distribution strategy.
+        interruption: Turns signals into `Interrupted`.
+        build: See `open`.
+
     Attributes:
         config: The resolved configuration.
         dataset: The images.
