@@ -12,11 +12,11 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
-from tfsupermask.experiments.telling.figures import kind_entry
+from tfsupermask.experiments.telling.figures import grey_entry
 from tfsupermask.train.pictures import mosaic
 
-# By initialisation, in order: random ones grey, the others of Okabe and Ito's colours,
-# warm for patches that are not whitened and cold for those that are.
+# By initialisation, in order: grey for random ones, then Okabe and Ito's colours, warm
+# for patches and cold for whitened patches.
 _COLOURS = ("0.25", "0.6", "#D55E00", "#E69F00", "#0072B2", "#009E73")
 _MARKERS = "sDo^vP"
 _PANELS = {
@@ -27,17 +27,14 @@ _PANELS = {
 }
 _FIRST_FILTERS = 64
 _SPREAD = 24  # filters, and channels of each
-_CLIPPED = 99.5  # percentile of |value|: a few are far larger than the others
+_CLIPPED = 99.5  # percentile of |value|: a few are far larger than the rest
 
 
 def draw_measures(found, rescaled, about):
     """Draws four measures against the convolution, a line for each initialisation.
 
-    Args:
-        found: Name → a dict of figures for each convolution.
-        rescaled: Name → name of the same, rescaled. As that changes the scale alone,
-            only the panel of scales has lines for these: dashed ones.
-        about: What was measured, the title.
+    `rescaled` maps names to those of the rescaled forms, which are drawn (dashed) only
+    in the panel of scales, because nothing else differs.
     """
     figure = Figure(figsize=(11, 6.6), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True).flat
@@ -52,7 +49,7 @@ def draw_measures(found, rescaled, about):
         axis.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(about, fontsize=10)
     entries, _ = figure.axes[-1].get_legend_handles_labels()
-    entries.append(kind_entry("the same, then unit power", linestyle="--", lw=2.5))
+    entries.append(grey_entry("the same, then unit power", linestyle="--", lw=2.5))
     figure.legend(handles=entries, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
@@ -66,7 +63,7 @@ def _draw_lines(axis, found, key, rescaled):
     if key != "output_scale":
         return
     for number, (before, name) in enumerate(rescaled.items()):
-        # Lines that coincide show in turn.
+        # The dashes of coinciding lines alternate.
         dashes = (4 * number, (3, 4 * len(rescaled) + 1))
         line = {"color": looks[before][0], "linestyle": dashes, "linewidth": 2.5}
         _draw_line(axis, found[name], key, **line)
@@ -95,10 +92,8 @@ def _scale(axis, key):
 def draw_filters(filters, about):
     """Draws the first convolution's filters above those of a deep one.
 
-    Args:
-        filters: Name → two pairs of filters (filters, height, width, channels) and
-            figures, those of the first convolution and of the deep one.
-        about: What was measured, the title.
+    `filters` has for each name the filters (filters, height, width, channels) and the
+    figures of both convolutions.
     """
     figure = Figure(figsize=(11, 8), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
@@ -132,14 +127,14 @@ def _figures(layer):
 
 
 def _colours(filters):
-    """Returns filters of three channels as RGB, each of full range."""
+    """Returns filters with three channels as RGB, each with the full range."""
     filters = filters[:_FIRST_FILTERS]
     largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
     return 0.5 + 0.5 * filters / np.where(largest > 0, largest, 1)
 
 
 def _slices(filters):
-    """Returns slices of filters as RGB: those of some channels of some filters."""
+    """Returns some channels of some filters as RGB tiles."""
     rows, columns = (_spread(filters.shape[axis]) for axis in (0, -1))
     chosen = np.moveaxis(filters[rows][..., columns], -1, 1)
     limit = np.percentile(np.abs(chosen), _CLIPPED)

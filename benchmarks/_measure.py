@@ -1,4 +1,4 @@
-"""What all benchmarks share: timing in turn, peak memory, and where figures go."""
+"""What all benchmarks share: timing in turn, peak memory, tables and files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "torch")
 
 
 def machine() -> dict[str, Any]:
-    """Returns what figures depend on: processor, cores that may be used, versions."""
+    """Returns what measurements depend on: processor, usable cores, versions."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -43,21 +43,20 @@ def machine() -> dict[str, Any]:
     }
 
 
-def describe(about: Mapping[str, Any] | None = None) -> str:
+def describe() -> str:
     """Returns the machine in one line."""
-    about = about or machine()
     return ", ".join(
         f"{value} {name}" if name == "cores" else f"{name} {value}"
-        for name, value in about.items()
+        for name, value in machine().items()
     )
 
 
 def in_turn(
     calls: Mapping[str, Callable[[], Any]], rounds: int
 ) -> dict[str, list[float]]:
-    """Returns the seconds of every call of every function, called one after another.
+    """Returns the seconds of every call of every function, without the first round.
 
-    Whatever else the machine does falls on all alike. The first round is not counted.
+    The functions take turns, so that other work of the machine affects all equally.
     """
     seconds = {name: [] for name in calls}
     for number in range(rounds + 1):
@@ -76,12 +75,9 @@ def medians(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, fl
 
 
 def in_process(function: Callable, *arguments: Any) -> Any:
-    """Returns `function(*arguments)`, called in a new process of its own.
+    """Returns `function(*arguments)` from a new process, or raises RuntimeError.
 
-    What one measurement leaves in memory does not reach the next.
-
-    Raises:
-        RuntimeError: The process died.
+    So one measurement leaves nothing in memory for the next.
     """
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe(duplex=False)
@@ -103,13 +99,13 @@ def _send(pipe, function, arguments):
 
 
 class PeakMemory:
-    """The most memory held in a `with` block beyond that held at its start, bytes."""
+    """The largest increase of memory in a `with` block, in bytes."""
 
     def __enter__(self):
         self._start = self._most = resident_bytes()
         self._done = threading.Event()
-        self._watch = threading.Thread(target=self._run)
-        self._watch.start()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
         return self
 
     def _run(self):
@@ -118,7 +114,7 @@ class PeakMemory:
 
     def __exit__(self, *exception):
         self._done.set()
-        self._watch.join()
+        self._thread.join()
         self.bytes = self._most - self._start
 
 
@@ -150,7 +146,7 @@ def save(
     figure: Figure | None = None,
     path: str | Path | None = None,
 ) -> None:
-    """Writes results as JSON to `path` or `--output`, if any, a figure beside it."""
+    """Writes results to `path` or `--output`, if any, as JSON, and a figure beside."""
     path = path or OUTPUT.value
     if path is None:
         return

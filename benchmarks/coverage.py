@@ -1,12 +1,12 @@
-"""What can be masked: Keras' layers, its applications, and the models of keras-hub.
+"""Which models can be masked: Keras' layers and applications, and those of keras-hub.
 
     python -m benchmarks.coverage --output=coverage.json
     python -m benchmarks.coverage --quick
 
-Every model, small and of random weights, is converted, trained for two steps, folded,
-saved as `.keras` with its masks and without, saved as a ticket, and loaded again. The
-table says how much of it is masked and after which steps its outputs are the same;
-where they are not, the reason. Models of keras-hub take part if it is installed.
+Every model, small and with random weights, is converted, trained for two steps, folded,
+saved as `.keras` with and without its masks, saved as a ticket, and loaded again. The
+table shows how much of it is masked, and after which steps its outputs are the same or
+why they are not. Models of keras-hub are tried if it is installed.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def try_all(make):
     for name, step in zip(STEPS, steps, strict=True):
         try:
             row[name] = step()
-        except Exception as error:  # whatever it is, it is the answer
+        except Exception as error:  # any error is a result
             row[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
     return row
 

@@ -3,28 +3,28 @@
     python -m benchmarks.diversity --data_dir=… --output=DIR
     python -m benchmarks.diversity --quick --output=DIR
 
-What a deep convolution receives varies in few directions: its channels and positions go
-together. Filters that are patches of it lie in these directions, and so resemble each
-other; what they put out varies in fewer directions still. Subtracting the mean patch
-changes little. Whitened patches are almost as unlike each other as random filters. The
-scale drifts with either from layer to layer, unless batch normalisation keeps it: unit
+The input of a deep convolution varies in few directions: its channels and positions are
+correlated. Filters made of its patches lie in these directions and resemble each other,
+and their outputs vary in even fewer directions. Subtracting the mean patch changes
+little. Whitened patches differ from each other almost as much as random filters. With
+both, the scale drifts from layer to layer, unless batch normalisation keeps it. Unit
 power sets it to 1, and changes neither cosines nor ranks.
 
-Each initialisation is that of a run that ends before its first epoch. Measured by
-`tfsupermask.init.diagnose` on training images, the classes in equal numbers, for all
-convolutions larger than 1×1:
+Each initialisation is that of a run that ends before its first epoch.
+`tfsupermask.init.diagnose` measures it on training images, with equal numbers for all
+classes, for all convolutions larger than 1×1:
 
 - mean |cosine| between two filters: 0 for orthogonal ones, 1 for copies;
 - effective rank of the filters, and of the output over images and positions, which is
   at most the number of values in a filter: 27 in a first convolution of 3×3 in colour;
 - root mean square of the output, before the activation.
 
-Of the thesis's network also what the convolutions receive, as patches: which share of
-their power lies in the mean patch, and which share of the rest in its first five of all
-principal directions.
+For PatchesInit the inputs of the convolutions are also measured, as patches: the share
+of their power in the mean patch, and the share of the rest in the first five principal
+directions.
 
-Written are `diversity.json`, `diversity.md`, `diversity.png` (the figures above) and
-`filters.png` (what filters look like).
+The files are `diversity.json`, `diversity.md`, `diversity.png` (these measures) and
+`filters.png` (pictures of filters).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _CLUSTERS = flags.DEFINE_integer(
     "num_clusters", None, "C, clusters of each layer; default: the recipe's."
 )
 _LAYER = flags.DEFINE_string(
-    "layer", None, "Deep convolution whose filters are drawn; default: the last."
+    "layer", None, "Name of the deep convolution to draw filters of; default: the last."
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to write to.", allow_override=True
@@ -98,7 +98,7 @@ MAX_COLUMNS = 6
 LEADING = 5
 QUICK = {"dataset": "digits", "num_patches": 2000, "num_clusters": 200}
 
-# What is measured, and how a table shows it.
+# The measures, and their formats in tables.
 MEASURES = {
     "cosine": ("mean absolute cosine of filters", "{:.3f}"),
     "filter_rank": ("effective rank of filters", "{:.1f}"),
@@ -111,21 +111,21 @@ def initialised(config):
     """Returns a run that has only been initialised."""
     config = dataclasses.replace(config, stop_after_epoch=0)
     with tempfile.TemporaryDirectory() as folder:
-        # What it says is about a folder that is gone soon.
+        # Its messages are about a temporary folder.
         with contextlib.redirect_stdout(io.StringIO()):
             train.run(dataclasses.replace(config, workdir=folder))
         return train.load_run(folder)
 
 
 def diagnose(run, images):
-    """Returns what is measured, a dict for each convolution larger than 1×1."""
+    """Returns the measures, a dict for each convolution larger than 1×1."""
     names = _convolutions(run.model)
     found = init.diagnose(run.model, images, run.normalise)
     return [dataclasses.asdict(each) for each in found if each.layer in names]
 
 
 def receive(run, images):
-    """Returns shares of what each convolution receives, a dict for each."""
+    """Returns shares of the power in each convolution's input, a dict for each."""
     shares = []
     for name in _convolutions(run.model):
         layer = run.model.get_layer(name)
@@ -161,10 +161,8 @@ def measure(config, dataset, images, deep=None):
         if name in DRAWN:
             filters[name] = _filters(run.model, found[name], deep)
         if name in RESCALED:
-            init.unit_power(
-                *(run.model, dataset.train.images, dataset.train.labels),
-                *(run.normalise, config.seed),
-            )
+            train_images, labels = dataset.train.images, dataset.train.labels
+            init.unit_power(run.model, train_images, labels, run.normalise, config.seed)
             found[RESCALED[name]] = diagnose(run, images)
     return found, filters, inputs
 
@@ -184,12 +182,9 @@ def _filters(model, layers, deep):
 
 
 def tables(found, inputs):
-    """Returns a Markdown table for each measure: initialisations by convolutions.
+    """Returns Markdown tables: each measure, and the inputs of PatchesInit's layers.
 
-    The last is of what PatchesInit's convolutions receive.
-
-    Beside a convolution's name stands its number of filters. Of many convolutions some
-    are shown, the first and the last among them.
+    Columns are convolutions with their numbers of filters, at most six.
     """
     layers = next(iter(found.values()))
     count = min(MAX_COLUMNS, len(layers))
@@ -216,7 +211,7 @@ def tables(found, inputs):
 
 
 def main(argv):
-    """Initialises and measures in every way; prints tables, writes all if asked to."""
+    """Measures all initialisations; prints tables, and writes files if asked to."""
     _program.refuse_arguments(argv)
     print(_measure.describe())
     config = _config()

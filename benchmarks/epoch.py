@@ -1,17 +1,17 @@
-"""What an epoch costs beside its training steps, and what other steps would cost.
+"""The time of an epoch beside its training steps, and of steps in other forms.
 
     python -m benchmarks.epoch --output=epoch.json
     python -m benchmarks.epoch --dataset=cifar10 --data_dir=… --output=epoch.json
     python -m benchmarks.epoch --quick
 
 The epochs are those of `binaries.train`: crops and flips, copies to the device, steps,
-checks, mask flips, metrics, events, a checkpoint; the evaluation is not counted and
-stands apart. After each come as many bare steps: the same step on one batch that stays
-on the device. The first table has the median of epoch ÷ bare steps, and what the main
-thread did in percent of the epoch. The second has steps in other forms, in turn:
-the batch as one whole instead of two halves, compiled by XLA, in bfloat16. The third
-has replicas, in turn with one device: GPUs, or where there are none, parts of the CPU.
-Each network and number of replicas has a process of its own.
+checks, mask flips, metrics, events, a checkpoint. The evaluation is measured
+separately. After each epoch come the same number of bare steps: the same step on one
+batch that stays on the device. The first table has the median of epoch ÷ bare steps,
+and the work of the main thread in percent of the epoch. The second has steps in other
+forms, in turn: the batch as a whole instead of two halves, compiled by XLA, in
+bfloat16. The third has replicas, in turn with one device: GPUs, or without any, parts
+of the CPU. Each network and number of replicas has its own process.
 """
 
 from __future__ import annotations
@@ -69,17 +69,14 @@ def load(source, steps):
         full = Dataset("noise", noise, noise, tuple("abcdefghij"), True)
     else:
         full = data.load(*source)
-    parts = (full.train, count), (full.test, max(count // 5, 1))
-    first, second = (Split(part.images[:n], part.labels[:n]) for part, n in parts)
-    return Dataset(full.name, first, second, full.class_names, full.horizontal_flip)
+    train, test = full.train[:count], full.test[: max(count // 5, 1)]
+    return Dataset(full.name, train, test, full.class_names, full.horizontal_flip)
 
 
 class Clock:
-    """Seconds that the main thread spends in functions, while it is entered.
+    """Seconds that the main thread spends in functions, given as (owner, attribute).
 
-    Args:
-        functions: Owners and attributes by name. Those called within others count as
-            a part of these.
+    A function that another one calls counts as a part of that one.
     """
 
     def __init__(self, functions):
@@ -111,7 +108,7 @@ class Clock:
 
 
 def bare_steps(loop, batches):
-    """Returns a function that trains on one batch, on the device, so many steps."""
+    """Returns a function that trains a number of steps on one batch on the device."""
     images, labels = map(tf.constant, batches.chunk(0, 0, 1))
     step = tf.function(
         lambda: loop.strategy.run(loop.train_step, (images, labels, tf.constant(0)))
@@ -127,7 +124,7 @@ def bare_steps(loop, batches):
 
 
 def measure_epochs(model, source, steps, rounds):
-    """Returns, for each epoch, seconds of its parts, of all of it and of bare steps."""
+    """Returns for each epoch the seconds of its parts, of the whole, of bare steps."""
     dataset, epochs = load(source, steps), []
     config = Config(model, "cifar10", init="kaiming_normal", epochs=rounds + 1)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -157,7 +154,7 @@ def measure_epochs(model, source, steps, rounds):
 
 
 def make_loop(config, dataset, strategy):
-    """Returns a loop over the network of a config, as a run has it."""
+    """Returns the loop of a run with this config."""
     with strategy.scope():
         model = build_model(config, dataset.image_shape, dataset.num_classes)
         initialize(model, "kaiming_normal", seed=0)
@@ -182,7 +179,7 @@ def measure_forms(model, source, steps, rounds):
 
 
 def measure_replicas(model, source, steps, rounds, number):
-    """Returns the median seconds of a step on one device and on so many replicas."""
+    """Returns the median seconds of a step on one device and on `number` replicas."""
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     if kind == "CPU":
         tf.config.set_logical_device_configuration(
@@ -204,7 +201,7 @@ def measure_replicas(model, source, steps, rounds, number):
 
 
 def print_epochs(results):
-    """Prints what epochs cost beside bare steps, and where their time went."""
+    """Prints the time of epochs relative to bare steps, and how it was spent."""
     rows = []
     for model, epochs in results.items():
         counted = [epoch["epoch"] - epoch["evaluation"] for epoch in epochs]

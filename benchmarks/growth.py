@@ -1,18 +1,19 @@
-"""How the time of masking grows with the number of weights, and with sparsity.
+"""The time of masking by number of weights, and by sparsity.
 
     python -m benchmarks.growth --output=growth.json
     python -m benchmarks.growth --quick
 
-`mask` is kernel · mask of one layer, `gradient` its straight-through gradient. Beside
-them stand one plain product of kernel and scores in TensorFlow, and three ways to find
-the k-th highest score with what NumPy and TensorFlow have, up to 10⁷ weights.
+`mask` is kernel · mask of one layer, `gradient` its straight-through gradient. For
+comparison there are one plain product of kernel and scores in TensorFlow, and three
+ways to find the k-th highest score with functions of NumPy and TensorFlow, up to 10⁷
+weights.
 
 Whole steps are those of four dense layers of equal width, and of four 3×3 convolutions
-of equal width on 8×8 images, up to 10⁷ weights; batch 128. A dense layer does least for
-each weight, 128 products a pass: masking weighs the most there.
+of equal width on 8×8 images, up to 10⁷ weights, with batches of 128. A dense layer has
+the least work for each weight, 128 products a pass, so that masking counts most there.
 
-Everything is timed in turn; medians are printed. Slopes are those of straight lines
-through log(time) against log(weights), from 10⁵ on: 1 is linear growth.
+All calls take turns; medians are printed. Slopes are those of straight lines through
+log(time) against log(weights), from 10⁵ on: 1 is linear growth.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def masking(size, sparsity):
         with tf.GradientTape() as tape:
             tape.watch(score)
             masked = masked_kernel(kernel, score, k)
-        # The forward pass is left out of the graph: nothing needs it.
+        # The graph omits the forward pass, because nothing needs it.
         return tape.gradient(masked, score, upstream)[0]
 
     @tf.function
@@ -119,7 +120,7 @@ def steps(build, size, sparsity=0.5):
 
 
 def rounds_of(size):
-    """Returns how often to measure: small sizes are quick and noisy."""
+    """Returns the number of rounds: more for small sizes, which are quick and noisy."""
     return {10**8: 7, 10**7: 11}.get(size, 31)
 
 
@@ -150,7 +151,7 @@ def measure_sparsity(size, sparsity):
 
 
 def slope(sizes, seconds):
-    """Returns the exponent of growth: that of the straight line in logarithms."""
+    """Returns the exponent of growth: the slope of a straight line in logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 

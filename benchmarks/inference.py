@@ -1,18 +1,18 @@
-"""Time of classifying with the exported SavedModel, beside plain Keras.
+"""The time of classifying with an exported SavedModel, and with plain Keras.
 
     python -m benchmarks.inference --output=inference.json
     python -m benchmarks.inference --quick
 
-`SavedModel` is what `tfsupermask.export` writes of a masked network: uint8 images in,
-logits and probabilities out. `Keras` is the folded network called in a `tf.function`
-with images that are normalised already: it does less. The two hold the same weights and
-are timed in turn; medians are printed. `predict` is the folded network's `predict`,
-timed by itself: in between it would leave Keras' weights in the caches.
+`SavedModel` is the export of a masked network, from uint8 images to logits and
+probabilities. `Keras` is the folded network, called in a `tf.function` with already
+normalised images, so it does less. The two hold the same weights and are timed in turn;
+medians are printed. `predict` is the folded network's `predict`, timed separately: in
+turn with the others it would leave Keras' weights in the caches.
 
-The second table is about the product of one image's activations with the kernel of
-Conv2's first dense layer, 16,384 × 256, stored without the removed weights: for
-`sparse_dense_matmul`, as indices and values, and for sums of gathered activations. Its
-figures are multiples of the speed of the dense product; below 1 they are slower.
+The second table has the product of one image's activations with the kernel of Conv2's
+first dense layer, 16,384 × 256, stored without the removed weights: as indices and
+values for `sparse_dense_matmul`, and for sums of gathered activations. Its numbers are
+speeds relative to the dense product; below 1 they are slower.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def classifiers(name, folder):
     def predict(_, normalised):
         return plain.predict(normalised, batch_size=len(normalised), verbose=0)
 
-    saved_model.loaded = loaded  # without which the signature would lose its variables
+    saved_model.loaded = loaded  # without it the signature would lose its variables
     return {"SavedModel": saved_model, "Keras": keras_call, "predict": predict}
 
 
@@ -118,7 +118,7 @@ def measure_products(quick):
 
 
 def print_products(results):
-    """Prints how much faster than the dense product the others are."""
+    """Prints how much faster the others are than the dense product."""
     kinds = list(next(iter(results.values())))
     _measure.print_table(
         ["sparsity, batch", "dense / ms", *(f"{kind}, speed-up" for kind in kinds[1:])],

@@ -1,11 +1,11 @@
-"""Time, peak memory and entropies of PatchesInit against P and C (Tables 5.3 and 5.4).
+"""Time, peak memory and entropies of PatchesInit by P and C (Tables 5.3 and 5.4).
 
     python -m benchmarks.init --dataset=cifar10 --data_dir=… --output=init.json
     python -m benchmarks.init --quick
 
-Each configuration runs in a process of its own. Memory is what the process holds at
-most during the initialisation, beyond what it held with the dataset and the model
-loaded. The minutes of the thesis are its own machine's, on CIFAR-100.
+Each configuration runs in its own process. Memory is the largest amount during the
+initialisation, beyond that of the loaded dataset and model. The minutes of the thesis
+are from its own machine, on CIFAR-100.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def main(argv):
             print(error, flush=True)
             continue
         results.append({**result, "thesis_minutes": minutes})
-        # What is done is not lost if the next takes too long.
+        # Saved now, in case the next one takes too long.
         _measure.save({"configurations": results}, draw(results))
     heads = ["P", "C", "minutes", "thesis", *(f"{s} / s" for s in STAGES[:3])]
     _measure.print_table(

@@ -1,14 +1,15 @@
-"""Speed of the patch search: boxes, positions and patches, beside NumPy's.
+"""The speed of the patch search (boxes, positions, patches), and of NumPy's.
 
     python -m benchmarks.patches --data_dir=… --output=patches.json
     python -m benchmarks.patches --quick
 
-Three tables. The first is of box filter, sampling and gathering together, 50 patches of
-3×3 from each image. `NumPy` does the same to all images at once; scikit-learn's
-`extract_patches_2d` does less: it draws from the whole image, without boxes. The second
-is of gathering alone, from the maps that the convolutions of Conv6 receive, beside a
-copy of as many bytes on as many threads into memory already at hand. The third is of
-OpenCV's selective search over many images. All is timed in turn; medians are printed.
+There are three tables. The first has box filter, sampling and gathering together, for
+50 patches of 3×3 from each image. `NumPy` does the same for all images at once;
+scikit-learn's `extract_patches_2d` does less: it draws from the whole image, without
+boxes. The second has only gathering, from maps such as the inputs of Conv6's
+convolutions, and a copy of the same number of bytes on the same number of threads into
+allocated memory. The third has OpenCV's selective search over many images. All calls
+take turns; medians are printed.
 """
 
 from __future__ import annotations
@@ -76,15 +77,15 @@ def with_numpy(images, proposals):
     image, top, left, bottom, right = (
         values[kept] for values in (image, top, left, bottom - 2, right - 2)
     )
-    marks = np.zeros((number, height - 1, width - 1), np.int32)
+    changes = np.zeros((number, height - 1, width - 1), np.int32)
     for row, column, sign in (
         (top, left, 1),
         (top, right, -1),
         (bottom, left, -1),
         (bottom, right, 1),
     ):
-        np.add.at(marks, (image, row, column), sign)
-    inside = marks.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1] > 0
+        np.add.at(changes, (image, row, column), sign)
+    inside = changes.cumsum(axis=1).cumsum(axis=2)[:, :-1, :-1] > 0
     inside |= ~inside.any(axis=(1, 2), keepdims=True)
     keys = np.random.default_rng(0).random(inside.shape, np.float32)
     keys[~inside] = 2
@@ -109,7 +110,7 @@ def with_sklearn(images):
 
 
 def measure_search(images, proposals, rounds):
-    """Returns the seconds of cutting patches from all images, by how it is done."""
+    """Returns the seconds of cutting patches from all images, by method."""
     calls = {
         f"{threads} threads": lambda threads=threads: ours(images, proposals, threads)
         for threads in THREADS
@@ -124,24 +125,24 @@ def copier(source, threads):
     source = source.reshape(-1)
     target = np.zeros_like(source)
     ends = np.linspace(0, len(source), threads + 1).astype(int)
-    parts = [slice(*pair) for pair in itertools.pairwise(ends)]
+    slices = [slice(*pair) for pair in itertools.pairwise(ends)]
     pool = ThreadPoolExecutor(threads)
 
     def copy():
         if threads == 1:
             np.copyto(target, source)
         else:
-            list(pool.map(lambda part: np.copyto(target[part], source[part]), parts))
+            list(pool.map(lambda each: np.copyto(target[each], source[each]), slices))
 
     return copy
 
 
 def measure_gather(shape, dtype, num_images, rounds):
-    """Returns the bytes of the patches of one layer, and seconds by what is done."""
+    """Returns the bytes of the patches of one layer, and seconds by operation."""
     rng = np.random.default_rng(0)
     maps = rng.integers(0, 256, (num_images, *shape), np.uint8).astype(dtype)
     image = np.repeat(np.arange(num_images), SAMPLES)
-    # With `same` padding, as the layers have it; boxes lie inside the image.
+    # With `same` padding, as in the layers; boxes are inside the image.
     margin = int(shape[2] > 3)
     row, column = (
         rng.integers(-margin, size - 2 + margin, len(image)).astype(np.int32)
@@ -176,7 +177,7 @@ def measure_selective_search(images, rounds):
 
 
 def name_of(shape, dtype):
-    """Returns how a kind of map is called in tables."""
+    """Returns the name of a kind of map in tables."""
     return f"{'×'.join(map(str, shape))} {np.dtype(dtype).name}"
 
 

@@ -1,14 +1,14 @@
-"""Bytes and latency of Conv6 in every format, against sparsity.
+"""Bytes and latency of Conv6 in every format, by sparsity.
 
     python -m benchmarks.sizes --output=sizes.json
     python -m benchmarks.sizes --quick
 
-Unstructured sparsity does not make dense formats smaller or faster by itself: they hold
-the removed weights as zeros, and the runtimes multiply by them. This says by how much
-compression and tickets are smaller, beside the fewest bytes that masks can be told in.
+Unstructured sparsity does not make dense formats smaller or faster: they hold the
+removed weights as zeros, and the runtimes multiply by them. This measures how much
+smaller they are with compression and as tickets, and the information limit of masks.
 
-Latency is that of one thread in every runtime. The sparsities are run in turn, round by
-round, so that whatever else the machine does falls on all alike; medians are printed.
+Latency is measured with one thread in every runtime. The sparsities take turns, so that
+other work of the machine affects all equally; medians are printed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def export_all(model, dataset, folder):
             )
 
     export(FORMATS)
-    # As large as the seed's kernels, but not they: these have to be stored.
+    # No longer the seed's kernels, so that they have to be stored.
     for weight in masked_weights(model):
         weight.kernel.assign(-weight.kernel)
     export(STORED)

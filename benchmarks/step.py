@@ -1,4 +1,4 @@
-"""Time of a training step: masked, dense, and masked as published for PyTorch.
+"""The time of a training step: masked, dense, and masked as published for PyTorch.
 
     python -m benchmarks.step --output=step.json
     python -m benchmarks.step --quick
@@ -11,9 +11,9 @@ GPU. PyTorch's step, run where torch is installed, is the published algorithm of
 Ramanujan et al. (2020): it sorts all scores of a layer in every step. All are timed in
 turn; medians are printed, and the ratios of medians.
 
-`of matmul` is how near the dense step comes to what the machine can do: the products
-and sums that its convolutions and dense layers have to do, per second, as a fraction of
-those of a large matrix product in the same run.
+`of matmul` compares the dense step with the machine's speed: the products and sums per
+second that its convolutions and dense layers need, as a fraction of those of a large
+matrix product in the same run.
 """
 
 from __future__ import annotations

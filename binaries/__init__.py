@@ -1,1 +1,1 @@
-"""Programs: thin absl front ends of the library."""
+"""Programs: thin front ends of the library with absl."""

@@ -1,4 +1,4 @@
-"""What all programs share: flags from the run's fields, errors as one sentence."""
+"""What all programs share: flags from fields of a dataclass, errors as one sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tfsupermask import InputError
 
 @contextlib.contextmanager
 def _nothing_on_stderr() -> Iterator[None]:
-    """Silences native code too; Python's exceptions still come through."""
+    """Silences also native code; exceptions of Python still pass."""
     sys.stderr.flush()
     with open(os.devnull, "w") as nowhere:
         kept = os.dup(2)
@@ -30,13 +30,13 @@ def _nothing_on_stderr() -> Iterator[None]:
             os.close(kept)
 
 
-# TensorFlow's start-up notes would bury what a person looks for; those that it writes
-# before its logging is set up ignore the level.
+# TensorFlow's start-up messages would hide the program's own. Those that it writes
+# before it sets up its logging ignore the level.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _nothing_on_stderr():
     import tensorflow
 
-# Its advice, on retracing for example, is for us and not for who runs a program.
+# Its advice, for example on retracing, is not for users of the programs.
 tensorflow.get_logger().setLevel("ERROR")
 
 _MAX_LINE = 900
@@ -52,8 +52,8 @@ _DEFINE = {
 def start(main: Callable[[Sequence[str]], None]) -> None:
     """Parses the flags and runs `main(positional arguments)`.
 
-    The user's errors are printed as one sentence, exit status 1; an interrupt from the
-    keyboard ends with status 130, SIGTERM with 143.
+    A user's error is printed as one sentence, with exit status 1. Ctrl-C gives status
+    130, SIGTERM 143.
     """
 
     def parse(argv):
@@ -78,7 +78,7 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
 
 
 def one_line(text: str) -> str:
-    """Returns text as one line that cannot command the terminal, cut if very long."""
+    """Returns text as one line without control characters, cut if very long."""
     line = " ".join(text.split())
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
     return shown if len(shown) <= _MAX_LINE else f"{shown[:_MAX_LINE]}…"
@@ -99,11 +99,7 @@ def require(value: object, sentence: str) -> None:
 
 
 def define_flags(dataclass: type) -> None:
-    """Defines and validates a flag for every field of a dataclass.
-
-    The fields' metadata hold `help`, a text, and `check`, a function of name and value
-    that raises `InputError`, or `None`.
-    """
+    """Defines a flag for every field of a dataclass, by the metadata help and check."""
     hints = typing.get_type_hints(dataclass)
     for field in dataclasses.fields(dataclass):
         hint = hints[field.name]

@@ -1,4 +1,4 @@
-"""Measures top-1 and top-5 accuracy of a run or of anything that was exported.
+"""Measures the top-1 and top-5 accuracy of a run or an exported model.
 
 python -m binaries.evaluate --path=runs/my_run
 python -m binaries.evaluate --path=runs/my_run/saved_model --dataset=cifar10
@@ -16,7 +16,7 @@ from tfsupermask import data, train
 from tfsupermask.export import Classifier, is_export
 
 _PATH = flags.DEFINE_string(
-    "path", None, "Run folder, or anything exported.", required=True
+    "path", None, "Run folder, or exported model.", required=True
 )
 _DATASET = flags.DEFINE_string(
     "dataset", None, f"One of {', '.join(data.NAMES)} (default: the run's)."
@@ -27,8 +27,8 @@ _DATA_DIR = flags.DEFINE_string(
 _SAMPLES = flags.DEFINE_integer(
     "samples",
     0,
-    "Average the probabilities of so many draws of the masks of a run with "
-    "--method=stochastic (0: masks without chance).",
+    "For a run with --method=stochastic: number of draws of the masks to average the "
+    "probabilities over (0: masks without chance).",
     0,
 )
 

@@ -1,4 +1,4 @@
-"""Exports a run's newest checkpoint, in the format that the name of the output says.
+"""Exports a run's newest checkpoint; the name of the output decides the format.
 
 python -m binaries.export --path=runs/my_run --output=my_model         # SavedModel
 python -m binaries.export --path=runs/my_run --output=my_model.keras
@@ -24,26 +24,26 @@ _PATH = flags.DEFINE_string("path", None, "Run folder.", required=True)
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "File ending in .keras, .tflite, .onnx or .ticket; without a suffix the folder of "
-    "a SavedModel. An older one there is replaced.",
+    "File that ends in .keras, .tflite, .onnx or .ticket; without a suffix the folder "
+    "of a SavedModel. An older one is replaced.",
     required=True,
 )
 _PRECISION = flags.DEFINE_string(
     "precision",
     "float32",
-    "Of the weights: float32; .tflite also float16 and int8 (of the activations too), "
-    ".ticket also float16 and bfloat16.",
+    "Precision of the weights: float32; for .tflite also float16 and int8 (with int8 "
+    "activations), for .ticket also float16 and bfloat16.",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder of the images, for int8 alone, whose ranges come from "
-    f"{_REPRESENTATIVE_IMAGES} training images (default: the run's).",
+    f"Folder of the images, only for int8, which needs {_REPRESENTATIVE_IMAGES} "
+    "training images for the ranges of its numbers (default: the run's).",
 )
 
 
 def main(argv):
-    """Exports, says where to, and what it weighs."""
+    """Exports; prints the path and a table of sizes."""
     _program.refuse_arguments(argv)
     check_format(_OUTPUT.value, _PRECISION.value)
     _program.require(

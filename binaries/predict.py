@@ -17,9 +17,9 @@ from tfsupermask.export import Classifier
 from tfsupermask.runs import RunFolder
 
 _PATH = flags.DEFINE_string(
-    "path", None, "Run folder, or anything exported.", required=True
+    "path", None, "Run folder, or exported model.", required=True
 )
-_TOP = flags.DEFINE_integer("top", 3, "Classes to print for each image.", lower_bound=1)
+_TOP = flags.DEFINE_integer("top", 3, "Number of classes to print for each image.", 1)
 
 
 def main(argv):

@@ -16,8 +16,8 @@ from tfsupermask.report import write_report
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "HTML file to write (default: report.html in the run's folder, of several runs in "
-    "the current one).",
+    "HTML file to write (default: report.html in the run's folder, or for several runs "
+    "in the current one).",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images (default: each run's)."
@@ -25,7 +25,7 @@ _DATA_DIR = flags.DEFINE_string(
 
 
 def main(argv):
-    """Writes the report and says where to."""
+    """Writes the report and prints its path."""
     _program.require(argv, "Name at least one run folder.")
     folder = Path(argv[0]) if len(argv) == 1 else Path()
     print(write_report(argv, _OUTPUT.value or folder / "report.html", _DATA_DIR.value))

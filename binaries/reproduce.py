@@ -1,16 +1,16 @@
-"""Repeats tables and figures of the thesis: runs what they need, and draws them.
+"""Repeats tables and figures of the thesis: makes their runs, and draws them.
 
     python -m binaries.reproduce --list
     python -m binaries.reproduce --table=8.3 --figure=5.2,5.3
     python -m binaries.reproduce --all --dry_run
 
-A smaller reproduction, which says so in all that it writes:
+A smaller reproduction, with a note about it on every table:
 
     python -m binaries.reproduce --study=inits --epochs=2 --seeds=1 --limit_images=10000
 
-Runs that several tables need are made once. The same command again goes on where the
-last one stopped, tries again what failed, and writes the tables anew. Several machines
-with one --output share the runs: --shard=0/4 to --shard=3/4.
+A run that several tables need is made once. The same command again goes on where the
+last one stopped, tries failed runs again, and writes the tables again. Several machines
+with one --output can share the runs: --shard=0/4 to --shard=3/4.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CHOSEN = {
     )
 }
 _ALL = flags.DEFINE_boolean("all", False, "All of them.")
-_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Name the runs, and run none.")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "List the runs, and run none.")
 _EPOCHS = flags.DEFINE_integer(
     "epochs", None, "Length of every schedule in epochs (default: 100, the thesis's)."
 )
@@ -44,8 +44,8 @@ _SEEDS = flags.DEFINE_integer(
 _DATASETS = flags.DEFINE_list(
     "datasets",
     [],
-    "Experiments of other datasets are run on the first of these instead (default: all "
-    f"as in the thesis). Of {', '.join(experiments.NUM_IMAGES)}.",
+    "Datasets to use; experiments with other datasets run on the first of them "
+    f"(default: as in the thesis). From {', '.join(experiments.NUM_IMAGES)}.",
 )
 _LIMIT_IMAGES = flags.DEFINE_integer(
     "limit_images", None, "Train on this number of images only (default: all)."
@@ -59,14 +59,14 @@ _OUTPUT = flags.DEFINE_string(
 _PROCESSES = flags.DEFINE_integer(
     "processes",
     None,
-    "Runs at a time, each on its GPU or its share of the cores (default: as many as "
-    "there are GPUs, 1 without any).",
+    "Number of runs at a time, each on its GPU or its share of the cores (default: the "
+    "number of GPUs, or 1 without any).",
 )
 _SHARD = flags.DEFINE_string(
     "shard",
     "0/1",
-    "i/n: run the i-th of n parts only, i from 0 to n - 1; the others are for other "
-    "machines.",
+    "i/n: run only the i-th of n parts, i from 0 to n - 1, and leave the others to "
+    "other machines.",
 )
 
 
@@ -88,17 +88,17 @@ def main(argv):
         chosen, "Name what to run with --table, --figure or --study; --list shows all."
     )
     jobs = experiments.plan(chosen, scope)
-    part = experiments.shard(jobs, *_parse_shard(_SHARD.value))
+    mine = experiments.shard(jobs, *_parse_shard(_SHARD.value))
     if _DRY_RUN.value:
-        _print_jobs(part)
+        _print_jobs(mine)
         return
     folder = experiments.OutputFolder(Path(_OUTPUT.value))
-    experiments.run_jobs(part, folder, _PROCESSES.value)
+    experiments.run_jobs(mine, folder, _PROCESSES.value)
     print(experiments.write_all(chosen, scope, folder))
-    failed = [job.name for job in part if folder.why_failed(job)]
+    failed = [job.name for job in mine if folder.why_failed(job)]
     if failed:
         raise InputError(
-            f"{len(failed)} of {len(part)} runs failed: {', '.join(failed)}. Why is in "
+            f"{len(failed)} of {len(mine)} runs failed: {', '.join(failed)}. Why is in "
             f"{folder.failures}."
         )
 

@@ -2,8 +2,8 @@
 
     export TF_CONFIG=$(python -m binaries.tf_config --hosts=node0,node1 --index=0)
 
-The same hosts, in the same order, for all of them, and to each its own index. A host
-that is named twice runs two of them.
+Give all processes the same hosts in the same order, and each its own index. A host that
+is named twice runs two processes.
 """
 
 from __future__ import annotations
@@ -16,22 +16,13 @@ from absl import flags
 from binaries import _program
 from tfsupermask._validation import fail
 
-_HOSTS = flags.DEFINE_list("hosts", None, "Names or addresses, the first's first.")
-_INDEX = flags.DEFINE_integer("index", None, "Which of them this process is, from 0.")
+_HOSTS = flags.DEFINE_list("hosts", None, "Names or addresses, one for each process.")
+_INDEX = flags.DEFINE_integer("index", None, "Index of this process, from 0.")
 _PORT = flags.DEFINE_integer("port", 2301, "First TCP port.", 1024, 65_000)
 
 
 def tf_config(hosts: list[str], index: int, port: int) -> str:
-    """Returns TF_CONFIG as JSON; processes on one host get ports in a row.
-
-    Raises:
-        InputError: No host is named, or `index` is none of theirs.
-
-    Example:
-        >>> print(tf_config(["a", "b"], 1, 2301))
-        {"cluster": {"worker": ["a:2301", "b:2301"]}, "task": {"type": "worker",
-        "index": 1}}
-    """
+    """Returns TF_CONFIG as JSON; processes on one host get consecutive ports."""
     if not hosts or not all(hosts):
         raise fail("`hosts` must name the host of every process.", hosts=hosts)
     if index is None or not 0 <= index < len(hosts):

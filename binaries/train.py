@@ -8,12 +8,12 @@ The experiment of the thesis:
 
     python -m binaries.train --model=conv6 --dataset=cifar100 --prune=0.5
 
-Your own images, one sub-folder a class:
+Your own images, with a sub-folder for each class:
 
     python -m binaries.train --model=conv4 --dataset=folder --data_dir=my_images
 
-Everything is written to a folder under runs/; the same command again goes on where the
-last one stopped.
+All results are in a folder under runs/. The same command again goes on where the last
+one stopped.
 """
 
 from __future__ import annotations

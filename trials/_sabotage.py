@@ -1,4 +1,4 @@
-"""Restores that go wrong, each in one way, to see that a comparison notices."""
+"""Sabotages of restores, each in one way, which a comparison must detect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfsupermask.runs import checkpoint as checkpoints
 
 
 def _on_restore(change):
-    """Returns a sabotage that changes the checkpoint that a run goes on from."""
+    """Returns a sabotage that changes the restored checkpoint."""
 
     def install(stack):
         original = checkpoints.restore_latest
@@ -33,7 +33,7 @@ def _on_restore(change):
 
 
 def _values(word, change):
-    """Returns a change of the values whose name holds a word."""
+    """Returns a sabotage that changes the values with a word in their names."""
 
     def apply(saved):
         names = [name for name in saved.values if word in name]
@@ -57,7 +57,7 @@ def _largest_halved(value):
 
 
 def _optimizer(change):
-    """Returns a change of the momenta: the optimizer's values that are arrays."""
+    """Returns a sabotage that changes the momenta: the optimizer's arrays."""
 
     def apply(saved):
         for name, value in saved.values.items():
@@ -81,7 +81,7 @@ def _rows(change):
 
 
 def _batches(change):
-    """Returns a sabotage of which batch a step is given after the restore."""
+    """Returns a sabotage that changes the batches after the restore."""
 
     def install(stack):
         original = data.TrainBatches.chunk
@@ -126,7 +126,7 @@ SABOTAGES = {
         "begun", lambda begun: {**begun, "totals": dict.fromkeys(begun["totals"], 0.0)}
     ),
     "masks of the epoch's start lost": _values("begun/mask", np.zeros_like),
-    "epoch begun anew after its first steps": _on_restore(
+    "epoch begun again after its first steps": _on_restore(
         lambda saved: dataclasses.replace(saved, step=0)
     ),
 }

@@ -1,15 +1,15 @@
-"""Whether damage to tickets and checkpoints, and every crash while saving, is noticed.
+"""Whether damage to tickets and checkpoints, and crashes while saving, are detected.
 
     python -m trials.corrupt --output=corrupt.json
     python -m trials.corrupt --quick
 
 Single bits are flipped at random, and the files are cut at every length. A damaged
-ticket must be refused; of a damaged checkpoint the one before must be restored. Then
-what one save of a checkpoint asks of the disk is logged, and for every prefix of that
-log every state that a crash could leave is made: the new checkpoint must be restored,
-or the one before, and after the last operation the new one.
+ticket must be refused. In place of a damaged checkpoint the one before must be
+restored. Then the disk operations of one save of a checkpoint are logged, and for every
+prefix of this log all states are made that a crash could leave. The new checkpoint or
+the one before must be restored, and after the last operation the new one.
 
-The program ends with status 1 if anything is missed.
+The program ends with status 1 if a damage is missed.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def main(argv):
                 ("bit flips", flipped(whole, flips, rng)),
                 ("truncations", (whole[:n] for n in range(0, len(whole), step))),
             ):
-                told = [detects(each) for each in damaged]
+                detected = [detects(each) for each in damaged]
                 results[f"{name}, {kind}"] = {
                     "bytes": len(whole),
-                    "tried": len(told),
-                    "detected": sum(told),
-                    "missed": told.count(False),
+                    "tried": len(detected),
+                    "detected": sum(detected),
+                    "missed": detected.count(False),
                 }
         for name, first in (("second and later", False), ("first", True)):
             found = crashes(first)
@@ -76,7 +76,7 @@ def main(argv):
 
 
 def victims(folder):
-    """Returns files to damage by name, each with what tells if that is detected."""
+    """Returns files by name, each with a function that says if damage is detected."""
     ticket = folder / "x.ticket"
 
     def refuses(content):
@@ -103,9 +103,9 @@ def victims(folder):
 
 def flipped(whole, count, rng):
     """Yields copies of bytes with one bit flipped."""
-    for place in rng.integers(8 * len(whole), size=count):
+    for bit in rng.integers(8 * len(whole), size=count):
         damaged = bytearray(whole)
-        damaged[place // 8] ^= 1 << place % 8
+        damaged[bit // 8] ^= 1 << bit % 8
         yield bytes(damaged)
 
 

@@ -5,9 +5,9 @@
 
 Builds the fuzz targets of csrc/fuzz with CMake's presets. With clang, libFuzzer looks
 for new paths through the code; with another compiler, inputs are random changes of the
-corpus. The corpus in csrc/fuzz/corpus is replayed in either case. The targets compare
-results with their definitions, so that a wrong result counts as a finding, as a
-sanitizer's does. The program ends with status 1 if there are any.
+corpus. The corpus in csrc/fuzz/corpus is always replayed. The targets compare results
+with their definitions, so that a wrong result is a finding, as a sanitizer's report is.
+The program ends with status 1 if there are findings.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ def main(argv):
             jobs = [pool.submit(fuzz, n, targets[n], runs, scratch) for n in names]
             for name, job in zip(names, jobs, strict=True):
                 seconds, inputs, found = job.result()
-                told = "FOUND" if found else "none"
-                row = [f"{name}, {preset}", f"{runs:,}", str(inputs), told]
-                rows.append([*row, f"{runs / seconds:,.0f}"])
+                row = [f"{name}, {preset}", f"{runs:,}", str(inputs)]
+                row += ["FOUND" if found else "none", f"{runs / seconds:,.0f}"]
+                rows.append(row)
                 if found:
                     findings.append(f"{name}, {preset}:\n{found}")
     heads = ["target, sanitizer", "executions", "corpus", "findings", "a second"]

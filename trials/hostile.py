@@ -1,14 +1,14 @@
-"""What inputs do that want to do harm: bombs, lies, links, code.
+"""What happens with hostile inputs: bombs, lies, links, code.
 
     python -m trials.hostile --output=hostile.json
     python -m trials.hostile --markdown=docs/hostile_input.md
     python -m trials.hostile --quick
 
-Each of the inputs in tests/hostile is given to the library or to a program, as a
-person would who got it from a stranger. It must be refused in one clear sentence, or
-work by a rule that is written down, within a second and 64 MB of memory beyond those
-of a program that has started. No code of its own may run, and nothing that was there
-before may be lost. The program ends with status 1 if an input falls outside.
+Each of the inputs in tests/hostile is given to the library or to a program, as a person
+would do who got it from a stranger. It must be refused in one clear sentence, or work
+by a documented rule, within a second and 64 MB of memory beyond a started program. No
+code in it may run, and no existing file may be lost. The program ends with status 1 if
+an input falls outside these limits.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _MARKDOWN = flags.DEFINE_string("markdown", None, "File to write the table to.")
 
 MAX_SECONDS = 1.0
 MAX_BYTES = 64 << 20
-_PATIENCE = 10  # seconds, after which an input gets no answer any more
+_PATIENCE = 10  # seconds to wait for an input
 _START = 300
-_QUICK = 5  # every so many inputs
+_QUICK = 5  # with --quick, one of five inputs
 _HEADS = ("input", "what happens", "s", "MB")
 _HERE = Path(__file__).resolve().parents[1]
 
 
 def main(argv):
-    """Tries all inputs and prints what came of each."""
+    """Tries all inputs and prints the result of each."""
     del argv
     print(_measure.describe(), flush=True)
     names = [name for inputs in GROUPS.values() for name in inputs]
@@ -67,7 +67,7 @@ def main(argv):
 
 
 def try_all(names):
-    """Returns what each input did, by name; a worker that dies is started anew."""
+    """Returns the result of each input by name; starts another worker if one dies."""
     results, left = {}, list(names)
     while left:
         for name, result in _work(left):
@@ -77,7 +77,7 @@ def try_all(names):
 
 
 def _work(names):
-    """Yields what inputs did until one does not answer."""
+    """Yields names and results of inputs until one does not answer."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "names.json")
         path.write_text(json.dumps(names))
@@ -124,7 +124,7 @@ def _no_answer(words):
 
 
 def faults(result):
-    """Returns what must not be, one phrase each."""
+    """Returns what was wrong, a phrase each."""
     found = list(result["faults"])
     if result["seconds"] > MAX_SECONDS:
         found.append(f"{result['seconds']:.1f} seconds")
@@ -134,7 +134,7 @@ def faults(result):
 
 
 def outcome(name, result):
-    """Returns what happened, in words."""
+    """Returns the result in words."""
     given = next(inputs[name] for inputs in GROUPS.values() if name in inputs)
     found = [text for text in faults(result) if text not in result["words"]]
     wrong = f"**{', '.join(found)}** " if found else ""
@@ -161,7 +161,7 @@ def counts(results):
 
 
 def page(rows, results):
-    """Returns the table as a page, a section a group."""
+    """Returns the table as a page, with a section for each group."""
     lines = [*_INTRODUCTION, f"{counts(results)}."]
     by_name = {row[0]: row for row in rows}
     for group, inputs in GROUPS.items():

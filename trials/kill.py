@@ -1,15 +1,15 @@
-"""Kills runs at random moments and checks that each ends as if nothing had happened.
+"""Kills runs at random moments, and checks that each ends as if undisturbed.
 
     python -m trials.kill --kills=200 --seed=0
     python -m trials.kill --quick
 
 A run is started, killed in a random phase, started again by the same call, killed
-again, until it has ended. Its scores, kernels, momenta, batch statistics, masks,
-metrics and the images of every step are then compared, bit for bit, with those of a run
-that nobody disturbed. SIGKILL leaves no time for anything; SIGTERM saves in mid-epoch.
+again, until it ends. Its scores, kernels, momenta, batch statistics, masks, metrics and
+the images of every step are then compared, bit for bit, with those of an undisturbed
+run. SIGKILL leaves no time to save; after SIGTERM the run saves within an epoch.
 
-To see that this comparison catches what it is for, restores are then sabotaged in many
-ways; each must be found out.
+To test the comparison itself, restores are then sabotaged in many ways, and it must
+detect each of them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ CONFIGS = {
 KILLS_PER_RUN = 8  # at most
 
 
-# --- what is run: small, with everything that a run can have
+# --- the runs: small, with all features of a run
 
 
 def small_model(config, image_shape, num_classes):
@@ -86,17 +86,16 @@ def run_once(which, folder, attempt, cell, sabotage=None):
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    config, parts = runs.Config(workdir=str(folder / "run"), **CONFIGS[which]), {}
-    if which == "batch normalisation":
-        parts["build"] = small_model
+    config = runs.Config(workdir=str(folder / "run"), **CONFIGS[which])
+    network = {"build": small_model} if which == "batch normalisation" else {}
     status = 1
     with contextlib.ExitStack() as stack:
-        watch_phases(stack, cell)
+        report_phases(stack, cell)
         log_images(stack, folder / f"images_{attempt:03d}")
         if sabotage is not None:
             SABOTAGES[sabotage](stack)
         try:
-            with train.Job.open(config, small_digits(), **parts) as work:
+            with train.Job.open(config, small_digits(), **network) as work:
                 work.start()
                 work.train()
                 work.finish()
@@ -107,7 +106,7 @@ def run_once(which, folder, attempt, cell, sabotage=None):
             os._exit(status)
 
 
-# --- phases: what a run is at, told to the process that may kill it
+# --- phases: a run reports them to the process that may kill it
 
 PHASES = {
     "initialise": (train.Job, "initialise"),
@@ -122,12 +121,12 @@ PHASES = {
 
 
 class Cell:
-    """Shared memory: the phase now, and how many have begun."""
+    """Shared memory with the current phase and the number of phases begun."""
 
     def __init__(self):
         self._memory = mmap.mmap(-1, 16)
 
-    def tell(self, phase):
+    def write(self, phase):
         """Notes the begin of a phase."""
         self._memory[:16] = struct.pack("qq", phase, self.read()[1] + 1)
 
@@ -136,20 +135,20 @@ class Cell:
         return struct.unpack("qq", self._memory[:16])
 
 
-def watch_phases(stack, cell):
-    """Has every phase told to `cell` as it begins."""
+def report_phases(stack, cell):
+    """Lets every phase write into `cell` when it begins."""
     for number, (owner, name) in enumerate(PHASES.values()):
         original = getattr(owner, name)
 
-        def told(*args, number=number, original=original, **kwargs):
-            cell.tell(number)
+        def reporting(*args, number=number, original=original, **kwargs):
+            cell.write(number)
             return original(*args, **kwargs)
 
-        stack.enter_context(mock.patch.object(owner, name, told))
+        stack.enter_context(mock.patch.object(owner, name, reporting))
 
 
 def log_images(stack, path):
-    """Writes which images each step was given: epoch, step, checksum of all bytes."""
+    """Writes the epoch, step and checksum of the images of each step."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     original = data.TrainBatches.chunk
 
@@ -196,9 +195,9 @@ def wait(pid):
 
 
 def kill_in(pid, cell, phase, skip, delay, number):
-    """Sends a signal `delay` seconds into the phase's occurrence after `skip` ones.
+    """Sends a signal `delay` seconds after the phase began for the `skip + 1`-th time.
 
-    Returns the exit status and the phase in which it came; `None` if it ended before.
+    Returns the exit status and the phase of the signal, `None` if the run ended before.
     """
     seen, last = 0, 0
     while True:
@@ -262,7 +261,7 @@ def phase_lengths(which, folder):
 
 
 def result(folder):
-    """Returns all that must not depend on interruptions, by name, as bytes."""
+    """Returns by name, as bytes, everything that must not depend on interruptions."""
     run = folder / "run"
     saved = checkpoints.restore_latest(run / "checkpoints")
     if saved is None:
@@ -280,16 +279,16 @@ def result(folder):
 
 
 def timeless(value):
-    """Returns JSON without what tells times."""
+    """Returns JSON without times."""
     if isinstance(value, dict):
         return {k: timeless(v) for k, v in value.items() if "second" not in k}
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
 def images_of(folder):
-    """Returns what each step that counted was given, in order.
+    """Returns the checksums of the images of each step, in order.
 
-    What an attempt did beyond the step where the next one began was lost with it.
+    Steps of an attempt that the next attempt repeated are left out.
     """
     steps = []
     for path in sorted(folder.glob("images_*")):
@@ -314,7 +313,7 @@ def differences(reference, folder):
 
 
 def sabotaged(name, folder):
-    """Stops a run amid its second epoch, restores it wrongly; returns its status."""
+    """Stops a run within its second epoch, restores it wrongly; returns its status."""
     which = "batch normalisation"
     pid, cell = start(which, folder, 0)
     status, at = kill_in(pid, cell, list(PHASES).index("train"), 2, 0, signal.SIGTERM)
@@ -327,24 +326,24 @@ def sabotaged(name, folder):
 
 
 def disturb_many(share):
-    """Works off one share of the kills; returns counts and what went wrong."""
+    """Does one share of the kills; returns counts and failures."""
     which, reference, lengths, kills, seed, scratch = share
     rng = random.Random(seed)
     counts, wrong, num_runs = collections.Counter(), [], 0
     while sum(n for (name, _), n in counts.items() if name == "SIGKILL") < kills:
-        with tempfile.TemporaryDirectory(dir=scratch) as place:
+        with tempfile.TemporaryDirectory(dir=scratch) as folder:
             wanted = rng.randint(1, KILLS_PER_RUN)
-            log, status = disturbed(which, Path(place), wanted, rng, lengths)
+            log, status = disturbed(which, Path(folder), wanted, rng, lengths)
             counts.update(log)
             num_runs += 1
-            found = differences(reference, Path(place)) if status == 0 else []
+            found = differences(reference, Path(folder)) if status == 0 else []
             if status or found:
                 wrong.append((seed, num_runs, status, log, found))
     return which, counts, num_runs, wrong
 
 
 def main(argv):
-    """Disturbs and sabotages; prints counts; exits with 1 if anything is amiss."""
+    """Disturbs and sabotages runs; prints counts; exits with 1 if a check fails."""
     _program.refuse_arguments(argv)
     kills, names, configs = _KILLS.value, list(SABOTAGES), list(CONFIGS)
     if _QUICK.value:
@@ -355,10 +354,10 @@ def main(argv):
         references, shares = {}, []
         per_share = 5
         for number, which in enumerate(configs):
-            place = Path(scratch, f"reference_{number}")
-            place.mkdir()
-            lengths = phase_lengths(which, place)
-            references[which] = result(place)
+            folder = Path(scratch, f"reference_{number}")
+            folder.mkdir()
+            lengths = phase_lengths(which, folder)
+            references[which] = result(folder)
             share = kills // len(configs) + (number < kills % len(configs))
             for i, first in enumerate(range(0, share, per_share)):
                 seed = (_SEED.value * 1000 + number) * 1000 + i
@@ -376,12 +375,12 @@ def main(argv):
         print(f"seed {_SEED.value}; runs: {dict(num_runs)}")
         print_counts(counts)
         for name in names:
-            place = Path(tempfile.mkdtemp(dir=scratch))
-            status = sabotaged(name, place)
-            found = differences(references["batch normalisation"], place)
+            folder = Path(tempfile.mkdtemp(dir=scratch))
+            status = sabotaged(name, folder)
+            found = differences(references["batch normalisation"], folder)
             failed |= status != 0 or not found
-            told = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-            print(f"{'caught' if found else 'MISSED'}: {name} ({told or status})")
+            first = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+            print(f"{'caught' if found else 'MISSED'}: {name} ({first or status})")
     sys.exit(failed)
 
 

@@ -1,12 +1,11 @@
-"""Runs flags in combinations, so that every pair of values that may meet does so.
+"""Runs combinations of flags that contain every allowed pair of values.
 
     python -m trials.pairs
     python -m trials.pairs --quick
 
-Each combination is a run of two epochs on small digits, stopped after the first one
-where `--stop_after_epoch` says so. It must end without an error, or be refused by the
-validator, which is then asked for every pair of values whether some combination has it.
-The program ends with status 1 if a run fails.
+Each combination is a run of two epochs on small digits; with `--stop_after_epoch` it
+may end earlier. Only combinations that the validator accepts are run, and they must end
+without an error. The program ends with status 1 if a run fails.
 """
 
 from __future__ import annotations
@@ -41,11 +40,7 @@ VALUES = {
     "prune": (0.0, 0.5, 0.9),
     "allocation": ("uniform", "erdos_renyi", "global"),
     "ramp_epochs": (0, 1),
-    "init": (
-        *("patches", "partial_patches", "simple_patches", "whitened_patches"),
-        *("glorot_normal", "glorot_uniform", "kaiming_normal", "kaiming_uniform"),
-        "signed_constant",
-    ),
+    "init": runs.INITS,
     "fan_correction": (False, True),
     "patch_blocks": (None, 1),
     "discriminative_from": (None, 1, 100),
@@ -72,7 +67,7 @@ TRIES = 60
 
 
 def config_of(row, workdir=None):
-    """Returns the config of a combination; raises InputError if there is none."""
+    """Returns the config of a combination; raises InputError if it is not allowed."""
     fields = dict(COMMON)
     if row["init"] not in ("patches", "partial_patches", "whitened_patches"):
         del fields["num_clusters"]
@@ -90,7 +85,7 @@ def allowed(row):
     if row["strategy"] == "mirrored" and (
         row["batch_size"] % 2 or (row["jit_compile"] and row["model"] == "resnet18")
     ):
-        return False  # asked when the model is there
+        return False  # refused later, when the model is built
     try:
         config_of(row)
     except InputError:
@@ -99,11 +94,11 @@ def allowed(row):
 
 
 def draw(rng, wanted):
-    """Returns a random combination with wanted values, `None` if none was found."""
+    """Returns a random combination with the wanted values, or `None`."""
     row = {name: values[0] for name, values in VALUES.items()} | wanted
     others = [name for name in VALUES if name not in wanted]
     rng.shuffle(others)
-    if not allowed(row):  # an option may need another value to apply to
+    if not allowed(row):  # a value may need another one
         changes = ((name, value) for name in others for value in VALUES[name])
         repaired = (row | {name: value} for name, value in changes)
         row = next(filter(allowed, repaired), None)
@@ -114,7 +109,7 @@ def draw(rng, wanted):
 
 
 def combinations(rng):
-    """Returns combinations that have every pair of values which one can have."""
+    """Returns combinations that together contain every allowed pair of values."""
     missing = {
         frozenset({(a, x), (b, y)})
         for a, b in itertools.combinations(VALUES, 2)
@@ -124,7 +119,7 @@ def combinations(rng):
     rows = []
     while missing:
         best, gain = None, -1
-        # Towards one of the missing pairs, the rest at random.
+        # With one of the missing pairs, and random values for the rest.
         wanted = dict(min(missing, key=repr))
         for _ in range(TRIES):
             row = draw(rng, wanted)
@@ -142,15 +137,15 @@ def combinations(rng):
 
 
 def try_one(task):
-    """Runs a combination in a process of its own; returns it, seconds and the error."""
+    """Runs a combination in a new process; returns it, its seconds and its error."""
     number, row, scratch = task
-    told = Path(scratch, f"{number}.txt")
+    log = Path(scratch, f"{number}.txt")
     start = time.perf_counter()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            with open(told, "w") as file:
+            with open(log, "w") as file:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             config = config_of(row, workdir=str(Path(scratch, str(number))))
@@ -163,12 +158,12 @@ def try_one(task):
             sys.stderr.flush()
             os._exit(status)
     status = os.waitpid(pid, 0)[1]
-    error = "" if status == 0 else told.read_text()[-1500:]
+    error = "" if status == 0 else log.read_text()[-1500:]
     return row, time.perf_counter() - start, error
 
 
 def main(argv):
-    """Runs all combinations, prints those that fail, fails if one does."""
+    """Runs all combinations, and prints those that fail."""
     _program.refuse_arguments(argv)
     rows = combinations(random.Random(_SEED.value))
     total = len(rows)

@@ -1,13 +1,13 @@
-"""Whether a long run keeps its size: memory, open files and threads, epoch by epoch.
+"""Whether memory, open files and threads stay constant in a long run.
 
     python -m trials.soak --epochs=50 --output=soak.json
     python -m trials.soak --quick
 
-Runs Conv2 on small digits and writes down, after every epoch, the memory that the
-process holds, its open files and its threads. The first fifth of the run fills caches.
-Of what is left, the medians of the first and the last quarter are compared: memory,
-which the allocator takes and gives back by megabytes, must grow by less than 2 %, files
-and threads not at all. The program ends with status 1 if they do.
+Runs Conv2 on small digits, and counts after every epoch the memory of the process, its
+open files and its threads. The first fifth of the run fills caches and is ignored. Of
+the rest, the medians of the first and the last quarter are compared: memory, which the
+allocator handles by megabytes, must grow by less than 2 %, files and threads not at
+all. The program ends with status 1 if they do.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EPOCHS = flags.DEFINE_integer("epochs", 50, "Epochs to run.", 5)
 
 
 def look():
-    """Returns what this process holds now."""
+    """Returns the memory, open files and threads of this process."""
     return {
         "bytes": _measure.resident_bytes(),
         "files": len(os.listdir("/proc/self/fd")),
@@ -43,7 +43,7 @@ def look():
 
 
 def soak(epochs):
-    """Returns what the process held after each epoch of a run."""
+    """Returns a `look` after each epoch of a run."""
     looks = []
     with tempfile.TemporaryDirectory() as folder:
         config = runs.Config(
@@ -80,16 +80,16 @@ def main(argv):
     settled = looks[len(looks) // 5 :]
     quarter = len(settled) // 4
     first, last = (
-        {name: statistics.median(each[name] for each in part) for name in part[0]}
-        for part in (settled[:quarter], settled[-quarter:])
+        {name: statistics.median(each[name] for each in some) for name in some[0]}
+        for some in (settled[:quarter], settled[-quarter:])
     )
     ends = {name: (first[name], last[name]) for name in first}
     rows = [
         [name, f"{before:,.0f}", f"{after:,.0f}", f"{after - before:+,.0f}"]
         for name, (before, after) in ends.items()
     ]
-    place = len(looks) - len(settled) + 1
-    heads = ["", f"from epoch {place}", f"to epoch {len(looks)}", "growth"]
+    start = len(looks) - len(settled) + 1
+    heads = ["", f"from epoch {start}", f"to epoch {len(looks)}", "growth"]
     _measure.print_table(heads, rows)
     _measure.save({"looks": looks}, draw(looks))
     grown = [name for name in first if name != "bytes" and last[name] > first[name]]

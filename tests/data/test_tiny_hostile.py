@@ -13,7 +13,7 @@ from tests.data import tiny
 from tests.data.tiny import BAD, BOXES, UNDECODABLE, A
 from tfsupermask import data
 from tfsupermask._validation import InputError
-from tfsupermask.data.tiny_imagenet import files as files_lib
+from tfsupermask.data.tiny_imagenet import members as members_lib
 
 
 def test_hostile_names_are_reported_and_never_used(tmp_path):
@@ -91,9 +91,9 @@ def test_a_cut_image_is_refused_whatever_opencv_makes_of_it(monkeypatch, missing
     image = np.zeros((64, 64, 3), np.uint8)
     monkeypatch.setattr(cv2, "imdecode", lambda buffer, flag: image)
     encoded = tiny.encode(0)
-    assert files_lib.decode_image(encoded + b"trailing") is image
-    with pytest.raises(files_lib.UnusableImageError, match="cannot be decoded"):
-        files_lib.decode_image(encoded[:-missing])
+    assert members_lib.decode_image(encoded + b"trailing") is image
+    with pytest.raises(members_lib.UnusableImageError, match="cannot be decoded"):
+        members_lib.decode_image(encoded[:-missing])
 
 
 @pytest.mark.parametrize(

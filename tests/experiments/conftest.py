@@ -4,7 +4,7 @@ import pytest
 
 from tfsupermask._files import write_json
 from tfsupermask.experiments import OutputFolder, Scope, plan
-from tfsupermask.experiments.telling.results import collect
+from tfsupermask.experiments.telling.collecting import collect
 from tfsupermask.runs import RunFolder
 from tfsupermask.runs.metrics import columns, write_csv
 

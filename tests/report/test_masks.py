@@ -3,7 +3,7 @@ import pytest
 
 from tfsupermask import models
 from tfsupermask.layers import masked_weights
-from tfsupermask.report.masks import agreement, mask_facts, same_architecture
+from tfsupermask.report.masks import agreement, mask_statistics, same_architecture
 
 
 def weights(sparsity, seed, name="conv2", **options):
@@ -12,13 +12,13 @@ def weights(sparsity, seed, name="conv2", **options):
 
 
 def facts(*args):
-    return tuple(map(mask_facts, weights(*args)))
+    return tuple(map(mask_statistics, weights(*args)))
 
 
 def test_facts_are_those_of_scores_and_mask(rng):
     for weight in weights(0.7, 0):
         weight.score.assign(rng.normal(0.1, 1, weight.score.shape))
-        mask = mask_facts(weight)
+        mask = mask_statistics(weight)
         scores, bits = weight.score.numpy(), weight.mask.numpy() == 1
         assert (mask.name, mask.shape) == (weight.name, scores.shape)
         assert (mask.num_kept, mask.num_weights) == (bits.sum(), bits.size)
@@ -33,7 +33,7 @@ def test_facts_are_those_of_scores_and_mask(rng):
 def test_histograms_count_all_and_kept(rng):
     weight = weights(0.7, 0)[0]
     weight.score.assign(rng.normal(size=weight.score.shape))
-    counts, kept = mask_facts(weight).histogram
+    counts, kept = mask_statistics(weight).histogram
     scores, bits = weight.score.numpy(), weight.mask.numpy() == 1
     low, high = scores.mean() - 3 * scores.std(), scores.mean() + 3 * scores.std()
     edges = np.linspace(low, high, 41)
@@ -45,7 +45,10 @@ def test_histograms_count_all_and_kept(rng):
     assert counts[0] > 0
     assert (counts.sum(), kept.sum()) == (bits.size, bits.sum())
     weight.score.assign(np.zeros(weight.score.shape))
-    assert mask_facts(weight).histogram.sum(axis=1).tolist() == [1728, weight.num_kept]
+    assert mask_statistics(weight).histogram.sum(axis=1).tolist() == [
+        1728,
+        weight.num_kept,
+    ]
 
 
 def test_agreement_counts_equal_bits():
@@ -76,4 +79,4 @@ def test_inverted_weights_count_as_kept(rng):
     for weight in weights(0.7, 0, method="signed"):
         weight.score.assign(rng.normal(size=weight.score.shape))
         assert (weight.mask.numpy() < 0).any()
-        assert mask_facts(weight).num_kept == weight.num_kept
+        assert mask_statistics(weight).num_kept == weight.num_kept

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from tfsupermask._validation import InputError
-from tfsupermask.runs.lock import LOCK, locked
+from tfsupermask.runs.folder import LOCK, locked
 
 HOLD = (
-    "import pathlib, sys, time; from tfsupermask.runs.lock import locked\n"
+    "import pathlib, sys, time; from tfsupermask.runs.folder import locked\n"
     "with locked(pathlib.Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
 )
 

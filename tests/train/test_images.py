@@ -6,7 +6,7 @@ import pytest
 from tfsupermask import data, runs, train
 from tfsupermask._validation import InputError
 from tfsupermask.runs.folder import fingerprint
-from tfsupermask.train.images import load_images
+from tfsupermask.train.load import load_images
 
 FIELDS = {"batch_size": 32, "epochs": 1, "num_patches": 1000, "num_clusters": 80}
 

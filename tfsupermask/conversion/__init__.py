@@ -1,4 +1,4 @@
-"""Any Keras model in, with masks; a plain one out, with the masks baked in."""
+"""From any Keras model to one with masks, and back to a plain one."""
 
 from tfsupermask.conversion.converting import SCORES, convert
 from tfsupermask.conversion.folding import fold

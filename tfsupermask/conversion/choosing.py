@@ -1,4 +1,4 @@
-"""Which kernels of a model to mask, and to what sparsity."""
+"""Chooses the kernels of a model to mask, and their sparsities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 
 from tfsupermask._validation import check_fraction, fail
 from tfsupermask.layers import Kernel, SupermaskMixin, kernels_of, supermask_layers
-from tfsupermask.layers.walking import is_graph, leaves, parts_of
+from tfsupermask.layers.walking import children_of, is_graph, leaves
 
 Sparsity = float | Mapping[str, float] | Callable[[keras.Layer], float | None]
 IsKernel = Callable[[keras.Layer, keras.Variable], bool]
@@ -19,10 +19,7 @@ IsKernel = Callable[[keras.Layer, keras.Variable], bool]
 def choose_sparsities(
     model: keras.Model, sparsity: Sparsity, skip: str | Iterable[str], kernels: IsKernel
 ) -> dict[int, dict[int, float]]:
-    """Returns the sparsities to mask with, by the layer's id and the kernel's position.
-
-    The arguments are those of `convert`.
-    """
+    """Returns sparsities by layer id and kernel position; see `convert`."""
     skip = [skip] if isinstance(skip, str) else skip
     if not isinstance(skip, Iterable):
         raise fail("`skip` must be names of layers or patterns of names.", skip=skip)
@@ -60,24 +57,24 @@ def choose_sparsities(
 
 
 def _layers_in(model, outer=()) -> Iterator[tuple[keras.Layer, tuple[str, ...]]]:
-    """Yields the layers that can be masked, with the names of the models around."""
+    """Yields the layers that can be masked, and the names of the models around them."""
     if is_graph(model):
-        for part in model.layers:
-            around = (*outer, part.name) if is_graph(part) else outer
-            yield from _layers_in(part, around)
-    elif not isinstance(model, SupermaskMixin) and not parts_of(model):
+        for layer in model.layers:
+            around = (*outer, layer.name) if is_graph(layer) else outer
+            yield from _layers_in(layer, around)
+    elif not isinstance(model, SupermaskMixin) and not children_of(model):
         yield model, outer
 
 
 def _names_in(layer, kernel: Kernel):
-    """Returns the names of the layers inside a layer that a kernel belongs to."""
+    """Returns the names of the inner layers that a kernel belongs to."""
     if kernel.owner is layer:
         return []
     return [kernel.owner.name, *kernel.name.split("/")[:-1]]
 
 
 def _chooser(sparsity, found):
-    """Returns the function from a kernel to its sparsity or `None`."""
+    """Returns a function from a kernel to its sparsity or `None`."""
     if isinstance(sparsity, numbers.Real):
         return lambda layer, kernel, names: sparsity
     if isinstance(sparsity, Mapping):
@@ -96,7 +93,7 @@ def _chooser(sparsity, found):
 
 
 def _shown(layer, kernel):
-    """Returns the layer that people know: of a recurrent cell the layer around it."""
+    """Returns the layer to give to users: for a recurrent cell the layer around it."""
     return layer if hasattr(kernel.owner, "state_size") else kernel.owner
 
 

@@ -43,43 +43,43 @@ def convert(
     seed: int = 0,
     verbose: bool = True,
 ) -> keras.Model:
-    """Returns the same model with its kernels frozen and a mask for each to learn.
+    """Returns the same model with frozen kernels, and a mask to learn for each of them.
 
-    Each layer with kernels becomes a supermask layer of the same name and with the same
-    weights: convolutions, dense, recurrent and attention layers, embeddings, wrappers,
-    layers and models of your own that hold such layers, whatever Keras can make anew
-    from its config. Supermask layers stay as they are, with a warning.
+    Each layer with kernels becomes a supermask layer with the same name and weights.
+    That includes convolutions, dense, recurrent and attention layers, embeddings,
+    wrappers, and your own layers and models that hold such layers, if Keras can make
+    them again from their configs. Supermask layers stay as they are, with a warning.
 
-    What else was trainable is still trained: biases, the scales and offsets of
-    normalisations. The table printed says how much of the model is masked, trained
-    without a mask, and frozen; where less than half is masked, a warning does. The
+    Other weights that were trainable are still trained: biases, and the scales and
+    offsets of normalisations. The printed table shows how much of the model is masked,
+    trained without a mask, and frozen. A warning says if less than half is masked. The
     scores of a layer that is not trainable are not trained either: set
-    `layer.trainable = True` to find its mask, which leaves the kernels frozen.
+    `layer.trainable = True` to find its mask; the kernels stay frozen.
 
     Args:
-        model: Built Keras model: Sequential, functional, nested, or of a class of your
-            own that makes its layers in its constructor and can be made anew from its
+        model: Built Keras model: Sequential, functional, nested, or of your own class,
+            if it makes its layers in its constructor and can be made again from its
             config.
-        sparsity: Fraction of the weights removed, in [0, 1); or one for each pattern of
-            layer names (`{"conv*": 0.5}`, the first match counts); or a function of the
-            layer that returns one or `None`. Kernels without one are left alone.
-            Layers inside layers count by their own names and those around them.
-            Defaults to 0.5.
-        skip: Names of layers and of nested models to leave alone, or patterns of names.
-            Defaults to none.
-        kernels: Function that says of a layer and one of its weights whether it is a
-            kernel. Defaults to `tfsupermask.layers.is_kernel`.
-        method: What selects the weights, `"edge_popup"` (default) or another of
+        sparsity: Fraction of the weights removed, in [0, 1); or a dict of fractions by
+            patterns of layer names (`{"conv*": 0.5}`, the first match counts); or a
+            function from a layer to a fraction or `None`. Kernels without a fraction
+            stay as they are. Inner layers match by their own names and by the names of
+            the layers around them. Defaults to 0.5.
+        skip: Names, or patterns of names, of layers and nested models to leave as they
+            are. Defaults to none.
+        kernels: Function from a layer and one of its weights to whether it is a kernel.
+            Defaults to `tfsupermask.layers.is_kernel`.
+        method: How weights are selected, `"edge_popup"` (default) or another of
             `tfsupermask.layers.method_names()`.
-        allocation: `"uniform"` (default) gives every layer the sparsity as it is. The
-            others of `tfsupermask.sparsity.ALLOCATIONS` share one number out.
+        allocation: `"uniform"` (default) gives every layer the same sparsity. The
+            others of `tfsupermask.sparsity.ALLOCATIONS` share one number among them.
         initializer: `None` (default) keeps the kernels. One of `tfsupermask.init.NAMES`
-            draws those of the new supermask layers anew.
-        scores: `"magnitude"` lets the weights of the largest magnitudes be the first
-            mask, `"random"` draws the scores from U(-1/√fan_in, 1/√fan_in). Defaults to
-            the former where the kernels are kept, to the latter where they are drawn.
-        seed: Non-negative integer, 0 by default. Kernels and scores are a pure function
-            of it and of their place in the model.
+            draws new kernels for the new supermask layers.
+        scores: `"magnitude"` (default if the kernels are kept): the first mask keeps
+            the weights with the largest magnitudes. `"random"` (default if they are
+            drawn): the scores are drawn from U(-1/√fan_in, 1/√fan_in).
+        seed: Non-negative integer, 0 by default. Kernels and scores depend only on it
+            and on their place in the model.
         verbose: Whether to print `summary` of the result. Defaults to `True`.
 
     Returns:
@@ -87,8 +87,8 @@ def convert(
 
     Raises:
         InputError: An argument is not as above, a pattern matches no layer, the model
-            has no kernel to mask, a layer with one uses LoRA or is quantized, or
-            something in the model cannot be copied.
+            has no kernel to mask, a layer with a kernel uses LoRA or is quantized, or
+            a part of the model cannot be copied.
 
     Example:
         >>> plain = keras.Sequential(
@@ -147,7 +147,7 @@ def convert(
 
 
 def _where(layer, sparsities, kernels):
-    """Returns a supermask layer's arguments that say which kernels are masked."""
+    """Returns the arguments of a supermask layer that choose its masked kernels."""
     if kernels is is_kernel:
         positions = [kernel.position for kernel in kernels_of(layer)]
         which = {}
@@ -159,7 +159,7 @@ def _where(layer, sparsities, kernels):
 
 
 def _surprises(model, converted):
-    """Yields sentences on what a user may not expect of the result."""
+    """Yields warnings about what a user may not expect."""
     if before := [layer.name for layer in supermask_layers(model)]:
         yield (
             f"{len(before)} layers were masked already ({_some(before)}) "
@@ -207,7 +207,7 @@ def _check_allocation(model, sparsity, allocation):
 
 
 def _start_scores(model, masked, scores, seed):
-    """Sets the scores of the layers in `masked`, places counted over all masks."""
+    """Sets the scores of the layers in `masked`, by their place among all masks."""
     new = {id(layer) for layer in masked}
     for place, weight in enumerate(masked_weights(model)):
         if id(weight.layer) not in new:

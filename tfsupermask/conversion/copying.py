@@ -1,4 +1,4 @@
-"""Copies of models, layer by layer, in which some layers become others."""
+"""Copies models layer by layer, and replaces some layers by others."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tfsupermask._validation import InputError, fail
 from tfsupermask.layers import SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
 from tfsupermask.layers.mixin import accepted
-from tfsupermask.layers.walking import is_graph, parts_of
+from tfsupermask.layers.walking import children_of, is_graph
 
-# Attributes with which Keras and TensorFlow keep track of layers by themselves.
+# Attributes in which Keras and TensorFlow themselves track layers.
 _BOOKKEEPING = ("_layers", "_tracker", "_self_")
 
 
 def config_of(layer: keras.Layer) -> dict:
-    """Returns a layer's config, as its constructor takes it."""
+    """Returns a layer's config with only the arguments that its constructor takes."""
     config = layer.get_config()
     masked = isinstance(layer, SupermaskMixin)
     return config if masked else accepted(type(layer), config)
@@ -35,17 +35,14 @@ def remake(
     make: Callable[[dict], keras.Layer] | None = None,
     config: Callable[[keras.Layer], dict] = config_of,
 ) -> keras.Layer:
-    """Returns a new, unbuilt layer like a given one.
-
-    `config` makes a config of the given one, and `make` the new one from it.
-    """
+    """Returns a new, unbuilt layer like a given one: `make(config(layer))`."""
     make = make or type(layer).from_config
     classes = {type(each).__name__: type(each) for each in layer._flatten_layers()}
-    # The functions in it are already running in this process: nothing is loaded.
+    # The functions in the config already run in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
         try:
             arguments = config(layer)
-            # As it is, because not all functions survive serialisation.
+            # The function itself, because some cannot be serialised.
             if isinstance(getattr(layer, "activation", None), types.FunctionType):
                 arguments["activation"] = layer.activation
             new = make(arguments)
@@ -55,9 +52,9 @@ def remake(
                 "config to be copied.",
                 layer_class=type(layer).__name__,
             ) from error
-    # What the constructor may not have taken, and names that Keras numbered.
+    # The constructor may not take these; and Keras may have numbered names.
     new.dtype_policy = layer.dtype_policy
-    for one, other in zip(_parts(layer), _parts(new), strict=False):
+    for one, other in zip(_layers_in(layer), _layers_in(new), strict=False):
         if plain_class(one) is plain_class(other):
             other.name = one.name
     return new
@@ -68,14 +65,10 @@ def copy_model(
     new_layer: Callable[[keras.Layer], keras.Layer],
     finish: Callable[[keras.Layer, keras.Layer], None] = lambda layer, new: None,
 ) -> keras.Model:
-    """Returns a copy of a built model in which other layers stand for some of its own.
+    """Returns a copy of a built model, with new layers in place of its own.
 
-    Args:
-        model: Sequential, functional or subclassed model.
-        new_layer: Returns the new, unbuilt layer that stands for a given one. Models
-            that are graphs of layers are copied layer by layer.
-        finish: Called with each layer that was made anew and the one that stands for
-            it, when that has its weights.
+    `new_layer` makes the unbuilt layer for a given one; graphs are copied layer by
+    layer. `finish` is called with each old layer and its new one, which is then built.
     """
     copier = _Copier(new_layer)
     copied = copier.copy(model)
@@ -102,7 +95,7 @@ class _Copier:
         return self._copies[id(operation)][1]
 
     def build(self):
-        """Builds what no graph has built, outer models first, then what they left."""
+        """Builds the copies that no graph has built, outer models first."""
         for source, target in reversed(self._copies.values()):
             if isinstance(source, keras.Layer):
                 _build_like(source, target)
@@ -115,7 +108,7 @@ class _Copier:
             raise _hidden_layers(used)
 
     def freeze(self):
-        """Freezes what is frozen in the given model, from the outside inwards."""
+        """Freezes the copies of frozen layers, outer ones first."""
         for copied in reversed(self._copies.values()):
             for source, target in _inner_pairs(*copied):
                 target.trainable = source.trainable
@@ -124,13 +117,13 @@ class _Copier:
                 weight.kernel.trainable = False
 
     def made(self):
-        """Yields every layer that counts as a whole with the one that stands for it."""
+        """Yields every layer that counts as a whole with its copy."""
         for source, target in self._copies.values():
-            if isinstance(source, keras.Layer) and not parts_of(source):
+            if isinstance(source, keras.Layer) and not children_of(source):
                 yield source, target
 
     def pairs(self):
-        """Yields every layer with its copy, those inside layers left whole included."""
+        """Yields every layer with its copy, also in layers that count as a whole."""
         targets = {}
         for copied in self._copies.values():
             for source, target in _inner_pairs(*copied):
@@ -159,8 +152,8 @@ class _Copier:
 
     def _copy_functional(self, model):
         inputs = keras.tree.map_structure(_same_input, model.input)
-        # Without the given model's class, which might not be made of inputs and
-        # outputs, and without its optimizer and losses.
+        # A plain model: the given one's class might not take inputs and outputs, and
+        # its optimizer and losses are not copied.
         graph = keras.Model(model.input, model.output, name=model.name)
         copied = keras.models.clone_model(graph, inputs, clone_function=self.copy)
         like = functional_like_constructor(type(model))
@@ -169,26 +162,26 @@ class _Copier:
         )
 
     def _copy_whole(self, layer):
-        """Copies a layer of which its class alone says what it does with those inside.
+        """Copies a layer that is no graph: its class decides how it uses inner layers.
 
-        Where these hold masks, or the config does not say what they are, they are
-        copied one by one and put in place of those that the copy has made.
+        If these hold masks, or the config does not describe them, they are copied one
+        by one and replace those that the new layer has made.
         """
         copied = self._new_layer(layer)
-        # Keras never trains what is made while its layer is frozen.
+        # Keras never trains a weight that is made while its layer is frozen.
         copied.trainable = True
         inner, fresh = (
             [
-                part
-                for part in each._flatten_layers(include_self=False, recursive=False)
-                if not isinstance(part, MaskVariables)
+                child
+                for child in each._flatten_layers(include_self=False, recursive=False)
+                if not isinstance(child, MaskVariables)
             ]
             for each in (layer, copied)
         )
         misses = _may_miss(type(layer)) and bool(fresh) and not _alike(inner, fresh)
         if isinstance(copied, SupermaskMixin):
             copied.config_is_complete = not misses
-        if not parts_of(layer) and not misses:
+        if not children_of(layer) and not misses:
             return copied
         if list(map(plain_class, inner)) != list(map(plain_class, fresh)):
             raise fail(
@@ -196,7 +189,7 @@ class _Copier:
                 "the arguments in its config, to be copied.",
                 name=layer.name,
             )
-        copy = self.copy if parts_of(layer) else remake
+        copy = self.copy if children_of(layer) else remake
         new = {id(old): copy(each) for each, old in zip(inner, fresh, strict=True)}
         _replace_attributes(copied, new)
         self._replaced += [each for each in fresh if not each.built]
@@ -204,14 +197,14 @@ class _Copier:
 
 
 def _may_miss(cls):
-    """Whether Keras makes the config of a class, and knows no arguments for it."""
+    """Returns whether the default config of a class lacks some of its arguments."""
     arguments = set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs"}
     default = is_default(cls.get_config)
     return issubclass(cls, keras.Model) and default and bool(arguments - {"args"})
 
 
 def _alike(inner, fresh):
-    """Returns whether layers have the same configs, but for their names."""
+    """Returns whether layers have the same configs, except for their names."""
     if len(inner) != len(fresh) or list(map(type, inner)) != list(map(type, fresh)):
         return not any(isinstance(each, SupermaskMixin) for each in inner)
     try:
@@ -227,14 +220,14 @@ def _alike(inner, fresh):
 def _inner_pairs(source, target):
     if not isinstance(source, keras.Layer):
         return []
-    if parts_of(source):
+    if children_of(source):
         return [(source, target)]
     masked = type(source) is type(target)
-    return zip(_parts(source, masked), _parts(target, masked), strict=True)
+    return zip(_layers_in(source, masked), _layers_in(target, masked), strict=True)
 
 
-def _parts(layer, masks=False):
-    """Returns a layer and those inside it, but for those that are not always there."""
+def _layers_in(layer, masks=False):
+    """Returns a layer and the layers inside it, without inputs and, usually, masks."""
     left_out = (keras.layers.InputLayer, *(() if masks else (MaskVariables,)))
     return [each for each in layer._flatten_layers() if not isinstance(each, left_out)]
 
@@ -267,7 +260,7 @@ def _copy_own_state(source, target):
 
 
 def _replace_attributes(layer, new):
-    """Puts the layers in `new`, by the ids of the old ones, in place of the old."""
+    """Replaces the layers inside a layer by those in `new`, by the old ones' ids."""
     old = layer._flatten_layers(include_self=False, recursive=False)
     for each in old:
         layer._tracker.replace_tracked_value("layers", each, new[id(each)])
@@ -285,7 +278,7 @@ def _replace_attributes(layer, new):
 
 
 def _replace(value, new, held):
-    """Returns a value with new layers in it, and notes the old ones' ids in `held`."""
+    """Returns a value with its layers replaced; adds the old ones' ids to `held`."""
     if isinstance(value, dict):
         return {key: _replace(each, new, held) for key, each in value.items()}
     for kind in (list, tuple, set):

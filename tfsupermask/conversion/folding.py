@@ -1,4 +1,4 @@
-"""Plain Keras models with the masks baked into the kernels."""
+"""Plain Keras models with the masks multiplied into the kernels."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SIGNED_CONSTANT = keras.saving.get_registered_name(SignedConstant)
 def fold(model: keras.Model) -> keras.Model:
     """Returns the same model made of plain layers, with kernel · mask as kernels.
 
-    Nothing of this package is left in it, initializers included: it loads and runs
-    where only Keras is installed. Its kernels can be trained like any others.
+    It contains nothing of this package, not even initializers: it loads and runs where
+    only Keras is installed. Its kernels can be trained as usual.
 
     Args:
         model: Built Keras model with supermask layers: Sequential, functional,
@@ -29,7 +29,7 @@ def fold(model: keras.Model) -> keras.Model:
         unchanged.
 
     Raises:
-        InputError: `model` is not built, or something in it cannot be copied.
+        InputError: `model` is not built, or a part of it cannot be copied.
 
     Example:
         >>> model = models.build("conv2", sparsity=0.9)
@@ -53,7 +53,7 @@ def _plain_config(layer):
 
 
 def _without_ours(config: Any) -> Any:
-    """Returns a config with an initializer of Keras' own in place of this package's."""
+    """Returns a config with Keras' initializers in place of this package's."""
     if isinstance(config, (list, tuple)):
         return type(config)(map(_without_ours, config))
     if not isinstance(config, dict):

@@ -6,7 +6,7 @@ import functools
 import os
 
 from tfsupermask._validation import check_choice
-from tfsupermask.data import digits, folder, tfds, tiny_imagenet
+from tfsupermask.data import digits, image_folder, tfds, tiny_imagenet
 from tfsupermask.data.batches import TrainBatches, eval_chunks
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
 from tfsupermask.data.images import decode_image
@@ -16,7 +16,7 @@ _LOADERS = {
     "digits": digits.load,
     "cifar10": functools.partial(tfds.load, "cifar10"),
     "cifar100": functools.partial(tfds.load, "cifar100"),
-    "folder": folder.load,
+    "folder": image_folder.load,
     "tiny_imagenet": tiny_imagenet.load,
 }
 
@@ -33,12 +33,11 @@ def load(
     Args:
         name: One of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`,
             `"tiny_imagenet"`.
-        data_dir: Where its files are; a leading `~` is the user's home. What the
-            default `None` means, and whether a folder is needed, depends on the
-            dataset: see the `load` of its module.
-        image_size: Side of the images in pixels. Only `"folder"` has a choice, 1 to
-            4,096, by default 64; the others accept no number but their own, 64 for
-            `"tiny_imagenet"` and else 32.
+        data_dir: Folder of its files; a leading `~` is the user's home. The `load` of
+            each dataset's module says what the default `None` means.
+        image_size: Side of the images in pixels. For `"folder"` from 1 to 4,096, by
+            default 64. The others accept only their own size, 64 for `"tiny_imagenet"`
+            and 32 for the rest.
 
     Returns:
         The `Dataset`.

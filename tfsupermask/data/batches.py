@@ -1,9 +1,8 @@
 """Batches as pure functions of the seed and the epoch.
 
-Nothing here keeps a state that matters: the images of any step of any epoch can be
-asked for at any time, in any order and in any slices. So a run that resumes sees the
-batches it would have seen, and workers that each take a part of every batch see
-together what one worker would.
+No state matters here: the images of any step of any epoch can be read at any time, in
+any order and in any slices. So a resumed run gets the batches of an undisturbed one,
+and workers that each take a part of every batch together get those of one worker.
 """
 
 from __future__ import annotations
@@ -28,10 +27,9 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> np.ndarray:
 def epoch_augmentation(
     num_images: int, seed: int, epoch: int, padding: int, horizontal_flip: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the crops and flips of an epoch, by position in the epoch.
+    """Returns first rows and columns of an epoch's crops, and whether to mirror them.
 
-    They are the first row and the first column of each crop relative to its image,
-    int32 in [-padding, padding], and whether the crop is then mirrored, bool.
+    They are relative to the images, int32 in [-padding, padding].
     """
     generator = _generator(seed, epoch, _AUGMENTATION_STREAM)
     rows, columns = generator.integers(
@@ -50,15 +48,14 @@ def _generator(seed, epoch, stream):
 class TrainBatches:
     """Shuffled, cropped and flipped batches of a split, epoch by epoch.
 
-    Each epoch visits the images in a new order; those left over after the last whole
-    batch are dropped. An image is padded with zeros (black: the padding is made on
-    the raw image, before any normalisation), cropped to its own size at random, and
-    mirrored with probability one half.
+    Each epoch visits the images in a new order; images after the last whole batch are
+    dropped. An image is padded with zeros (black, before any normalisation), cropped to
+    its own size at random, and mirrored with probability one half.
 
     Args:
         split: The `Split` to draw from.
-        batch_size: Number of images of the global batch, that of all workers; in
-            [1, number of images].
+        batch_size: Number of images in a batch, over all workers; in [1, number of
+            images].
         seed: Non-negative integer.
         padding: Pixels, at least 0 and smaller than the images; usually
             `dataset.crop_padding`.
@@ -130,8 +127,8 @@ class TrainBatches:
             epoch: Non-negative integer.
             first_step: Integer in [0, steps_per_epoch).
             num_steps: Number of batches, at least 1, all within the epoch.
-            first_position: First image of each batch to return, in [0, batch_size). A
-                worker gives the start of its share. Defaults to 0.
+            first_position: First image of each batch to return, in [0, batch_size): the
+                start of a worker's share. Defaults to 0.
             num_positions: Number of images of each batch to return, at least 1, all
                 within the batch. Defaults to all from `first_position`.
 
@@ -140,7 +137,7 @@ class TrainBatches:
             int64 (num_steps, num_positions).
 
         Raises:
-            InputError: Not all steps or positions are there.
+            InputError: A step or position is out of range.
         """
         epoch = check_integer("epoch", epoch)
         _check_first("step", first_step, self.steps_per_epoch)
@@ -154,7 +151,7 @@ class TrainBatches:
         batch_positions = np.arange(first_position, first_position + num_positions)
         positions = (steps * self.batch_size + batch_positions).ravel()
         index = order[positions]
-        images = self._augmented(index, *(part[positions] for part in augmentation))
+        images = self._augmented(index, *(each[positions] for each in augmentation))
         shape = (num_steps, num_positions)
         return (
             images.reshape(shape + images.shape[1:]),
@@ -162,7 +159,7 @@ class TrainBatches:
         )
 
     def _epoch(self, epoch):
-        # One tuple, read and replaced at once, so that threads may share the object.
+        # A single tuple is read and replaced at once, so threads may share the object.
         cached = self._cached_epoch
         if cached is None or cached[0] != epoch:
             number = len(self._labels)
@@ -185,8 +182,8 @@ def eval_chunks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Returns an iterator over a split, in order, in batches of one size.
 
-    The last batch is filled up with black images of label 0 and weight 0, so that
-    sums over the weights count every image exactly once.
+    The last batch is filled up with black images with label 0 and weight 0, so that
+    sums with the weights count every image exactly once.
 
     Args:
         split: The `Split`.
@@ -215,7 +212,7 @@ def _eval_chunks(split, batch_size):
         images = split.images[start : start + batch_size]
         labels = split.labels[start : start + batch_size]
         weights = np.ones(len(labels), np.float32)
-        yield tuple(_fill(part, batch_size) for part in (images, labels, weights))
+        yield tuple(_fill(array, batch_size) for array in (images, labels, weights))
 
 
 def _fill(array, length):

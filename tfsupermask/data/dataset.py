@@ -1,4 +1,4 @@
-"""What every dataset is once loaded: arrays, class names and their statistics."""
+"""A loaded dataset: images, labels, class names and statistics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _IMAGES_PER_HISTOGRAM = 1024
 
 
 class DataNotFoundError(InputError):
-    """The dataset is neither on this machine nor could it be downloaded."""
+    """The dataset is not on this machine and could not be downloaded."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,19 +65,19 @@ class Dataset:
     """A classification dataset in memory.
 
     Args:
-        name: The name by which `tfsupermask.data.load` knows it.
-        train: Images to train on. The statistics are computed over them.
-        test: Images to test on, of the same size.
-        class_names: One name a class, in the order of the labels, without control
+        name: Its name in `tfsupermask.data.load`.
+        train: Training images. The statistics are computed over them.
+        test: Test images, of the same size.
+        class_names: The name of each class, in the order of the labels, without control
             characters.
         horizontal_flip: Whether a mirrored image still belongs to its class, so that
             training may mirror it. False for digits.
-        validation: Images held out of the training images, to choose by. Defaults to
-            `None`: there are none.
+        validation: Images held out of the training images, for choices between
+            settings. Defaults to `None`: there are none.
 
     Raises:
-        InputError: A split is empty or of another image shape, a label has no class
-            name, or a name cannot be shown.
+        InputError: A split is empty or has another image shape, a label has no class
+            name, or a name has control characters.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
@@ -119,7 +119,7 @@ class Dataset:
             )
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
-        """Returns what networks take: float32 (images / 255 - mean) / std."""
+        """Returns the input of networks: float32 (images / 255 - mean) / std."""
         return normalise(images, self.mean, self.std)
 
     @property
@@ -129,7 +129,7 @@ class Dataset:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, whether or not all have images."""
+        """Number of classes, also of those without images."""
         return len(self.class_names)
 
     @property
@@ -152,8 +152,7 @@ class Dataset:
 
     @functools.cached_property
     def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        # Sums of Python integers are exact: the same on every machine and however
-        # many images there are.
+        # Sums of Python integers are exact, and so equal on every machine.
         means, deviations = [], []
         for counts in _channel_histograms(self.train.images):
             number = sum(counts)
@@ -166,12 +165,12 @@ class Dataset:
 
 
 def normalise(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Returns what networks take, for uint8 images or a float32 tensor in 0..255."""
+    """Returns the input of networks, for uint8 images or a float32 tensor in 0..255."""
     return (images / np.float32(255) - mean) / std
 
 
 def check_fixed_size(name: str, image_size: int | None, fixed: int) -> None:
-    """Refuses an `image_size` other than the one that the dataset `name` comes in."""
+    """Raises if `image_size` is not the size of the dataset's images."""
     if image_size is not None and check_integer("image_size", image_size) != fixed:
         raise fail(
             f"The images of {name} are {fixed}×{fixed}; leave `image_size` out.",
@@ -182,9 +181,9 @@ def check_fixed_size(name: str, image_size: int | None, fixed: int) -> None:
 def _channel_histograms(images: np.ndarray) -> list[list[int]]:
     """Returns how often each of the 256 values occurs, for each channel."""
     counts = np.zeros((3, 256), np.int64)
-    # In slices: bincount makes int64 copies, eight times the images it is given.
+    # In slices, because bincount makes int64 copies, eight times as large.
     for start in range(0, len(images), _IMAGES_PER_HISTOGRAM):
-        part = images[start : start + _IMAGES_PER_HISTOGRAM]
+        some = images[start : start + _IMAGES_PER_HISTOGRAM]
         for channel in range(3):
-            counts[channel] += np.bincount(part[..., channel].ravel(), minlength=256)
+            counts[channel] += np.bincount(some[..., channel].ravel(), minlength=256)
     return counts.tolist()

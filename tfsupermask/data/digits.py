@@ -19,12 +19,12 @@ def load(
 ) -> Dataset:
     """Returns 1,797 handwritten digits of ten classes, as 32×32 RGB images.
 
-    The 8×8 grey images that scikit-learn carries are stretched from 0..16 to 0..255,
-    enlarged and repeated in the three channels. Every fifth image of a class, in the
-    order of the release, is a test image: 80 % train, 20 % test, always the same.
+    scikit-learn's grey 8×8 images are stretched from 0..16 to 0..255, enlarged, and
+    repeated in the three channels. Every fifth image of a class, in the order of the
+    release, is a test image: 80 % train, 20 % test, always the same.
 
     Args:
-        data_dir: Ignored, as there is nothing to read.
+        data_dir: Ignored, because no file is read.
         image_size: `None` (default) or 32.
 
     Reference:

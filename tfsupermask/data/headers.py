@@ -1,4 +1,4 @@
-"""What image files say of their size, read without decoding anything."""
+"""Reads the sizes of images from their files' headers, without decoding."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WebP")
 _MAX_CHUNKS = 100_000
 _TIFF_ORDERS = {b"II": "<", b"MM": ">"}
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
-# Of classic and of big files: first directory's place, its count, an entry, its value.
+# Of classic and big files: position of the first directory's offset, formats of offset
+# and entry count, bytes of an entry, position of the value in it.
 _TIFF_KINDS = {42: (4, "I", "H", 12, 8), 43: (8, "Q", "Q", 20, 12)}
 _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
 def read_size(content: bytes) -> tuple[str, int, int] | None:
-    """Returns the format, width and height that a file claims, `None` if it has none.
-
-    The beginning of the file is enough.
-    """
+    """Returns the format, width and height that the beginning of a file claims."""
     try:
         for kind, (starts, read) in _READERS.items():
             if content.startswith(starts):
@@ -47,9 +45,9 @@ def jpeg_header(content: bytes) -> tuple[tuple[int, int] | None, int]:
 
 
 def is_whole_png(content: bytes) -> bool:
-    """Returns whether a PNG's chunks end, with the last one, within the file.
+    """Returns whether all chunks of a PNG are within the file, the last one included.
 
-    OpenCV makes room for what a chunk claims before it looks whether it is there.
+    OpenCV allocates the memory that a chunk claims before it reads the chunk.
     """
     position = 8
     for _ in range(_MAX_CHUNKS):
@@ -64,7 +62,7 @@ def is_whole_png(content: bytes) -> bool:
 def _bmp(content):
     (header,) = struct.unpack_from("<I", content, 14)
     width, height = struct.unpack_from("<HH" if header == 12 else "<ii", content, 18)
-    return width, abs(height)  # negative: the first row is the upper one
+    return width, abs(height)  # if negative, the first row is at the top
 
 
 def _jpeg(content):
@@ -81,8 +79,8 @@ def _tiff(content):
     (version,) = struct.unpack_from(f"{order}H", content, 2)
     if version not in _TIFF_KINDS:
         return None
-    place, offset, count, step, value = _TIFF_KINDS[version]
-    (start,) = struct.unpack_from(order + offset, content, place)
+    position, offset, count, step, value = _TIFF_KINDS[version]
+    (start,) = struct.unpack_from(order + offset, content, position)
     (entries,) = struct.unpack_from(order + count, content, start)
     start += struct.calcsize(count)
     sizes = {}

@@ -1,4 +1,4 @@
-"""Image files to square RGB arrays."""
+"""Decodes image files to square RGB arrays."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _UNDECODABLE = f"it is no whole image of a known format ({', '.join(FORMATS)})"
 
 
 class UnreadableImageError(InputError):
-    """The file is missing, empty, too large, or no whole image of a known format."""
+    """The file is missing, empty, too large, or not a whole image of a known format."""
 
 
 class ImageFormatError(InputError):
-    """The image is not 8-bit RGB; `found` says what, such as `"16-bit grayscale"`."""
+    """The image is not 8-bit RGB but `found`, such as `"16-bit grayscale"`."""
 
     def __init__(self, message: str, found: str):
         super().__init__(message)
@@ -44,14 +44,14 @@ class ImageFormatError(InputError):
 def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     """Returns an image file as a square RGB array.
 
-    The image is turned as its EXIF orientation says, its shorter side is resized to
-    `image_size` (averaging areas to shrink, bicubic to enlarge), and the centre of
-    the longer side is kept. Of several pages the first is read. The file's content
-    says what it is, not its name.
+    The image is turned by its EXIF orientation. Its shorter side is resized to
+    `image_size` (averaging areas to shrink, bicubic to enlarge), and the centre of the
+    longer side is kept. Only the first page is read. The format is taken from the
+    file's content, not from its name.
 
-    A file may have 64 MB, 2²⁶ pixels and 100 scans; beyond 2²² pixels, at most 64
-    pixels a byte. Photographs do; a small file that claims more wants to fill the
-    memory, and is refused before it is decoded.
+    A file may have 64 MB, 2²⁶ pixels and 100 scans, and above 2²² pixels at most 64
+    pixels a byte. Photographs are within these limits. A file that claims more could
+    fill the memory, and is refused before it is decoded.
 
     Args:
         path: The image file: BMP, JPEG, PNG, TIFF or WebP.
@@ -62,8 +62,8 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
 
     Raises:
         InputError: The file cannot be read or decoded or is too large, the image is not
-            8-bit RGB (converting a grayscale, transparent or 16-bit image loses
-            something, so it is left to the caller), or `image_size` is no such integer.
+            8-bit RGB (the caller decides about converting grayscale, transparent or
+            16-bit images), or `image_size` is out of range.
 
     Example:
         >>> decode_image("photo.jpg", image_size=64).shape
@@ -75,11 +75,11 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
 
 
 def decode_checked_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
-    """Does what `decode_image` does in many threads, which check and mute before."""
+    """Decodes as `decode_image`, for threads: the caller checks the size and mutes."""
     path = os.fspath(path)
     encoded = _read_bytes(path)
     _check_header(encoded, path)
-    # Only a colour decoding applies the EXIF orientation, only another tells the kind.
+    # Colour decoding applies the EXIF orientation; unchanged decoding keeps the format.
     found = _describe(_decode(encoded, cv2.IMREAD_UNCHANGED, path))
     if found != "8-bit RGB":
         raise ImageFormatError(f"{path!r} is {found}: {EXPECTED_FORMAT}.", found)
@@ -90,7 +90,7 @@ def decode_checked_image(path: str | os.PathLike, image_size: int) -> np.ndarray
 
 @contextlib.contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """Mutes what OpenCV prints about broken files: the errors raised here say it."""
+    """Mutes OpenCV's messages about broken files, for which errors are raised here."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield
@@ -105,7 +105,7 @@ def _read_bytes(path):
         if stat.S_ISDIR(status.st_mode):
             raise _unreadable(path, "it is a folder")
         if not stat.S_ISREG(status.st_mode):
-            # Opening a pipe would wait for ever, a device never end.
+            # Opening a pipe would wait forever, and reading a device never ends.
             raise _unreadable(path, "it is no regular file")
         if status.st_size > _MAX_BYTES:
             raise _unreadable(
@@ -123,7 +123,7 @@ def _read_bytes(path):
 
 
 def _check_header(encoded, path):
-    """Raises unless a file is as large as what it says that it holds."""
+    """Raises unless a file can hold the image that its header claims."""
     content = encoded.tobytes()
     claimed = read_size(content)
     if claimed is None:
@@ -142,7 +142,7 @@ def _check_header(encoded, path):
         return
     if content.count(_SCAN) > _MAX_SCANS:
         raise _unreadable(path, f"a JPEG must have at most {_MAX_SCANS} scans")
-    # OpenCV fills what is missing of a cut file with grey.
+    # OpenCV fills the missing rest of a cut file with grey.
     if content.find(_END, content.rfind(_SCAN)) < 0:
         raise _unreadable(path, "it is a JPEG without its end")
 
@@ -173,7 +173,7 @@ def _resize_shorter_side(image, image_size):
     shorter = min(height, width)
     if shorter == image_size:
         return image
-    # Of a very long image only the middle is enlarged, what is cut off in any case.
+    # Only the middle of a very long image is enlarged: the ends are cut off later.
     longest = max(_ANY_SHAPE * image_size, _MAX_SCALED_PIXELS // image_size)
     image = _middle(image, max(shorter, longest * shorter // image_size))
     height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""Training on a part of the images, and holding another part out."""
+"""Limits the training images, and holds some of them out."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tfsupermask.data.dataset import Dataset
 def limit(dataset: Dataset, limit_images: int) -> Dataset:
     """Returns a dataset with a part of the training images.
 
-    The first image of each class comes before the second of any, so that the classes
-    are as large as each other as far as that goes.
+    The first image of each class is taken before the second of any, so that the classes
+    get equal numbers as far as possible.
 
     Args:
-        dataset: The images. Those to validate and to test on all stay.
+        dataset: The images. Those of validation and test all stay.
         limit_images: In [1, number of training images].
 
     Returns:
-        The `Dataset`, its training images in the order that they had.
+        The `Dataset`, with the training images in their old order.
 
     Raises:
         InputError: `limit_images` is out of its range.
@@ -47,15 +47,14 @@ def limit(dataset: Dataset, limit_images: int) -> Dataset:
 def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
     """Returns a dataset with a part of the training images as its validation images.
 
-    The last image of each class comes before the last but one of any, as in `limit` the
-    first.
+    They are taken from the end of each class, as `limit` takes from the beginning.
 
     Args:
         dataset: The images.
         validation_images: In [1, number of training images), how many to hold out.
 
     Returns:
-        The `Dataset`, its images in the order that they had.
+        The `Dataset`, with the images in their old order.
 
     Raises:
         InputError: `validation_images` is out of its range.

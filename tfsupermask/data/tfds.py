@@ -1,4 +1,4 @@
-"""Datasets read (and fetched once) by TensorFlow Datasets, such as CIFAR."""
+"""Datasets of TensorFlow Datasets, such as CIFAR: downloaded once, then read."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def load(
 ) -> Dataset:
     """Returns a CIFAR dataset that TensorFlow Datasets prepared.
 
-    Reading starts TensorFlow's runtime: a program that trains on several workers
-    makes its `tf.distribute` strategy first.
+    Reading starts TensorFlow's runtime, so a program with several workers must make its
+    `tf.distribute` strategy before.
 
-    Images come in the order of the files. Prepared data is read without network;
-    what is missing is downloaded and prepared first. A failed download leaves
-    `data_dir` as it was.
+    The images have the order of the files. Prepared data is read without network;
+    missing data is first downloaded and prepared. A failed download leaves `data_dir`
+    as it was.
 
     Args:
         name: `"cifar10"` or `"cifar100"` (its 100 fine labels).
@@ -75,10 +75,10 @@ def open_prepared(
     data_dir: str | os.PathLike | None,
     alternatives: Sequence[str] = (),
 ) -> Iterator[tfds.core.DatasetBuilder]:
-    """Yields the builder of a prepared dataset, downloading what is missing.
+    """Yields the builder of a prepared dataset; downloads and prepares it if missing.
 
-    Errors in the body are reported as damage of the prepared data. `alternatives` names
-    what could be in `data_dir` instead, and was looked for.
+    Errors in the body count as damage of the prepared data. `alternatives` are names
+    that the caller has not found in `data_dir` either, for the error.
     """
     with _without_info_logs():
         builder = _open(name, data_dir)
@@ -129,7 +129,7 @@ def _read(builder, split):
 
 
 def _download(name, builder, data_dir, alternatives):
-    """Prepares the dataset in a folder beside its place, then moves it there."""
+    """Prepares the dataset in a scratch folder, then moves it to its place."""
     import tensorflow_datasets as tfds
 
     target = pathlib.Path(os.path.abspath(builder.data_dir))
@@ -138,15 +138,15 @@ def _download(name, builder, data_dir, alternatives):
         with _scratch_folder(target.parent) as scratch:
             made = tfds.builder(name, data_dir=scratch)
             made.download_and_prepare(download_dir=scratch / "downloads")
-            # Another process may have prepared the same data meanwhile.
+            # Another process may have prepared the same data at the same time.
             if not target.exists():
                 os.rename(made.data_dir, target)
     except Exception as error:  # Network, disk, checksum: no common base class.
         root = target.parent.parent
         needed = [*alternatives, f"{name}/{builder.version}"]
-        places = _either(str(root / part) for part in needed)
+        paths = _either(str(root / each) for each in needed)
         raise DataNotFoundError(
-            f"{name} was not found in {places} and could not be downloaded "
+            f"{name} was not found in {paths} and could not be downloaded "
             f"({_summary(error)}). Give --data_dir a folder that holds "
             f"{_either(needed)}, run once with network, or use "
             "--dataset=digits, which needs no download. "
@@ -171,7 +171,7 @@ def _check_reachable(url):
 
 @contextlib.contextmanager
 def _scratch_folder(parent):
-    """Yields a temporary folder in `parent`; no empty folder of its own is left."""
+    """Yields a temporary folder in `parent`; removes it and empty folders it made."""
     missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     scratch = None
     try:
@@ -204,14 +204,14 @@ def _summary(error):
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).strip()
     if not text:
         return type(error).__name__
-    # It may quote what the files hold: escaped as in a string, and not at length.
+    # The text may quote content of the files: it is escaped and cut.
     first = repr(text.splitlines()[0])[1:-1][:_MAX_REASON]
     return f"{type(error).__name__}: {first}"
 
 
 @contextlib.contextmanager
 def _without_info_logs():
-    """Mutes the lines in which TensorFlow Datasets says what it calls internally."""
+    """Mutes TensorFlow Datasets' lines about its internal calls."""
     import tensorflow_datasets  # noqa: F401 - it replaces the logger named "absl".
 
     logger = logging.getLogger("absl")

@@ -1,9 +1,9 @@
-"""The thesis's tables and figures, each from its data: planned, run, drawn."""
+"""Experiments: the thesis's tables and figures, and our own, planned, run and drawn."""
 
 from tfsupermask.experiments.catalogue import EXPERIMENTS, find
 from tfsupermask.experiments.catalogue.experiment import Cell, Experiment, Value
-from tfsupermask.experiments.running.folder import OutputFolder
-from tfsupermask.experiments.running.measures import MEASURES
+from tfsupermask.experiments.running.outcomes import MEASURES
+from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import (
     DEFAULT_SEEDS,
     NUM_IMAGES,

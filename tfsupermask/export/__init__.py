@@ -1,4 +1,4 @@
-"""From a trained supermask to something that runs without this package."""
+"""Exports trained supermasks to formats that run without this package."""
 
 from tfsupermask.conversion import fold
 from tfsupermask.export.classifier import Classifier, is_export

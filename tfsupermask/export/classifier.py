@@ -1,4 +1,4 @@
-"""Exported classifiers of every format, loaded for use."""
+"""Loads exported classifiers of every format."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from tfsupermask.tickets.architecture import no_values
 
 
 class Classifier:
-    """An exported classifier, run by its format's own runtime.
+    """An exported classifier, run by the runtime of its format.
 
     Args:
-        path: What an export with `mean` and `std` wrote: the folder of a SavedModel, or
-            a `.keras`, `.tflite` (needs `pip install 'tfsupermask[litert]'`), `.onnx`
+        path: An export with `mean` and `std`: the folder of a SavedModel, or a
+            `.keras`, `.tflite` (needs `pip install 'tfsupermask[litert]'`), `.onnx`
             (needs `pip install 'tfsupermask[onnx]'`) or `.ticket` file.
 
     Attributes:
         class_names: Tuple of strings.
-        image_shape: (height, width, channels) that it takes.
+        image_shape: (height, width, channels) of its input images.
 
     Raises:
-        InputError: `path` is none of these, or was exported without `mean` and `std`.
+        InputError: `path` is not such an export, or has no `mean` and `std`.
 
     Example:
         >>> import tempfile
@@ -59,7 +59,7 @@ class Classifier:
             opened = _OPEN.get(path.suffix, _open_saved_model)(path)
         except InputError:
             raise
-        except Exception as error:  # each runtime has errors of its own
+        except Exception as error:  # each runtime has its own errors
             raise fail(
                 "`path` must hold a classifier of this program's, exported with the "
                 "mean and std of its images.",
@@ -79,10 +79,10 @@ class Classifier:
 
 
 def is_export(path: str | os.PathLike) -> bool:
-    """Returns whether `path` looks like something that an export wrote.
+    """Returns whether `path` looks like an export.
 
     Args:
-        path: Anything, there or not.
+        path: Any path; it need not exist.
 
     Example:
         >>> is_export("runs/my_run/saved_model"), is_export("photo.jpg")
@@ -98,7 +98,7 @@ def _open_saved_model(path):
     class_names = tuple(name.decode() for name in loaded.class_names.numpy())
 
     def run(images):
-        # By way of `loaded`, without which the signature would lose its variables.
+        # Through `loaded`: without it the signature would lose its variables.
         return loaded.signatures["serving_default"](images=tf.constant(images))
 
     return class_names, tuple(arguments["images"].shape[1:]), run
@@ -110,7 +110,7 @@ def _open_keras(path):
 
 
 def _check_weights(path):
-    """Raises if a model is larger than its file: it would fill the memory."""
+    """Raises if a model is larger than its file, because it could fill the memory."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             weights = member.filename.endswith(".h5")
@@ -122,7 +122,7 @@ def _check_weights(path):
                     bytes=member.file_size,
                 )
         config = parse_json(archive.read("config.json"), "config.json")
-    with no_values() as made:  # also what no output needs
+    with no_values() as made:  # also layers that no output needs
         keras.saving.deserialize_keras_object(config, safe_mode=True)
         count = sum(math.prod(variable.shape) for variable in made)
     if count > path.stat().st_size:

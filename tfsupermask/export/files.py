@@ -1,4 +1,4 @@
-"""How exported files come to their place, and the class names inside them."""
+"""Writes exported files, and the class names in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_CLASS_NAMES = 1 << 24
 
 
 def export_file(path: str | os.PathLike, write: Callable[[Path], None]) -> Path:
-    """Lets `write` make a file aside and puts it at `path` once it is whole."""
+    """Lets `write` make a temporary file, and moves it to `path` when it is whole."""
     path = Path(path)
     if path.is_dir():
         raise fail("`path` must be a file, not a folder.", path=str(path))
@@ -32,10 +32,9 @@ def export_file(path: str | os.PathLike, write: Callable[[Path], None]) -> Path:
 
 
 def add_class_names(path: Path, class_names: Sequence[str]) -> None:
-    """Adds `class_names.json`, a JSON list, to the zip archive in a file.
+    """Adds `class_names.json` to a zip archive, or as one after the end of a file.
 
-    A file that is none, such as a `.tflite`, gets one after its end: its readers do not
-    look there, and every unzip program finds it.
+    Readers of a `.tflite` do not look after its end, and every unzip program does.
     """
     with zipfile.ZipFile(path, "a") as archive:
         # A fresh ZipInfo has a fixed date: the same model gives the same bytes.
@@ -43,7 +42,7 @@ def add_class_names(path: Path, class_names: Sequence[str]) -> None:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Returns what `add_class_names` added; `KeyError` or `BadZipFile` if nothing."""
+    """Returns the names from `add_class_names`; KeyError or BadZipFile without any."""
     with zipfile.ZipFile(path) as archive:
         if archive.getinfo(_CLASS_NAMES).file_size > _MAX_CLASS_NAMES:
             raise fail(

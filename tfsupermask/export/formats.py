@@ -1,4 +1,4 @@
-"""One call for all formats: the name of the file says which."""
+"""One call for all formats, chosen by the name of the file."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _PRECISIONS = {
 
 
 def check_format(path: str | os.PathLike, precision: str) -> str:
-    """Returns the suffix that decides the format of `path`, empty for a SavedModel.
+    """Returns the suffix of `path`, which decides the format; empty for a SavedModel.
 
-    Digits after a dot, as in `model-0.5`, are no suffix.
+    Digits after a dot, as in `model-0.5`, do not count as a suffix.
 
     Args:
-        path: Where to export.
-        precision: That of the weights, for example `"float32"`.
+        path: Path of the export.
+        precision: Precision of the weights, for example `"float32"`.
 
     Raises:
         InputError: The suffix is unknown, or its format has no such precision.
@@ -76,11 +76,11 @@ def export_model(
     representative_images: np.ndarray | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Exports a model in the format that the name of `path` asks for.
+    """Exports a model in the format that the name of `path` decides.
 
-    The masks are folded into the kernels; a ticket keeps them. With `mean` and `std` of
-    the training images the model becomes a classifier, the same in every format but a
-    ticket, which holds them beside the model:
+    The masks are folded into the kernels; only a ticket keeps them. With `mean` and
+    `std` of the training images the model becomes a classifier, the same in every
+    format; only a ticket holds them beside the model:
 
     - input `images`: uint8 (batch, height, width, channels), intensities 0 to 255, any
       batch size; normalised inside;
@@ -90,43 +90,42 @@ def export_model(
       `class_names.json` of a `.keras` file, `class_names` in the metadata of `.onnx`,
       and for `.tflite` a zip archive after its end (`unzip -p model.tflite`).
 
-    Without them it is exported as it is: inputs and outputs are its own, under the
-    names that Keras gives them.
+    Without them it is exported with its own inputs and outputs, under the names that
+    Keras gives them.
 
-    The precision of a `.tflite` file is that of the inside; what goes in and comes out
-    is the same for all:
+    The precision of a `.tflite` file does not change its inputs and outputs:
 
-    - `"float32"`: everything, outputs equal to the model's; what computes in half
-      precision does so in float32 here;
-    - `"float16"`: the weights are stored so, half the size; sums are float32;
+    - `"float32"`: all numbers; the outputs are equal to the model's. Layers in half
+      precision compute in float32 here.
+    - `"float16"`: the stored weights, half the size; sums are float32.
     - `"int8"`: weights and activations are 8-bit integers, a quarter of the size, for
-      devices that compute with integers alone. A classifier's uint8 images enter as
-      they are (scale 1, zero point 0); only its two outputs are turned into float32.
-      An operation that LiteRT has in float32 alone stays so.
+      devices that compute only with integers. A classifier takes uint8 images without
+      a conversion (scale 1, zero point 0); only its two outputs become float32.
+      Operations that LiteRT has only in float32 stay so.
 
     Args:
         model: Keras model; from normalised images to logits if `mean` is given.
         path: A file that ends in `.keras`, `.tflite`, `.onnx` (which needs
             `pip install 'tfsupermask[onnx]'`) or `.ticket`; a name without a suffix is
-            the folder of a SavedModel. An older one is replaced once the new one is
+            the folder of a SavedModel. An older one is replaced when the new one is
             complete.
-        mean: (channels,) mean of the training images, in units of 0..1 intensity.
-        std: (channels,) standard deviation likewise. Without the two, which is the
-            default, the model is exported as it is.
+        mean: (channels,) mean of the training images, in intensities from 0 to 1.
+        std: (channels,) standard deviation in the same unit. By default there are no
+            `mean` and `std`, and the model is not made a classifier.
         class_names: One name for each logit. Defaults to their numbers.
         precision: `"float32"` (default); for `.tflite` also `"float16"` and `"int8"`,
             for `.ticket` also `"float16"` and `"bfloat16"`.
-        representative_images: For `"int8"` alone, which takes the ranges of the
-            activations from them: about 200 training inputs, as the file will get them:
-            uint8 images, or without `mean` what the model takes.
-        recipe: For `.ticket`, what to note in it: a JSON object. Defaults to nothing.
+        representative_images: Only for `"int8"`, to find the ranges of activations:
+            about 200 inputs of the exported file from the training images, uint8 for a
+            classifier.
+        recipe: Only for `.ticket`: a JSON object to store in it. Defaults to nothing.
 
     Returns:
         `path`.
 
     Raises:
-        InputError: The format has no such precision, the arguments do not fit each
-            other or the model, or the model has operations that the format lacks.
+        InputError: The format does not have the precision or the model's operations, or
+            the arguments do not fit each other or the model.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""What an exported file computes: raw images in, logits and probabilities out."""
+"""The model in an exported file, from raw images to logits and probabilities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfsupermask.conversion import fold
 
 
 class Preprocessing(NamedTuple):
-    """What makes a classifier of a network; mean and std in units of 0..1 intensity."""
+    """What a classifier adds to a network; mean and std in intensities from 0 to 1."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -28,7 +28,7 @@ def check_preprocessing(
     std: Sequence[float] | None,
     class_names: Sequence[str] | None,
 ) -> Preprocessing | None:
-    """Returns the three together, `None` for a model that is exported as it is."""
+    """Returns the three together, `None` if the export is not a classifier."""
     if mean is None and std is None and class_names is None:
         return None
     if mean is None or std is None:
@@ -58,7 +58,7 @@ def check_preprocessing(
 
 
 def _channels_and_classes(model):
-    """Returns the numbers of channels in and of logits out."""
+    """Returns the numbers of input channels and of logits."""
     shapes = [getattr(model, f"{side}_shape", None) for side in ("input", "output")]
     single = all(isinstance(shape, tuple) for shape in shapes)
     if not single or (len(shapes[0]), len(shapes[1])) != (4, 2):
@@ -72,7 +72,7 @@ def _channels_and_classes(model):
 
 
 def input_structure(network: keras.Model):
-    """Returns the Keras tensors that a network takes, as its call wants them."""
+    """Returns the Keras tensors that a network takes, in the structure of its call."""
     inputs = getattr(network, "inputs", None)
     if not inputs:
         raise fail(
@@ -95,10 +95,7 @@ def inference_model(
     preprocessing: Preprocessing | None = None,
     image_dtype: str = "uint8",
 ) -> keras.Model:
-    """Returns the folded model; with preprocessing, as a classifier of raw images.
-
-    The dtype is that of the intensities 0 to 255, `"uint8"` or `"float32"`.
-    """
+    """Returns the folded model; with preprocessing as a classifier of raw images."""
     network = fold(model)
     if preprocessing is None:
         return network

@@ -26,8 +26,8 @@ def write_litert(
     precision: str,
     images: np.ndarray | None,
 ):
-    """Writes a `.tflite` file of the folded model, built-in operators alone."""
-    # The converter itself turns a float32 input into the uint8 of a quantized one.
+    """Writes a `.tflite` file of the folded model, with only built-in operators."""
+    # The converter itself changes a float32 input to uint8 when it quantizes.
     image_dtype = "float32" if precision == "int8" else "uint8"
     network = inference_model(model, preprocessing, image_dtype)
     input_structure(network)
@@ -36,7 +36,7 @@ def write_litert(
     options = _options(precision, images, preprocessing is not None)
     try:
         network.export(path, format="litert", verbose=False, **options)
-    except Exception as error:  # the converter's own kinds are private
+    except Exception as error:  # the converter's exception classes are private
         raise fail(
             "The model must be made of operations that LiteRT has built in.",
             reason=str(error).partition("\n")[0],
@@ -48,7 +48,7 @@ def write_litert(
 def check_images(
     model: keras.Model, precision: str, images: np.ndarray | None, raw: bool
 ):
-    """Raises unless representative images are given for int8, and fit the model."""
+    """Raises unless images are given for int8 and only for it, and fit the model."""
     if (precision == "int8") != (images is not None):
         raise fail(
             "`representative_images` must be given for precision 'int8' and for it "
@@ -83,8 +83,8 @@ def _options(precision, images, raw):
         return optimised | {"target_spec": builtins | {"supported_types": [tf.float16]}}
     images = np.array(images, np.float32)
     if raw:
-        # One pixel of each end makes the input's scale 1 and its zero point 0: then
-        # raw intensities are the quantized values.
+        # With the smallest and the largest pixel the input has scale 1 and zero point
+        # 0, so that raw intensities are the quantized values.
         images.flat[0], images.flat[-1] = 0, 255
     return optimised | {
         "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]},

@@ -1,4 +1,4 @@
-"""ONNX files for ONNX Runtime and what else reads them."""
+"""ONNX files, for ONNX Runtime and other programs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def write_onnx(path: Path, model: keras.Model, preprocessing: Preprocessing | No
         raise fail("ONNX export needs tf2onnx: pip install 'tfsupermask[onnx]'.")
     network = inference_model(model, preprocessing)
     _hold_arrays(network)
-    network(input_structure(network))  # Keras wants it called before
+    network(input_structure(network))  # Keras requires a call before
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             network.export(path, format="onnx", verbose=False)
         _finish(path, len(network.inputs), preprocessing)
-    except Exception as error:  # tf2onnx raises whatever it meets
+    except Exception as error:  # tf2onnx may raise anything
         raise fail(
             "The model must be made of operations that ONNX has.",
             reason=str(error).partition("\n")[0],
@@ -38,10 +38,7 @@ def write_onnx(path: Path, model: keras.Model, preprocessing: Preprocessing | No
 
 
 def _hold_arrays(network):
-    """Turns tensors that layers hold into arrays.
-
-    tf2onnx takes such tensors, as those of `Normalization`, for inputs of the network.
-    """
+    """Makes arrays of layers' tensors, which tf2onnx would mistake for inputs."""
     for layer in network._flatten_layers():
         for name, value in list(vars(layer).items()):
             if isinstance(value, tf.Tensor):
@@ -53,7 +50,7 @@ def _finish(path, num_inputs, preprocessing):
     import onnx
 
     file = onnx.load(path)
-    # tf2onnx writes what it does not know as it is, and no runtime could run that.
+    # tf2onnx writes unknown operations unchanged, and no runtime could run them.
     onnx.checker.check_model(file)
     if len(file.graph.input) != num_inputs:
         raise ValueError("constants of the model became inputs")

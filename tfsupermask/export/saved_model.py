@@ -1,4 +1,4 @@
-"""SavedModels that need TensorFlow alone."""
+"""SavedModels that need only TensorFlow."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ def export_saved_model(
 ) -> Path:
     """Writes a SavedModel with the masks folded in.
 
-    With `mean` and `std` it is a classifier of raw images, as `export_model` says. It
-    then has two signatures, both with one argument `images` and a batch of any size:
+    With `mean` and `std` it is a classifier of raw images, see `export_model`. It then
+    has two signatures, both with one argument `images` and a batch of any size:
 
     - `serving_default` takes uint8 images, 0 to 255;
     - `float_images` takes float32 images, 0 to 1.
 
-    Both normalise by themselves and return `logits` and `probabilities`, float32
-    (batch, classes), and `class_names`, strings (classes,).
+    Both normalise the images and return `logits` and `probabilities`, float32 (batch,
+    classes), and `class_names`, strings (classes,).
 
-    Without them `serving_default` takes and returns what the model does. A whole new
-    folder is put in the place of an older one at `path` once it is complete.
+    Without them `serving_default` has the model's inputs and outputs. An older
+    SavedModel at `path` is replaced when the new one is complete.
 
     Args:
-        model: As `export_model` takes it.
-        path: Folder to write, whatever its name.
-        mean: As `export_model` takes it.
-        std: As `export_model` takes it.
-        class_names: As `export_model` takes it.
+        model: See `export_model`.
+        path: Folder to write, with any name.
+        mean: See `export_model`.
+        std: See `export_model`.
+        class_names: See `export_model`.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: There is something at `path` that is not a SavedModel, or `mean`,
-            `std` and `class_names` do not fit.
+        InputError: `path` exists and is not a SavedModel, or `mean`, `std` and
+            `class_names` do not fit.
 
     Example:
         >>> import tempfile
@@ -91,7 +91,7 @@ def is_saved_model(path: str | os.PathLike) -> bool:
 
 
 def _classifier(network, preprocessing):
-    """Returns what to save of a classifier of raw images, and its signatures."""
+    """Returns the object to save for a classifier of raw images, and its signatures."""
     servable = _servable(network)
     servable.class_names = tf.Variable(preprocessing.class_names, trainable=False)
 
@@ -114,7 +114,7 @@ def _classifier(network, preprocessing):
 
 
 def _as_it_is(network):
-    """Returns what to save of any network, and its signature."""
+    """Returns the object to save for a network without changes, and its signature."""
     structure = input_structure(network)
 
     def serve(**inputs):

@@ -1,4 +1,4 @@
-"""Masked kernels in place of kernels: how every supermask layer works."""
+"""Puts masked kernels in place of kernels, as every supermask layer does."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def masks_applied(
 ) -> Iterator[None]:
     """Puts kernel · mask in place of each kernel while the body runs.
 
-    Whatever reads a kernel there gets the masked one, gradients included; that is how
-    all supermask layers work. Masks that surround the body already are left alone, so
-    that a mask is found only once for however many calls.
+    Code in the body that reads a kernel gets the masked one, with its gradients; all
+    supermask layers work in this way. Masks that are already applied around the body
+    stay as they are, so that several calls compute a mask only once.
 
     Args:
         weights: The masked weights.
-        layer: Layer or model that the body calls: the losses that it adds are its own
-            afterwards.
+        layer: Layer or model that the body calls. It gets the losses that it adds in
+            the body.
 
     Example:
         >>> layer = SupermaskDense(3, sparsity=0.5)
@@ -47,7 +47,7 @@ def masks_applied(
 
 
 class _MaskScope(keras.StatelessScope):
-    """Holds masked kernels; all else is read and changed as outside of it."""
+    """Holds masked kernels; all other variables are read and changed as usual."""
 
     def __init__(self, masked, outer):
         super().__init__(masked, collect_losses=True)

@@ -1,4 +1,4 @@
-"""The supermask classes: those of any layer, made when needed, and those with names."""
+"""The supermask classes: for any layer, made when needed, and those with own names."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tfsupermask.layers.mixin import ARGUMENTS, SupermaskMixin, accepted, plain_
 class Supermask(SupermaskMixin):
     """A supermask layer of any class, as `supermask` makes it.
 
-    It takes what the plain class takes. Its config holds the plain layer's, so that a
-    saved one loads wherever the plain layer does.
+    It takes the arguments of the plain class. Its config holds the plain layer's, so
+    that a saved one loads wherever the plain layer does.
 
     Example:
         >>> isinstance(supermask(keras.layers.LSTM(5)), Supermask)
         True
     """
 
-    def __init__(self, *args, **kwargs):  # what plain classes take is all their own
+    def __init__(self, *args, **kwargs):  # all arguments are the plain class's
         super(SupermaskMixin, self).__init__(*args, **kwargs)
 
     def get_config(self):
@@ -55,7 +55,7 @@ class Supermask(SupermaskMixin):
         return supermask(keras.saving.deserialize_keras_object(config["layer"]), **mask)
 
     def __reduce__(self):
-        """Pickles by the plain class, as this one is made when it is needed."""
+        """Pickles by the plain class, because this class is made when it is needed."""
         _, arguments = super().__reduce__()
         return _unpickle, (plain_class(self), *arguments)
 
@@ -65,12 +65,12 @@ def _unpickle(base, *arguments):
 
 
 def supermask(layer: keras.Layer, **mask) -> keras.Layer:
-    """Returns a new layer like a given one, which learns what weights to keep.
+    """Returns a new layer like a given one that learns which of its weights to keep.
 
-    Any layer will do: recurrent ones, attention, wrappers, those of your own.
+    Any layer is possible: recurrent layers, attention, wrappers, your own layers.
 
     Args:
-        layer: A Keras layer; its weights do not matter.
+        layer: A Keras layer; its weights are not used.
         **mask: The arguments of `SupermaskMixin`.
 
     Example:
@@ -104,17 +104,17 @@ def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
     """
     if base in _NAMED:
         return _NAMED[base]
-    # What the plain class takes may be called like the mask's arguments.
+    # The plain class may have arguments with the names of the mask's.
     members = {"__init__": base.__init__}
     made = type(f"Supermask{base.__name__}", (Supermask, base), members)
     register = keras.saving.register_keras_serializable("tfsupermask", "Supermask")
     register(made)
-    register(Supermask)  # a saved one is loaded by this class
+    register(Supermask)  # which loads saved layers
     return made
 
 
 def _named(cls):
-    """Registers the supermask class that stands for a plain class by a name."""
+    """Registers a supermask class with its own name for its plain class."""
     _NAMED[plain_class(cls)] = cls
     return keras.saving.register_keras_serializable("tfsupermask")(cls)
 
@@ -199,7 +199,7 @@ class SupermaskDepthwiseConv2D(_WithoutBias, keras.layers.DepthwiseConv2D):
 
 @_named
 class SupermaskSeparableConv2D(_WithoutBias, keras.layers.SeparableConv2D):
-    """Depthwise, then 1×1 convolution, each with a mask and a sparsity of its own.
+    """Depthwise, then 1×1 convolution, each with its own mask and sparsity.
 
     Example:
         >>> layer = SupermaskSeparableConv2D(32, 3, sparsity=(0.0, 0.5))
@@ -216,8 +216,8 @@ class SupermaskSpectralNormalization(
 ):
     """Spectral normalisation of a masked kernel, in evaluation as in training.
 
-    The plain layer stores the normalised kernel while it trains; a frozen kernel stays
-    as it is, and is normalised whenever it is used.
+    The plain layer stores the normalised kernel during training. A frozen kernel stays
+    as it is and is normalised at each use.
 
     Example:
         >>> dense = keras.layers.Dense(4)

@@ -1,4 +1,4 @@
-"""Which draw a model's stochastic masks are in."""
+"""The draws of a model's stochastic masks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drawn(model: keras.Model, number: int) -> Iterator[None]:
 
     Args:
         model: Built model; afterwards its masks are without chance again.
-        number: Which draw, an int32 that is not 0. Training takes those from 1.
+        number: Number of the draw, an int32 that is not 0. Training uses 1, 2, ...
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), method="stochastic")
@@ -51,11 +51,11 @@ def drawn(model: keras.Model, number: int) -> Iterator[None]:
 
 
 class MaskDraws(keras.callbacks.Callback):
-    """Draws the stochastic masks of a model anew for each batch of `model.fit`.
+    """Draws the stochastic masks of a model again for each batch of `model.fit`.
 
-    Without it they are trained without chance, as in evaluation. A draw is a function
-    of the layers' seeds and of the number of the step alone. `steps_per_execution`
-    batches share one.
+    Without it they are trained without chance, as in evaluation. A draw depends only on
+    the layers' seeds and the number of the step. `steps_per_execution` batches share
+    one.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), method="stochastic")

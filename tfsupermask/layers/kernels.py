@@ -1,4 +1,4 @@
-"""Which weights of a Keras layer are kernels, and how they are laid out."""
+"""The kernels among the weights of a Keras layer, and their layouts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
 from tfsupermask.ops import compute_fans
 
 _KERNEL_WORDS = {"kernel", "weight", "weights", "w", "embedding", "embeddings"}
-# What layers call the initializers of their kernels.
+# The names of the kernels' initializers in layers.
 _INITIALIZERS = {
     "kernel": ("kernel_initializer", "depthwise_initializer"),
     "depthwise_kernel": ("depthwise_initializer",),
@@ -24,11 +24,11 @@ _INITIALIZERS = {
 
 
 def is_kernel(layer: keras.Layer, variable: keras.Variable) -> bool:
-    """Returns whether a weight is a kernel, and masked unless somebody says otherwise.
+    """Returns whether a weight is a kernel, which is masked by default.
 
-    It is one if it has floating numbers and at least two dimensions, and if its name
-    ends in kernel, weight, weights, w, embedding or embeddings. Biases, normalisations,
-    tokens and states are none, whatever their shapes.
+    A kernel has floating numbers, at least two dimensions, and a name that ends in
+    kernel, weight, weights, w, embedding or embeddings. So biases, normalisations,
+    tokens and states are not kernels, whatever their shapes.
 
     Args:
         layer: The layer that has the weight.
@@ -54,8 +54,8 @@ class Kernel:
     Attributes:
         variable: The weights.
         owner: The layer that has the weights.
-        name: Where it is in the outer layer: `"kernel"`, `"query/kernel"`, ...
-        position: Its number among all weights of the outer layer.
+        name: Its path in the outer layer: `"kernel"`, `"query/kernel"`, ...
+        position: Its index among all weights of the outer layer.
 
     Example:
         >>> layer = keras.layers.Dense(3)
@@ -89,10 +89,10 @@ class Kernel:
 
     @property
     def fans(self) -> tuple[int, int]:
-        """Numbers of inputs and outputs of one weight's unit, (fan_in, fan_out).
+        """Number of inputs of an output, and of outputs of an input: (fan_in, fan_out).
 
-        Of a depthwise convolution one input channel reaches each output; of embeddings
-        one word does.
+        In a depthwise convolution an output has one input channel; in embeddings it has
+        one word.
         """
         shape = tuple(self.variable.shape)
         if len(shape) < 2:
@@ -122,22 +122,22 @@ class Kernel:
 
     @property
     def initializer_name(self) -> str | None:
-        """What the owner calls the initializer of the kernel, `None` without one."""
+        """Name of the kernel's initializer in the owner, `None` without one."""
         names = _INITIALIZERS.get(self.variable.name, ())
         return next((name for name in names if hasattr(self.owner, name)), None)
 
     @property
     def initializer(self) -> keras.initializers.Initializer | None:
-        """What the owner says the kernel is drawn by; it may be set."""
+        """The kernel's initializer according to the owner, `None` without one."""
         return self.initializer_name and getattr(self.owner, self.initializer_name)
 
     def draw_by(self, initializer: keras.initializers.Initializer) -> None:
-        """Draws the kernel anew; the owner's config then says how."""
+        """Draws the kernel with an initializer, which the owner's config then names."""
         self.variable.assign(initializer(self.variable.shape, self.variable.dtype))
         self.remember(initializer)
 
     def remember(self, initializer: keras.initializers.Initializer) -> None:
-        """Lets the owner's config say by what the kernel was drawn."""
+        """Notes in the owner's config that this initializer drew the kernel."""
         if self.initializer_name is not None:
             setattr(self.owner, self.initializer_name, initializer)
 
@@ -157,11 +157,11 @@ def _einsum_fans(equation, shape):
 
 
 class MaskVariables(keras.Layer):
-    """What a mask is made of, as a layer, so that Keras saves it with the others."""
+    """The variables of a mask, in a layer, so that Keras saves them with the model."""
 
     def __init__(self, name, shape, initializer, kept):
         super().__init__(name=name, dtype="float32")
-        # Ranking needs float32: in half precision scores would tie by the thousand.
+        # Ranking needs float32: in half precision many scores would be equal.
         self.score = self.add_weight(
             name="score", shape=shape, initializer=initializer, autocast=False
         )
@@ -176,7 +176,7 @@ class MaskVariables(keras.Layer):
         self.read_by_name = False
 
     def load_own_variables(self, store):
-        """Reads both; older files have none, and the layer has read the score."""
+        """Reads both, unless the layer has read the score from an older file."""
         read, self.read_by_name = self.read_by_name, False
         if len(store.keys()) or not read:
             super().load_own_variables(store)
@@ -189,7 +189,7 @@ def weights_in(layer: keras.Layer) -> list[tuple[keras.Layer, keras.Variable]]:
         if isinstance(owner, MaskVariables):
             continue
         for variable in [*owner._trainable_variables, *owner._non_trainable_variables]:
-            # A wrapper may hold what is the inner layer's: the inner one owns it.
+            # A wrapper may also hold the inner layer's variables: the inner one wins.
             found[id(variable)] = (owner, variable)
     return [found[id(each)] for each in layer.weights if id(each) in found]
 
@@ -198,12 +198,13 @@ def kernels_of(
     layer: keras.Layer,
     which: Callable[[keras.Layer, keras.Variable], bool] | Sequence[int] = is_kernel,
 ) -> tuple[Kernel, ...]:
-    """Returns the kernels of a layer, those of the layers inside it included.
+    """Returns the kernels of a layer and of the layers inside it.
 
     Args:
-        layer: Any Keras layer; of one that is not built none are found.
-        which: Function that says of a layer and its weight whether it is one, or the
-            positions of the kernels among the weights. Defaults to `is_kernel`.
+        layer: Any Keras layer; if it is not built, it has no kernels yet.
+        which: Function of a layer and one of its weights that returns whether it is a
+            kernel, or the kernels' positions among the weights. Defaults to
+            `is_kernel`.
 
     Example:
         >>> layer = keras.layers.SeparableConv2D(8, 3)

@@ -15,9 +15,9 @@ from tfsupermask.ops import THRESHOLDED, derive_seed, num_kept
 
 
 class MaskedWeight:
-    """A kernel of a supermask layer, its scores and how many of its weights are kept.
+    """A kernel of a supermask layer, its scores and the number of weights it keeps.
 
-    Layers make theirs when they are built, and keep them; `masked_weights(model)` lists
+    A layer makes its masked weights when it is built. `masked_weights(model)` lists
     those of a whole model.
 
     Args:
@@ -29,10 +29,10 @@ class MaskedWeight:
         owner: The layer that has the kernel, `layer` or one inside it.
         kernel: The frozen weights, a variable.
         score: The trainable float32 scores, a variable shaped like the kernel.
-        draw: Number of the draw that a mask by chance is in, a variable; 0 stands for
-            no chance. `None` unless the method draws.
-        position: Number of the kernel among all weights of the layer.
-        fans: Numbers of inputs and outputs of one weight's unit, (fan_in, fan_out).
+        draw: Number of the current draw of a stochastic mask, a variable; 0 is the mask
+            without chance. `None` unless the method draws.
+        position: Index of the kernel among all weights of the layer.
+        fans: `Kernel.fans`, (fan_in, fan_out).
 
     Example:
         >>> layer = SupermaskDense(10, sparsity=0.7, name="dense")
@@ -57,7 +57,7 @@ class MaskedWeight:
     ):
         self.layer, self.owner, self.kernel = layer, kernel.owner, kernel.variable
         self.fans, self.position = kernel.fans, kernel.position
-        self._place = kernel.name
+        self._name_in_layer = kernel.name
         self._wanted = check_fraction("sparsity", sparsity)
         initializer = initializer or default_score_initializer(self.fans[0])
         self.kernel.trainable = False
@@ -76,21 +76,21 @@ class MaskedWeight:
 
     def _start_draws(self, seed, kernel):
         seed = seed if isinstance(seed, int) else random.randrange(2**31)
-        # Names of layers inside may be Keras' own, which count up.
+        # Keras may have numbered the names of layers inside.
         inside = [] if self.owner is self.layer else [kernel.position]
         self._seed = derive_seed(seed, "draw", self.kernel.name, *inside)
-        # Not Keras' own, so that it is no weight of the model.
+        # A TensorFlow variable, so that it does not become a weight of the model.
         with tf.init_scope():
             self.draw = tf.Variable(THRESHOLDED, trainable=False, dtype=tf.int32)
 
     @property
     def name(self) -> str:
         """Name of the layer and of the kernel in it."""
-        return f"{self.layer.name}/{self._place}"
+        return f"{self.layer.name}/{self._name_in_layer}"
 
     @property
     def method(self):
-        """What selects its weights, a `Method`."""
+        """The `Method` that selects its weights."""
         return self.layer.method
 
     @property
@@ -100,7 +100,7 @@ class MaskedWeight:
 
     @property
     def num_kept(self) -> int:
-        """Number of weights that survive; may be set unless the method learns it."""
+        """Number of weights kept; may be set unless the method learns it."""
         return self.method.num_kept(self.score.value, self._count)
 
     @num_kept.setter
@@ -121,10 +121,10 @@ class MaskedWeight:
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the weights that is removed, in [0, 1); may be assigned to.
+        """Fraction of the weights removed, in [0, 1); may be set.
 
-        It is as it was asked for as long as that gives the number kept. Of a method
-        that learns the number kept only 0, which keeps all, makes a difference later.
+        It is the number that was set, if that gives the number of weights kept. For a
+        method that learns this number, only setting 0 (keep all) has an effect later.
         """
         if num_kept(self.num_weights, self._wanted) == self._count:
             return self._wanted
@@ -137,20 +137,20 @@ class MaskedWeight:
 
     @property
     def mask(self) -> tf.Tensor:
-        """What evaluation multiplies the kernel with, float32, shaped like it.
+        """The factors of the kernel in evaluation, float32, in the kernel's shape.
 
-        Zeros and ones; of a signed mask also -1; of a stochastic one zeros and
-        `num_weights` / `num_kept`, whatever is drawn at the moment.
+        They are 0 and 1; in a signed mask also -1; in a stochastic one 0 and
+        `num_weights` / `num_kept`, whatever the current draw.
         """
         draw = (self._seed, THRESHOLDED)
         return self.method.mask(*_read(self.score, self.variables.num_kept), draw)
 
     def masked(self) -> tf.Tensor:
-        """Returns kernel · mask, that of `draw`, differentiable in the scores."""
-        # Whoever froze the layer around it may have set it free again.
+        """Returns kernel · mask for the current draw, differentiable in the scores."""
+        # Setting `trainable` of a layer around it may have unfrozen it.
         self.kernel.trainable = False
         draw = None if self.draw is None else (self._seed, self.draw.value())
-        # In the kernel's own precision: layers cast it when they use it.
+        # In the kernel's own precision, as layers cast it when they use it.
         with keras.src.backend.AutocastScope(None):
             read = _read(self.kernel, self.score, self.variables.num_kept)
         return self.method.masked_kernel(*read, draw)

@@ -1,4 +1,4 @@
-"""The methods: what scores say about a kernel's weights, one object each."""
+"""The methods by which scores select weights, one object each."""
 
 from __future__ import annotations
 
@@ -21,24 +21,23 @@ from tfsupermask.ops import (
     top_k_mask,
 )
 
-# Seed and number of a draw of a mask by chance.
+# Seed and number of a draw of a stochastic mask.
 Draw = tuple[int, "int | tf.Tensor"]
 
 
 class Method:
-    """How scores select weights: stateless, one object serves all layers.
+    """How scores select weights. It has no state: one object serves all layers.
 
-    A method of your own is a subclass and a call of `register`.
+    For your own method write a subclass and `register` an object of it.
 
     Attributes:
-        name: What layers, files and flags call it.
-        draws: Whether its masks are drawn anew for every step of training. Defaults
+        name: Its name in layers, files and flags.
+        draws: Whether its masks are drawn again for every step of training. Defaults
             to `False`.
-        inverts: Whether its masks hold -1 as well. Defaults to `False`.
-        recipe: What a run wants in place of its recipe's fields, by their names, if
-            anything. Defaults to nothing.
-        learns_num_kept: Whether the scores alone say how many weights are kept.
-            Defaults to `False`: the sparsity does.
+        inverts: Whether its masks also hold -1. Defaults to `False`.
+        recipe: Values for fields of a run's recipe, by name. Defaults to none.
+        learns_num_kept: Whether the scores, not the sparsity, determine how many
+            weights are kept. Defaults to `False`.
 
     Example:
         >>> class Smallest(EdgePopup):
@@ -59,12 +58,12 @@ class Method:
     def mask(
         self, score: tf.Tensor, k: tf.Tensor, draw: Draw | None = None
     ) -> tf.Tensor:
-        """Returns what the kernel is multiplied with: 0 for the weights removed.
+        """Returns the factors of the kernel: 0 for the weights removed.
 
         Args:
             score: float32 tensor of any static shape.
             k: Number of weights kept, an int32 scalar.
-            draw: Which draw, if `draws`.
+            draw: Seed and number of the draw, if `draws`.
         """
         raise NotImplementedError
 
@@ -79,28 +78,28 @@ class Method:
         return straight_through_kernel(kernel, score, self.mask(score, k, draw))
 
     def num_kept(self, score: tf.Tensor, k: int) -> int:
-        """Returns how many weights evaluation keeps of a kernel that may keep `k`."""
+        """Returns how many weights evaluation keeps, if `k` is the number allowed."""
         return int(tf.math.count_nonzero(self.mask(score, k))) if self.draws else k
 
     def starting_score(self, score: tf.Tensor, sparsity: float) -> tf.Tensor:
-        """Returns the scores that training starts from, given those that were drawn."""
+        """Returns the scores for the start of training, made of drawn ones."""
         return score
 
     def score_from(self, magnitude: np.ndarray, sparsity: float) -> np.ndarray:
-        """Returns scores whose first mask keeps the weights of largest magnitude."""
+        """Returns scores that first keep the weights with the largest magnitudes."""
         return magnitude
 
     def score_for(self, mask: np.ndarray) -> np.ndarray:
-        """Returns scores that select a mask again, given how many weights it keeps."""
+        """Returns scores that select a mask again with its number of kept weights."""
         return np.asarray(mask, np.float32)
 
     def rank(self, score: np.ndarray) -> np.ndarray:
-        """Returns that by which a kernel's weights are compared, larger is better."""
+        """Returns the values that rank a kernel's weights, larger is better."""
         return np.abs(score)
 
 
 class EdgePopup(Method):
-    """Keeps the weights with the largest scores, exactly as many as asked for.
+    """Keeps the weights with the largest scores, exactly `k` of them.
 
     Args:
         name: Defaults to `"edge_popup"`.
@@ -135,7 +134,7 @@ class EdgePopup(Method):
 
 
 class Signed(Method):
-    """Keeps the largest `|score|`, and inverts weights of negative score.
+    """Keeps the weights with the largest `|score|`, inverted if the score is negative.
 
     Example:
         >>> get_method("signed").mask(tf.constant([0.1, -3.0, 2.0]), k=2).numpy()
@@ -154,11 +153,11 @@ class Signed(Method):
 
 
 class Stochastic(Method):
-    """Keeps each weight with probability sigmoid(score), drawn anew for every step.
+    """Keeps each weight with probability sigmoid(score), drawn again for every step.
 
-    Without a draw the weights above a half are kept. What is kept is multiplied by
-    (weights / weights kept). The sparsity only says where the probabilities start;
-    keeping all weights overrules them.
+    Without a draw, the weights with probabilities above a half are kept. Kept weights
+    are multiplied by (weights / weights kept). The sparsity only determines where the
+    probabilities start, but a sparsity of 0 keeps all weights.
 
     Example:
         >>> get_method("stochastic").mask(tf.constant([0.1, -3.0]), k=1).numpy()
@@ -196,12 +195,12 @@ class Stochastic(Method):
 
 
 _METHODS: dict[str, Method] = {}
-# What `ranking` of older files is called now.
+# The method for each `ranking` in older files.
 _OF_RANKING = {"magnitude": "edge_popup", "score": "edge_popup_by_score"}
 
 
 def register(method: Method) -> Method:
-    """Makes a method known by its name; one of the same name before is replaced.
+    """Registers a method by its name, in place of an earlier one with this name.
 
     Args:
         method: An object of a subclass of `Method`.
@@ -239,14 +238,14 @@ def method_names() -> tuple[str, ...]:
 
 
 def get_method(method: str | Method) -> Method:
-    """Returns the method of a name.
+    """Returns the method with a name.
 
     Args:
         method: A name in `method_names()`, a ranking of older files (`"magnitude"`,
-            `"score"`), or a method that is registered.
+            `"score"`), or a registered method.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: No method has this name.
 
     Example:
         >>> get_method("signed").learns_num_kept

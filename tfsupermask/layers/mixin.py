@@ -1,4 +1,4 @@
-"""What makes a Keras layer learn which of its weights to keep."""
+"""The mixin that makes a Keras layer learn which of its weights to keep."""
 
 from __future__ import annotations
 
@@ -30,27 +30,26 @@ class SupermaskMixin:
     """Freezes a Keras layer's kernels and learns which of their weights to keep.
 
     Put it before any Keras layer, or let `supermask_class` do so. The kernels of the
-    layer and of the layers inside it become non-trainable; float32 scores of the same
-    shapes are trained instead. In the layer's own forward pass, kernels with all but
-    their best ranked weights set to zero stand in place of the kernels.
+    layer and of the layers inside it become non-trainable, and float32 scores of the
+    same shapes are trained instead. The layer's own forward pass then sees kernels in
+    which all but the best ranked weights are zero.
 
     Args:
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. Layers
-            with several kernels also take a sequence, one number for each or `None`
-            for those that are trained as usual. It may be assigned to at any time;
-            compiled functions follow.
+            with several kernels also take a sequence: a number for each, or `None` to
+            train it as usual. It may be set at any time, also for compiled functions.
         method: How scores select weights: a `Method` or its name, `"edge_popup"`
             (default), `"edge_popup_by_score"`, `"signed"` or `"stochastic"`.
         score_initializer: Keras initializer of the scores. Defaults to Kaiming-uniform
-            with a = √5, that is U(-1/√fan_in, 1/√fan_in). Of stochastic masks its draw
-            is added to the score of probability 1 - `sparsity`, and an integer as its
-            seed makes the masks' draws repeatable.
-        kernels: Positions of the kernels among the layer's weights. Defaults to those
-            that `is_kernel` takes for one.
+            with a = √5, that is U(-1/√fan_in, 1/√fan_in). For stochastic masks, its
+            values are added to the score of probability 1 - `sparsity`, and an integer
+            seed makes the draws of the masks repeatable.
+        kernels: Positions of the kernels among the layer's weights. Defaults to the
+            weights that `is_kernel` accepts.
 
     Raises:
-        InputError: An argument is not as above, or LoRA or a quantized dtype policy is
-            asked for: both would bypass the mask.
+        InputError: An argument is not as above, or the layer uses LoRA or a quantized
+            dtype policy, which would bypass the mask.
 
     Example:
         >>> class MaskedDense(SupermaskMixin, keras.layers.Dense):
@@ -63,7 +62,7 @@ class SupermaskMixin:
           neural network?".
     """
 
-    _sparsity = None  # until it is set up
+    _sparsity = None  # until `set_up`
     config_is_complete = True
     _weights: Sequence[MaskedWeight] = ()
 
@@ -82,7 +81,7 @@ class SupermaskMixin:
     def set_up(
         self, sparsity=0.5, method="edge_popup", score_initializer=None, kernels=None
     ) -> None:
-        """Takes the mask's arguments; the masks themselves if the layer is built."""
+        """Takes the mask's arguments; makes the masks if the layer is built."""
         self._sparsity = _check_sparsity(sparsity)
         self._method = get_method(method)
         self.score_initializer = keras.initializers.get(score_initializer)
@@ -92,8 +91,7 @@ class SupermaskMixin:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        # Keras reads what a layer takes, and whether it has a `build` of its own, from
-        # the methods themselves.
+        # Keras inspects these methods for a layer's arguments, and for its own `build`.
         for name in ("build", "call", "get_config"):
             base = getattr(super(), name, None)
             if base is not None and name not in vars(cls):
@@ -115,7 +113,7 @@ class SupermaskMixin:
         self.build_masks()
 
     def build_masks(self, wait: bool = True) -> None:
-        """Creates the masks, at the first call if a layer inside is not yet built."""
+        """Creates the masks; if a layer inside is not built, at the first call."""
         if self.masked_weights or self._sparsity is None:
             return
         if wait and self._unbuilt():
@@ -148,26 +146,26 @@ class SupermaskMixin:
 
     @property
     def masked_weights(self) -> list[MaskedWeight]:
-        """The kernels, each with its scores and number kept; none until it is built."""
+        """The masked kernels with their scores; empty until the layer is built."""
         return list(self._weights)
 
     def call(self, *args, **kwargs):
-        """Computes what the layer computes, with its masked kernels."""
+        """Computes the layer's outputs with its masked kernels."""
         if self.built and not self.masked_weights and self._unbuilt():
-            # Its own call builds what `build` has not.
+            # The layer's own call builds the layers that `build` has not.
             keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
             self.build_masks(wait=False)
         with masks_applied(self.masked_weights, self):
             return super().call(*args, **kwargs)
 
     def _unbuilt(self):
-        """Returns the layers inside that are not built, but for an activation."""
+        """Returns the layers inside that are not built, except an activation."""
         inside = self._flatten_layers(include_self=False)
         activation = getattr(self, "activation", None)
         return [each for each in inside if not each.built and each is not activation]
 
     def effective_kernels(self) -> list[tf.Tensor]:
-        """Returns what evaluation computes with, for each of `masked_weights`."""
+        """Returns the kernels that evaluation uses, one for each masked weight."""
         return [
             weight.kernel.value * tf.cast(weight.mask, weight.kernel.dtype)
             for weight in self.masked_weights
@@ -175,14 +173,14 @@ class SupermaskMixin:
 
     @property
     def method(self) -> Method:
-        """What selects the weights."""
+        """The method that selects the weights."""
         return self._method
 
     @property
     def sparsity(self) -> float | tuple[float | None, ...]:
         """Fraction of the weights removed, in [0, 1); a tuple if kernels differ.
 
-        It may be assigned to: one number, or one for each kernel.
+        It may be set: to one number, or to one for each kernel.
         """
         if not self.masked_weights:
             return self._sparsity
@@ -196,14 +194,14 @@ class SupermaskMixin:
         if not self.masked_weights:
             self._sparsity = value
             return
-        values = _spread(value, len(self._sparsity))
-        places = [place for place, s in enumerate(self._sparsity) if s is not None]
-        for weight, place in zip(self.masked_weights, places, strict=True):
-            weight.sparsity = values[place]
+        pairs = zip(_spread(value, len(self._sparsity)), self._sparsity, strict=True)
+        values = [new for new, old in pairs if old is not None]
+        for weight, each in zip(self.masked_weights, values, strict=True):
+            weight.sparsity = each
 
     @property
     def trainable(self) -> bool:
-        """Whether scores, biases and the like are trained; kernels never are."""
+        """Whether scores, biases and other weights are trained; kernels never are."""
         return super().trainable
 
     @trainable.setter
@@ -219,7 +217,7 @@ class SupermaskMixin:
 
     @property
     def num_kept(self) -> int:
-        """Number of weights that survive in the kernels."""
+        """Number of weights kept in the masked kernels."""
         return sum(weight.num_kept for weight in self.masked_weights)
 
     @property
@@ -229,22 +227,22 @@ class SupermaskMixin:
 
     @property
     def score(self) -> keras.Variable:
-        """The trainable scores, of a layer with one kernel."""
+        """The trainable scores of a layer with one kernel."""
         return self._only_weight().score
 
     @property
     def mask(self) -> tf.Tensor:
-        """What evaluation multiplies the kernel with, of a layer with one kernel."""
+        """The factors of the kernel in evaluation, in a layer with one kernel."""
         return self._only_weight().mask
 
     def masked_kernel(self) -> tf.Tensor:
-        """Returns kernel · mask, differentiable in the scores, of the only kernel."""
+        """Returns kernel · mask for the only kernel, differentiable in the scores."""
         return self._only_weight().masked()
 
     def _only_weight(self):
         weights = self.masked_weights
         if len(weights) != 1:
-            # Not an `AttributeError`, for which Python would look elsewhere.
+            # After an `AttributeError` Python would look for the name elsewhere.
             raise fail(
                 f"Layer '{self.name}' must be built and have one mask: look in its "
                 "`masked_weights`.",
@@ -253,17 +251,13 @@ class SupermaskMixin:
         return weights[0]
 
     def enable_lora(self, rank, *args, **kwargs):
-        """Refuses: the kernel is frozen, and what is added to it is not saved."""
+        """Refuses: the kernel is frozen, and an addition to it would not be saved."""
         raise fail(
             f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )
 
     def load_own_variables(self, store):
-        """Reads what Keras has stored, or the form of older files: all by its name.
-
-        There kernels, their scores and the bias are "kernel", "score", "bias",
-        "depthwise_kernel" and so on.
-        """
+        """Reads what Keras stored, or an older file with names such as "score"."""
         by_name = {
             weight.kernel.name.replace("kernel", "score"): weight
             for weight in self.masked_weights
@@ -298,7 +292,7 @@ class SupermaskMixin:
 
     @classmethod
     def from_config(cls, config):
-        """Makes the layer from a config of `get_config`, or an older one."""
+        """Makes the layer from a config, also from one of an older version."""
         config = dict(config)
         mask = {key: config.pop(key) for key in ARGUMENTS if key in config}
         if "ranking" in config:
@@ -350,19 +344,19 @@ def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _give(owner, variables, trainable):
-    """Lets the layer of a kernel hold its mask: saved, frozen and found with it."""
+    """Lets a kernel's layer hold its mask, which is then saved and frozen with it."""
     # A model counts as built before its `build` ends.
     owner._tracker.unlock()
-    place = sum(isinstance(layer, MaskVariables) for layer in owner._layers)
-    # By a name of its own, as TensorFlow's checkpoints do not look into lists.
-    setattr(owner, f"_mask_{place}", variables)
+    count = sum(isinstance(layer, MaskVariables) for layer in owner._layers)
+    # As an attribute each, because TensorFlow's checkpoints do not look into lists.
+    setattr(owner, f"_mask_{count}", variables)
     variables.trainable = trainable and owner.trainable
     if owner.built:
         owner._lock_state()
 
 
 def _masked(layer, weights):
-    """Returns the call of a layer inside another, masked in any case."""
+    """Returns the call of an inner layer with its masks applied."""
     call = layer.call
 
     @functools.wraps(call)

@@ -1,4 +1,4 @@
-"""The layers that a model is made of, and its masks among them."""
+"""Walks through the layers of a model, and finds its masks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.mixin import SupermaskMixin
 
 
-def parts_of(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns the layers right inside a graph of layers, or one with supermask layers.
+def children_of(layer: keras.Layer) -> list[keras.Layer]:
+    """Returns the layers directly inside a graph, or inside one with supermask layers.
 
-    All others count as a whole: what they do with the layers inside is their own.
+    Any other layer counts as a whole and has no children.
     """
     if isinstance(layer, SupermaskMixin):
         return []
@@ -30,7 +30,7 @@ def parts_of(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def is_graph(layer: keras.Layer) -> bool:
-    """Returns whether a layer is a model that only passes its inputs through layers."""
+    """Returns whether a layer is a plain graph of layers, without its own `call`."""
     call = type(layer).call
     if isinstance(layer, keras.Sequential):
         return call is keras.Sequential.call
@@ -51,17 +51,17 @@ def check_built(model: keras.Model) -> None:
 
 
 def leaves(model: keras.Layer) -> Iterator[keras.Layer]:
-    """Yields the layers that count as a whole, once, in the model's layer order."""
+    """Yields each layer that counts as a whole once, in the model's layer order."""
     seen = set()
 
     def walk(layer):
         if id(layer) not in seen:
             seen.add(id(layer))
-            parts = parts_of(layer)
-            if not parts:
+            children = children_of(layer)
+            if not children:
                 yield layer
-            for part in parts:
-                yield from walk(part)
+            for child in children:
+                yield from walk(child)
 
     return walk(model)
 
@@ -69,7 +69,7 @@ def leaves(model: keras.Layer) -> Iterator[keras.Layer]:
 def shared_layers(
     model: keras.Model,
 ) -> list[tuple[keras.Layer, list[keras.Model]]]:
-    """Returns the layers that several models in a model hold, each with these models.
+    """Returns each layer that several inner models hold, with these models.
 
     Keras stores such a layer once for each of them.
     """
@@ -87,7 +87,7 @@ def shared_layers(
 def supermask_layers(model: keras.Layer) -> list[SupermaskMixin]:
     """Returns a model's supermask layers in its layer order, each once.
 
-    Those of nested models and of layers that hold others are included.
+    They include those in nested models and in layers that hold other layers.
 
     Args:
         model: Any Keras model or layer.
@@ -115,13 +115,13 @@ def masked_weights(model: keras.Layer) -> list[MaskedWeight]:
 
 
 def mask_variables(model: keras.Layer) -> set[int]:
-    """Returns the ids of the variables that are scores and numbers kept, no weights."""
+    """Returns the ids of the variables that are scores and numbers of weights kept."""
     masks = masked_weights(model)
     return {id(variable) for mask in masks for variable in mask.variables.weights}
 
 
 def masks_found_once(model: keras.Layer) -> contextlib.AbstractContextManager[None]:
-    """Finds each mask of a model only once in the body, however often it is called.
+    """Computes each mask of a model only once in the body, for any number of calls.
 
     The scores must not change in the body.
 
@@ -136,7 +136,7 @@ def masks_found_once(model: keras.Layer) -> contextlib.AbstractContextManager[No
         >>> with masks_found_once(model):
         ...     twice = model(images), model(images)
     """
-    # What is computed twice to save memory must find its masks itself.
+    # Layers that are computed twice to save memory must find their masks themselves.
     weights = [
         weight
         for weight in masked_weights(model)
@@ -147,11 +147,10 @@ def masks_found_once(model: keras.Layer) -> contextlib.AbstractContextManager[No
 
 @contextlib.contextmanager
 def dense_forward(model: keras.Layer) -> Iterator[None]:
-    """Runs the body with every mask of `model` keeping all weights.
+    """Runs the body while all masks of `model` keep all weights.
 
     Args:
-        model: Any Keras model; its masks keep as many as before when the body ends or
-            fails.
+        model: Any Keras model. Its masks are restored when the body ends or fails.
 
     Example:
         >>> model = models.build("conv2", sparsity=0.9)

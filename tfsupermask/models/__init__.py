@@ -1,4 +1,4 @@
-"""The thesis's networks and their relatives, made of supermask layers."""
+"""The thesis's networks and similar ones, made of supermask layers."""
 
 from tfsupermask.models import alexnet, conv, resnet, vgg
 from tfsupermask.models.blocks import convolution_blocks

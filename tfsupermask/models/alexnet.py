@@ -1,9 +1,10 @@
 """AlexNet for small images.
 
 The five convolutions, three max poolings and three fully connected layers of Krizhevsky
-et al. (2012) in the form usual on CIFAR: all filters 3×3, the first of stride 2 instead
-of 4, one tower of 64, 192, 384, 256 and 256 filters, 2×2 pooling, and hidden layers of
-1024 neurons instead of 4096. There is no local response normalisation and no dropout.
+et al. (2012), as usual on CIFAR: all filters are 3×3, the first stride is 2 instead of
+4, there is one tower with 64, 192, 384, 256 and 256 filters, pooling is 2×2, and hidden
+layers have 1024 neurons instead of 4096. There is no local response normalisation and
+no dropout.
 """
 
 from __future__ import annotations

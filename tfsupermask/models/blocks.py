@@ -15,19 +15,19 @@ _DECISIVE = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
 def convolution_blocks(model: keras.Model) -> list[list[str]]:
     """Returns the names of the convolutions larger than 1×1, grouped by block.
 
-    They are the convolutions that PatchesInit sets, and a block is what its partial
-    variant, which sets the first blocks only, counts.
+    PatchesInit sets these convolutions; its partial variant sets those of the first
+    blocks.
 
     Args:
-        model: A model of `tfsupermask.models.build`, or one whose convolutions and max
-            poolings are named alike: `block2_…` belongs to block 2 and `stem_…` to
+        model: A model of `tfsupermask.models.build`, or one with the same names of
+            convolutions and max poolings: `block2_…` belongs to block 2 and `stem_…` to
             block 1; among `conv1`, `conv2`, … every `pool1`, `pool2`, … ends a block.
 
     Returns:
         A list for each block, both in forward order.
 
     Raises:
-        InputError: The names do not say where the blocks are.
+        InputError: The names do not show the blocks.
 
     Example:
         >>> convolution_blocks(models.build("conv6"))

@@ -16,7 +16,7 @@ def register(name: str) -> Callable:
     """Makes a builder available to `build` under `name`.
 
     Args:
-        name: How to call it; a builder that has the name already is replaced.
+        name: The name; an earlier builder with this name is replaced.
 
     Returns:
         A decorator for functions that take `input_shape`, `num_classes`, `sparsity`,
@@ -61,8 +61,8 @@ def build(
 
     The thesis's are conv2, conv4, conv6 and resnet18.
 
-    Kernels start as Xavier normal, scores as Kaiming-uniform (a = √5), both a pure
-    function of `seed`.
+    Kernels start as Xavier normal, scores as Kaiming-uniform (a = √5). Both depend only
+    on `seed`.
 
     Args:
         name: One of `names()`, for example `"conv6"`.
@@ -112,7 +112,7 @@ def build(
 
 
 def check_side(name: str, input_shape: Sequence[int], halvings: int) -> None:
-    """Raises unless images can be halved as often as the network `name` does it."""
+    """Raises if images are too small for the halvings of the network `name`."""
     if min(input_shape[:2]) < 2**halvings:
         raise fail(
             f"{name} halves the image {halvings} times and needs at least "

@@ -1,9 +1,9 @@
-"""ResNet-18 of Table 5.1, and ResNet-34, -50 and -101 built the same way.
+"""ResNet-18 of Table 5.1, and ResNet-34, -50 and -101 built in the same way.
 
-Four blocks of residual units (He et al., 2015) of 64, 128, 256 and 512 filters. The
-first unit of blocks 2 to 4 halves the map, in bottlenecks by their 3×3 convolution.
-Shortcuts are 1×1 convolutions where the shape changes, the identity elsewhere. The stem
-follows the smaller side of the images:
+Four blocks of residual units (He et al., 2015) with 64, 128, 256 and 512 filters. The
+first unit of blocks 2 to 4 halves the map; in bottlenecks the 3×3 convolution does so.
+Shortcuts are 1×1 convolutions where the shape changes, and the identity elsewhere. The
+stem depends on the smaller side of the images:
 
 - up to 48 pixels: 3×3 convolution;
 - up to 128 pixels: 3×3 convolution and 2×2 max pooling ("64, pool" of Table 5.1);
@@ -47,7 +47,7 @@ def _bottleneck(layers, x, filters, strides, name):
 
 
 def _unit(branch, layers, x, filters, strides, name):
-    # The shortcut comes second here and in the sum, as it will in `model.layers`.
+    # The shortcut comes second here and in the sum, and so in `model.layers`.
     y = branch(layers, x, filters, strides, name)
     if x.shape != y.shape:
         width = y.shape[-1]

@@ -1,4 +1,4 @@
-"""Layers that start as a function of a seed."""
+"""Makes layers with kernels and scores from one seed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from tfsupermask.ops import derive_seed
 
 
 class SeededLayers:
-    """Makes the layers of one network.
+    """Makes the layers of one network, in the order of `keras.Model.layers`.
 
-    Kernels start as Xavier normal, scores as Kaiming-uniform (a = √5). Both are a pure
-    function of the seed and of the layer's place among the supermask layers. Layers
-    have to be made in the order in which `keras.Model.layers` will list them, as
-    `tfsupermask.init.initialize` counts places there.
+    Kernels and scores depend only on the seed and on the layer's place among the
+    supermask layers, which `tfsupermask.init.initialize` counts in that order.
     """
 
     def __init__(self, sparsity: float, method: str, seed: int):
@@ -32,12 +30,9 @@ class SeededLayers:
         )
 
     def conv_bn(self, x, filters, kernel_size, name, strides=1, *, relu=True):
-        """Returns x after convolution, batch normalisation and, by default, ReLU.
-
-        The normalisation learns no scale and no offset, so that the scores remain all
-        that is trained, and uses the statistics of the global batch over replicas.
-        """
+        """Returns x after convolution, batch normalisation and, by default, ReLU."""
         x = self.conv(filters, kernel_size, name, strides=strides)(x)
+        # Without scale and offset, so that only scores are trained.
         x = keras.layers.BatchNormalization(
             momentum=0.9,
             epsilon=1e-5,
@@ -53,11 +48,11 @@ class SeededLayers:
         return SupermaskDense(units, name=name, **self._next(), **kwargs)
 
     def logits(self, num_classes, name) -> SupermaskDense:
-        """Returns the last layer, float32 to keep the loss exact in mixed precision."""
+        """Returns the last layer, float32 for an exact loss in mixed precision."""
         return self.dense(num_classes, name, dtype="float32")
 
     def classify(self, x, hidden: Sequence[int], num_classes: int):
-        """Returns the logits of x after hidden fully connected layers with ReLU."""
+        """Returns the logits of x, after hidden fully connected layers with ReLU."""
         for index, units in enumerate(hidden, start=1):
             x = self.dense(units, f"dense{index}", activation="relu")(x)
         return self.logits(num_classes, f"dense{len(hidden) + 1}")(x)

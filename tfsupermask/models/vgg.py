@@ -3,8 +3,8 @@
 The 13 convolutions of configuration D (Simonyan & Zisserman, 2014), each followed by
 batch normalisation and ReLU, with 2×2 max pooling after each of the five blocks. As is
 usual on CIFAR, the two hidden layers have 512 neurons instead of 4096 and there is no
-dropout. They see the average over what the pooling leaves, one position of a 32-pixel
-image and four of a 64-pixel one, so that their size is the same for all images.
+dropout. Their input is the average over the last map, one position for an image of 32
+pixels and four for one of 64, so that their size is the same for all images.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Counting correct predictions without flattering a dead network."""
+"""Counts correct predictions, without an advantage for a dead network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import tensorflow as tf
 def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
     """Returns whether each label is among the `k` largest logits of its row.
 
-    Ties go to the lower class index, so that a network with equal logits is
-    right for one class, not for all of them (`tf.math.in_top_k` counts every tie as
-    correct). A row with a NaN anywhere is wrong for every `k`.
+    Among equal logits the lower class index wins, so that a network with equal logits
+    is right for one class only; `tf.math.in_top_k` counts every tie as correct. A row
+    with a NaN is wrong for every `k`.
 
     Args:
         logits: float tensor (batch, classes).
@@ -24,7 +24,7 @@ def in_top_k(logits: tf.Tensor, labels: tf.Tensor, k: int) -> tf.Tensor:
         >>> in_top_k(tf.zeros((3, 10)), tf.constant([0, 1, 9]), k=1).numpy()
         array([1., 0., 0.], dtype=float32)
     """
-    # In int64: GPUs leave the arithmetic of int32 to the host.
+    # In int64, because int32 arithmetic of GPUs runs on the host.
     labels = tf.cast(labels, tf.int64)[:, None]
     own = tf.gather(logits, labels, batch_dims=1)
     earlier = tf.range(tf.shape(logits, tf.int64)[1]) < labels

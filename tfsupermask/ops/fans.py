@@ -1,4 +1,4 @@
-"""n_{l-1} and n_{l+1} of eq. 3.1 and 4.2, receptive field included."""
+"""n_{l-1} and n_{l+1} of eq. 3.1 and 4.2, with the receptive field."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def compute_fans(kernel_shape: Sequence[int]) -> tuple[int, int]:
             (spatial..., in per group, out) of a convolution.
 
     Returns:
-        The number of inputs of one output unit, and the number of outputs that one
-        input unit reaches: channels times receptive field.
+        The number of inputs of an output unit, and the number of outputs of an input
+        unit: channels times receptive field.
 
     Example:
         >>> compute_fans((3, 3, 64, 128))

@@ -17,15 +17,15 @@ _LARGEST_COUNT_IN_FLOAT32 = 2**24
 
 
 def num_kept(size: int, sparsity: float) -> int:
-    """Returns how many of a layer's weights survive: `size - round(sparsity * size)`.
+    """Returns how many of a layer's weights are kept: `size - round(sparsity * size)`.
 
     Args:
         size: Number of weights in the layer, at least 1.
         sparsity: Fraction of weights removed, in [0, 1).
 
     Returns:
-        An integer in [1, `size`]. Halves are rounded to even; a sparsity of 0 keeps
-        every weight and no sparsity below 1 removes the last one.
+        An integer in [1, `size`]. Halves are rounded to even. A sparsity of 0 keeps all
+        weights, and at least one weight is always kept.
 
     Raises:
         InputError: An argument is out of range.
@@ -46,14 +46,14 @@ def top_k_mask(
 ) -> tf.Tensor:
     """Returns a mask that is 1 at the `k` highest ranked scores and 0 elsewhere.
 
-    Exactly `k` entries are 1 whatever the ties: among equal scores the lowest flat
-    index wins. NaN ranks below every number. The result is bit-identical to a stable
-    descending sort, in eager code, in `tf.function` and under XLA.
+    Exactly `k` entries are 1: among equal scores the lowest flat index wins. NaN ranks
+    below every number. The result has the same bits as with a stable descending sort,
+    in eager code, in `tf.function` and under XLA.
 
     Args:
         score: float32 tensor of any static shape, at least one entry.
         k: Number of entries kept, in [1, number of scores]: an integer, or an int32
-            tensor, which is not checked.
+            tensor without a check.
         ranking: `"magnitude"` (default) ranks by `|score|`, `"score"` by the signed
             value.
 
@@ -87,7 +87,7 @@ def masked_kernel(
     """Returns `kernel · mask`, differentiable in the scores by a straight-through step.
 
     The forward pass keeps the `k` highest ranked weights. The backward pass treats the
-    mask as the identity, so that a masked weight's score goes on learning:
+    mask as the identity, so that scores of removed weights are also trained:
     d/dscore = (d/d(kernel · mask)) · kernel, times sign(score) when ranking by
     magnitude.
 
@@ -129,7 +129,7 @@ def masked_kernel(
             masked = kernel * tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
 
         def straight_through(upstream):
-            # Frozen kernels leave the first gradient unused, and graphs leave it out.
+            # A frozen kernel does not use the first gradient; graphs then omit it.
             mask = tf.cast(top_k_mask(score, k, ranking), kernel.dtype)
             return upstream * mask, _score_gradient(upstream, kernel, score, ranking)
 
@@ -143,7 +143,7 @@ def signed_mask(score: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
 
     Args:
         score: float32 tensor of any static shape, at least one entry.
-        k: Number of weights that are not hidden, as in `top_k_mask`.
+        k: Number of weights kept or inverted, see `top_k_mask`.
 
     Returns:
         float32 tensor of 1 (keep), -1 (invert) and 0 (hide), shaped like `score`. A
@@ -158,8 +158,8 @@ def signed_mask(score: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
 
     Reference:
         - Koster, Grothe & Rettinger, 2022, "Signing the supermask: keep, hide, invert".
-          There two thresholds on the scores decide; here their rank does, so that the
-          sparsity is given.
+          They use two thresholds on the scores; here the rank decides, which gives a
+          fixed sparsity.
     """
     return top_k_mask(score, k) * tf.where(score < 0, -1.0, 1.0)
 
@@ -177,9 +177,8 @@ def straight_through_kernel(
     Args:
         kernel: Weights, any floating dtype.
         score: float32 scores of the same shape.
-        mask: float32 tensor of the same shape, whatever was made of the scores.
-        slope: Function from the scores to the slope by which the gradient is
-            multiplied. Defaults to 1.
+        mask: Any float32 tensor of the same shape, made from the scores.
+        slope: Function from the scores to factors of the gradient. Defaults to 1.
 
     Returns:
         Tensor with the shape and dtype of `kernel`.
@@ -200,7 +199,7 @@ def straight_through_kernel(
         def straight_through(upstream):
             weighted = kernel
             if slope is not None:
-                # One product, which does not depend on how a batch is shared out.
+                # One product, the same for all ways to split a batch.
                 weighted = tf.cast(kernel, score.dtype) * slope(score)
             gradient = _score_gradient(upstream, weighted, score, "score")
             return upstream * factors, gradient
@@ -223,7 +222,7 @@ def _check(score, k, ranking):
 
 def _score_gradient(upstream, kernel, score, ranking):
     """Returns `upstream · kernel`, times sign(score) when ranking by magnitude."""
-    # In the scores' precision: a product of two halves may underflow.
+    # In the scores' precision, because a product in half precision may underflow.
     upstream, kernel = tf.cast(upstream, score.dtype), tf.cast(kernel, score.dtype)
     if native.usable():
         return native.straight_through(upstream, kernel, score, ranking)
@@ -232,11 +231,9 @@ def _score_gradient(upstream, kernel, score, ranking):
 
 
 def _sortable_key(score: tf.Tensor, ranking: str) -> tf.Tensor:
-    """Maps scores to uint32 keys with the same order; NaN gets the smallest key.
-
-    In integers throughout: TensorFlow's float arithmetic takes denormals for zero. In
-    unsigned ones: GPUs leave the arithmetic of int32 to the host.
-    """
+    """Maps scores to uint32 keys with the same order; NaN gets the smallest key."""
+    # Not in floats, where TensorFlow treats denormals as 0; and not in int32, because
+    # int32 arithmetic of GPUs runs on the host.
     bits = tf.bitcast(score, tf.uint32)
     magnitude = tf.bitwise.bitwise_and(bits, _SIGN_BIT - 1)
     key = _SIGN_BIT + magnitude
@@ -264,11 +261,10 @@ def _keep_largest(key: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
 
 
 def _kth_largest(key: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Bisects the uint32 range for a threshold that at least `k` keys reach.
+    """Bisects for a threshold that at least `k` keys reach; returns it, and how many.
 
-    Stops as soon as exactly `k` keys reach it; otherwise it is the k-th largest key.
-    At most 32 counting passes, several times faster than a sort or `tf.math.top_k`.
-    Returns the threshold and the number of keys that reach it.
+    It ends when exactly `k` keys reach it, else at the k-th largest key. At most 32
+    counting passes are several times faster than a sort or `tf.math.top_k`.
     """
 
     def unfinished(low, high, count):

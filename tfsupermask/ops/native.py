@@ -1,4 +1,4 @@
-"""The masking ops in C++, for where they can run: on CPUs, outside of XLA."""
+"""The masking ops in C++, which run on CPUs outside of XLA."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _EXPORTERS = (
 
 
 def usable() -> bool:
-    """Returns whether the code that is being traced or run can use the C++ ops.
+    """Returns whether the current code can use the C++ ops.
 
-    XLA compiles no ops but its own, on a GPU they would send the scores to the host
-    and back, and what is exported has to run where this package is not installed.
+    XLA compiles only its own ops. On a GPU the scores would go to the host and back. An
+    export must run where this package is not installed.
     """
     graph = tf.compat.v1.get_default_graph()
     if control_flow_util.GraphOrParentsInXlaContext(graph):
@@ -33,7 +33,7 @@ def usable() -> bool:
 
 
 def _being_exported() -> bool:
-    """Whether Keras or TensorFlow is tracing for a file that others will load."""
+    """Returns whether Keras or TensorFlow is tracing for an export."""
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):

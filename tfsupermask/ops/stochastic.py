@@ -1,9 +1,8 @@
-"""Masks that are drawn anew for every step, each weight with a probability of its own.
+"""Masks that are drawn for every step, with a probability for each weight.
 
-A score s stands for the probability sigmoid(s) that its weight is kept. Masks come here
-as *factors*: what the kernel is multiplied with, 0 for the weights removed and
-n / (number kept) for the others, so that a sparse layer's outputs stay as large as a
-dense one's.
+A score s stands for the probability sigmoid(s) that its weight is kept. The masks are
+*factors* of the kernel: 0 for the weights removed and n / (number kept) for the others,
+so that a sparse layer's outputs stay as large as a dense one's.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ def stochastic_factors(
 ) -> tf.Tensor:
     """Returns the factors of one drawn mask, or of the mask without chance.
 
-    At least one weight is kept: if the draw keeps none, the one with the highest score,
-    the first of equals. The same seed and number give the same draw, however often
-    it is made, but under XLA another one than without.
+    If the draw keeps no weight, the one with the highest score is kept, the first of
+    equals. The same seed and number always give the same draw, but a different one
+    under XLA.
 
     Args:
         score: float32 tensor of any static shape, at least one entry.
-        seed: Integer in [0, 2³¹), another one for each kernel.
-        draw: Number of the draw: an int32 integer or tensor. 0, the default, keeps the
-            weights with a probability above a half instead, a score above 0.
+        seed: Integer in [0, 2³¹), a different one for each kernel.
+        draw: Number of the draw, an int32 integer or tensor. 0 (default) keeps the
+            weights with a probability above a half, that is a score above 0.
 
     Returns:
         float32 tensor of zeros and of n / (number kept), shaped like `score`.
@@ -47,7 +46,7 @@ def stochastic_factors(
     draw = tf.convert_to_tensor(draw, tf.int32)
 
     def by_chance():
-        # One algorithm by name, as "auto" picks another on another device.
+        # A fixed algorithm, because "auto" depends on the device.
         uniform = tf.random.stateless_uniform(
             score.shape, tf.stack([seed, draw]), alg="philox"
         )
@@ -62,14 +61,14 @@ def stochastic_kernel(
 ) -> tf.Tensor:
     """Returns `kernel · factors`, differentiable in the scores straight through.
 
-    The backward pass takes the draw for its probability and the rescaling r for a
-    constant: d/dscore = (d/d(kernel · factors)) · kernel · r · sigmoid'(score), for
-    removed weights too.
+    The backward pass uses the probability in place of the draw, and takes the rescaling
+    r as constant: d/dscore = (d/d(kernel · factors)) · kernel · r · sigmoid'(score),
+    also for removed weights.
 
     Args:
         kernel: Weights, any floating dtype.
         score: float32 scores of the same shape.
-        factors: float32, as from `stochastic_factors`.
+        factors: float32, from `stochastic_factors`.
 
     Returns:
         Tensor with the shape and dtype of `kernel`.

@@ -1,7 +1,7 @@
-"""Charts as SVG, styled by the page they stand on.
+"""Charts as SVG that take their style from the page.
 
-Not by matplotlib: of the same curves its SVG has neither the page's dark mode and fonts
-nor texts for the pointer and for screen readers, and is mostly larger.
+matplotlib's SVG lacks the page's dark mode and fonts and the texts for the pointer and
+for screen readers, and is mostly larger.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MARKERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """Maps values to pixels: the first of at least two round ticks to `start`."""
+    """Maps values to pixels: the first tick to `start`, the last one to `end`."""
 
     ticks: tuple[float, ...]
     step: float
@@ -43,11 +43,11 @@ class Axis:
         return self.start + (value - first) / (last - first) * (self.end - self.start)
 
     def label(self, value: float) -> str:
-        """Returns a tick's text, with the decimals that its step needs."""
+        """Returns the text of a tick, with as many decimals as the step needs."""
         return f"{value:,.{max(0, -self._power)}f}"
 
     def value_label(self, value: float) -> str:
-        """Returns a value with one decimal more than the ticks have, one at least."""
+        """Returns the text of a value, with one decimal more than the ticks."""
         return f"{value:,.{max(1, 1 - self._power)}f}"
 
     @property
@@ -58,12 +58,7 @@ class Axis:
 def round_axis(
     values: Iterable[float], start: float, end: float, whole: bool = False
 ) -> Axis:
-    """Returns an axis of about five intervals; its ticks enclose all values.
-
-    Example:
-        >>> round_axis([1, 3], 0, 100, whole=True).ticks
-        (1.0, 2.0, 3.0)
-    """
+    """Returns an axis with about five intervals and round ticks around all values."""
     low, high = min(values), max(values)
     if low == high:
         low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
@@ -76,20 +71,13 @@ def round_axis(
 
 
 def _round_step(least):
-    """Returns the smallest of 1, 2, 5, 10, ... times a power of ten from `least` up."""
+    """Returns the smallest of 1, 2, 5, 10, 20, 50, ... that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= least * (1 - 1e-9))
 
 
 def spread(positions: list[float], gap: float, low: float, high: float) -> list[float]:
-    """Returns positions moved as little as it takes to be `gap` apart in [low, high].
-
-    The order is kept; the gap shrinks if there is no room for it.
-
-    Example:
-        >>> spread([50, 49, 90], 10, 0, 100)
-        [59.0, 49.0, 90.0]
-    """
+    """Returns positions moved, in their order, to be `gap` apart if there is room."""
     gap = min(gap, (high - low) / max(1, len(positions) - 1))
     order = sorted(range(len(positions)), key=positions.__getitem__)
     moved = [0.0] * len(positions)
@@ -104,7 +92,7 @@ def spread(positions: list[float], gap: float, low: float, high: float) -> list[
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """A line of a chart: (x, y) in ascending x; a y that is not finite is a gap."""
+    """A line of a chart: points (x, y) by x; a y that is not finite leaves a gap."""
 
     label: str
     points: tuple[tuple[float, float], ...]
@@ -116,17 +104,9 @@ class Series:
 
 
 def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> Markup:
-    """Draws lines over common axes, each named in the right margin.
+    """Returns an `<svg>` of named lines, with texts for pointer and screen readers.
 
-    Lines differ in colour, dashes and markers. Every point shows its values to the
-    pointer, and the whole chart is described to screen readers.
-
-    Returns an `<svg>`; empty if there is no finite point to draw.
-
-    Example:
-        >>> chart = line_chart("loss", [Series("train", ((1, 2.0), (2, 1.5)))])
-        >>> chart.count('<path class="line'), chart.count("<title>")
-        (1, 2)
+    It is empty if no point is finite.
     """
     lines = {index: each for index, each in enumerate(series) if each.finite}
     if not lines:
@@ -160,11 +140,7 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
 
 
 def score_histogram(histogram: np.ndarray, label: str) -> Markup:
-    """Draws how the scores of all weights spread, those of kept weights filled in.
-
-    `histogram` is (2, bins), numbers of all weights and of kept weights; screen readers
-    get `label`.
-    """
+    """Returns an `<svg>` of a histogram (2, bins): of all weights, and of kept ones."""
     bins = histogram.shape[1]
     heights = 30 * histogram / max(1, histogram.max())
     paths = (
@@ -183,7 +159,7 @@ def _skyline(heights):
 
 
 def _x_axis(xs, right):
-    """Returns the axis, and the round numbers on it; it ends where the values do."""
+    """Returns an axis that ends where the values do, and the round ticks on it."""
     low, high = min(xs), max(xs)
     axis = round_axis([low, high], _LEFT + 6, right - 6, whole=True)
     ticks = [tick for tick in axis.ticks if low <= tick <= high]
@@ -239,7 +215,7 @@ def _line(style, series, x, y):
 
 
 def _end(style, name, series, x, y, right, height):
-    """Names a line in the right margin, with a thin lead from where the line ends."""
+    """Draws a line's name in the right margin, and a thin line to it."""
     at, value = series.finite[-1]
     return Markup(
         '<path class="lead s{0}" d="M{1:.1f} {2:.1f}L{3:.1f} {4:.1f}"/>'
@@ -250,11 +226,11 @@ def _end(style, name, series, x, y, right, height):
 
 
 def _description(title, lines, x_label, y):
-    parts = []
+    texts = []
     for each in lines:
         first, last = (
             f"{y.value_label(value)} at {x_label} {at:g}"
             for at, value in (each.finite[0], each.finite[-1])
         )
-        parts.append(f"{each.label} {first}, {last}")
-    return f"{title} against {x_label}: {'; '.join(parts)}."
+        texts.append(f"{each.label} {first}, {last}")
+    return f"{title} against {x_label}: {'; '.join(texts)}."

@@ -1,4 +1,4 @@
-"""What a run's folder holds, read for a report."""
+"""Reads a run folder for a report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.init import LayerReport, PatchesInitReport
 from tfsupermask.layers import masked_weights
-from tfsupermask.report.masks import MaskFacts, mask_facts
+from tfsupermask.report.masks import MaskStatistics, mask_statistics
 from tfsupermask.report.predictions import Predictions, predict
 from tfsupermask.runs import Config, RunFolder
 from tfsupermask.runs.folder import fingerprint
 from tfsupermask.runs.metrics import read_csv
 from tfsupermask.train import LoadedRun, load_images, load_run
-from tfsupermask.train.events import filter_pictures, first_convolution
+from tfsupermask.train.events import first_layer_pictures
 
 PICTURES = ("boxes_and_patches", "first_layer")
 _NUMBERS = ("test_loss", "test_top1", "test_top5", "init_seconds", "images_per_second")
@@ -39,19 +39,19 @@ class Run:
         path: Its folder.
         config: Its resolved configuration.
         epoch: Number of epochs done.
-        class_names: One name a class.
+        class_names: The name of each class.
         data_sha256: Fingerprint of its images.
-        rows: One dict of metrics an epoch done, see `tfsupermask.runs.metrics`.
-        summary: `summary.json`; empty if it is missing or of an earlier epoch.
+        rows: A dict of metrics for each epoch done, see `tfsupermask.runs.metrics`.
+        summary: `summary.json`; empty if it is missing or from an earlier epoch.
         begun: When its folder was made.
-        written: When its last epoch was.
-        masks: The facts of each mask after the last epoch.
+        written: When its last epoch was saved.
+        masks: Statistics of each mask after the last epoch.
         filters: Pictures of the first convolution, uint8 (height, width, 3), by name.
         init: What PatchesInit did, or `None`.
-        pictures: PNG files' contents by name, of those in `PICTURES` that are there.
-        predictions: What the model says of the images that every epoch is evaluated on,
-            or `None`.
-        no_predictions: Why there are none, a sentence.
+        pictures: Contents of the PNG files in `PICTURES` that exist, by name.
+        predictions: The model's predictions for the images that every epoch is
+            evaluated on, or `None`.
+        no_predictions: Why there are no predictions, a sentence.
 
     Example:
         >>> run = collect_run("runs/my_run")
@@ -68,7 +68,7 @@ class Run:
     summary: dict[str, Any]
     begun: datetime.datetime
     written: datetime.datetime
-    masks: tuple[MaskFacts, ...]
+    masks: tuple[MaskStatistics, ...]
     filters: dict[str, np.ndarray]
     init: PatchesInitReport | None
     pictures: dict[str, bytes]
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def num_kept(self) -> int:
-        """Number of those that the masks keep."""
+        """Number of weights that the masks keep."""
         return sum(mask.num_kept for mask in self.masks)
 
     @property
@@ -97,10 +97,10 @@ class Run:
 
     @property
     def measured(self) -> dict[str, float]:
-        """Metrics of the last epoch, and those on test images looked at once."""
-        # Summaries once called test what is validation, and had nothing else.
-        known = self.summary if "validation_top1" in self.summary else {}
-        return {**known, **self.last}
+        """Metrics of the last epoch, and those on test images at the end of the run."""
+        # Older summaries use the name `test` for validation.
+        at_end = self.summary if "validation_top1" in self.summary else {}
+        return {**at_end, **self.last}
 
     @property
     def train_seconds(self) -> float:
@@ -113,20 +113,20 @@ def collect_run(
     data_dir: str | None = None,
     load: Callable[..., Dataset] = data.load,
 ) -> Run:
-    """Reads a run folder; if its images can be found, classifies those evaluated on.
+    """Reads a run folder, and classifies its evaluation images if they are found.
 
-    A warning says if they cannot, or are not those that the run was trained on.
+    Otherwise, or if the images are not the run's, a warning says so.
 
     Args:
         path: The folder of a finished or unfinished run.
         data_dir: Folder of the images. Defaults to the run's.
-        load: Loads a dataset, as `tfsupermask.data.load` does.
+        load: Loads a dataset, as `tfsupermask.data.load` (default) does.
 
     Returns:
-        What a report needs to know.
+        Everything that a report needs.
 
     Raises:
-        InputError: The folder holds no run, or one that cannot be read.
+        InputError: The folder holds no run, or its files cannot be read.
 
     Example:
         >>> collect_run("runs/my_run").predictions.confusion.shape
@@ -154,7 +154,6 @@ def collect_run(
 def _collect(folder, data_dir, load):
     loaded = load_run(folder.root)
     sha256 = read_json(folder.config)["data"]["sha256"]
-    first = first_convolution(loaded.model)
     run = Run(
         path=folder.root,
         config=loaded.config,
@@ -165,8 +164,8 @@ def _collect(folder, data_dir, load):
         summary=_summary(folder, loaded.epoch),
         begun=_time(folder.config),
         written=_time(max(folder.checkpoints.glob("epoch_*.npz"))),
-        masks=tuple(mask_facts(weight) for weight in masked_weights(loaded.model)),
-        filters={} if first is None else filter_pictures(first),
+        masks=tuple(map(mask_statistics, masked_weights(loaded.model))),
+        filters=first_layer_pictures(loaded.model),
         init=_init(folder),
         pictures=_pictures(folder),
         predictions=None,

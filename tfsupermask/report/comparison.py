@@ -1,4 +1,4 @@
-"""What runs differ in, and how far their masks agree."""
+"""How runs differ in their settings, and how far their masks agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfsupermask.report.masks import Agreement, agreement, same_architecture
 
 @dataclasses.dataclass(frozen=True)
 class Overlap:
-    """How far the masks of two runs, named by letters, agree: in all, and by name."""
+    """How far the masks of two runs (named by letters) agree: in all, and by name."""
 
     runs: tuple[str, str]
     whole: Agreement
@@ -23,28 +23,15 @@ class Overlap:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Runs side by side.
+    """Runs side by side."""
 
-    Attributes:
-        letters: A, B, C, ..., one a run.
-        differing: The settings in which the runs differ: each one's value in each run.
-        overlaps: One for each pair of runs with the same architecture.
-    """
-
-    letters: tuple[str, ...]
-    differing: dict[str, tuple[Any, ...]]
-    overlaps: tuple[Overlap, ...]
+    letters: tuple[str, ...]  # A, B, C, ..., one for each run
+    differing: dict[str, tuple[Any, ...]]  # by setting, the value in each run
+    overlaps: tuple[Overlap, ...]  # one for each pair with the same architecture
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Returns what one or more runs differ in, and how far their masks agree.
-
-    Example:
-        >>> run = collect_run("runs/my_run")
-        >>> comparison = compare([run, run])
-        >>> comparison.differing, comparison.overlaps[0].whole
-        ({}, Agreement(measured=1.0, chance=0.5))
-    """
+    """Returns how one or more runs differ, and how far their masks agree."""
     named = dict(zip(_letters(len(runs)), runs, strict=True))
     overlaps = (
         _overlap((a, b), named[a].masks, named[b].masks)
@@ -55,7 +42,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def _letters(count):
-    """Returns A, B, ..., Z, A2, B2, ...: a short name for each of `count` things."""
+    """Returns `count` short names: A, B, ..., Z, A2, B2, ..."""
     rounds = (divmod(index, 26) for index in range(count))
     return [
         string.ascii_uppercase[i] + (str(turn + 1) if turn else "")

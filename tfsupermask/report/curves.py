@@ -1,4 +1,4 @@
-"""Which curves of training a report shows."""
+"""The training curves of a report."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from markupsafe import Markup
 from tfsupermask.report.charts import Series, line_chart
 from tfsupermask.report.collect import Run
 
-_TOLERANCE = 1e-3  # of sparsity: rounding in small layers is no change
+_TOLERANCE = 1e-3  # smaller changes of sparsity come from rounding in small layers
 
 
 def run_curves(run: Run) -> dict[str, Markup]:
-    """Returns the charts of one run by their titles; none before the first epoch."""
+    """Returns the charts of one run by title; there are none before the first epoch."""
     split = run.config.epoch_split
     charts = {
         "Cross-entropy / nats": [
@@ -34,7 +34,7 @@ def run_curves(run: Run) -> dict[str, Markup]:
 
 
 def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Markup]:
-    """Returns the charts of several runs on common axes by their titles."""
+    """Returns the charts of several runs on common axes, by title."""
     columns = {
         "Test cross-entropy / nats": ("test_loss", 1),
         "Validation cross-entropy / nats": ("validation_loss", 1),

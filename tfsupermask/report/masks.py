@@ -1,4 +1,4 @@
-"""What a report says of each mask, and how far two masks agree."""
+"""Statistics of masks for a report, and how far two masks agree."""
 
 from __future__ import annotations
 
@@ -12,23 +12,18 @@ _BINS = 40
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MaskFacts:
+class MaskStatistics:
     """One masked weight in numbers.
 
-    Attributes:
-        name: The masked weight's name, for example `conv1/kernel`.
-        kind: Class of its layer.
-        bits: The mask in flat order, eight bits a byte.
-        histogram: int64 (2, 40), numbers of weights and of kept weights by score,
-            within three standard deviations of the mean; the outermost bins hold those
-            beyond.
+    The histogram, int64 (2, 40), counts all weights and the kept ones by score, within
+    three standard deviations of the mean; the outermost bins also hold those beyond.
     """
 
-    name: str
-    kind: str
+    name: str  # such as conv1/kernel
+    kind: str  # the class of its layer
     shape: tuple[int, ...]
     num_kept: int
-    bits: np.ndarray
+    bits: np.ndarray  # of the mask in flat order, eight in a byte
     score_mean: float
     score_std: float
     score_range: tuple[float, float]
@@ -47,18 +42,18 @@ class MaskFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Fraction of mask bits that are equal, and what independent masks would reach."""
+    """Fraction of mask bits that are equal, and the same for independent masks."""
 
     measured: float
     chance: float
 
 
-def mask_facts(weight: MaskedWeight) -> MaskFacts:
-    """Returns the facts of a masked weight of a built layer."""
+def mask_statistics(weight: MaskedWeight) -> MaskStatistics:
+    """Returns the statistics of a masked weight in a built layer."""
     scores, keeps = weight.score.numpy(), weight.mask.numpy() != 0
     mean = float(scores.mean(dtype=np.float64))
     std = float(scores.std(dtype=np.float64))
-    return MaskFacts(
+    return MaskStatistics(
         name=weight.name,
         kind=type(weight.layer).__name__,
         shape=tuple(scores.shape),
@@ -79,12 +74,16 @@ def _histogram(scores, mean, reach):
     return counts
 
 
-def same_architecture(a: tuple[MaskFacts, ...], b: tuple[MaskFacts, ...]) -> bool:
+def same_architecture(
+    a: tuple[MaskStatistics, ...], b: tuple[MaskStatistics, ...]
+) -> bool:
     """Returns whether two models' masks have the same names and shapes."""
     return [(m.name, m.shape) for m in a] == [(m.name, m.shape) for m in b]
 
 
-def agreement(a: tuple[MaskFacts, ...], b: tuple[MaskFacts, ...]) -> Agreement:
+def agreement(
+    a: tuple[MaskStatistics, ...], b: tuple[MaskStatistics, ...]
+) -> Agreement:
     """Returns how far the masks of two models of one architecture agree."""
     total = sum(mask.num_weights for mask in a)
     differing = sum(

@@ -1,4 +1,4 @@
-"""The page, from what was collected, and its file."""
+"""The HTML page of a report, and the file that it is written to."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ MAX_TABLE_CLASSES = 20
 def render(runs: Sequence[Run]) -> str:
     """Returns the HTML page of one run, or of several side by side.
 
-    Nothing on it comes from elsewhere, and nothing on it runs: styles, charts and
-    pictures are inside.
+    Styles, charts and pictures are inside the page. It loads nothing and has no script.
 
     Args:
-        runs: One or more.
+        runs: One or more runs.
 
     Example:
         >>> page = render([collect_run("runs/my_run")])
@@ -46,24 +45,24 @@ def write_report(
     output: str | os.PathLike,
     data_dir: str | None = None,
 ) -> Path:
-    """Writes one self-contained HTML page about runs, side by side if several.
+    """Writes one self-contained HTML page about a run, or about several side by side.
 
-    The last epoch's results, curves, masks layer by layer, the initialisation and what
-    the model says of the images it is evaluated on; for several runs also what they
-    differ in, and how far their masks agree. A run may be unfinished. Where the images
-    are not to be had, a warning says so and the page goes without them.
+    It shows the last epoch's results, curves, the masks of each layer, the
+    initialisation, and the predictions for the evaluation images. For several runs it
+    also shows in which settings they differ and how far their masks agree. A run may be
+    unfinished. Without the images a warning says so, and the page has no predictions.
 
     Args:
-        paths: The runs' folders, at least one.
-        output: The file; one that is there is replaced once the new one is complete.
-            Missing folders are made.
+        paths: The folders of one or more runs.
+        output: The file. An older one is replaced when the new one is complete. Missing
+            folders are made.
         data_dir: Folder of the images. Defaults to each run's.
 
     Returns:
         The file.
 
     Raises:
-        InputError: There is no folder, one holds no run, or `output` is a folder.
+        InputError: `paths` is empty, a folder holds no run, or `output` is a folder.
 
     Example:
         >>> write_report(["runs/my_run", "runs/my_run"], "report.html")
@@ -74,24 +73,20 @@ def write_report(
         raise fail("`paths` must name at least one run folder.", paths=list(paths))
     if output.is_dir():
         raise fail("`output` must be a file, not a folder.", output=str(output))
-    # Runs to be compared mostly share their images.
+    # Runs that are compared mostly share their images.
     load = functools.lru_cache(maxsize=1)(data.load)
     page = render([collect_run(path, data_dir, load) for path in paths])
     output.parent.mkdir(parents=True, exist_ok=True)
-    # A name that is not Unicode must not cost the report.
+    # The report is written even if a name is not Unicode.
     write_atomically(output, lambda file: file.write(page.encode(errors="replace")))
     return output
 
 
 def environment(*packages: str) -> jinja2.Environment:
-    """Returns what renders the templates of packages, the first that has one first.
-
-    The names of files and classes, and the reasons why runs failed, are anybody's text:
-    nothing goes in unescaped.
-    """
+    """Returns an environment with the templates of packages, the first ones first."""
     made = jinja2.Environment(
         loader=jinja2.ChoiceLoader([*map(jinja2.PackageLoader, packages)]),
-        autoescape=True,
+        autoescape=True,  # file names, class names and reasons may hold anything
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

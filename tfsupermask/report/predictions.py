@@ -1,4 +1,4 @@
-"""What a model says of images: confusions, and errors that it is sure of."""
+"""A model's predictions: its confusion matrix and its most confident mistakes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WRONG = (214, 92, 24)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mistake:
-    """An image that the model takes for another class, and how sure it is of that."""
+    """A wrongly classified image, and the probability of the predicted class."""
 
     image: np.ndarray
     label: int
@@ -28,28 +28,21 @@ class Mistake:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model says of a test split.
-
-    Attributes:
-        totals: Loss and hits over the split.
-        confusion: int64 (classes, classes), numbers of images by true class (row) and
-            predicted class (column).
-        mistakes: The wrong predictions of the highest probability, highest first.
-    """
+    """A model's predictions for a split."""
 
     totals: Totals
-    confusion: np.ndarray
-    mistakes: tuple[Mistake, ...]
+    confusion: np.ndarray  # int64, number of images by true (row) and predicted class
+    mistakes: tuple[Mistake, ...]  # those of the highest probabilities, highest first
 
     @property
     def class_accuracies(self) -> np.ndarray:
-        """Fraction of each class's images that are right; NaN for a class of none."""
+        """Accuracy on each class's images; NaN for a class without images."""
         with np.errstate(invalid="ignore"):
             return np.diag(self.confusion) / self.confusion.sum(axis=1)
 
     @property
     def confused_pairs(self) -> list[tuple[int, int, int]]:
-        """(true class, predicted class, images), the most frequent confusion first."""
+        """(true class, predicted class, images), most frequent confusion first."""
         wrong = self.confusion * (1 - np.eye(len(self.confusion), dtype=np.int64))
         order = np.argsort(-wrong, axis=None, kind="stable")
         pairs = np.stack(np.unravel_index(order, wrong.shape), axis=1).tolist()
@@ -57,7 +50,7 @@ class Predictions:
 
 
 def predict(run: LoadedRun, dataset: Dataset) -> Predictions:
-    """Returns what a run's model says of the images of `config.epoch_split`."""
+    """Returns the predictions of a run's model for the images of its `epoch_split`."""
     split = getattr(dataset, run.config.epoch_split)
     totals, logits = _evaluate(run, split)
     labels = split.labels
@@ -84,25 +77,21 @@ def _worst(split: Split, logits, predicted) -> tuple[Mistake, ...]:
     best = probabilities[np.arange(len(predicted)), predicted]
     wrong = np.flatnonzero(predicted != split.labels)
     order = wrong[np.argsort(-best[wrong], kind="stable")][:_MAX_MISTAKES]
+    labels = split.labels
     return tuple(
-        Mistake(
-            split.images[i], int(split.labels[i]), int(predicted[i]), float(best[i])
-        )
+        Mistake(split.images[i], int(labels[i]), int(predicted[i]), float(best[i]))
         for i in order
     )
 
 
 def shade(confusion: np.ndarray) -> np.ndarray:
-    """Returns roots of the cells' shares of their rows, which show small ones."""
+    """Returns the square roots of the cells' shares of their rows: small ones show."""
     totals = confusion.sum(axis=1, keepdims=True)
     return np.sqrt(confusion / np.maximum(totals, 1))
 
 
 def confusion_map(confusion: np.ndarray) -> np.ndarray:
-    """Returns a confusion matrix as a picture, a pixel a cell, with opacity.
-
-    The opacity is the cell's `shade`; right predictions are blue, wrong ones orange.
-    """
+    """Returns a confusion matrix as RGBA: right blue, wrong orange, opacity `shade`."""
     right = np.eye(len(confusion), dtype=bool)[..., None]
     colour = np.where(right, np.uint8(_RIGHT), np.uint8(_WRONG))
     opacity = np.uint8(np.round(255 * shade(confusion)))

@@ -1,4 +1,4 @@
-"""Checkpoints: one file an epoch or interruption, the last two kept."""
+"""Checkpoints: a file for each epoch or interruption; the last two are kept."""
 
 from __future__ import annotations
 
@@ -24,33 +24,25 @@ _NAME = re.compile(r"epoch_([0-9]{5,9})(?:_step_([0-9]{6,9}))?\.npz")
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a run needs to go on.
+    """What a run needs to go on."""
 
-    Attributes:
-        epoch: Number of epochs completed.
-        values: Every variable's value and every mask's number of weights kept, by name.
-        state: The rest, as JSON values: metrics so far, seconds spent.
-        step: Number of steps completed of the epoch after those. Defaults to 0.
-    """
-
-    epoch: int
-    values: Mapping[str, np.ndarray]
-    state: dict[str, Any]
-    step: int = 0
+    epoch: int  # number of epochs done
+    values: Mapping[str, np.ndarray]  # variables and numbers of kept weights
+    state: dict[str, Any]  # all else, as JSON values: metrics so far, seconds
+    step: int = 0  # number of steps done in the next epoch
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint, removes those before it but the last, and returns its file.
-
-    It is an uncompressed `.npz` archive that ends in its SHA-256.
-    """
+    """Writes a checkpoint, an `.npz` with its SHA-256; the one before it also stays."""
     make_folder(folder)
     inside = f"_step_{checkpoint.step:06d}" if checkpoint.step else ""
     path = folder / f"epoch_{checkpoint.epoch:05d}{inside}.npz"
     state = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
     arrays = {**checkpoint.values, _STATE: state}
     write_atomically(path, lambda file: write_arrays(file, arrays))
-    done = [old for old in _paths(folder) if _place(old) <= _place(path)]
+    done = [
+        old for old in _paths(folder) if _epoch_and_step(old) <= _epoch_and_step(path)
+    ]
     for old in done[:-_KEPT]:
         if old.is_file():
             old.unlink()
@@ -58,10 +50,9 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def restore_latest(folder: Path) -> Checkpoint | None:
-    """Returns the newest checkpoint that is intact, or `None` if there is none.
+    """Returns the newest intact checkpoint or `None`; warns about damaged ones.
 
-    A damaged one is reported by a warning and the one before it is tried. Nothing in
-    the files is run, and none takes more memory than it has bytes.
+    No code in the files is run, and no file takes more memory than it has bytes.
     """
     for path in reversed(_paths(folder)):
         try:
@@ -79,15 +70,15 @@ def _read(path):
     if _STATE not in values:
         raise fail("A checkpoint must hold its state.", arrays=sorted(values)[:3])
     state = parse_json(values.pop(_STATE).tobytes(), _STATE)
-    epoch, step = _place(path)
+    epoch, step = _epoch_and_step(path)
     return Checkpoint(epoch, values, state, step)
 
 
 def _paths(folder: Path) -> list[Path]:
     found = [path for path in folder.glob("epoch_*.npz") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=_place)
+    return sorted(found, key=_epoch_and_step)
 
 
-def _place(path: Path) -> tuple[int, int]:
+def _epoch_and_step(path: Path) -> tuple[int, int]:
     epoch, step = _NAME.fullmatch(path.name).groups(default="0")
     return int(epoch), int(step)

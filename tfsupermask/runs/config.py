@@ -1,4 +1,4 @@
-"""Everything that defines a run: its fields become the flags of the programs."""
+"""The configuration of a run; its fields become the flags of the programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tfsupermask.layers import get_method, method_names
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
 
-# By PatchesInit; by patches of any kind; by chance.
+# Initialisations by PatchesInit, by patches of any kind, and by chance.
 PATTERN_INITS = ("patches", "partial_patches", "whitened_patches")
 PATCH_INITS = (*PATTERN_INITS, "simple_patches")
 RANDOM_INITS = init.NAMES
@@ -41,21 +41,21 @@ def _field(
     identifies: bool = True,
     since: int = 2,
 ) -> Any:
-    """Returns a field of `Config`: all that there is to know about a flag.
+    """Returns a field of `Config` with all that belongs to its flag.
 
     Args:
-        default: Its value if it is not given.
+        default: The value of the flag if it is not given.
         help: The flag's help.
-        check: Raises for a value out of range, given its name and itself.
-        applies: Another field, and its values with which this one has a meaning, or a
-            function that returns them. Defaults to `None`: it always has.
-        identifies: Whether it determines the result. Defaults to `True`.
-        since: From which naming of runs on it exists: at its default, a field that came
-            after the first leaves the names of runs as they were. Defaults to 2.
+        check: Function of name and value that raises if the value is out of range.
+        applies: Another field and the values (or a function that returns them) with
+            which this field has a meaning. `None` (default): it always has one.
+        identifies: Whether the field determines the result.
+        since: 1 for the first fields. Later ones are not part of a run's name while
+            they have their default, so that old names stay.
     """
-    facts = {"help": help, "check": check, "applies": applies}
-    facts |= {"identifies": identifies, "since": since}
-    return dataclasses.field(default=default, metadata=facts)
+    metadata = {"help": help, "check": check, "applies": applies}
+    metadata |= {"identifies": identifies, "since": since}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 _first = functools.partial(_field, since=1)
@@ -85,7 +85,7 @@ _WITH_GIVEN_SPARSITY = ("method", _methods_of_given_sparsity)
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A run. `None` stands for the recipe's value, see `tfsupermask.runs.recipes`.
+    """What to run. `None` stands for the value in `tfsupermask.runs.recipes`.
 
     Example:
         >>> Config(model="conv6", dataset="cifar100", prune=0.7).validate().prune
@@ -93,20 +93,18 @@ class Config:
     """
 
     model: str = _first(
-        "conv2",
-        f"Network: {', '.join(models.names())}.",
-        _one_of(models.names()),
+        "conv2", f"Network: {', '.join(models.names())}.", _one_of(models.names())
     )
     dataset: str = _first(
         "digits",
         "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, or "
-        "folder (your own, one sub-folder a class).",
+        "folder (your own, with a sub-folder for each class).",
         _one_of(data.NAMES),
     )
     data_dir: str | None = _field(
         None,
-        "Folder of the images: of the prepared TensorFlow Datasets (default "
-        "~/tensorflow_datasets), of tiny-imagenet-200.zip, or of your class folders.",
+        "Folder that holds the prepared TensorFlow Datasets (default "
+        "~/tensorflow_datasets), tiny-imagenet-200.zip, or your class folders.",
         identifies=False,
     )
     image_size: int | None = _first(
@@ -118,15 +116,15 @@ class Config:
     )
     limit_images: int | None = _field(
         None,
-        "Train on so many of the training images only, the same number of each class "
-        "as far as that goes (default: all).",
+        "Train on this number of the training images only; the classes get equal "
+        "numbers as far as possible (default: all).",
         _at_least(1),
     )
     validation_images: int | None = _field(
         None,
-        "Hold so many training images out, as many of each class as far as that goes, "
-        "and evaluate every epoch on them; the test images are looked at once, at the "
-        "end (default: none).",
+        "Hold out this number of training images, in equal numbers for the classes as "
+        "far as possible, and evaluate every epoch on them; the test images are then "
+        "used only once, at the end (default: none).",
         _at_least(1),
     )
     method: str = _field(
@@ -134,7 +132,7 @@ class Config:
         "How scores make masks: keep the weights with the largest |score| "
         "(edge_popup) or score (edge_popup_by_score), keep those with the largest "
         "|score| and invert where the score is negative (signed), or keep each with a "
-        "probability, drawn anew every step (stochastic).",
+        "probability, drawn again in every step (stochastic).",
         lambda name, value: get_method(value),
     )
     prune: float = _first(
@@ -145,16 +143,16 @@ class Config:
     )
     allocation: str = _field(
         "uniform",
-        "How the sparsity is shared out: the same in each layer (uniform), small "
-        "layers denser (erdos_renyi), or by one ranking of all scores, anew each epoch "
-        "(global).",
+        "How the sparsity is shared among layers: equal in all (uniform), lower in "
+        "small ones (erdos_renyi), or by one ranking of all scores, repeated in each "
+        "epoch (global).",
         _one_of(ALLOCATIONS),
         applies=_WITH_GIVEN_SPARSITY,
     )
     ramp_epochs: int = _field(
         0,
-        "Raise the sparsity from 0 to --prune over the first so many epochs (0: all of "
-        "it from the start).",
+        "Raise the sparsity from 0 to --prune during this number of first epochs (0: "
+        "--prune from the start).",
         _at_least(0),
         applies=_WITH_GIVEN_SPARSITY,
     )
@@ -196,8 +194,8 @@ class Config:
     )
     double_from: int | None = _field(
         None,
-        "First convolution, counted from 1, from which on twice as many patches and "
-        "clusters are used (--init=patches; default: none).",
+        "First convolution, counted from 1, that uses twice as many patches and "
+        "clusters, as all later ones do (--init=patches; default: none).",
         _at_least(1),
         applies=_WITH_PATTERNS,
     )
@@ -247,8 +245,8 @@ class Config:
     )
     signs_only: bool | None = _field(
         None,
-        "Whether of patterns only the signs become filters, all of the same magnitude "
-        "(default: no).",
+        "Whether only the signs of patterns become filters, with the same magnitude "
+        "everywhere (default: no).",
         applies=_WITH_PATTERNS,
     )
     rescale: str | None = _field(
@@ -267,27 +265,20 @@ class Config:
         identifies=False,
     )
     batch_size: int | None = _first(
-        None,
-        "Images per step, over all replicas.",
-        _at_least(1),
+        None, "Images per step, over all replicas.", _at_least(1)
     )
     learning_rate: float | None = _first(
-        None,
-        "Initial learning rate of the cosine schedule.",
-        check_number,
+        None, "Initial learning rate of the cosine schedule.", check_number
     )
     momentum: float | None = _first(None, "Momentum of SGD.", check_fraction)
     weight_decay: float | None = _first(
-        None,
-        "L2 penalty's factor, added to the score gradient.",
-        check_number,
+        None, "Factor of the L2 penalty in the score gradient.", check_number
     )
     seed: int = _first(0, "Seed of everything random.", _at_least(0, math.inf))
     strategy: str = _field(
         "auto",
         "Devices: single; mirrored (all GPUs of this machine, or two halves of its CPU "
-        "where it has none); multi_worker (reads TF_CONFIG); auto picks by what is "
-        "there.",
+        "if it has none); multi_worker (reads TF_CONFIG); auto chooses one of them.",
         _one_of(STRATEGIES),
         identifies=False,
     )
@@ -299,8 +290,8 @@ class Config:
     )
     deterministic: bool = _field(
         False,
-        "Have TensorFlow choose only operations that give the same bits every time. "
-        "They do so on CPUs anyway; on GPUs it costs time.",
+        "Let TensorFlow use only operations that give the same bits every time. On "
+        "CPUs they do so anyway; on GPUs it costs time.",
         identifies=False,
     )
     workdir: str | None = _field(
@@ -310,17 +301,13 @@ class Config:
     )
     resume: bool = _field(
         True,
-        "Go on where an earlier call of the same run stopped; --noresume refuses to "
-        "touch a folder that holds a run.",
+        "Go on where an earlier call of the same run stopped; --noresume refuses a "
+        "folder that holds a run.",
         identifies=False,
     )
 
     def validate(self) -> Config:
-        """Checks every field and their combinations; returns the config itself.
-
-        Raises:
-            InputError: A value is out of range, or two contradict each other.
-        """
+        """Returns the config; raises InputError if values are wrong or contradict."""
         for field in dataclasses.fields(self):
             value, check = getattr(self, field.name), field.metadata["check"]
             if check is not None and value is not None:
@@ -380,8 +367,8 @@ class Config:
     def identity(self) -> dict[str, Any]:
         """Returns the fields that determine the result, as plain values.
 
-        Where it runs and where it writes are left out: a run may be moved, resumed on
-        other devices, and stopped and continued.
+        Devices and folders are not among them: a run may be moved and resumed on other
+        devices.
         """
         return {
             field.name: getattr(self, field.name)
@@ -391,10 +378,10 @@ class Config:
 
     @classmethod
     def from_saved(cls, fields: Mapping[str, Any]) -> Config:
-        """Returns the configuration in a run's folder, also one of an older version.
+        """Returns the config that a run's folder holds, also one of an older version.
 
         Raises:
-            InputError: It has fields of another program, or a value is out of range.
+            InputError: It has unknown fields, or a value is out of range.
         """
         fields = dict(fields)
         if fields.pop("ranking", "magnitude") == "score":
@@ -408,13 +395,11 @@ class Config:
 
     def run_name(self, data_fingerprint: str) -> str:
         """Returns a readable name, unique to this configuration and these images."""
-        fields = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.metadata["identifies"]
-            and (field.metadata["since"] == 1 or not self._is_default(field))
-        }
-        # Runs keep the names that they had when this was a field of its own.
+        fields = self.identity()
+        for field in dataclasses.fields(self):
+            if field.metadata["since"] > 1 and self._is_default(field):
+                fields.pop(field.name, None)
+        # Names were made when `ranking` was a field, and must stay the same.
         by_score = fields.get("method") == _BY_SCORE and fields.pop("method")
         fields["ranking"] = "score" if by_score else "magnitude"
         text = json.dumps([fields, data_fingerprint], sort_keys=True)

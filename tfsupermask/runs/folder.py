@@ -1,11 +1,15 @@
-"""The run folder: every file name in one place, and which run it belongs to."""
+"""The run folder: the names of its files, the run that it belongs to, and its lock."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +20,13 @@ from tfsupermask._reading import check_names, read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.runs.config import Config
-from tfsupermask.runs.lock import LOCK
 
+LOCK = ".lock"
 _MAX_SIDE = 4096
 
 
-def _inside(name: str, text: str) -> property:
+def inside(name: str, text: str) -> property:
+    """Returns a property that is a path in the folder `root`, with a docstring."""
     return property(lambda self: self.root / name, doc=text)
 
 
@@ -41,15 +46,15 @@ class RunFolder:
 
     root: Path
 
-    config = _inside("config.json", "The resolved configuration and the images.")
-    metrics = _inside("metrics.csv", "One line an epoch.")
-    summary = _inside("summary.json", "The result in a few numbers.")
-    init_report = _inside("init.json", "What PatchesInit did.")
-    init_progress = _inside("init_progress", "Layers that PatchesInit has done so far.")
-    checkpoints = _inside("checkpoints", "Folder of the checkpoints.")
-    events = _inside("events", "Folder of TensorBoard's event files.")
-    saved_model = _inside("saved_model", "Folder of the SavedModel.")
-    pictures = _inside("pictures", "Folder of the pictures.")
+    config = inside("config.json", "The resolved configuration and the images.")
+    metrics = inside("metrics.csv", "One line an epoch.")
+    summary = inside("summary.json", "The result in a few numbers.")
+    init_report = inside("init.json", "What PatchesInit did.")
+    init_progress = inside("init_progress", "Layers that PatchesInit has done so far.")
+    checkpoints = inside("checkpoints", "Folder of the checkpoints.")
+    events = inside("events", "Folder of TensorBoard's event files.")
+    saved_model = inside("saved_model", "Folder of the SavedModel.")
+    pictures = inside("pictures", "Folder of the pictures.")
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -63,14 +68,10 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def claim(folder: RunFolder, config: Config, dataset: Dataset, sha256: str) -> None:
-    """Makes a folder this run's own, or raises InputError without touching it.
+    """Claims a new or empty folder, or with `config.resume` one of the same run.
 
-    Args:
-        folder: A new or empty folder, or one that this very run has claimed before; the
-            latter only with `config.resume`.
-        config: The resolved configuration.
-        dataset: The images.
-        sha256: The images' `fingerprint`.
+    Raises InputError for any other folder, and leaves it untouched. `sha256` is the
+    images' `fingerprint`.
     """
     description = {
         "config": dataclasses.asdict(config),
@@ -97,12 +98,31 @@ def claim(folder: RunFolder, config: Config, dataset: Dataset, sha256: str) -> N
         ) from error
 
 
-def read_description(folder: RunFolder) -> dict[str, dict[str, Any]]:
-    """Returns what a run's config.json holds, every value of it checked.
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of an existing folder until the body or process ends.
 
-    Raises:
-        InputError: It is not as `claim` writes it.
+    The package `filelock` takes the same lock, but cannot say which process has it.
     """
+    with open(folder / LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise fail(
+                "`workdir` must not be in use by another process; wait for it or give "
+                "another --workdir.",
+                workdir=str(folder),
+                process=file.read().strip() or "unknown",
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}@{os.uname().nodename}")
+        file.flush()
+        yield
+
+
+def read_description(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """Returns what a run's config.json holds, or raises if a value is wrong."""
     content = read_json(folder.config)
     config, images = content.get("config"), content.get("data")
     if not isinstance(config, dict) or not isinstance(images, dict):
@@ -143,7 +163,7 @@ def _is_finite(value):
 
 
 def _is_leftover(path):
-    """Whether a file says nothing: one half written, or the lock."""
+    """Returns whether a file does not count: one half written, or the lock."""
     return path.suffix == ".partial" or path.name == LOCK
 
 

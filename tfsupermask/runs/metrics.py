@@ -1,4 +1,4 @@
-"""What is measured each epoch, and where it is written."""
+"""The metrics of each epoch, and their CSV file."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ _MEASURED = ("loss", "top1", "top5")
 
 
 def columns(epoch_split: str) -> tuple[str, ...]:
-    """Returns the columns of a run, see `Config.epoch_split`.
-
-    Accuracies, sparsity and flips are fractions, losses nats.
-    """
+    """Returns a run's columns: losses in nats; accuracies, sparsity, flips in 0..1."""
     measured = (f"{split}_{x}" for split in ("train", epoch_split) for x in _MEASURED)
-    rest = ("sparsity", "mask_flips", "learning_rate", "seconds")
-    return "epoch", *measured, *rest
+    others = ("sparsity", "mask_flips", "learning_rate", "seconds")
+    return "epoch", *measured, *others
 
 
 def write_csv(path: Path, rows: list[dict[str, float]], epoch_split: str) -> None:
-    """Writes all epochs' rows to `path`, atomically."""
+    """Writes the rows of all epochs to `path`, atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns(epoch_split), lineterminator="\n")
     writer.writeheader()
@@ -31,15 +28,9 @@ def write_csv(path: Path, rows: list[dict[str, float]], epoch_split: str) -> Non
 
 
 def read_csv(path: Path, epoch_split: str) -> list[dict[str, float]]:
-    """Returns the rows that `write_csv` wrote; other columns are passed over.
+    """Returns the rows that `write_csv` wrote, without other columns.
 
-    Raises:
-        KeyError, TypeError, ValueError: A column is missing, or holds no number.
-        OSError: The file cannot be read.
-
-    Example:
-        >>> read_csv(Path("runs/my_run/metrics.csv"), "test")[0]["epoch"]
-        1.0
+    Raises KeyError, TypeError or ValueError if a column is missing or holds no number.
     """
     with open(path, newline="") as file:
         rows = understood(list(csv.DictReader(file)), epoch_split)
@@ -47,10 +38,7 @@ def read_csv(path: Path, epoch_split: str) -> list[dict[str, float]]:
 
 
 def understood(rows: list[dict], epoch_split: str) -> list[dict]:
-    """Returns rows under today's names.
-
-    Version 0.1 called `test` whatever images the epochs were evaluated on.
-    """
+    """Returns rows with today's names: version 0.1 called every epoch split `test`."""
     if epoch_split == "test":
         return rows
     return [

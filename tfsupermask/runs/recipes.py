@@ -37,10 +37,10 @@ RECIPES = {
     "folder": THESIS,
     "tiny_imagenet": TINY_IMAGENET,
 }
-# Thesis §5.2 for ResNet-18; its layers have more filters than 500 clusters could fill.
+# Thesis §5.2 for ResNet-18; its layers have more than 500 filters.
 DEEP = {"num_patches": 100_000, "num_clusters": 1000}
 SIMPLE_NUM_PATCHES = 10_000  # thesis Table 5.3
-# What stands behind the names of initialisations, where it is not given.
+# The defaults of the other fields that an initialisation's name stands for.
 PRESETS = {
     "partial_patches": {"patch_blocks": 1},
     "whitened_patches": {  # the best of docs/beyond.md
@@ -54,12 +54,12 @@ FOLDER_IMAGE_SIZE = 64
 
 
 def resolve(config: Config, num_images: int) -> Config:
-    """Returns the config with every `None` that has a default in the recipe filled in.
+    """Returns the config with the recipe's values in place of `None`.
 
     Args:
         config: A valid config.
-        num_images: Number of training images, at least 1; the default of `num_patches`
-            does not exceed what they offer.
+        num_images: Number of training images, at least 1. It limits the default of
+            `num_patches`.
 
     Returns:
         A valid config; fields that do not apply to it stay `None`.

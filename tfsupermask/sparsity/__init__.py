@@ -1,4 +1,4 @@
-"""How many weights each mask keeps, when that changes, and what the masks look like."""
+"""The number of weights that each mask keeps, its changes, and measures of masks."""
 
 from tfsupermask.sparsity.allocation import ALLOCATIONS, allocate
 from tfsupermask.sparsity.callbacks import SparsitySchedule, SupermaskMetrics

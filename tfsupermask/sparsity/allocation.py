@@ -1,4 +1,4 @@
-"""How a model's sparsity is shared out among its masks."""
+"""Shares a model's sparsity among its masks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ ALLOCATIONS = ("uniform", "erdos_renyi", "global")
 
 
 def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -> None:
-    """Sets how many weights each mask of a model keeps, `sparsity` removed in all.
+    """Sets how many weights each mask of a model keeps, for one sparsity in all.
 
-    Scores and kernels stay as they are, and compiled functions need no retracing.
+    Scores and kernels stay as they are. Compiled functions need no retracing.
 
     Args:
         model: Built model with supermask layers.
@@ -26,11 +26,11 @@ def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -
         allocation: `"uniform"` (default): the same fraction of every kernel.
             `"erdos_renyi"`: by shape; a kernel's density is proportional to the sum of
             its dimensions over their product, so that small kernels stay denser.
-            `"global"`: by one ranking of all scores as they are at the moment. The
-            scores, or their magnitudes, whichever a layer ranks by, are compared after
-            multiplication by √fan_in: they start as U(-1/√fan_in, 1/√fan_in), and as
-            they are, layers with many inputs would lose nearly all their weights before
-            training. Every kernel keeps one weight at least.
+            `"global"`: by one ranking of all current scores, or of their magnitudes if
+            a layer ranks by these, multiplied by √fan_in. Scores start as
+            U(-1/√fan_in, 1/√fan_in); without the factor, layers with many inputs would
+            lose nearly all weights before training. Every kernel keeps at least one
+            weight.
 
     Raises:
         InputError: An argument is out of range, or the model has no supermask layers
@@ -66,7 +66,7 @@ def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -
 
 
 def _comparable(weight):
-    """Returns what a weight's method ranks by, freed of the layer's size."""
+    """Returns the ranking of a weight's method, independent of the layer's size."""
     # In double precision different scores stay different.
     score = weight.score.numpy().astype(np.float64)
     return weight.method.rank(score) * math.sqrt(weight.fans[0])
@@ -75,11 +75,9 @@ def _comparable(weight):
 def erdos_renyi_counts(
     shapes: Sequence[Sequence[int]], sparsity: float
 ) -> tuple[int, ...]:
-    """Returns how many weights of each kernel to keep, by the kernels' shapes alone.
+    """Returns how many weights of each kernel to keep, from 1 to all, by the shapes.
 
-    A kernel that would need a density above 1 is kept whole, one that would lose all
-    keeps one weight, and the others make up for it. Fractions are rounded by largest
-    remainders, the first of equals upwards.
+    Fractions are rounded by largest remainders, the first of equals upwards.
     """
     sizes = np.array([math.prod(shape) for shape in shapes])
     total = _total_kept(sizes, sparsity)
@@ -90,16 +88,14 @@ def erdos_renyi_counts(
 def global_counts(ranked: Sequence[np.ndarray], sparsity: float) -> tuple[int, ...]:
     """Returns how many weights of each kernel are among the best ranked of all.
 
-    The best weight of each kernel is kept in any case. Then the highest values of all
-    kernels together are kept; among equal ones those of the earlier kernel. NaN ranks
-    below every number. A mask that keeps each kernel's own best with these counts is
-    the mask of that ranking over all kernels.
+    The best weight of each kernel is always kept. Among equal values, earlier kernels
+    win. NaN ranks below every number.
     """
     sizes = np.array([np.size(values) for values in ranked])
     places = _total_kept(sizes, sparsity) - len(sizes)
     if not places:
         return (1,) * len(sizes)
-    # Ascending, so partition puts the best of each kernel in front of its rest.
+    # Ascending, so that partition puts the best value of each kernel first.
     rests = [np.partition(_ascending(values), 0)[1:] for values in ranked]
     threshold = np.partition(np.concatenate(rests), places - 1)[places - 1]
     above = np.array([np.count_nonzero(rest < threshold) for rest in rests])
@@ -110,7 +106,7 @@ def global_counts(ranked: Sequence[np.ndarray], sparsity: float) -> tuple[int, .
 
 
 def _ascending(values):
-    """Returns a flat float64 key that is smaller the better, NaN strictly last."""
+    """Returns flat float64 keys, the smallest for the best value, NaN last."""
     largest = np.finfo(np.float64).max
     key = -np.ravel(np.asarray(values, np.float64))
     return np.nan_to_num(key, nan=np.inf, posinf=largest, neginf=-largest)
@@ -121,8 +117,8 @@ def _total_kept(sizes, sparsity):
 
 
 def _scale_between(wished, low, high, total):
-    """Returns `wished` times the factor with which it adds up to `total`, clipped."""
-    # The sum is a piecewise linear function of the factor, and these are its corners.
+    """Returns `wished`, scaled and clipped so that it adds up to `total`."""
+    # The sum is a piecewise linear function of the factor, with these corners.
     corners = np.unique(np.concatenate([low / wished, high / wished]))
     sums = [np.clip(corner * wished, low, high).sum() for corner in corners]
     return np.clip(np.interp(total, sums, corners) * wished, low, high)

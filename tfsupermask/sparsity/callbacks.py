@@ -1,4 +1,4 @@
-"""Keras callbacks for `model.fit`: sparsity that follows a plan, masks in the logs."""
+"""Keras callbacks for `model.fit`: a sparsity schedule, and measures in the logs."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ PERIODS = ("epoch", "batch")
 
 
 class SparsitySchedule(keras.callbacks.Callback):
-    """Shares out a sparsity among a model's masks, anew every epoch or every batch.
+    """Shares a sparsity among a model's masks at every epoch or after every batch.
 
     Args:
         sparsity: Fraction of all masked weights removed, in [0, 1): a number, or a
-            function from the epoch, counted from 0, to it, like `SparsityRamp`.
-        allocation: How it is shared out, see `allocate`: `"uniform"` (default),
+            function of the epoch, counted from 0, such as `SparsityRamp`.
+        allocation: How to share it, see `allocate`: `"uniform"` (default),
             `"erdos_renyi"` or `"global"`.
-        every: When: `"epoch"` (default), at the beginning of each; or `"batch"`, after
-            each as well. Then `"global"` ranks by the scores of every step, and the
-            function gets fractions of epochs too (whole ones in a first epoch if Keras
+        every: `"epoch"` (default): at the beginning of each epoch. `"batch"`: also
+            after each batch; then `"global"` ranks by the scores of every step, and the
+            function also gets fractions of epochs (whole ones in a first epoch if Keras
             does not know its number of batches). With `steps_per_execution` above 1
-            Keras calls back after that many batches.
+            Keras calls back only after that number of batches.
 
     Raises:
-        InputError: A value is out of range; in `fit`: the model has no supermask
-            layers, or the function returns no sparsity.
+        InputError: A value is out of range. In `fit`: the model has no supermask
+            layers, or the function returns a wrong value.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), sparsity=0.0)
@@ -64,18 +64,18 @@ class SparsitySchedule(keras.callbacks.Callback):
         self.every = check_choice("every", every, PERIODS)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Shares out the epoch's sparsity."""
+        """Shares the epoch's sparsity."""
         self._epoch = epoch
         self._allocate(epoch)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Shares out the sparsity at the end of this batch, if every batch counts."""
+        """Shares the sparsity at the end of this batch, if `every` is "batch"."""
         if self.every == "batch":
             steps = self.params.get("steps") or math.inf
             self._allocate(self._epoch + (batch + 1) / steps)
 
     def on_train_begin(self, logs=None):
-        """Raises where the methods, not the sparsity, say how many weights are kept."""
+        """Raises if a method learns how many weights are kept."""
         for weight in built_weights(self.model):
             if weight.method.learns_num_kept:
                 raise fail(
@@ -92,14 +92,14 @@ class SparsitySchedule(keras.callbacks.Callback):
 
 
 class SupermaskMetrics(keras.callbacks.Callback):
-    """Adds to the logs of every epoch how sparse the masks are and how much they moved.
+    """Adds the sparsity of the masks and their changes to the logs of every epoch.
 
-    `sparsity` is the fraction of all masked weights that is removed, `mask_churn` the
-    fraction of mask bits that flipped since the end of the previous epoch (in the
-    first: since training began, or went on; the first step of a `SparsitySchedule`
-    behind it counts then). Callbacks that read them, like `EarlyStopping`,
-    `CSVLogger` and `TensorBoard`, come later in the list; `fit` appends its `History`
-    and its progress bar itself.
+    `sparsity` is the fraction of all masked weights removed. `mask_churn` is the
+    fraction of mask bits that flipped since the end of the previous epoch; in the first
+    epoch, since training began or went on (with the first step of a `SparsitySchedule`
+    that comes later in the list). Callbacks that read them, such as `EarlyStopping`,
+    `CSVLogger` and `TensorBoard`, must come later in the list; `fit` itself appends its
+    `History` and its progress bar.
 
     Raises:
         InputError: In `fit`: the model has no supermask layers.
@@ -120,7 +120,7 @@ class SupermaskMetrics(keras.callbacks.Callback):
         self._watch = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Takes the first look, when what a training goes on with is restored."""
+        """Takes the first look, after other callbacks have restored a training."""
         self._watch = self._watch or MaskWatch(self.model)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,4 +1,4 @@
-"""What the masks of a model look like, in numbers."""
+"""Measures of a model's masks: sparsity and flipped bits."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def realised_sparsity(model: keras.Model) -> float:
 
 
 class MaskWatch:
-    """Notices which mask bits flip between two looks at a model.
+    """Counts the mask bits that flip between two looks at a model.
 
-    It takes its first look when it is made, and keeps one bit a weight.
+    It takes its first look when it is made, and stores one bit for each weight.
 
     Args:
         model: Built model with supermask layers.
@@ -53,7 +53,7 @@ class MaskWatch:
     Attributes:
         bits: The last look: for each masked weight its mask, eight bits a byte.
         by_weight: For each masked weight, by its name, the fraction of its bits that
-            `flipped` last found to have flipped; at first empty.
+            had flipped at the last look; empty after the first look.
 
     Raises:
         InputError: The model has no supermask layers or is not built.

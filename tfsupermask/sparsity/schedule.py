@@ -1,4 +1,4 @@
-"""A sparsity that rises while training goes on."""
+"""A sparsity that rises during training."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tfsupermask._validation import check_fraction, check_number, fail
 class SparsityRamp:
     """Sparsity as a function of the epoch: steep at first, flat towards the end.
 
-    The density above the final one shrinks with the third power of the epochs that are
-    left: many weights go while there are many to choose from.
+    The density above the final one shrinks with the third power of the epochs left.
+    Most weights are removed early, when there are many to choose from.
 
     Args:
         final: Sparsity from `end_epoch` on, in [0, 1).
@@ -53,7 +53,7 @@ class SparsityRamp:
             )
 
     def __call__(self, epoch: float) -> float:
-        """Returns the sparsity in an epoch, counted from 0; parts of one count too."""
+        """Returns the sparsity in an epoch, counted from 0; it may be a fraction."""
         left = (self.end_epoch - epoch) / (self.end_epoch - self.begin_epoch)
         left = min(max(left, 0.0), 1.0)
         return self.final + (self.initial - self.final) * left**3

@@ -1,4 +1,4 @@
-"""Tickets: supermask models in one small file that is safe to load."""
+"""Tickets: a supermask model in one small file that is safe to load."""
 
 from tfsupermask.tickets.ticket import (
     Ticket,

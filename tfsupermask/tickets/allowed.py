@@ -1,4 +1,4 @@
-"""What a ticket may name, and the check that it names nothing else."""
+"""The classes that a ticket may name, and the check that it names no others."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tfsupermask import layers
 from tfsupermask._validation import InputError, fail
 from tfsupermask.tickets.file import check_keys
 
-# The Keras classes, by their modules. None of them runs code given in its config, reads
-# files, or computes more than shapes when it is built; nor does one make more tensors
-# than its config lists, as `Split` would. No string in their configs but an
-# activation's name is looked up anywhere.
+# The Keras classes, by their modules. None of them runs code from its config, reads
+# files, or computes more than shapes when it is built. None makes more tensors than its
+# config lists, as `Split` would. The only strings in their configs that Keras looks up
+# are names of activations.
 _NAMES = {
     "layer": {
         "keras.layers": """
@@ -83,7 +83,7 @@ CLASSES = {
     )
     for kind, modules in _NAMES.items()
 }
-# Those of this package, by the names that they are registered by.
+# The classes of this package, by their registered names.
 _OWN = {
     kind: {
         keras.saving.get_registered_name(cls): cls
@@ -112,10 +112,10 @@ _ACTIVATIONS = """
 """
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
 
-# Ten times what the largest of Keras' own image models has; bounds the time to build.
+# Ten times the number in Keras' largest image model; limits the time to build.
 _MAX_OBJECTS = 100_000
 _MAX_ARGUMENTS = 10_000
-# Keras tries layers again that are listed before those that they are called with.
+# Keras tries a layer again and again if it is listed before its inputs.
 _MAX_TRIES = 10**6
 
 _OBJECT = {"module": str, "class_name": str, "config": dict, "registered_name": object}
@@ -127,28 +127,19 @@ _TENSOR = {"shape": list, "dtype": str, "keras_history": list}
 
 
 def is_object(tree: Any) -> bool:
-    """Returns whether a JSON tree has the keys of an object that Keras serialised."""
+    """Returns whether a JSON tree has the keys of an object serialised by Keras."""
     return isinstance(tree, dict) and _OBJECT.keys() <= tree.keys()
 
 
 def is_allowed(kind: str, tree: dict[str, Any]) -> bool:
-    """Returns whether a ticket may hold an object, as a `kind` of `CLASSES`."""
+    """Returns whether a ticket may hold an object of a `kind` in `CLASSES`."""
     if tree["registered_name"] is None:
         return (tree["module"], tree["class_name"]) in CLASSES[kind]
     return _is_own(tree, _OWN.get(kind, {}))
 
 
 def check_architecture(tree: Any) -> None:
-    """Raises unless a JSON tree describes a model made of what tickets may name.
-
-    Args:
-        tree: As `check_tree` accepts it and Keras serialises models, without how they
-            were built and compiled.
-
-    Raises:
-        InputError: It names another class, or has a key or a value where Keras would
-            not put it.
-    """
+    """Raises unless a JSON tree describes a model of allowed classes as Keras does."""
     objects = _count_objects(tree)
     if objects > _MAX_OBJECTS:
         raise fail(
@@ -162,7 +153,7 @@ def _is_own(tree, classes):
     name = tree["registered_name"]
     if tree["module"] != OWN_MODULE or not isinstance(name, str) or name not in classes:
         return False
-    # Classes made from others are called after both: `SupermaskLSTM`.
+    # Supermask classes have names such as `SupermaskLSTM`.
     named = f"{OWN_MODULE}>{tree['class_name']}"
     return (
         named.startswith(name) if name == _SUPERMASK else named == name
@@ -170,7 +161,7 @@ def _is_own(tree, classes):
 
 
 def _count_objects(tree):
-    """Counts objects, those of a nested model as often as the model is called."""
+    """Counts objects; those of a nested model count once for each call of it."""
     if isinstance(tree, list):
         return sum(_count_objects(child) for child in tree)
     if not isinstance(tree, dict):
@@ -217,7 +208,7 @@ def _check_functional(config):
 
 
 def _check_ends(tree):
-    """Checks the structure that says which tensors go in and come out."""
+    """Checks the names and numbers of a model's inputs or outputs."""
     if isinstance(tree, (list, dict)):
         for child in tree.values() if isinstance(tree, dict) else tree:
             _check_ends(child)
@@ -226,20 +217,17 @@ def _check_ends(tree):
 
 
 def _check_node(node, name):
-    """Returns the names of the layers that a layer is called with."""
+    """Returns the names of the layers that give the inputs of a call."""
     check_keys("A node", node, {"args": list, "kwargs": dict}, optional=())
     names = set(_check_call([node["args"], node["kwargs"]]))
     if not names:
-        # It would be computed while the model is built.
+        # Keras would compute it while it builds the model.
         raise fail("A layer must be called with a tensor of the model.", name=name)
     return names
 
 
 def _check_call(tree):
-    """Checks what a layer is called with: tensors and plain values, no strings.
-
-    Returns the names of the layers that the tensors come from.
-    """
+    """Checks the arguments of a call, and returns the layers that its tensors name."""
     if isinstance(tree, dict) and "class_name" in tree:
         return _check_tensor_or_slice(tree)
     if isinstance(tree, (dict, list)):
@@ -251,7 +239,7 @@ def _check_call(tree):
         children = tree.values() if isinstance(tree, dict) else tree
         return [name for child in children for name in _check_call(child)]
     if isinstance(tree, str):
-        # Keras would look it up among the classes that users registered.
+        # Keras would look it up among registered classes.
         raise fail("A layer cannot be called with a string.", argument=tree)
     return []
 
@@ -304,13 +292,13 @@ def _check_constructor(config):
         for key, value in config.items():
             _check_argument(key, value)
     except InputError as error:
-        if "name" not in config:  # the layer inside says which
+        if "name" not in config:  # then the inner layer's name is in the message
             raise
         raise InputError(f"Layer {config['name']!r}: {error}") from None
 
 
 def _check_argument(key, value):
-    """Checks an argument of a layer's constructor; its name says what it may be."""
+    """Checks an argument of a layer's constructor by the argument's name."""
     if key == "dtype":
         _check_dtype(value)
     elif key in ("layer", "backward_layer", "cell"):
@@ -321,7 +309,7 @@ def _check_argument(key, value):
         for cell in value:
             _check_layer(cell)
     elif key == "stateful" and value is not False:
-        # What it remembers is made when it is built, and is no weight that counts.
+        # Its states are made when it is built, and do not count as weights.
         raise fail("A ticket can hold no layer that is stateful.", stateful=value)
     elif key == "activation" or key.endswith("_activation"):
         _check_activation(value)

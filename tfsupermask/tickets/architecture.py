@@ -1,4 +1,4 @@
-"""A model without its weights: from Keras to JSON and, checked, back."""
+"""A model without its weights: from Keras to JSON, and with checks back."""
 
 from __future__ import annotations
 
@@ -39,11 +39,7 @@ _TERMINAL_COLOUR = re.compile(r"\x1b\[\d+m")
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """Returns the JSON tree of a built model's layers and how they are connected.
-
-    Raises:
-        InputError: The model has a layer that a ticket cannot hold.
-    """
+    """Returns the JSON tree of a built model's layers and connections."""
     if not isinstance(model, keras.Model) or not model.built:
         raise fail("`model` must be a built Keras model.", model=model)
     for layer, owners in shared_layers(model):  # Keras stores such a layer twice
@@ -54,7 +50,7 @@ def describe(model: keras.Model) -> dict[str, Any]:
         )
     try:
         tree = to_tree(model)
-    except Exception as error:  # of any kind, as it comes from the layers' own code
+    except Exception as error:  # users' layers may raise anything
         raise fail(
             "`model` must be functional or Sequential, of layers with a `get_config` "
             "of plain values.",
@@ -70,23 +66,18 @@ def describe(model: keras.Model) -> dict[str, Any]:
 
 
 def to_tree(keras_object: Any) -> Any:
-    """Returns the JSON tree of a layer, model or initializer, the same anywhere.
+    """Returns the JSON tree of a layer, model or initializer, equal in all programs.
 
-    It leaves out how the object was built and compiled, and initializers that tickets
-    do not know: a ticket holds the values.
+    It does not hold how the object was built and compiled, nor initializers that
+    tickets do not allow, because a ticket holds the values.
     """
     return _same_anywhere(keras.saving.serialize_keras_object(keras_object))
 
 
 def build(tree: dict[str, Any]) -> keras.Model:
-    """Builds the model that a JSON tree describes, which `check_tree` accepts.
-
-    Raises:
-        InputError: The tree names something that tickets may not name, or Keras
-            cannot build it.
-    """
+    """Checks and builds the model that a JSON tree describes."""
     check_architecture(tree)
-    # A copy, as Keras takes what it deserialises apart.
+    # A copy, because Keras changes the tree.
     tree = copy.deepcopy(tree)
     try:
         model = keras.saving.deserialize_keras_object(tree, safe_mode=True)
@@ -101,12 +92,11 @@ def build(tree: dict[str, Any]) -> keras.Model:
 
 
 def build_empty(tree: dict[str, Any]) -> tuple[keras.Model, int]:
-    """Builds a model whose weights have shapes but no values and take no memory.
+    """Builds a model without values, which takes no memory.
 
-    Returns:
-        The model, and how many numbers it would take that are none of its variables:
-        those of layers that nothing needs, and the constants of normalisations that
-        were given a mean, as large as their input however little the tree says.
+    Also returns how many numbers the model would hold beside its variables: those of
+    layers without use, and the constants of normalisations with a given mean, which
+    are as large as their input.
     """
     with no_values() as made:
         model = build(tree)
@@ -123,16 +113,13 @@ def build_empty(tree: dict[str, Any]) -> tuple[keras.Model, int]:
 
 @contextlib.contextmanager
 def no_values() -> Iterator[list[keras.Variable]]:
-    """Lets models be built whose weights have shapes but no values, and lists these.
-
-    However large they are, they take no memory.
-    """
-    # Keras would initialise what is left on its list later, whatever its size.
+    """While open, new weights have shapes but no values and memory; yields a list."""
+    # Keras would later initialise the variables on its list, whatever their size.
     before = global_state.get_global_attribute(_UNINITIALIZED, [])
     made = []
     global_state.set_global_attribute(_UNINITIALIZED, made)
     try:
-        # In a graph nothing is computed, and in this scope no variable is initialised.
+        # A graph computes nothing, and this scope initialises no variable.
         with tf.Graph().as_default(), keras.StatelessScope(initialize_variables=False):
             yield made
     finally:
@@ -162,7 +149,7 @@ def _is_known(tree):
 
 
 def _name_for_anyone(tree):
-    """Names classes of Keras by module alone, those of this package by registration."""
+    """Names Keras' classes only by module, and this package's by registered name."""
     tree["module"] = tree["module"] or "__main__"
     if tree["module"].split(".")[0] == "keras":
         tree["registered_name"] = None

@@ -1,4 +1,4 @@
-"""The layout of a ticket file, and the JSON in it (docs/ticket_format.md)."""
+"""The layout of a ticket file and its JSON (docs/ticket_format.md)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_MEMORY = 9
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A piece of a ticket, not yet compressed; `extra` is what else the header says."""
+    """A piece of a ticket before compression; the header also gets `extra`."""
 
     name: str
     kind: str
@@ -43,7 +43,7 @@ class Part:
 
 
 def write_container(path: Path, header: dict[str, Any], parts: list[Part]) -> None:
-    """Writes a ticket file, whole or not at all; adds the parts to the header."""
+    """Writes a whole ticket file or none; adds the parts to the header."""
     entries, stored, offset = [], [], 0
     for part in parts:
         codec, data = compress(part.data)
@@ -74,7 +74,7 @@ def write_container(path: Path, header: dict[str, Any], parts: list[Part]) -> No
 
 
 class Container:
-    """An open ticket file; `parts` is what its checked header says of each part."""
+    """An open ticket file; `parts` are the checked entries of its header."""
 
     def __init__(self, file: BinaryIO):
         self.version, length, expected = _read_preamble(file)
@@ -90,7 +90,7 @@ class Container:
         self.parts = _check_parts(self.header, _size(file) - self._start)
 
     def read(self, part: dict[str, Any], decoded_length: int) -> bytes:
-        """Returns what a part holds, which must be `decoded_length` bytes."""
+        """Returns the content of a part, which must have `decoded_length` bytes."""
         if part["decoded_length"] != decoded_length:
             raise fail(
                 f"Part {part['name']!r} must hold {decoded_length} bytes.",
@@ -118,9 +118,8 @@ def open_container(path: Path) -> Iterator[Container]:
 
 
 def compress(data: bytes) -> tuple[str, bytes]:
-    """Returns the codec and the shortest form of `data`, `"raw"` or `"deflate"`."""
-    # Bits without structure come nearest to their entropy without the search for
-    # repetitions; structured ones need it.
+    """Returns the shorter codec, `"raw"` or `"deflate"`, and the data in it."""
+    # Random bits become shortest without a search for repetitions, others with it.
     shortest = min(
         (_deflate(data, strategy) for strategy in (zlib.Z_HUFFMAN_ONLY, 0)), key=len
     )
@@ -128,13 +127,13 @@ def compress(data: bytes) -> tuple[str, bytes]:
 
 
 def decompress(data: bytes, codec: str, length: int) -> bytes:
-    """Undoes `compress`, never making more than the `length` bytes that must come."""
+    """Undoes `compress`, and never makes more than the expected `length` bytes."""
     if codec == "raw":
         decoded, complete = data, True
     else:
         decoder = zlib.decompressobj(_RAW_DEFLATE)
         try:
-            # One more than wanted, as 0 would mean without limit.
+            # One more byte than expected, because 0 would mean no limit.
             decoded = decoder.decompress(data, length + 1)
         except zlib.error as error:
             raise fail("A part must hold a deflate stream.", error=str(error)) from None
@@ -145,7 +144,7 @@ def decompress(data: bytes, codec: str, length: int) -> bytes:
 
 
 def to_json(tree: Any) -> bytes:
-    """Returns JSON in its shortest and only form."""
+    """Returns JSON in its shortest form, with sorted keys."""
     return json.dumps(
         tree,
         allow_nan=False,
@@ -156,17 +155,14 @@ def to_json(tree: Any) -> bytes:
 
 
 def from_json(text: bytes) -> dict[str, Any]:
-    """Returns the dict that JSON text holds, within the limits of `check_tree`."""
+    """Returns the dict in a JSON text, within the limits of `check_tree`."""
     tree = parse_json(text, "ticket")
     check_tree(tree)
     return tree
 
 
 def check_tree(tree: Any) -> None:
-    """Raises unless a JSON tree is at most `MAX_DEPTH` deep, of finite numbers.
-
-    Integers must fit in 64 bits, and a text be at most 65,536 characters.
-    """
+    """Raises if a JSON tree is too deep, or its numbers or texts are too large."""
     level = [tree]
     for _ in range(MAX_DEPTH):
         for value in level:
@@ -183,18 +179,15 @@ def check_keys(
     types: Mapping[str, type],
     optional: Iterable[str] | None = None,
 ) -> None:
-    """Raises unless `tree` is a dict with the keys of `types` and values of its types.
+    """Raises unless `tree` is a dict with these keys and types (`object`: any type).
 
-    Args:
-        what: What the tree is, the subject of the error's sentence.
-        tree: Any JSON tree.
-        types: The keys that it must have. `object` stands for any type.
-        optional: The other keys that it may have; `None` (default) means any.
+    `what` names the tree in the error. `optional` are the other keys that it may have;
+    `None` means any.
     """
     if not isinstance(tree, dict):
         raise fail(f"{what} must be an object.", type=type(tree).__name__)
     for key, kind in types.items():
-        # In Python, but not in JSON, a boolean is an integer.
+        # A boolean is an integer in Python, but not in JSON.
         wrong_bool = kind is int and isinstance(tree.get(key), bool)
         if key not in tree or not isinstance(tree[key], kind) or wrong_bool:
             raise fail(

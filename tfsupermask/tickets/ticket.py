@@ -1,4 +1,4 @@
-"""Saving a model with its masks as a ticket, and loading it again."""
+"""Saves a model with its masks as a ticket, and loads it."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _FACTS = ("precision", "class_names", "mean", "std", "recipe")
 
 @dataclasses.dataclass(frozen=True)
 class Ticket:
-    """What a ticket holds.
+    """The content of a ticket.
 
     Attributes:
-        model: Keras model with the masks of the file. The scores of the weights that
-            are kept are 1, of those that a signed mask inverts -1, the others 0.
+        model: Keras model with the masks of the file. The scores are 1 for kept
+            weights, -1 for those that a signed mask inverts, and 0 for the others.
         class_names: One string for each logit, or `None`.
-        mean: What to subtract from each channel of an image in 0..1, or `None`.
-        std: What to divide each channel by then, or `None`.
-        recipe: How the model came about, a JSON dict, or `None`.
-        precision: `"float32"`, `"float16"` or `"bfloat16"`: what the kept weights were
-            rounded to.
+        mean: To subtract from each channel of an image in 0..1, or `None`.
+        std: To divide each channel by after that, or `None`.
+        recipe: How the model was made, a JSON dict, or `None`.
+        precision: The dtype that the kept weights were rounded to: `"float32"`,
+            `"float16"` or `"bfloat16"`.
         version: Version of the file's format.
 
     Example:
@@ -80,15 +80,15 @@ def save_ticket(
     std: Sequence[float] | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes a model, its masks and what it takes to use it as one small file.
+    """Writes a model and its masks, ready for use, as one small file.
 
-    A mask takes hardly more than its information, -k log₂ k - (1 - k) log₂ (1 - k) bits
-    a weight where a fraction k is kept, and a signed one k bits more. A kernel that its
-    layer's initializer draws again from its seed, bit for bit, takes nothing; of any
-    other masked kernel only the kept weights are stored. Everything else is stored as
-    it is. Scores are not stored.
+    A mask takes little more than its information: -k log₂ k - (1 - k) log₂ (1 - k) bits
+    a weight if a fraction k is kept, and a signed one k bits more. A kernel takes no
+    bytes if its layer's initializer draws it again from its seed, bit for bit. For
+    other masked kernels only the kept weights are stored. All other weights are stored
+    as they are. Scores are not stored.
 
-    The same model gives the same bytes. An older file at `path` is replaced once the
+    The same model gives the same bytes. An older file at `path` is replaced when the
     new one is complete.
 
     Args:
@@ -97,11 +97,11 @@ def save_ticket(
         path: File to write, by convention `*.ticket`, in a folder that exists.
         precision: What the kept weights of masked kernels are rounded to: `"float32"`
             (default), `"float16"` or `"bfloat16"`. Drawn kernels stay exact.
-        class_names: One name for each logit, without control characters, with which
-            it could command a terminal. Defaults to none.
-        mean: What to subtract from each channel of an image in 0..1. Defaults to none.
-        std: What to divide each channel by then. Defaults to none.
-        recipe: How the model came about, a dict of JSON values. Defaults to none.
+        class_names: One name for each logit, without control characters, which could
+            control a terminal. Defaults to none.
+        mean: To subtract from each channel of an image in 0..1. Defaults to none.
+        std: To divide each channel by after that. Defaults to none.
+        recipe: How the model was made, a dict of JSON values. Defaults to none.
 
     Returns:
         The file.
@@ -146,18 +146,17 @@ def load_ticket(
 ) -> Ticket:
     """Loads a ticket; safe for files from anywhere.
 
-    Nothing in the file is run, and no class is made but Keras' own layers of known
-    kinds and those of this package. Every byte is checked, and the model's size before
-    it is built.
+    No code in the file is run. Only allowed classes of Keras and those of this package
+    are made. Every byte is checked, and the model's size before it is built.
 
     Args:
         path: The file.
-        max_parameters: Largest model to build, in weights. Defaults to 10⁹; building
-            one takes about 8 bytes a weight.
+        max_parameters: Largest number of weights to build. Defaults to 10⁹; building
+            takes about 8 bytes a weight.
 
     Returns:
-        The ticket. Its model is not compiled, and trains on from there: the scores
-        start as 0, 1 and -1.
+        The ticket. Its model is not compiled. It can be trained on, from scores of 0, 1
+        and -1.
 
     Raises:
         InputError: The file is not a ticket, is damaged, is of another version, is
@@ -200,7 +199,7 @@ def load_ticket(
 
 
 def read_ticket_header(path: str | os.PathLike) -> dict[str, Any]:
-    """Returns what a ticket says of itself, without building its model.
+    """Returns the header of a ticket, without building its model.
 
     Args:
         path: The file.
@@ -231,10 +230,7 @@ def _check_path(path):
 
 
 def _as_rebuilt(model, weights, rebuilt):
-    """Returns the weights with the initializers that the architecture alone gives them.
-
-    It must give weights like the model's.
-    """
+    """Returns the weights with the initializers of a model rebuilt from its configs."""
     names, again = (
         [f"{weight.name}: {weight.dtype.name} {weight.shape}" for weight in each]
         for each in (weights, rebuilt)
@@ -290,7 +286,7 @@ def _check_size(architecture, announced, max_parameters):
 
 
 def _check_facts(precision, class_names, mean, std, recipe):
-    """Returns what a ticket says beside its model, as JSON."""
+    """Returns the facts that a ticket holds beside its model, as JSON."""
     if class_names is not None:
         class_names = list(check_names("class_names", class_names))
     return {

@@ -1,4 +1,4 @@
-"""A model's weights: from variables to the parts of a ticket and back."""
+"""A model's weights, from variables to the parts of a ticket and back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AUTOMATIC_NUMBER = re.compile(r"(?<=/variable)_\d+$")
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """A variable, its mask if it has one, and what it may have been drawn by."""
+    """A variable, with its mask and its initializer if it has them."""
 
     variable: keras.Variable
     masked: MaskedWeight | None = None
@@ -35,8 +35,8 @@ class Weight:
 
     @property
     def name(self) -> str:
-        """The names of its layer and of itself, for people."""
-        # Keras numbers nameless variables from the start of the program.
+        """The names of its layer and of itself, for messages."""
+        # Keras numbers variables without names through the whole program.
         return _AUTOMATIC_NUMBER.sub("", "/".join(self.variable.path.split("/")[-2:]))
 
     @property
@@ -46,7 +46,7 @@ class Weight:
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
+        """Number of its elements."""
         return math.prod(self.shape)
 
     @property
@@ -55,15 +55,15 @@ class Weight:
         return _dtype(self.variable.dtype)
 
     def draw(self) -> np.ndarray | None:
-        """Returns what its initializer draws, `None` if it has no seed that says."""
+        """Returns what its initializer draws, `None` if that has no seed."""
         if self.initializer is None:
             return None
         tree = to_tree(self.initializer)
         known = is_allowed("initializer", tree)
         if not known or type(tree["config"].get("seed")) is not int:
             return None
-        # Anew from its config, as the one at hand may have drawn before; and always on
-        # a CPU, as kinds of devices differ in the last bits of their normal numbers.
+        # With a new initializer, because this one may have drawn before; and on a CPU,
+        # because devices differ in the last bits of normal numbers.
         initializer = type(self.initializer).from_config(tree["config"])
         with tf.device("CPU:0"):
             values = initializer(self.shape, self.variable.dtype)
@@ -71,7 +71,7 @@ class Weight:
 
 
 def list_weights(model: keras.Model) -> list[Weight]:
-    """Returns the weights of a model but its scores, in Keras' order."""
+    """Returns the weights of a model without its scores, in Keras' order."""
     scores = mask_variables(model)
     masks = {id(weight.kernel): weight for weight in masked_weights(model)}
     initializers = {
@@ -87,7 +87,7 @@ def list_weights(model: keras.Model) -> list[Weight]:
 
 
 def weight_parts(weight: Weight, precision: str) -> list[Part]:
-    """Returns the parts that hold a weight: of a supermask layer's kernel several."""
+    """Returns the parts that hold a weight; a masked kernel has several."""
     extra = {"shape": list(weight.shape), "dtype": weight.dtype.name}
     parts = []
     values = keras.ops.convert_to_numpy(weight.variable)
@@ -134,7 +134,7 @@ def restore_weight(
 
 
 def pack_mask(mask: np.ndarray) -> bytes:
-    """Returns a mask's bits in flat order, the first one in the highest bit."""
+    """Returns a mask's bits in flat order, from the highest bit of each byte."""
     return np.packbits(np.ravel(mask) != 0).tobytes()
 
 
@@ -150,7 +150,7 @@ def unpack_mask(data: bytes, size: int) -> np.ndarray:
 
 def to_bytes(values: np.ndarray) -> bytes:
     """Returns numbers in flat order, little-endian, in their own dtype."""
-    # By way of integers, as NumPy cannot swap the bytes of bfloat16.
+    # As integers, because NumPy cannot swap the bytes of bfloat16.
     size = values.dtype.itemsize
     bits = np.ascontiguousarray(values).reshape(-1).view(f"u{size}")
     return bits.astype(f"<u{size}").tobytes()
@@ -163,16 +163,16 @@ def from_bytes(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarr
 
 
 def _set_mask(masked, mask):
-    """Sets the scores to some that select the mask."""
+    """Sets scores that select the mask."""
     masked.score.assign(masked.method.score_for(mask))
     num_kept = int(np.count_nonzero(mask))
-    # The sparsity of the architecture is as its author wrote it, if it still holds.
+    # If the number is already right, the sparsity keeps the digits of its author.
     if masked.num_kept != num_kept:
         masked.num_kept = num_kept
 
 
 def _check_selected(weight, mask):
-    """Raises unless the mask comes back from the scores that its method makes of it."""
+    """Raises unless the method's scores for a mask select this mask."""
     method, bits = weight.masked.method, np.sign(mask)
     again = method.mask(tf.constant(method.score_for(bits)), weight.masked.num_kept)
     if not np.array_equal(again, mask):
@@ -193,7 +193,7 @@ def _check_finite(what, weight, values):
 
 
 def _narrow(values, precision, name):
-    """Returns values in the precision asked for, or as they are if they have less."""
+    """Returns values in a precision, or as they are if they already have less."""
     dtype = _dtype(precision)
     if values.dtype.itemsize <= dtype.itemsize:
         return values

@@ -1,10 +1,9 @@
 """Training: a run from its configuration to its results."""
 
 from tfsupermask.train.evaluation import evaluate, evaluate_path
-from tfsupermask.train.images import load_images
 from tfsupermask.train.interruption import Interrupted
 from tfsupermask.train.job import Job, run
-from tfsupermask.train.load import LoadedRun, load_run
+from tfsupermask.train.load import LoadedRun, load_images, load_run
 from tfsupermask.train.loop import Loop
 from tfsupermask.train.optimizer import SGDWithL2
 from tfsupermask.train.strategies import make_strategy

@@ -1,4 +1,4 @@
-"""Several workers, one run: what they must agree on before they go on together."""
+"""What the workers of one run must agree on before they go on together."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ _MAX_BYTES = 16_384
 
 
 def agree(strategy: tf.distribute.Strategy, values: Mapping[str, Any]) -> None:
-    """Waits for all workers; raises InputError in each unless their values are equal.
-
-    Args:
-        strategy: The strategy; with one worker there is nothing to do.
-        values: JSON values by name.
-    """
+    """Waits for all workers; raises InputError in each if their JSON values differ."""
     if num_workers(strategy) == 1:
         return
     first, *others = _gathered(strategy, values)
@@ -35,10 +30,7 @@ def agree(strategy: tf.distribute.Strategy, values: Mapping[str, Any]) -> None:
 
 
 def agree_to_stop(strategy: tf.distribute.Strategy, signal: int) -> int:
-    """Returns the number of a signal that any worker has heard, 0 if none has.
-
-    All workers must ask at the same place, and get the same answer.
-    """
+    """Returns a signal that any worker has got, or 0; all must ask at the same step."""
     if num_workers(strategy) == 1:
         return int(signal)
     return max(_gathered(strategy, int(signal)))
@@ -52,7 +44,7 @@ def num_workers(strategy: tf.distribute.Strategy) -> int:
 
 
 def _gathered(strategy, values: Any) -> list[Any]:
-    """Returns what every replica says, in their order, the same on all workers."""
+    """Returns the values of all replicas in order, the same on all workers."""
     text = json.dumps(values, sort_keys=True).encode()
     if len(text) > _MAX_BYTES:
         raise ValueError(f"{len(text)} bytes are more than {_MAX_BYTES}")

@@ -1,4 +1,4 @@
-"""A run's objects, made from its configuration."""
+"""Makes and restores a run's model and initialisation from its configuration."""
 
 from __future__ import annotations
 
@@ -42,12 +42,7 @@ def build_model(
 def patches_init(
     config: Config, model: keras.Model, verbose: bool = False
 ) -> init.PatchesInit:
-    """Returns the PatchesInit or SimpleInit of a resolved config, for its model.
-
-    Raises:
-        InputError: The model has fewer blocks than `config.patch_blocks`, or fewer
-            convolutions than `config.patch_layers`.
-    """
+    """Returns the PatchesInit or SimpleInit of a resolved config, for its model."""
     options = {
         "seed": config.seed,
         "verbose": verbose,
@@ -95,10 +90,7 @@ def _check_most(name, count, most, what, model):
 
 
 def set_sparsity(config: Config, model: keras.Model, epoch: int) -> None:
-    """Sets how many weights each mask keeps in an epoch, counted from 0.
-
-    That is a function of the epoch and of the scores at its beginning alone.
-    """
+    """Sets how many weights each mask keeps, by the epoch (from 0) and the scores."""
     sparsity = config.prune
     if config.ramp_epochs:
         sparsity = SparsityRamp(final=config.prune, end_epoch=config.ramp_epochs)(epoch)
@@ -110,15 +102,12 @@ def restore(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Puts a checkpoint's values into a model, and into its optimizer if given.
-
-    Checkpoints that hold no numbers of weights kept leave the model's as they are: they
-    come from runs with the same sparsity in all layers and epochs.
-    """
+    """Puts a checkpoint's values into a model, and into its optimizer if given."""
     check_fits(saved, model, optimizer)
     for name, variable in named_variables(model, optimizer).items():
         variable.assign(saved.values[name])
     for weight in masked_weights(model):
+        # Old checkpoints without this number come from runs with one sparsity.
         count = int(saved.values.get(_count_name(weight), weight.num_kept))
         if count != weight.num_kept:
             weight.num_kept = count
@@ -129,7 +118,7 @@ def check_fits(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Raises unless a checkpoint holds what `restore` takes, in the right shapes."""
+    """Raises unless a checkpoint holds what `restore` needs, in the right shapes."""
     for name, variable in named_variables(model, optimizer).items():
         _check_value(name, saved.values.get(name), tuple(variable.shape), "biufV")
     for weight in masked_weights(model):
@@ -169,16 +158,16 @@ def _count_name(weight):
 def named_variables(
     model: keras.Model, optimizer: keras.optimizers.Optimizer | None = None
 ) -> dict[str, keras.Variable]:
-    """Returns all variables by the names that they have in checkpoints."""
+    """Returns all variables by their names in checkpoints."""
     masks = mask_variables(model)
     named = {
         f"model/{variable.path}": variable
         for variable in model.variables
         if id(variable) not in masks
     }
-    for weight in masked_weights(model):  # numbers kept have names of their own
-        place = weight.kernel.path.removesuffix("kernel")
-        named[f"model/{place}score"] = weight.score
+    for weight in masked_weights(model):
+        prefix = weight.kernel.path.removesuffix("kernel")
+        named[f"model/{prefix}score"] = weight.score
     if optimizer is not None:
         named |= {f"optimizer/{i}": v for i, v in enumerate(optimizer.variables)}
     return named

@@ -1,4 +1,4 @@
-"""Accuracy of anything that turns images into logits."""
+"""The accuracy of runs, exports, and any function from images to logits."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def evaluate_path(path: str | Path, dataset: Dataset, samples: int = 0) -> Total
 
     Args:
         path: A run folder (its newest checkpoint is used), or what `Classifier` takes.
-        dataset: Images of the same size and classes as the model's.
-        samples: Number of draws of a stochastic mask whose predicted probabilities are
-            averaged. Defaults to 0, the mask without chance.
+        dataset: Images with the model's size and classes.
+        samples: Number of draws of a stochastic mask; the predicted probabilities are
+            averaged over them. Defaults to 0, the mask without chance.
 
     Returns:
         The totals; every image counts exactly once.
@@ -85,7 +85,7 @@ def evaluate_path(path: str | Path, dataset: Dataset, samples: int = 0) -> Total
     def mean_logits_of(images):
         total = 0.0
         for number in range(1, samples + 1):
-            # Training has the draws above 0.
+            # Training uses the draws above 0.
             with drawn(run.model, -number):
                 total += tf.nn.softmax(forward(run.normalise(images)))
         return tf.math.log(total / samples)

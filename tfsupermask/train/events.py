@@ -1,4 +1,4 @@
-"""What TensorBoard is told of a run, epoch by epoch."""
+"""What a run writes for TensorBoard after each epoch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tfsupermask.train.pictures import mosaic
 
 _BUCKETS = 30
 _MAX_TILES = 64
-_PIXELS = 8  # by which a weight's side is magnified
-_LINE = 208  # grey between the tiles, neither white nor black
+_PIXELS = 8  # side of the square that shows a weight
+_LINE = 208  # the grey between tiles
 
 
 def write_events(writer: tf.summary.SummaryWriter, row: dict[str, float]) -> None:
@@ -33,24 +33,10 @@ def write_model_events(
     epoch: int,
     churn: Mapping[str, float] | None = None,
 ) -> None:
-    """Adds the look of a model's masks to the event file.
+    """Adds scores, sparsities, mask churn and the first filters to the event file.
 
-    For each masked weight: the histogram of its scores (tag `scores/<name>`), its
-    sparsity (`sparsity/<name>`) and, if given, its churn (`churn/<name>`). For the
-    first convolution: pictures of its kernel, its mask and their product
-    (`first_layer/...`), one tile a filter.
-
-    Args:
-        writer: Where to.
-        model: Built model with supermask layers.
-        epoch: Number of epochs done, the step in TensorBoard.
-        churn: By the masked weight's name, the fraction of its mask bits that flipped
-            in the epoch.
-
-    Example:
-        >>> import tempfile
-        >>> writer = tf.summary.create_file_writer(tempfile.mkdtemp())
-        >>> write_model_events(writer, models.build("conv2", (8, 8, 3)), epoch=1)
+    `churn` has, by the name of a masked weight, the fraction of its mask bits that
+    flipped in the epoch.
     """
     with writer.as_default(step=epoch):
         for weight in masked_weights(model):
@@ -60,53 +46,32 @@ def write_model_events(
             )
         for name, fraction in (churn or {}).items():
             tf.summary.scalar(f"churn/{name}", fraction)
-        first = first_convolution(model)
-        pictures = {} if first is None else filter_pictures(first)
-        for name, picture in pictures.items():
+        for name, picture in first_layer_pictures(model).items():
             tf.summary.image(f"first_layer/{name}", picture[None])
     writer.flush()
 
 
-def first_convolution(model: keras.Model) -> MaskedWeight | None:
-    """Returns the first masked weight that is a 2D convolution's, if there is one.
-
-    Example:
-        >>> first_convolution(models.build("conv2")).name
-        'conv1/kernel'
-    """
-    convolutions = (
-        weight
-        for weight in masked_weights(model)
-        if isinstance(weight.layer, keras.layers.Conv2D)
-    )
-    return next(convolutions, None)
+def first_layer_pictures(model: keras.Model) -> dict[str, np.ndarray]:
+    """Returns `filter_pictures` of the first masked 2D convolution, if there is one."""
+    for weight in masked_weights(model):
+        if isinstance(weight.layer, keras.layers.Conv2D):
+            return filter_pictures(weight)
+    return {}
 
 
 def filter_pictures(weight: MaskedWeight) -> dict[str, np.ndarray]:
-    """Returns pictures of a 2D convolution's kernel, its mask and their product.
+    """Returns pictures (RGB, by name) of a convolution's kernel, mask and product.
 
-    Grey is zero, brighter is positive, on one scale for all filters; the mask is white
-    where it keeps and black where it removes. Kernels of three channels come in colour,
-    others show the mean over their channels. At most 64 filters are shown.
-
-    Args:
-        weight: The masked weight of a built convolution.
-
-    Returns:
-        By name, uint8 (height, width, 3).
-
-    Example:
-        >>> weight = first_convolution(models.build("conv2", (8, 8, 3)))
-        >>> pictures = filter_pictures(weight)
-        >>> list(pictures), pictures["mask"].shape
-        (['kernel', 'mask', 'kernel_times_mask'], (224, 224, 3))
+    Grey is zero and brighter is positive, with one scale for all filters; the mask is
+    white where it keeps. Kernels of three channels are in colour, others show the mean
+    over their channels. At most 64 filters are shown.
     """
     kernel, mask = (
         np.moveaxis(array.numpy()[..., :_MAX_TILES], -1, 0)
         for array in (weight.kernel, weight.mask)
     )
     masked = kernel * mask
-    # The last percent would leave the others grey.
+    # With the largest percent in the scale, the others would be grey.
     scale = np.quantile(np.abs(kernel), 0.99) or 1.0
     shades = {
         "kernel": 0.5 + kernel / (2 * scale),

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: at once, or at the next step where a run can be saved."""
+"""SIGTERM and Ctrl-C end a run at once, or at the next step where it can be saved."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Interrupted(KeyboardInterrupt):
     """A signal asked this process to end.
 
     Args:
-        number: The signal's.
+        number: Number of the signal.
 
     Attributes:
-        signal: Which one.
-        exit_status: What a shell reports of a process that it ended: 128 + its number.
+        signal: The signal.
+        exit_status: The exit status that a shell reports for it, 128 + `number`.
 
     Example:
         >>> Interrupted(signal.SIGTERM).exit_status
@@ -32,10 +32,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Turns signals into `Interrupted` while it is open.
-
-    `pending` is the signal that was noted while signals were postponed, or `None`.
-    """
+    """Turns signals into `Interrupted`; `pending` is one that came while postponed."""
 
     def __init__(self):
         self.pending: signal.Signals | None = None
@@ -43,9 +40,9 @@ class Interruption:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interruption:
-        # Python lets only the main thread hear signals.
+        # Python lets only the main thread handle signals.
         if threading.current_thread() is threading.main_thread():
-            self._before = {n: signal.signal(n, self._heard) for n in SIGNALS}
+            self._before = {n: signal.signal(n, self._handle) for n in SIGNALS}
         return self
 
     def __exit__(self, *exception) -> None:
@@ -54,7 +51,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def postponed(self) -> Iterator[None]:
-        """While open, the first signal is only noted; a second is heeded at once."""
+        """Postpones the first signal to the end of the body; a second one ends it."""
         self._postpone = True
         try:
             yield
@@ -63,7 +60,7 @@ class Interruption:
         if self.pending is not None:
             raise Interrupted(self.pending)
 
-    def _heard(self, number, frame):
+    def _handle(self, number, frame):
         if not self._postpone or self.pending is not None:
             raise Interrupted(number)
         self.pending = signal.Signals(number)

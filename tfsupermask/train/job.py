@@ -1,4 +1,4 @@
-"""The main job: images in, a supermask and everything about it out."""
+"""A run from its configuration to its results, at once or step by step."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ from tfsupermask.runs import (
 )
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
-from tfsupermask.runs.folder import claim, fingerprint
-from tfsupermask.runs.lock import locked
+from tfsupermask.runs.folder import claim, fingerprint, locked
 from tfsupermask.sparsity import MaskWatch, realised_sparsity
 from tfsupermask.train import events
 from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
@@ -40,8 +39,8 @@ from tfsupermask.train.build import (
     set_sparsity,
     values_of,
 )
-from tfsupermask.train.images import load_images
 from tfsupermask.train.interruption import Interrupted, Interruption
+from tfsupermask.train.load import load_images
 from tfsupermask.train.loop import Loop
 from tfsupermask.train.optimizer import SGDWithL2
 from tfsupermask.train.results import summarise, write_results
@@ -53,14 +52,14 @@ def run(config: Config) -> dict[str, Any]:
     """Initialises, trains, evaluates and exports; goes on where an earlier call ended.
 
     Args:
-        config: What to run. Fields left at `None` come from the dataset's recipe.
+        config: What to run. Fields that are `None` come from the dataset's recipe.
 
     Returns:
         The content of the run folder's `summary.json`.
 
     Raises:
         InputError: The config, the images or the run folder cannot be used, or the loss
-            became infinite or NaN. What the run folder held before stays intact.
+            became infinite or NaN. The earlier content of the run folder stays intact.
         Interrupted: SIGTERM or Ctrl-C came. The run was saved where it was.
         ConnectionError: Another worker ended.
 
@@ -82,7 +81,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 class Job:
-    """One run, step by step: what `run` does at a stretch. Made by `Job.open`.
+    """One run, step by step. `Job.open` makes it; `run` does all steps at once.
 
     Args:
         config: The resolved configuration.
@@ -122,10 +121,10 @@ class Job:
         dataset: Dataset | None = None,
         build: Callable[..., keras.Model] = build_model,
     ) -> Iterator[Job]:
-        """Yields the job of a config, its folder claimed and locked while it is open.
+        """Yields the job of a config; meanwhile its folder is claimed and locked.
 
         Args:
-            config: What to run. Fields left at `None` come from the dataset's recipe.
+            config: What to run. Fields that are `None` come from the dataset's recipe.
             dataset: The images. Defaults to those that the config names.
             build: Function from a resolved config, the images' shape and the number of
                 classes to the network. Defaults to the network that the config names.
@@ -191,7 +190,7 @@ class Job:
         )
 
     def start(self) -> None:
-        """Goes to the newest checkpoint; initialises if there is none yet."""
+        """Restores the newest checkpoint; initialises first if there is none."""
         replicas = self.loop.strategy.num_replicas_in_sync
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         self.say(f"{self.folder.root}  ({replicas} x {device})")
@@ -202,7 +201,7 @@ class Job:
             agree(self.loop.strategy, {})  # waits for the chief
             saved = checkpoints.restore_latest(self.folder.checkpoints)
         else:
-            self.say(f"resumed {_place(saved)}")
+            self.say(f"resumed {_when(saved)}")
         at = None if saved is None else [saved.epoch, saved.step]
         agree(self.loop.strategy, {"the checkpoint found in workdir": at})
         restore(saved, self.model, self.optimizer)
@@ -222,17 +221,17 @@ class Job:
         last = self.config.stop_after_epoch
         if last is None:
             last = self.config.epochs
-        if self.saved.step:  # what has begun is brought to its end
+        if self.saved.step:  # a begun epoch is finished
             last = max(last, self.saved.epoch + 1)
         with self._bar() as bar, self._interruption.postponed():
             while self.saved.epoch < last:
                 self.train_epoch(bar)
 
     def train_epoch(self, bar: tqdm | None = None) -> dict[str, float]:
-        """Trains an epoch, or the rest of one; it ends in a checkpoint and a line.
+        """Trains an epoch, or the rest of one; writes a checkpoint and prints a line.
 
         Args:
-            bar: Progress bar over images. Defaults to `None`: there is none.
+            bar: Progress bar over images. Defaults to none.
 
         Returns:
             Its row of metrics.
@@ -253,7 +252,7 @@ class Job:
         return row
 
     def finish(self) -> dict[str, Any]:
-        """Evaluates on the test images, exports, and returns what `run` returns."""
+        """Evaluates on the test images and exports; returns the same as `run`."""
         images = self.batches.steps_per_epoch * self.config.batch_size
         summary = summarise(self.config, self.model, self.saved, self.dataset, images)
         if self.saved.epoch and "test_loss" not in summary:
@@ -279,14 +278,14 @@ class Job:
         """Initialises the kernels and writes the first checkpoint."""
         config, start = self.config, time.perf_counter()
         train = self.dataset.train
-        rest = config.rest or RANDOM_INITS[0]
+        with_patches = config.init in PATCH_INITS
         init.initialize(
             self.model,
-            rest if config.init in PATCH_INITS else config.init,
+            (config.rest or RANDOM_INITS[0]) if with_patches else config.init,
             config.seed,
             fan_correction=config.fan_correction,
         )
-        if config.init in PATCH_INITS:
+        if with_patches:
             report = patches_init(config, self.model, verbose=True).apply(
                 self.model,
                 train.images,
@@ -297,7 +296,7 @@ class Job:
             self.say(str(report))
             write_json(self.folder.init_report, report.as_dict())
         if config.rescale == "unit_power":
-            # With masks of the whole sparsity, whatever it rises from.
+            # With the final sparsity, even if a ramp starts lower.
             set_sparsity(config, self.model, config.epochs - 1)
             factors = init.unit_power(
                 self.model, train.images, train.labels, self.loop.normalise, config.seed
@@ -310,7 +309,7 @@ class Job:
         shutil.rmtree(self.folder.init_progress, ignore_errors=True)
 
     def save(self, at: Checkpoint) -> Checkpoint:
-        """Writes a checkpoint with the values of now beside those that it has."""
+        """Writes a checkpoint with its own values and the model's current ones."""
         values = {**at.values, **values_of(self.model, self.optimizer)}
         saved = dataclasses.replace(at, values=values)
         if self.chief:
@@ -318,7 +317,7 @@ class Job:
         return saved
 
     def record(self, rows: list[dict[str, float]]) -> None:
-        """Writes the metrics of all epochs, and the last one's to TensorBoard."""
+        """Writes the metrics of all epochs; TensorBoard gets those of the last one."""
         self._write_metrics(rows)
         events.write_events(self._events, rows[-1])
         events.write_model_events(
@@ -349,11 +348,11 @@ class Job:
             self.watch.bits = [saved.values[name] for name in _bit_names(self.watch)]
         else:
             set_sparsity(self.config, self.model, saved.epoch)
-        some = self.loop.train_epoch(self.batches, saved.epoch, saved.step)
-        for step, part in some:
-            total += part
-            bar.update(int(part.images))
-            bar.set_postfix(loss=f"{part.loss / part.images:.3f}")
+        chunks = self.loop.train_epoch(self.batches, saved.epoch, saved.step)
+        for step, new in chunks:
+            total += new
+            bar.update(int(new.images))
+            bar.set_postfix(loss=f"{new.loss / new.images:.3f}")
             seconds = time.perf_counter() - start
             begun = {"totals": dataclasses.asdict(total), "seconds": seconds}
             state = {**saved.state, "begun": begun}
@@ -378,7 +377,7 @@ class Job:
         if number:
             if save:
                 self.save(at)
-            self.say(f"stopped {_place(at)}; the same command goes on from there")
+            self.say(f"stopped {_when(at)}; the same command goes on from there")
             raise Interrupted(number)
 
     def _line(self, row):
@@ -426,7 +425,7 @@ def _outcome(summary, folder):
     )
 
 
-def _place(saved):
+def _when(saved):
     inside = f", step {saved.step} of the next" if saved.step else ""
     return f"after epoch {saved.epoch}{inside}"
 

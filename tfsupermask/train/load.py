@@ -1,14 +1,17 @@
-"""Reading a run back from its folder."""
+"""Loads a run from its folder, and the images of a run."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from tfsupermask import data
 from tfsupermask._validation import fail
+from tfsupermask.data import Dataset
 from tfsupermask.data.dataset import normalise
 from tfsupermask.runs import Config, RunFolder
 from tfsupermask.runs import checkpoint as checkpoints
@@ -49,6 +52,40 @@ class LoadedRun:
         return normalise(images, self.mean, self.std)
 
 
+def load_images(
+    config: Config,
+    data_dir: str | None = None,
+    load: Callable[..., Dataset] | None = None,
+) -> Dataset:
+    """Returns the images that a config names, as its run trains and evaluates on them.
+
+    Args:
+        config: A valid config, resolved or not.
+        data_dir: Folder of the images. Defaults to the config's.
+        load: Loads a dataset, as `tfsupermask.data.load` (default) does.
+
+    Returns:
+        The dataset, with `config.validation_images` held out of the training images,
+        and with at most `config.limit_images` of the others.
+
+    Raises:
+        DataNotFoundError: The files are not there and cannot be downloaded.
+        InputError: They cannot be used, or are fewer than the config asks for.
+
+    Example:
+        >>> len(load_images(Config(limit_images=100)).train)
+        100
+    """
+    dataset = (load or data.load)(
+        config.dataset, data_dir or config.data_dir, config.image_size
+    )
+    if config.validation_images is not None:
+        dataset = data.hold_out(dataset, config.validation_images)
+    if config.limit_images is not None:
+        dataset = data.limit(dataset, config.limit_images)
+    return dataset
+
+
 def load_run(path: str | Path) -> LoadedRun:
     """Reads a run folder, without its dataset.
 
@@ -75,7 +112,7 @@ def load_run(path: str | Path) -> LoadedRun:
     config, images = Config(**description["config"]), description["data"]
     size = tuple(images["image_shape"]), len(images["class_names"])
     with no_values():
-        # Before a model is built that is larger than what the checkpoint holds.
+        # A model that is larger than the checkpoint is refused before it takes memory.
         check_fits(saved, build_model(config, *size))
     model = build_model(config, *size)
     restore(saved, model)

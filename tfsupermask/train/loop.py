@@ -1,4 +1,4 @@
-"""The training step and the evaluation, the same on one device and on many."""
+"""Training steps and evaluation, the same on one device and on several."""
 
 from __future__ import annotations
 
@@ -21,36 +21,34 @@ STEPS_PER_CALL = 20
 class Loop:
     """Runs a model over batches under a distribution strategy.
 
-    A batch is global: replica r of R takes rows r·B/R to (r+1)·B/R, whatever process it
-    lives in. A single replica works through the batch in the two halves that two
-    replicas would take, and adds their gradients as those would. So one replica, two
-    replicas and two processes compute the same bits; more replicas add more numbers in
-    an order of their own, and agree up to rounding, as do models with batch
-    normalisation.
+    Replica r of R takes rows r·B/R to (r+1)·B/R of a batch, in whichever process it
+    runs. A single replica computes the batch in the two halves that two replicas would
+    take, and adds their gradients in the same way. So one replica, two replicas and two
+    processes compute the same bits. More replicas add more numbers in another order,
+    and agree up to rounding, as models with batch normalisation do.
 
-    On a GPU all that is large in a step stays there:
+    On a GPU all large tensors of a step stay there:
     `tf.debugging.set_log_device_placement(True)` prints where each op runs.
 
     Args:
         model: Keras model from normalised images to logits.
         optimizer: Built Keras optimizer of the model's trainable variables.
-        strategy: The strategy under whose scope both were made.
+        strategy: The strategy; model and optimizer were made under its scope.
         dataset: Gives the normalisation.
         batch_size: B, images per step over all replicas, divisible by R.
-        jit_compile: Whether XLA compiles a step's forward and backward pass. Rounding
-            differs then. Defaults to `False`.
+        jit_compile: Whether XLA compiles a step's forward and backward pass, which
+            changes the rounding. Defaults to `False`.
 
     Attributes:
-        num_parts: Number of parts in which a replica works through its share: 2, as
-            above, or 1.
+        num_parts: Number of parts in which a replica computes its share: 2, as above,
+            or 1.
         train_steps: Compiled function that trains on several batches, images and labels
-            with a leading axis of steps. It returns losses, the sums of top-1 and top-5
-            hits, and which variables are finite.
+            with a leading axis of steps. It returns the losses, the sums of top-1 and
+            top-5 hits, and which variables are finite.
 
     Raises:
         InputError: `batch_size` is not divisible by the number of replicas, or
-            `jit_compile` is asked for on several replicas for a model with batch
-            normalisation.
+            `jit_compile` is used with several replicas and batch normalisation.
 
     Example:
         >>> from tfsupermask.data import TrainBatches
@@ -83,12 +81,12 @@ class Loop:
         self.batch_size = batch_size
         self._draws = [weight.draw for weight in stochastic_weights(model)]
         self._dataset = dataset
-        self._share = batch_size // strategy.num_replicas_in_sync
         replicas = strategy.num_replicas_in_sync
+        self._share = batch_size // replicas
         normalises = any(
             isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
         )
-        # Its averages are exchanged between replicas, which XLA cannot do.
+        # Replicas exchange its averages, and XLA cannot do that.
         if jit_compile and normalises and replicas > 1:
             raise fail(
                 "`jit_compile` works for models with batch normalisation on one "
@@ -96,9 +94,9 @@ class Loop:
                 model=model.name,
                 replicas=replicas,
             )
-        # Batch normalisation looks at a whole batch: halves would be another network.
+        # Batch normalisation needs the whole batch: in halves it would be another one.
         self.num_parts = 1 if normalises or batch_size % 2 or replicas > 1 else 2
-        # The native ops keep out of XLA by themselves: see `ops.native.usable`.
+        # `ops.native.usable` keeps the native ops out of XLA.
         self._compute_gradients = (
             tf.function(self._gradients, jit_compile=True)
             if jit_compile
@@ -110,18 +108,19 @@ class Loop:
     def train_epoch(
         self, batches: TrainBatches, epoch: int, first_step: int = 0
     ) -> Iterator[tuple[int, Totals]]:
-        """Trains one epoch, yielding every few steps how far it is, and their totals.
+        """Trains one epoch in chunks of several steps.
 
         Args:
-            batches: The training images; their order in an epoch depends on its number.
-            epoch: Counted from 0.
+            batches: The training images.
+            epoch: Counted from 0; determines the order of the images.
             first_step: Number of its steps that are done already. Defaults to 0.
 
         Yields:
-            Number of the epoch's steps that are done, and the totals of the last few.
+            After each chunk, the number of steps done in the epoch and the totals of
+            the chunk.
 
         Raises:
-            InputError: The loss or a score is not finite. The model is not usable
+            InputError: The loss or a score is not finite. The model cannot be used
                 afterwards.
         """
         for first, (images, labels) in self._chunks_ahead(batches, epoch, first_step):
@@ -131,7 +130,7 @@ class Loop:
             if not np.isfinite(losses).all():
                 step = int(np.argmin(np.isfinite(losses)))
                 raise self._diverged(epoch, first + step, loss=float(losses[step]))
-            # A mask hides scores that are not finite: the loss alone may look healthy.
+            # A mask hides scores that are not finite, so the loss may look right.
             if not finite.all():
                 variable = self.model.trainable_variables[int(np.argmin(finite))]
                 last = first + len(losses) - 1
@@ -147,7 +146,7 @@ class Loop:
             )
 
     def _chunks_ahead(self, batches, epoch, first_step):
-        """Yields each chunk's first step and shares, the next made meanwhile."""
+        """Yields each chunk's first step and shares; a thread makes the next chunk."""
 
         def chunk(first):
             count = min(STEPS_PER_CALL, batches.steps_per_epoch - first)
@@ -181,20 +180,20 @@ class Loop:
         for batch in eval_chunks(split, self.batch_size):
             shares = self._shares(
                 lambda position, batch=batch: [
-                    part[position : position + self._share] for part in batch
+                    array[position : position + self._share] for array in batch
                 ]
             )
             sums.append(self._evaluate_call(*shares))
-        # Read when all are under way: a device need not wait for the host in between.
+        # Read at the end, so that a device never waits for the host.
         each = (Totals(*(float(value) for value in values)) for values in sums)
         return sum(each, Totals())
 
     def _shares(self, rows_from):
-        """Gives each replica of this process its rows of a batch."""
+        """Returns its rows of a batch for each replica of this process."""
 
         def share(context):
             first = context.replica_id_in_sync_group * self._share
-            return tuple(tf.convert_to_tensor(part) for part in rows_from(first))
+            return tuple(map(tf.convert_to_tensor, rows_from(first)))
 
         return self.strategy.experimental_distribute_values_from_function(share)
 
@@ -203,7 +202,7 @@ class Loop:
         return self._dataset.normalise(tf.cast(images, tf.float32))
 
     def _train_steps(self, images, labels):
-        """Returns the steps' losses, how many images were right, what stayed finite."""
+        """Returns the losses, the numbers of hits, and which variables are finite."""
         num_steps = tf.shape(self.strategy.experimental_local_results(labels)[0])[0]
         losses = tf.TensorArray(tf.float32, num_steps)
         top1 = top5 = 0.0
@@ -224,26 +223,26 @@ class Loop:
         return losses.stack(), top1, top5, tf.stack(finite)
 
     def train_step(self, images, labels, step):
-        """Trains on a replica's share of one of several batches; see `train_steps`."""
+        """Trains on a replica's share of one of several batches, see `train_steps`."""
         *totals, gradients = self._compute_gradients(images[step], labels[step])
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return totals
 
     def _gradients(self, images, labels):
-        """Returns what a replica's share adds to loss, hits and gradients."""
+        """Returns the loss, hits and gradients of a replica's share."""
         variables = [variable.value for variable in self.model.trainable_variables]
-        parts = self._parts_of(self.normalise(images), labels)
+        parts = self._in_parts(self.normalise(images), labels)
         with tf.GradientTape(persistent=True) as tape, masks_found_once(self.model):
             sums = [self._loss_and_hits(*part) for part in parts]
         return _add([(*each, tape.gradient(each[0], variables)) for each in sums])
 
-    def _parts_of(self, *batch):
+    def _in_parts(self, *batch):
         size = self._share // self.num_parts
         for first in range(0, self._share, size):
             yield tuple(component[first : first + size] for component in batch)
 
     def _loss_and_hits(self, images, labels):
-        """Returns what a part of the batch adds to loss and hits."""
+        """Returns the loss and hits of a part of the batch."""
         each = loss_and_hits(self.model(images, training=True), labels)
         loss, *hits = (tf.reduce_sum(values) for values in each)
         return loss / self.batch_size, *hits
@@ -253,7 +252,7 @@ class Loop:
         return [self._sum(value) for value in per_replica]
 
     def _evaluate_step(self, images, labels, weights):
-        parts = self._parts_of(self.normalise(images), labels, weights)
+        parts = self._in_parts(self.normalise(images), labels, weights)
         with masks_found_once(self.model):
             return _add([self._evaluation_sums(*part) for part in parts])
 

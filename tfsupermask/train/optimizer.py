@@ -1,4 +1,4 @@
-"""SGD as the edge-popup paper used it."""
+"""SGD as in the edge-popup paper."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import keras
 
 
 class SGDWithL2(keras.optimizers.SGD):
-    """SGD with momentum whose weight decay is an L2 penalty in the gradient.
+    """SGD with momentum, and with weight decay as an L2 penalty in the gradient.
 
-    The penalty passes through the momentum. Keras' own `weight_decay` is decoupled from
-    it, about ten times weaker at momentum 0.9. It is added after gradients are summed
-    over replicas, so that it does not depend on their number.
+    The penalty goes through the momentum. Keras' own `weight_decay` does not, and is
+    about ten times weaker at momentum 0.9. The penalty is added after the gradients are
+    summed over replicas, so that it does not depend on their number.
 
     Args:
         learning_rate: Float or Keras schedule.
@@ -34,7 +34,7 @@ class SGDWithL2(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
-        # A sum would be merged with the one over parts of the batch, which the graph
-        # optimiser may reorder; a difference never is, and rounds alike.
+        # The graph optimiser may merge and reorder a sum with the one over parts of the
+        # batch. It leaves a difference alone, and this rounds equally.
         penalised = keras.ops.subtract(gradient, -self.l2 * variable)
         super().update_step(penalised, variable, learning_rate)

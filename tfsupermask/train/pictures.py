@@ -1,4 +1,4 @@
-"""Pictures of a run: where patches come from, what they became, how training went."""
+"""Pictures of a run: patches in images, first filters, and training curves."""
 
 from __future__ import annotations
 
@@ -26,16 +26,7 @@ def draw_all(
     init_report: dict[str, Any] | None,
     seed: int,
 ) -> None:
-    """Draws every picture of a run into a folder, replacing older ones.
-
-    Args:
-        folder: Where to; made if missing.
-        model: The run's model.
-        dataset: Its images.
-        rows: One dict of metrics an epoch; no curves are drawn if there is none.
-        init_report: `PatchesInitReport.as_dict()`, or `None` for a random init.
-        seed: Non-negative integer, chooses the images and patches shown.
-    """
+    """Draws all pictures of a run into a folder, in place of older ones."""
     folder.mkdir(parents=True, exist_ok=True)
     layer = next(la for la in model.layers if isinstance(la, keras.layers.Conv2D))
     figures = {"training_curves": draw_curves(rows)} if rows else {}
@@ -52,11 +43,7 @@ def draw_all(
 def draw_boxes_and_patches(
     dataset: Dataset, patch_size: tuple[int, int], seed: int
 ) -> Figure:
-    """Draws (a) the boxes of selective search and (b) patches sampled from them.
-
-    Reference:
-        - Thesis Figure 4.2.
-    """
+    """Draws the boxes of selective search and patches from them, as Figure 4.2."""
     order = patches.class_balanced_order(dataset.train.labels, seed)[:_NUM_IMAGES]
     images = dataset.train.images[order]
     boxes = patches.propose_filtered_boxes(images, *patch_size)
@@ -74,7 +61,7 @@ def draw_boxes_and_patches(
             axis.set_axis_off()
         label = dataset.train.labels[order[column]]
         top.set_title(dataset.class_names[label], fontsize=9)
-        # Selective search may find the same boxes in another order.
+        # Selective search may return the same boxes in another order.
         for box in sorted(map(tuple, boxes[column])):
             _outline(top, *box, "tab:red", 0.8)
         for row, left in positions[chosen[image == column]]:
@@ -119,7 +106,7 @@ def draw_first_layer(
 
 
 def draw_curves(rows: list[dict[str, float]]) -> Figure:
-    """Draws loss, accuracy and mask flips against the epoch; see `draw_all`."""
+    """Draws loss, accuracy and mask flips against the epoch."""
     epochs = [row["epoch"] for row in rows]
     figure = Figure(figsize=(12, 3.4))
     loss, accuracy, flips = figure.subplots(1, 3)
@@ -153,14 +140,9 @@ def _outline(axis, top, left, height, width, colour, line_width):
 def mosaic(
     tiles: np.ndarray, line: int = 1, border: int = 0, colour: float | None = None
 ) -> np.ndarray:
-    """Arranges tiles (n, height, width, channels) in a square, lines between them.
+    """Arranges tiles (n, height, width, channels) in a square with lines and a border.
 
-    Lines, a frame of `border` pixels and places without a tile are white by default:
-    255 in uint8, 1.0 in floats.
-
-    Example:
-        >>> mosaic(np.zeros((4, 3, 3, 1), np.uint8)).shape
-        (7, 7, 1)
+    These, and cells without a tile, are white by default: 255 in uint8, 1.0 in floats.
     """
     if colour is None:
         colour = 255 if tiles.dtype == np.uint8 else 1.0
@@ -170,7 +152,7 @@ def mosaic(
     _, height, width, channels = tiles.shape
     rows = tiles.reshape(side, side, height, width, channels).swapaxes(1, 2)
     square = rows.reshape(side * height, side * width, channels)
-    # No line behind the last tile.
+    # No line after the last tile.
     square = square[: side * height - line, : side * width - line]
     frame = ((border, border), (border, border), (0, 0))
     return np.pad(square, frame, constant_values=colour)

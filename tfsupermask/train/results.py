@@ -1,4 +1,4 @@
-"""What a run leaves behind: summary, SavedModel, pictures."""
+"""The results of a run: summary, SavedModel, pictures."""
 
 from __future__ import annotations
 
@@ -28,11 +28,7 @@ def summarise(
     dataset: Dataset,
     images_per_epoch: int,
 ) -> dict[str, Any]:
-    """Returns the result of a run in a few numbers.
-
-    Before the first epoch there are no accuracies, seconds of training and images a
-    second. `model` is as it is at the last checkpoint, `saved`.
-    """
+    """Returns the numbers of summary.json; before the first epoch some are missing."""
     rows = saved.state["rows"]
     splits = ("train", "validation", "test")
     return {
@@ -80,10 +76,7 @@ def write_results(
     saved: Checkpoint,
     summary: dict[str, Any],
 ) -> None:
-    """Writes SavedModel, pictures and, when they are there, the summary.
-
-    A network that has not been trained yet gets no SavedModel.
-    """
+    """Writes the SavedModel of a trained network, the pictures, then the summary."""
     rows = saved.state["rows"]
     if rows:
         export_saved_model(

@@ -1,4 +1,4 @@
-"""On which devices a run runs."""
+"""The devices of a run."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from tfsupermask._validation import fail
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Returns the distribution strategy of that name.
+    """Returns the distribution strategy with a name.
 
-    Call it before any other use of TensorFlow: the devices are set up here.
+    Call it before any other use of TensorFlow, because it sets up the devices.
 
     Args:
-        name: `"single"`: one device. `"mirrored"`: every GPU of the machine, or two
-            logical halves of the CPU where there is none. `"multi_worker"`: the
-            processes that the environment variable TF_CONFIG names. `"auto"`:
-            multi_worker if TF_CONFIG is set, mirrored if there are several GPUs,
-            otherwise single.
+        name: `"single"`: one device. `"mirrored"`: all GPUs of the machine, or two
+            logical halves of the CPU if there are none. `"multi_worker"`: the processes
+            in the environment variable TF_CONFIG. `"auto"`: multi_worker if TF_CONFIG
+            is set, mirrored if there are several GPUs, otherwise single.
 
     Raises:
         InputError: `"multi_worker"` without TF_CONFIG, or `"mirrored"` without a GPU
@@ -49,7 +48,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process is the one that writes files."""
+    """Returns whether this process writes the files."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec():
         return True
@@ -71,8 +70,8 @@ def _mirror_two_cpus() -> tf.distribute.MirroredStrategy:
             raise fail(
                 "`strategy` 'mirrored' must be set up before TensorFlow is used."
             ) from error
-    # Collective operations of two strategies in one process can be taken for each
-    # other; a plain sum cannot.
+    # TensorFlow may confuse the collective operations of two strategies in a process.
+    # A plain sum avoids them.
     return tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
     )

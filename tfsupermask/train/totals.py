@@ -1,4 +1,4 @@
-"""Loss and hits: of each image, and summed over many."""
+"""Loss and hits of single images, and their sums."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def loss_and_hits(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Totals:
-    """Sums over images, from which the means come.
+    """Sums over images, for means.
 
     Attributes:
         loss: Sum of the cross-entropies, in nats.
-        top1: Number of images whose class has the largest logit.
-        top5: Number of images whose class is among the five largest.
+        top1: Number of images where the right class has the largest logit.
+        top5: Number of images where the right class is among the five largest.
         images: Number of images.
 
     Example:

@@ -1,4 +1,4 @@
-"""Tiny-ImageNet-200: read from its archive, or fetched once by TensorFlow Datasets."""
+"""Tiny-ImageNet-200, from its archive or downloaded once by TensorFlow Datasets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfsupermask.data import tfds as tfds_lib
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
 from tfsupermask.data.images import quiet_opencv
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
-from tfsupermask.data.tiny_imagenet.files import IMAGE_SIZE, decode_image
+from tfsupermask.data.tiny_imagenet.members import IMAGE_SIZE, decode_image
 
 _NAME = "tiny_imagenet"
 
@@ -19,22 +19,22 @@ _NAME = "tiny_imagenet"
 def load(
     data_dir: str | os.PathLike | None = None, image_size: int | None = None
 ) -> Dataset:
-    """Returns Tiny-ImageNet-200, its official validation split as the test split.
+    """Returns Tiny-ImageNet-200, with its official validation split as the test split.
 
-    It is read, without a copy being made, from the archive `tiny-imagenet-200.zip` or
-    the folder `tiny-imagenet-200` extracted from it, the archive first. Where neither
-    is there, TensorFlow Datasets prepares `tiny_imagenet/1.0.0` from a download, once;
-    reading that starts TensorFlow's runtime, see `tfsupermask.data.tfds.load`. All
-    three give the same arrays: class by class, in the order of the files' numbers.
+    It is read directly from the archive `tiny-imagenet-200.zip`, or else from the
+    extracted folder `tiny-imagenet-200`. If both are missing, TensorFlow Datasets
+    downloads and prepares `tiny_imagenet/1.0.0` once; reading this starts TensorFlow's
+    runtime, see `tfsupermask.data.tfds.load`. All three give the same arrays: class by
+    class, in the order of the files' numbers.
 
-    A copy may hold a part of the images. Classes keep their official index whether or
-    not they have images; they are called by the first of their words, with the
-    WordNet identifier where two share it. Grayscale images are repeated in the three
-    channels. What is wrong with a copy is counted and named in one warning, and the
-    rest is used. The archive's unlabelled test images are not.
+    A copy may hold a part of the images. Classes keep their official index even without
+    images. A class is named by the first of its words, with the WordNet identifier if
+    two classes share this word. Grayscale images are repeated in the three channels.
+    One warning counts and names all faults of a copy, and the rest is used. The
+    archive's test images have no labels and are not used.
 
     Args:
-        data_dir: The folder that holds, or is to hold, one of the three. Defaults to
+        data_dir: The folder that holds, or will hold, one of the three. Defaults to
             that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
         image_size: `None` (default) or 64.
 
@@ -73,7 +73,7 @@ def _read_prepared(data_dir):
 def _read_split(builder, split):
     import tensorflow_datasets as tfds
 
-    # TensorFlow decodes JPEG by a faster, less exact transform than OpenCV.
+    # TensorFlow decodes JPEG faster and less exactly than OpenCV.
     decoders = tfds.decode.PartialDecoding(
         {"image": True, "label": True, "file_name": True},
         decoders={"image": tfds.decode.SkipDecoding()},

@@ -1,7 +1,7 @@
-"""A copy of Tiny-ImageNet-200: its classes, images and boxes, and what is wrong.
+"""A copy of Tiny-ImageNet-200: its classes, images, boxes and faults.
 
-Nothing is ever extracted. Files are asked for by names that match the layout, and each
-has a limit of size, so a hostile archive can neither write nor fill the memory.
+Nothing is extracted, and only files with expected names and limited sizes are read. So
+a hostile archive can neither write files nor fill the memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from tfsupermask._validation import InputError, listed
 from tfsupermask.data.images import quiet_opencv
-from tfsupermask.data.tiny_imagenet.files import (
+from tfsupermask.data.tiny_imagenet.members import (
     FOLDER_NAME,
     IMAGE_SIZE,
     UNDECODABLE,
@@ -58,14 +58,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One labelled image: its path, the index of its class, its boxes.
-
-    Boxes are normalised `(ymin, xmin, ymax, xmax)`, usually one.
-    """
+    """One labelled image and its boxes, usually one."""
 
     path: str
     label: int
-    boxes: tuple[tuple[float, float, float, float], ...]
+    boxes: tuple[tuple[float, float, float, float], ...]  # ymin, xmin, ymax, xmax; 0..1
 
     @property
     def file_name(self) -> str:
@@ -76,18 +73,16 @@ class Example:
 class Archive:
     """A copy of Tiny-ImageNet-200, opened for reading by `open_archive`.
 
-    Attributes:
-        wnids: The WordNet identifiers of the classes, in the official order.
-        words: For each class, the words that describe it; empty if unknown.
-        examples: The images of the splits `"train"` and `"validation"`, class by class
-            in the order of their numbers. `check` and `read_images` take those out
-            that cannot be used.
+    `wnids` are the WordNet identifiers of the classes in the official order, `words`
+    the words for each class. `examples` are the images of the splits `"train"` and
+    `"validation"`, class by class in the order of their numbers; `check` and
+    `read_images` remove those that cannot be used.
     """
 
     def __init__(self, location: str, files: ZipFiles | FolderFiles):
         self._location = location
         self._files = files
-        # What is wrong: the names of what is affected, by kind.
+        # By kind of fault, the names of the faulty files, lines or classes.
         self._problems = collections.defaultdict(set)
         self._check_sizes()
         self.wnids = self._read_wnids()
@@ -110,9 +105,7 @@ class Archive:
     def read_images(self) -> dict[str, np.ndarray]:
         """Returns the images of each split, uint8 RGB, in the order of `examples`.
 
-        Warns, once, of all that is wrong with the copy, and logs how many of the
-        official images it has. Fewer than two classes with usable images in both splits
-        are an error.
+        Warns once about all faults. Fewer than two usable classes are an error.
         """
         images = {
             split: np.empty((len(examples), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
@@ -122,7 +115,7 @@ class Archive:
         return {split: images[split][: len(e)] for split, e in self.examples.items()}
 
     def check(self) -> None:
-        """Does what `read_images` does without keeping the images."""
+        """Checks all images as `read_images` does, without keeping them."""
         self._decode_all({})
 
     def _decode_all(self, images):
@@ -133,7 +126,7 @@ class Archive:
         self._report()
 
     def _decode(self, split, images):
-        """Returns the examples that can be used, having written them to `images`."""
+        """Returns the usable examples, and writes their images to `images` if given."""
         usable = []
         for example in self.examples[split]:
             try:
@@ -184,12 +177,12 @@ class Archive:
         for path in self._files.sizes:
             match = _match(_IN_CLASS, path)
             known = match[1] in self._labels if match else _is_outside_classes(path)
-            parts = path.removeprefix("../").split("/")
-            if known or any(_HIDDEN.fullmatch(part) for part in parts):
+            names = path.removeprefix("../").split("/")
+            if known or any(map(_HIDDEN.fullmatch, names)):
                 continue
-            in_extra_class = path.startswith("train/") and parts[1] not in self._labels
+            in_extra_class = path.startswith("train/") and names[1] not in self._labels
             self._problems["files or class folders that do not belong"].add(
-                "/".join(parts[:2] if in_extra_class else parts)
+                "/".join(names[:2] if in_extra_class else names)
             )
 
     def _read_lines(self, path):
@@ -203,7 +196,7 @@ class Archive:
 
     def _read_words(self):
         pairs = [line.partition("\t") for line in self._read_lines(_WORDS)]
-        # Shown to people later, and no reason to do without the images.
+        # They may be shown later; the images can be used even if words are bad.
         words = {wnid: _CONTROL.sub("", text).strip() for wnid, _, text in pairs}
         for wnid in self.wnids:
             if not words.get(wnid):
@@ -324,13 +317,13 @@ def image_number(file_name: str) -> int:
 
 
 def _examples(labels, boxes):
-    """Returns images, class by class in the order of their numbers."""
+    """Returns the examples, class by class in the order of their numbers."""
     found = [Example(path, label, tuple(boxes[path])) for path, label in labels.items()]
     return sorted(found, key=lambda each: (each.label, image_number(each.file_name)))
 
 
 def _normalise(corners):
-    """Returns a box given by its first and last pixel, or `None` if it is none."""
+    """Returns the box between a first and a last pixel, or `None` if it is no box."""
     match = _CORNERS.fullmatch(corners)
     if match is None:
         return None
@@ -354,7 +347,7 @@ def _is_outside_classes(path):
 
 
 def _max_bytes(path):
-    """Returns how large a file may be; one that is never read may have any size."""
+    """Returns the size limit of a file; one that is never read has none."""
     if path in _TEXTS:
         return _MAX_TEXT_BYTES
     read = _match((*_IN_CLASS, _VALIDATION_IMAGE), path)

@@ -1,4 +1,4 @@
-"""Tiny-ImageNet-200 for TensorFlow Datasets, which importing this registers."""
+"""Tiny-ImageNet-200 for TensorFlow Datasets; the import of this module registers it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
-from tfsupermask.data.tiny_imagenet.files import IMAGE_SIZE
+from tfsupermask.data.tiny_imagenet.members import IMAGE_SIZE
 
 URL = f"http://cs231n.stanford.edu/{archive_lib.ZIP_NAME}"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """The `tiny_imagenet` dataset: splits `train` and `validation`.
-
-    How many classes and images there are is up to the archive: `source`, or else the
-    official one, downloaded.
-    """
+    """The `tiny_imagenet` dataset, from the archive `source` or the official one."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012 - TFDS' own way.
@@ -36,7 +32,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "image": tfds.features.Image(
                         shape=shape, dtype=np.uint8, encoding_format="jpeg"
                     ),
-                    # Its names, the wnids, are those of the archive.
+                    # Its names are the wnids of the archive.
                     "label": tfds.features.ClassLabel(),
                     "wnid": tfds.features.Text(),
                     "words": tfds.features.Text(),
@@ -46,7 +42,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ),
             supervised_keys=("image", "label"),
             homepage="http://cs231n.stanford.edu/",
-            # The words of every class, those without images too.
+            # The words of every class, also of those without images.
             metadata=tfds.core.MetadataDict(),
         )
 

@@ -35,12 +35,12 @@ class Value:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One number: where it stands, the runs it comes from, what is measured of them.
+    """One number of a table or figure: its row and column, its runs, what they measure.
 
     Attributes:
         row: Name of the row, or of the line in a figure.
         column: Name of the column.
-        config: The run; each seed is put into it later.
+        config: The run; a seed is put into it later.
         measure: A name in `tfsupermask.experiments.MEASURES`.
         published: The thesis's value, if it gives one.
         panel: Title of the figure's panel.
@@ -69,21 +69,21 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A table or figure as data: what is varied, what is held, what was published.
+    """A table or figure as data: what varies, what stays, and what was published.
 
     Attributes:
         kind: "table" or "figure" of the thesis, or "study" for what has no number.
         name: Its number, such as "8.3", or the study's name.
         title: What it shows.
-        source: Where in the thesis it comes from.
+        source: Its place in the thesis or in our documentation.
         form: "table"; "rates", accuracy against pruning rate; "epochs", curves of
             training; or "patches", a picture of images and patches.
-        cells: All numbers. The first row is what the others are compared with.
+        cells: All numbers. The other rows are compared with the first one.
         curves: Columns of metrics.csv that the form "epochs" draws.
         dataset: Name of the dataset of all cells.
         note: What a reader must know beyond the title.
-        both_readings: Whether its pruning rates are read as the fraction kept, too;
-            not where the rates are our own.
+        both_readings: Whether to run it a second time with the pruning rates read as
+            the fraction kept. `False` where the rates are our own.
 
     Example:
         >>> experiment = find("table", "8.3")
@@ -116,5 +116,5 @@ class Experiment:
 
 
 def rate_name(prune: float) -> str:
-    """Returns a pruning rate as the heads of the thesis's tables have it."""
+    """Returns a pruning rate as the thesis writes it at the head of a column."""
     return f"{100 * prune:g}\N{NO-BREAK SPACE}%"

@@ -1,7 +1,7 @@
-"""Experiments of our own; docs/beyond.md says how those beyond the thesis came out.
+"""Our own experiments; docs/beyond.md has the results of those beyond the thesis.
 
-Those hold training images out: variants are chosen by them, and the test images are
-looked at once, for what was chosen.
+They choose between variants by training images that are held out. The test images are
+used once, for the chosen variants.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _cells(
     measure: str = "test_top1",
     panel: str = "",
 ) -> tuple[Cell, ...]:
-    """Returns a cell for each row, which are fields by name, and pruning rate."""
+    """Returns a cell for each row (its fields of `Config` by name) and pruning rate."""
     return tuple(
         Cell(
             name,

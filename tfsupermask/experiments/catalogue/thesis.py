@@ -188,7 +188,7 @@ _TABLE_5_4 = _experiment(
 
 
 def _selection_table(name, prune, accuracies):
-    # The first row is the thesis's best, which the others are compared with.
+    # The thesis's best comes first: the other rows are compared with it.
     order = (6, 7, 5, 4, 3, 2, 1)
     rows = dict(zip((7, 6, 5, 4, 3, 2, 1), accuracies.split(), strict=True))
     # D = 6 is the default: the same run as elsewhere.
@@ -232,7 +232,7 @@ TABLES = (
 
 
 def _panels(*cells_of_tables):
-    """The cells of tables, each in a panel named after its network."""
+    """Returns the cells of tables, each in a panel named after its network."""
     return tuple(
         dataclasses.replace(cell, panel=TITLES[cell.config.model])
         for cells in cells_of_tables
@@ -245,7 +245,7 @@ def _cells(*names):
 
 
 def _with_others(cells):
-    """A table's cells and those of the initialisations of thesis §5.7."""
+    """Returns a table's cells and those of the initialisations of thesis §5.7."""
     others = dict.fromkeys(("Xavier uniform", "Kaiming normal", "Kaiming uniform"))
     config = cells[0].config
     return cells + by_rate(config.model, config.dataset, cells[0].measure, others)

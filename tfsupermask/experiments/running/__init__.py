@@ -1,1 +1,1 @@
-"""From experiments to runs that are done: planned, started, measured."""
+"""From experiments to finished runs: planning, running, measuring."""

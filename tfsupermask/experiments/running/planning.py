@@ -1,4 +1,4 @@
-"""From experiments to runs, each of them once, and how long they take."""
+"""From experiments to their distinct runs, and how long these take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfsupermask.experiments.catalogue.experiment import (
     Cell,
     Experiment,
 )
-from tfsupermask.experiments.running.measures import MEASURES
+from tfsupermask.experiments.running.outcomes import MEASURES
 from tfsupermask.runs import Config, resolve
 
 NUM_IMAGES = {
@@ -23,7 +23,7 @@ NUM_IMAGES = {
 }
 DEFAULT_SEEDS = 3
 
-# Times were measured there, see docs/performance.md.
+# The times below were measured on it, see docs/performance.md.
 MACHINE = "four cores of an AMD EPYC with AVX-512, no GPU"
 _SECONDS_PER_IMAGE = {
     "conv2": 0.9e-3,
@@ -37,15 +37,15 @@ _START_SECONDS = 15  # a process, its data, its SavedModel and pictures
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """How far to go, and with which images.
+    """How much of the experiments to run: seeds, epochs, images.
 
     Args:
-        seeds: Number of seeds, 0, 1, ..., at least 1. Defaults to 3.
+        seeds: Number of seeds, at least 1; they are 0, 1, and so on. Defaults to 3.
         epochs: Length of every schedule. Defaults to the dataset's recipe, 100 for the
             thesis's datasets.
         limit_images: Number of training images. Defaults to all.
-        datasets: Experiments of other datasets run on the first of these instead.
-            Defaults to the thesis's.
+        datasets: The datasets to use. An experiment with another dataset runs on the
+            first of them. Defaults to the thesis's datasets.
         data_dir: Folder of all datasets. Defaults to that of TensorFlow Datasets.
 
     Raises:
@@ -72,7 +72,7 @@ class Scope:
 
     @property
     def restrictions(self) -> tuple[str, ...]:
-        """What is less than the thesis's, in words."""
+        """What is smaller than in the thesis, in words."""
         words = []
         if self.epochs not in (None, THESIS_EPOCHS):
             words.append(f"{counted(self.epochs, 'epoch')} instead of {THESIS_EPOCHS}")
@@ -85,9 +85,9 @@ class Scope:
         return tuple(words)
 
     def adapt(self, experiment: Experiment) -> Experiment:
-        """Returns the experiment as it is run here.
+        """Returns the experiment with the scope's settings.
 
-        On another dataset than the thesis's its values do not apply, and are left out.
+        The published values are left out where the dataset is another one.
         """
         own = not self.datasets or experiment.dataset in self.datasets
         dataset = experiment.dataset if own else self.datasets[0]
@@ -108,7 +108,7 @@ class Scope:
         return dataclasses.replace(experiment, cells=cells, dataset=dataset)
 
     def job(self, cell: Cell, seed: int) -> Job:
-        """Returns the run of a seed that an adapted cell needs."""
+        """Returns the run with one seed that an adapted cell needs."""
         config = dataclasses.replace(cell.config, seed=seed)
         num_images = NUM_IMAGES[config.dataset]
         if config.limit_images is not None:
@@ -121,11 +121,11 @@ class Scope:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A run that is asked for.
+    """A run to be made.
 
     Attributes:
-        name: Of its folder: readable, and a stable hash of its configuration.
-        config: Resolved. It ends before the first epoch where no table needs more.
+        name: The name of its folder: readable, with a stable hash of its configuration.
+        config: Resolved. It stops before the first epoch if no table needs training.
 
     Example:
         >>> job = plan([find("table", "5.4")], Scope())[0]
@@ -138,29 +138,29 @@ class Job:
 
     @property
     def epochs(self) -> int:
-        """The number of epochs to train, 0 if it is only to be initialised."""
+        """Number of epochs to train, 0 if the run is only initialised."""
         stop = self.config.stop_after_epoch
         return self.config.epochs if stop is None else stop
 
     @property
     def estimated_seconds(self) -> float:
-        """Seconds from its start to its pictures, on `MACHINE`."""
+        """Estimated seconds from its start to its last picture, on `MACHINE`."""
         init = _SECONDS_PER_PATCH * (self.config.num_patches or 0)
         return _START_SECONDS + init + self.training_seconds(self.epochs)
 
     def training_seconds(self, epochs: int) -> float:
-        """Returns an estimate of the seconds that some of its epochs take."""
+        """Returns the estimated seconds of some of its epochs."""
         images = self.config.limit_images or NUM_IMAGES[self.config.dataset]
         return epochs * images * _SECONDS_PER_IMAGE[self.config.model]
 
 
 def estimated_seconds(jobs: Iterable[Job]) -> float:
-    """Returns an estimate of the seconds that runs take one after another."""
+    """Returns the estimated seconds of runs, one after another."""
     return sum(job.estimated_seconds for job in jobs)
 
 
 def has_opposite(experiment: Experiment, cell: Cell) -> bool:
-    """Whether a cell's pruning rate is read as the fraction kept, too, to effect."""
+    """Returns whether a cell also runs with its rate read as the fraction kept."""
     return (
         experiment.both_readings
         and MEASURES[cell.measure].trained
@@ -169,7 +169,7 @@ def has_opposite(experiment: Experiment, cell: Cell) -> bool:
 
 
 def _cells_of(experiment: Experiment) -> Iterator[Cell]:
-    """Yields an experiment's cells, and those with the rate read the other way."""
+    """Yields an experiment's cells, then those with the rate read as fraction kept."""
     yield from experiment.cells
     for cell in experiment.cells:
         if has_opposite(experiment, cell):
@@ -179,12 +179,12 @@ def _cells_of(experiment: Experiment) -> Iterator[Cell]:
 def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[Job, ...]:
     """Returns all distinct runs that experiments need, in the order to run them.
 
-    All of the first seed come before any of the second, so that what ends early has
-    whole tables of fewer seeds.
+    All runs of the first seed come before those of the second: if the work ends early,
+    the tables are complete with fewer seeds.
 
     Args:
-        experiments: As in the catalogue.
-        scope: How far to go.
+        experiments: Experiments of the catalogue.
+        scope: How much of them to run.
 
     Example:
         >>> both = [find("table", "8.3"), find("figure", "5.2")]
@@ -197,7 +197,7 @@ def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[Job, ...]:
         for experiment in adapted:
             for cell in _cells_of(experiment):
                 job = scope.job(cell, seed)
-                # What one table only initialises, another may train.
+                # One table may train a run that another one only initialises.
                 if MEASURES[cell.measure].trained or job.name not in jobs:
                     jobs[job.name] = job
     return tuple(jobs.values())
@@ -207,7 +207,7 @@ def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
     """Returns one of `count` disjoint parts of the runs.
 
     Args:
-        jobs: As `plan` returns them.
+        jobs: The result of `plan`.
         index: Which part, in [0, count).
         count: Number of parts, at least 1.
 

@@ -1,4 +1,4 @@
-"""Runs in processes of their own, each on a GPU or on some of the cores."""
+"""Runs in separate processes, each on one GPU or on some of the cores."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ WORKER = "tfsupermask.experiments.running.worker"
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """The cores that a process may use, and the GPU that it sees as CUDA names it."""
+class Slot:
+    """The cores that a process may use, and CUDA's name of its GPU."""
 
     cores: tuple[int, ...]
     gpu: str | None = None
 
 
-def share_machine(processes: int | None = None) -> list[Place]:
-    """Returns a place for each process; by default for one a GPU, 1 without any."""
+def share_machine(processes: int | None = None) -> list[Slot]:
+    """Returns a slot for each process; by default one for each GPU, or one in all."""
     gpus, cores = _gpus(), sorted(os.sched_getaffinity(0))
     number = max(1, len(gpus)) if processes is None else processes
     if check_integer("processes", number, minimum=1) > len(cores):
@@ -37,7 +37,7 @@ def share_machine(processes: int | None = None) -> list[Place]:
             processes=number,
         )
     return [
-        Place(tuple(cores[i::number]), gpus[i % len(gpus)] if gpus else None)
+        Slot(tuple(cores[i::number]), gpus[i % len(gpus)] if gpus else None)
         for i in range(number)
     ]
 
@@ -50,18 +50,18 @@ def _gpus():
 
 
 class RunProcess:
-    """A run in a process of its own.
+    """A run in a separate process, which appends what it prints to `log`.
 
-    It gets no signals of a terminal: whoever started it ends it, and if that one dies
-    it ends by itself. Either way it saves first. What it prints is added to `log`.
+    It gets no signals of the terminal. It saves and ends when `end` is called, or when
+    the process that started it dies.
     """
 
-    def __init__(self, config: Config, place: Place, log: Path):
-        self.place, self._log = place, log
+    def __init__(self, config: Config, slot: Slot, log: Path):
+        self.slot, self._log = slot, log
         self._began = time.monotonic()
         environment = dict(os.environ, TF_FORCE_GPU_ALLOW_GROWTH="true")
-        if place.gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = place.gpu
+        if slot.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
         with open(log, "ab") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", WORKER, json.dumps(dataclasses.asdict(config))],
@@ -71,7 +71,7 @@ class RunProcess:
                 env=environment,
                 start_new_session=True,
             )
-        os.sched_setaffinity(self._process.pid, place.cores)
+        os.sched_setaffinity(self._process.pid, slot.cores)
 
     @property
     def seconds(self) -> float:
@@ -79,7 +79,7 @@ class RunProcess:
         return time.monotonic() - self._began
 
     def wait(self, seconds: float) -> bool:
-        """Waits for some seconds at most; returns whether the process has ended."""
+        """Waits at most some seconds; returns whether the process has ended."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -88,12 +88,12 @@ class RunProcess:
         return True
 
     def end(self) -> None:
-        """Asks it to save and to end."""
+        """Asks the process to save and to end."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
     def why_failed(self) -> str | None:
-        """Returns a sentence on why an ended process failed, `None` if it did not."""
+        """Returns why an ended process failed, as a sentence, or `None`."""
         status = self._process.returncode
         if status == 0:
             return None

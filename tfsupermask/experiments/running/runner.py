@@ -1,4 +1,4 @@
-"""Runs what is left of a plan."""
+"""Runs the part of a plan that is not done yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from tfsupermask._files import make_folder, write_atomically
 from tfsupermask._text import counted, duration
-from tfsupermask.experiments.running.folder import OutputFolder
+from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import Job, estimated_seconds
 from tfsupermask.experiments.running.processes import RunProcess, share_machine
 from tfsupermask.runs import RunFolder
@@ -23,16 +23,16 @@ _POLL_SECONDS = 0.5
 def run_jobs(
     jobs: Sequence[Job], folder: OutputFolder, processes: int | None = None
 ) -> None:
-    """Runs what is not done yet; a run that fails is recorded and passed over.
+    """Runs what is not done yet; records a run that fails and goes on with the next.
 
-    Runs that were interrupted go on where they stopped. With GPUs each process has
-    one, without them each has its share of the cores.
+    Interrupted runs go on where they stopped. With GPUs each process has one; without
+    them each has its share of the cores.
 
     Args:
-        jobs: As `tfsupermask.experiments.plan` returns them.
-        folder: Where to; made if missing.
-        processes: How many runs at a time, at least 1. Defaults to the number of GPUs,
-            1 without any.
+        jobs: The result of `tfsupermask.experiments.plan`.
+        folder: Where to write; made if missing.
+        processes: Number of runs at a time, at least 1. Defaults to the number of GPUs,
+            or 1 without any.
 
     Raises:
         InputError: `processes` is out of range.
@@ -45,7 +45,7 @@ def run_jobs(
         >>> run_jobs(jobs, OutputFolder(Path("reproduction")))
         0 runs, 0 done; 0 to do in reproduction, about 0.0 s one after another
     """
-    places = share_machine(processes)
+    slots = share_machine(processes)
     for path in (folder.runs, folder.logs, folder.failures):
         make_folder(path)
     left = [job for job in jobs if folder.outcome(job) is None]
@@ -53,26 +53,22 @@ def run_jobs(
     with Interruption(), _Progress(jobs, left, folder) as progress:
         try:
             for job in left:
-                while not places:
-                    _reap(running, places, progress)
-                running[job] = _start(job, folder, places.pop(0))
+                while not slots:
+                    _reap(running, slots, progress)
+                config = dataclasses.replace(job.config, workdir=str(folder.run(job)))
+                running[job] = RunProcess(config, slots.pop(0), folder.log(job))
             while running:
-                _reap(running, places, progress)
+                _reap(running, slots, progress)
         finally:
             _save_and_end(running.values())
 
 
-def _start(job, folder, place):
-    config = dataclasses.replace(job.config, workdir=str(folder.run(job)))
-    return RunProcess(config, place, folder.log(job))
-
-
-def _reap(running, places, progress):
-    """Waits a little; takes ended processes out and their places back."""
+def _reap(running, slots, progress):
+    """Waits a little, removes ended processes and takes their slots back."""
     for job, process in list(running.items()):
         if process.wait(_POLL_SECONDS / len(running)):
             del running[job]
-            places.append(process.place)
+            slots.append(process.slot)
             progress.ended(job, process)
     progress.show(running)
 
@@ -113,7 +109,7 @@ class _Progress:
         self._bar.close()
 
     def ended(self, job, process):
-        """Records how a run ended, and says it."""
+        """Records how a run ended, and prints it."""
         self._seconds += job.estimated_seconds
         self._done += 1
         reason, failure = process.why_failed(), self._folder.failure(job)
@@ -139,7 +135,7 @@ class _Progress:
         return f", {duration(left)} left" if self._done < self._count else ""
 
     def show(self, running):
-        """Moves the bar to where the runs in progress are."""
+        """Moves the bar by the epochs that the running runs have done."""
         self._begun = sum(
             job.training_seconds(_epochs_done(self._folder, job)) for job in running
         )

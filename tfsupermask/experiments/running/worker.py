@@ -13,7 +13,7 @@ from tfsupermask._validation import InputError
 
 
 def main(config: str) -> None:
-    """Runs a configuration in JSON; ends, saved, when standard input does."""
+    """Runs a configuration in JSON; saves and ends when standard input is closed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         train.run(runs.Config(**json.loads(config)))
@@ -24,7 +24,7 @@ def main(config: str) -> None:
 
 
 def _end_with_parent():
-    """Asks this process to end once nobody holds the other end of standard input."""
+    """Asks this process to end when standard input is closed."""
     # Not through `sys.stdin`, which Python could not close at its end.
     while os.read(0, 1):
         pass

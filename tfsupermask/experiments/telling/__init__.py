@@ -1,1 +1,1 @@
-"""What runs reached, as tables, figures and sentences."""
+"""The results of experiments as tables, figures and sentences."""

@@ -1,4 +1,4 @@
-"""An experiment as a picture, the thesis's points beside our lines."""
+"""An experiment as a figure: the thesis's points beside our lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from matplotlib.patches import Patch
 
 from tfsupermask import data
 from tfsupermask.experiments.catalogue.experiment import THESIS_EPOCHS
-from tfsupermask.experiments.telling.results import CellResult, Results
+from tfsupermask.experiments.telling.collecting import CellResult, Results
 from tfsupermask.experiments.telling.statistics import Sample
 from tfsupermask.train import pictures
 
 GREY = "0.35"
-# Okabe and Ito's colours, which people of any colour vision tell apart.
+# Okabe and Ito's colours: people with any colour vision can distinguish them.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
 _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)))
@@ -30,6 +30,7 @@ _THESIS = {"linestyle": (0, (5, 3)), "linewidth": 0.9, "markerfacecolor": "white
 _KEPT = {"linestyle": ":", "linewidth": 1.1}
 _LAST_EPOCH = {"markerfacecolor": "white", "linestyle": "none"}
 _EDGE = {"linestyle": (0, (3, 1.5)), "linewidth": 1.6}
+_SHADE = Patch(label="± standard deviation", color=GREY, alpha=0.2, linewidth=0)
 _PATCH_SIZE = (3, 3)
 _AXIS_NAMES = {
     "test_top1": "top-1 test accuracy / %",
@@ -39,7 +40,7 @@ _AXIS_NAMES = {
 
 
 class Style(NamedTuple):
-    """How a row looks: colour, marker of its points, dashes where it has none."""
+    """How a row looks: colour, marker of its points, dashes where it has no markers."""
 
     colour: str
     marker: str
@@ -53,24 +54,7 @@ def styles(rows: Iterable[str]) -> dict[str, Style]:
 
 
 def draw(results: Results) -> Figure:
-    """Draws an experiment of the form "rates", "epochs" or "patches".
-
-    What is not measured leaves a gap.
-
-    Raises:
-        InputError: The images of an experiment of the form "patches" cannot be loaded.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from tfsupermask.experiments.telling.results import collect
-        >>> nowhere = OutputFolder(Path("none"))
-        >>> figure = draw(collect(find("figure", "5.2"), Scope(), nowhere))
-        >>> [axis.get_title() for axis in figure.axes]
-        ['Conv2', 'Conv4', 'Conv6']
-
-    Reference:
-        - Thesis Figures 4.2, 5.2 to 5.6, 8.1 and 8.2.
-    """
+    """Draws an experiment of the form "rates", "epochs" or "patches"; may have gaps."""
     forms = {"rates": _draw_rates, "epochs": _draw_epochs, "patches": _draw_patches}
     with matplotlib.rc_context({"font.size": 9}):
         return forms[results.experiment.form](results)
@@ -86,13 +70,13 @@ def _draw_rates(results):
         axis.grid(alpha=0.3)
         _name_rates(axis, {_rate(cell) for cell in panel.values()})
     axes[0].set_ylabel(results.cells[0].measure.label)
-    rows = [_row_entry(row, s.colour, marker=s.marker) for row, s in looks.items()]
-    kinds = []
+    entries = [_row_entry(row, s.colour, marker=s.marker) for row, s in looks.items()]
+    entries.append(_SHADE)
     if any(cell.cell.published for cell in results.cells):
-        kinds.append(kind_entry("thesis", marker="o", **_THESIS))
+        entries.append(grey_entry("thesis", marker="o", **_THESIS))
     if any(cell.kept is not None and cell.kept.n for cell in results.cells):
-        kinds.append(kind_entry("ours, rate read as kept", **_KEPT))
-    return _finished(figure, results, rows, kinds)
+        entries.append(grey_entry("ours, rate read as kept", **_KEPT))
+    return _finished(figure, results, entries)
 
 
 def _draw_row(axis: Axes, cells: list[CellResult], style: Style) -> None:
@@ -100,7 +84,7 @@ def _draw_row(axis: Axes, cells: list[CellResult], style: Style) -> None:
     removed = [cell.removed for cell in cells]
     _draw_shaded(axis, rates, removed, color=style.colour, marker=style.marker)
     if any(cell.kept is not None and cell.kept.n for cell in cells):
-        # Where both readings are the same run the line goes on.
+        # A rate of 50 % is the same run in both readings.
         kept = [cell.removed if cell.kept is None else cell.kept for cell in cells]
         axis.plot(rates, _means(kept), color=style.colour, **_KEPT)
     published = [cell.cell.published for cell in cells]
@@ -137,9 +121,9 @@ def _draw_epochs(results):
     looks = styles(cell.cell.row for cell in results.cells)
     schedule = results.epochs
     curves = results.experiment.curves
-    places = [(title, curve) for title in results.panels for curve in curves]
-    figure, axes = _panels(len(places))
-    for axis, (title, curve) in zip(axes, places, strict=True):
+    panels = [(title, curve) for title in results.panels for curve in curves]
+    figure, axes = _panels(len(panels))
+    for axis, (title, curve) in zip(axes, panels, strict=True):
         for cell in results.panels[title].values():
             style = looks[cell.cell.row]
             line = {"color": style.colour, "linestyle": style.dashes}
@@ -152,17 +136,19 @@ def _draw_epochs(results):
         axis.set_ylabel(_AXIS_NAMES[curve])
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
-    rows = [_row_entry(row, s.colour, linestyle=s.dashes) for row, s in looks.items()]
-    kinds = []
+    entries = [
+        _row_entry(row, s.colour, linestyle=s.dashes) for row, s in looks.items()
+    ]
+    entries.append(_SHADE)
     if any(cell.cell.published for cell in results.cells):
         point = {"marker": "o", **_LAST_EPOCH}
         mark = point if schedule == THESIS_EPOCHS else _EDGE
-        kinds.append(kind_entry(f"thesis, after {THESIS_EPOCHS} epochs", **mark))
-    return _finished(figure, results, rows, kinds)
+        entries.append(grey_entry(f"thesis, after {THESIS_EPOCHS} epochs", **mark))
+    return _finished(figure, results, entries)
 
 
 def _samples_by_epoch(cell, curve):
-    """Returns the epochs, and the sample of each; accuracies in percent."""
+    """Returns the epochs and a sample for each; accuracies are in percent."""
     scale = 1 if curve.endswith("loss") else 100
     values: dict[int, dict[int, float]] = {}
     for seed, outcome in cell.outcomes.items():
@@ -174,7 +160,7 @@ def _samples_by_epoch(cell, curve):
 
 
 def _draw_last_epoch(axis, cell, style, schedule):
-    """Draws the thesis's value at its epoch, or at the edge if we stop before."""
+    """Draws the thesis's value at its epoch, or at the edge if ours stop earlier."""
     value, colour = cell.cell.published, style.colour
     if schedule == THESIS_EPOCHS:
         mark = {"marker": style.marker, "capsize": 2, **_LAST_EPOCH}
@@ -199,18 +185,14 @@ def _panels(number):
 
 
 def _draw_shaded(
-    axis: Axes,
-    places: Sequence[float],
-    samples: Sequence[Sample],
-    color: str,
-    **line: Any,
+    axis: Axes, x: Sequence[float], samples: Sequence[Sample], color: str, **line: Any
 ) -> None:
-    """Draws a line of means, a standard deviation to either side of it shaded."""
+    """Draws a line of means, with one standard deviation shaded on either side."""
     mean = _means(samples)
     spread = np.array([sample.deviation or 0.0 for sample in samples])
-    axis.plot(places, mean, color=color, **_OURS, **line)
+    axis.plot(x, mean, color=color, **_OURS, **line)
     axis.fill_between(
-        places, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0
+        x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0
     )
 
 
@@ -222,16 +204,15 @@ def _row_entry(row, colour, **line):
     return Line2D([], [], label=row, color=colour, **_OURS, **line)
 
 
-def kind_entry(label: str, **line: Any) -> Line2D:
-    """Returns the legend's entry of a kind of line that every row may have."""
+def grey_entry(label: str, **line: Any) -> Line2D:
+    """Returns a legend entry for a style of line that is the same in every row."""
     return Line2D([], [], label=label, color=GREY, **line)
 
 
-def _finished(figure, results, rows, kinds):
-    shade = Patch(label="± standard deviation", color=GREY, alpha=0.2, linewidth=0)
+def _finished(figure, results, entries):
     figure.suptitle(_name(results), fontsize=11)
     legend = figure.legend(
-        handles=[*rows, shade, *kinds],
+        handles=entries,
         loc="outside lower center",
         ncols=min(4, 2 * len(figure.axes) + 1),
         frameon=False,

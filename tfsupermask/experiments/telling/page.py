@@ -1,4 +1,4 @@
-"""Everything that a reproduction shows, written into its folder."""
+"""Writes the tables, figures and pages of a reproduction into its folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tfsupermask._files import make_folder, write_atomically
 from tfsupermask._text import duration
 from tfsupermask._validation import InputError
 from tfsupermask.experiments.catalogue.experiment import Experiment
-from tfsupermask.experiments.running.folder import OutputFolder
+from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import Scope
+from tfsupermask.experiments.telling.collecting import Results, collect
 from tfsupermask.experiments.telling.figures import draw
-from tfsupermask.experiments.telling.results import Results, collect
 from tfsupermask.experiments.telling.statements import (
     Statements,
     machine_sentences,
@@ -28,7 +28,7 @@ from tfsupermask.experiments.telling.statements import (
 from tfsupermask.experiments.telling.tables import MARK, Table, csv_text, tables_of
 from tfsupermask.report.page import environment
 
-# The same picture twice is the same bytes: no date, no random names.
+# No date and no random names, so that equal pictures have equal bytes.
 _SAVING = {"savefig.dpi": 120, "savefig.bbox": "tight", "svg.hashsalt": "tfsupermask"}
 _METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 
@@ -36,22 +36,22 @@ _METADATA = {"svg": {"Date": None}, "png": {"Software": None}}
 def write_all(
     experiments: Sequence[Experiment], scope: Scope, folder: OutputFolder
 ) -> Path:
-    """Writes experiments' tables, figures and statements, and a page of them all.
+    """Writes experiments' tables, figures and statements, and one page with all.
 
-    Files are `tables/<slug>.csv` and `.html`, `figures/<slug>.png` and `.svg`, and
-    `index.html`, which holds everything and loads nothing. They depend on the runs
-    alone: the same runs give the same bytes. Runs may be missing.
+    The files are `tables/<slug>.csv` and `.html`, `figures/<slug>.png` and `.svg`, and
+    `index.html`, which holds everything and loads nothing. They depend only on the
+    runs: the same runs give the same bytes. Runs may be missing.
 
     Args:
-        experiments: As in the catalogue.
-        scope: How far it was to go.
-        folder: Where the runs are, and where everything is written; made if missing.
+        experiments: Experiments of the catalogue.
+        scope: How much of them was to be run.
+        folder: Holds the runs and gets the files; made if missing.
 
     Returns:
         The file index.html.
 
     Raises:
-        OSError: A file cannot be written. It holds its old content then.
+        OSError: A file cannot be written. It then keeps its old content.
 
     Example:
         >>> from pathlib import Path
@@ -72,7 +72,7 @@ def write_all(
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
-    """An experiment on a page: its results and its figure, or why it has none."""
+    """An experiment on a page: its results, and its figure or why it has none."""
 
     results: Results
     svg: bytes | None = None
@@ -95,7 +95,7 @@ def _write(experiment: Experiment, scope: Scope, folder: OutputFolder) -> _Entry
     if experiment.form != "table":
         try:
             figure = draw(results)
-        except InputError as error:  # there are no such images here
+        except InputError as error:  # the images are not on this machine
             entry = _Entry(results, why_no_figure=str(error))
         else:
             svg, png = _bytes(figure, "svg"), _bytes(figure, "png")
@@ -110,7 +110,7 @@ def _write(experiment: Experiment, scope: Scope, folder: OutputFolder) -> _Entry
 
 
 def _together(entries):
-    """Returns what is said of the distinct runs of all experiments."""
+    """Returns the page's summary of the distinct runs of all experiments."""
     runs, failed, missing = {}, {}, set()
     for results in (entry.results for entry in entries):
         runs |= results.runs
@@ -127,15 +127,15 @@ def _together(entries):
     }
 
 
-def _bytes(figure: Figure, kind: str) -> bytes:
-    content = io.BytesIO()
+def _bytes(figure: Figure, image_format: str) -> bytes:
+    content, metadata = io.BytesIO(), _METADATA[image_format]
     with matplotlib.rc_context(_SAVING):
-        figure.savefig(content, format=kind, metadata=_METADATA[kind])
+        figure.savefig(content, format=image_format, metadata=metadata)
     return content.getvalue()
 
 
 def _write_text(path, text):
-    # A reason that is not Unicode must not cost the page.
+    # The page is written even if a reason holds what is not Unicode.
     _write_bytes(path, text.encode(errors="replace"))
 
 
@@ -147,6 +147,6 @@ def _render(template, **values):
     return _ENVIRONMENT.get_template(template).render(values)
 
 
-# The report's package has the style.
+# The style is a template of the report's package.
 _ENVIRONMENT = environment("tfsupermask.experiments.telling", "tfsupermask.report")
 _ENVIRONMENT.globals["MARK"] = MARK

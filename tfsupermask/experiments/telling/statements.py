@@ -1,4 +1,4 @@
-"""What an experiment's numbers say, and what they come from, in sentences."""
+"""Sentences about an experiment's numbers and its runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from tfsupermask._text import counted, duration, signed
 from tfsupermask.experiments.catalogue.experiment import THESIS_EPOCHS
 from tfsupermask.experiments.catalogue.thesis import TITLES
-from tfsupermask.experiments.running.measures import Measure, Outcome
-from tfsupermask.experiments.telling.results import Results
+from tfsupermask.experiments.running.outcomes import Measure, Outcome
+from tfsupermask.experiments.telling.collecting import Results
 from tfsupermask.experiments.telling.statistics import compare, fit
 
 _INTERVAL = "95 % interval"
@@ -23,19 +23,10 @@ CAUTION = (
 
 @dataclasses.dataclass(frozen=True)
 class Statements:
-    """What is said below a table.
+    """The sentences below a table, and the runs that are missing or failed."""
 
-    Attributes:
-        reading: Which reading of the pruning rate is nearer to the thesis, if any is.
-        overall: Every row against the first, over all columns of a measure.
-        by_column: The same for each column.
-        background: What was run, on what, and how far.
-        missing: Names of the runs that are not there yet.
-        failed: Why runs failed, by name.
-    """
-
-    reading: str
-    overall: tuple[str, ...]
+    reading: str  # which reading of the pruning rate is nearer to the thesis
+    overall: tuple[str, ...]  # each row against the first, over a measure's columns
     by_column: tuple[str, ...]
     background: tuple[str, ...]
     missing: tuple[str, ...]
@@ -43,13 +34,13 @@ class Statements:
 
     @property
     def caution(self) -> str:
-        """What is to be known of the intervals, empty if there are none."""
+        """A warning about the intervals, empty if there are none."""
         compared = (*self.overall, *self.by_column)
         return CAUTION if any(_INTERVAL in text for text in compared) else ""
 
     @property
     def all(self) -> tuple[str, ...]:
-        """All of them, in order."""
+        """All sentences, in order."""
         texts = (
             self.reading,
             *self.overall,
@@ -63,16 +54,7 @@ class Statements:
 
 
 def statements_of(results: Results) -> Statements:
-    """Returns what an experiment's numbers say.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from tfsupermask.experiments.telling.results import collect
-        >>> folder = OutputFolder(Path("reproduction"))
-        >>> results = collect(find("table", "8.3"), Scope(seeds=1), folder)
-        >>> statements_of(results).background[-2:]
-        ('Restrictions: 1 seed.', 'Source: thesis Table 8.3.')
-    """
+    """Returns the sentences about an experiment's results."""
     overall, by_column = _comparisons(results)
     return Statements(
         _reading(results),
@@ -93,23 +75,20 @@ def _reading(results):
     if f"{removed:.1f}" != f"{kept:.1f}":
         name = "removed" if removed < kept else "kept"
         nearer = f"Read as the fraction {name} they fit better"
+    epochs = ""
+    if results.epochs != THESIS_EPOCHS:
+        epochs = f" (ours after {results.epochs} epochs, the thesis's after "
+        epochs += f"{THESIS_EPOCHS})"
     return (
         f"Pruning rates read as the fraction removed, the mean absolute difference to "
         f"the thesis is {removed:.1f} points; read as the fraction kept, {kept:.1f} "
         f"points ({counted(distance.cells, 'cell')} that both readings have). "
-        f"{nearer}{_after(results)}."
+        f"{nearer}{epochs}."
     )
 
 
-def _after(results):
-    """Says if the numbers compared are not of equally long training."""
-    if results.epochs == THESIS_EPOCHS:
-        return ""
-    return f" (ours after {results.epochs} epochs, the thesis's after {THESIS_EPOCHS})"
-
-
 def _comparisons(results):
-    """Returns sentences over all columns of a measure, and by column."""
+    """Returns the sentences over all columns of a measure, and those by column."""
     overall, by_column = [], []
     for panel, cells in results.panels.items():
         first, *others = dict.fromkeys(row for row, _ in cells)
@@ -125,13 +104,13 @@ def _comparisons(results):
                     overall += say(everywhere, list(pairs.values()))
                 said = by_column if len(pairs) > 1 else overall
                 for head, pair in pairs.items():
-                    place = head if head.startswith(panel) else f"{panel}, {head}"
-                    said += say(place, [pair])
+                    where = head if head.startswith(panel) else f"{panel}, {head}"
+                    said += say(where, [pair])
     return overall, by_column
 
 
 def _columns_by_measure(cells):
-    """Returns the heads by column, of each measure that can be better or worse."""
+    """Returns the heads by column, for each measure that can be better or worse."""
     heads = {}
     for (_, column), cell in cells.items():
         if cell.measure.higher_is_better is not None:
@@ -139,8 +118,8 @@ def _columns_by_measure(cells):
     return heads
 
 
-def _say(row, first, measure: Measure, place, columns):
-    """Returns a sentence on two rows in a list, which is empty without any pair."""
+def _say(row, first, measure: Measure, where, columns):
+    """Returns a list with a sentence about two rows, empty if they share no seed."""
     paired = compare(columns)
     if paired is None:
         return []
@@ -152,7 +131,7 @@ def _say(row, first, measure: Measure, place, columns):
     if paired.interval is None:
         word = "above" if paired.difference >= 0 else "below"
         said = f"{row} is {size} {word} {first}"
-        return [f"{place}: {said} (one seed: no interval; {pairs})."]
+        return [f"{where}: {said} (one seed: no interval; {pairs})."]
     if paired.shown:
         low, high = (f"{bound:.1f}" for bound in sorted(map(abs, paired.interval)))
         said = _judged(row, first, measure, paired.difference > 0, size)
@@ -160,11 +139,11 @@ def _say(row, first, measure: Measure, place, columns):
         low, high = map(signed, paired.interval)
         difference = f"{signed(paired.difference)} {unit}"
         said = f"no difference shown between {row} and {first}: {difference}"
-    return [f"{place}: {said} ({_INTERVAL} {low} to {high}; {pairs})."]
+    return [f"{where}: {said} ({_INTERVAL} {low} to {high}; {pairs})."]
 
 
 def _judged(row, first, measure, more, size):
-    """Says which of two rows is better; an interval has shown it."""
+    """Returns which of two rows is better, where the interval shows it."""
     if measure.higher_is_better:
         return f"{row} {'beats' if more else 'falls short of'} {first} by {size}"
     better, comparative = ("worse", "more") if more else ("better", "less")
@@ -172,7 +151,7 @@ def _judged(row, first, measure, more, size):
 
 
 def _background(results: Results) -> Iterator[str]:
-    """Yields sentences on what was run, on what, and how far."""
+    """Yields sentences about the runs: number, time, machines, images, restrictions."""
     if results.num_jobs:
         done = f"Runs: {results.num_done} of {results.num_jobs} done"
         seconds = spent_seconds(results.runs)
@@ -212,7 +191,7 @@ def spent_seconds(runs: dict[str, Outcome]) -> float:
 
 
 def machine_sentences(runs: dict[str, Outcome]) -> Iterator[str]:
-    """Yields a sentence for each machine with its versions: how many runs it made."""
+    """Yields for each machine a sentence with its versions and its number of runs."""
     machines = Counter(_machine(outcome.summary) for outcome in runs.values())
     for machine, count in sorted(machines.items()):
         yield f"Machine of {counted(count, 'run')}: {machine}."

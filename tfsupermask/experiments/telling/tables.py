@@ -1,4 +1,4 @@
-"""An experiment's numbers beside the thesis's: as tables of text, and as CSV."""
+"""An experiment's numbers beside the thesis's, as tables of text and as CSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tfsupermask._text import NONE, counted, signed
 from tfsupermask.experiments.catalogue.experiment import Value
-from tfsupermask.experiments.telling.results import CellResult, Results
+from tfsupermask.experiments.telling.collecting import CellResult, Results
 from tfsupermask.experiments.telling.statements import statements_of
 from tfsupermask.experiments.telling.statistics import (
     Sample,
@@ -22,43 +22,21 @@ MARK = "†"
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A panel's numbers as text.
+    """A panel as text: each row has lines ("thesis", "ours", ...), a text a column."""
 
-    Attributes:
-        title: The panel's, empty if there is only one.
-        heads: Of its columns.
-        rows: For each row of the experiment its lines by name ("thesis", "ours",
-            "difference" and the like), a text for each column.
-    """
-
-    title: str
+    title: str  # empty if there is only one panel
     heads: tuple[str, ...]
     rows: dict[str, dict[str, tuple[str, ...]]]
 
     @property
     def is_marked(self) -> bool:
-        """Whether a difference exceeds both spreads."""
+        """Whether a difference exceeds both standard deviations."""
         lines = (line for row in self.rows.values() for line in row.values())
         return any(MARK in text for line in lines for text in line)
 
 
 def tables_of(results: Results) -> tuple[Table, ...]:
-    r"""Returns a table for each panel of an experiment.
-
-    For each row there are the thesis's numbers, ours, the difference, and where the
-    reading of the pruning rate matters ours and the difference in the other reading.
-    A row without a number in the thesis has only ours.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from tfsupermask.experiments.telling.results import collect
-        >>> folder = OutputFolder(Path("reproduction"))
-        >>> table, = tables_of(collect(find("table", "8.3"), Scope(), folder))
-        >>> table.heads[0]
-        '10\xa0% removed (90\xa0% kept)'
-        >>> table.rows["Random"]["thesis"]
-        ('12.3', '74.7', '79.6', '74.8', '28.6')
-    """
+    """Returns a table for each panel of an experiment."""
     return tuple(
         _table(title, panel, results.scope.seeds)
         for title, panel in results.panels.items()
@@ -75,7 +53,7 @@ def _table(title, panel, seeds):
 
 
 def _lines(cells, seeds):
-    """Yields the name and the texts of each of a row's lines."""
+    """Yields the name and the texts of each line in a row."""
     published = any(cell.cell.published for cell in cells)
     if published:
         yield "thesis", [_value(cell.cell.published, cell) for cell in cells]
@@ -117,10 +95,10 @@ def _difference(sample: Sample | None, cell: CellResult) -> str:
 
 
 def csv_text(results: Results) -> str:
-    """Returns an experiment as CSV: a line for each number, then one a statement.
+    """Returns an experiment as CSV: a line for each number, then for each statement.
 
-    `prune` is the fraction that the runs removed; `values` are those by seed, as in
-    "0:51.2 1:50.9"; what is not known is empty.
+    `prune` is the fraction removed. `values` has the value of each seed, as in
+    "0:51.2 1:50.9". Unknown values are empty.
     """
     records = list(_records(results))
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""The folder of a reproduction: where everything is, and what is done."""
+"""The folder of a reproduction: where everything is, and which runs are done."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import dataclasses
 from pathlib import Path
 
 from tfsupermask._validation import InputError
-from tfsupermask.experiments.running.measures import Outcome, read_outcome
+from tfsupermask.experiments.running.outcomes import Outcome, read_outcome
 from tfsupermask.experiments.running.planning import Job
+from tfsupermask.runs.folder import inside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,36 +27,25 @@ class OutputFolder:
 
     root: Path
 
-    @property
-    def runs(self) -> Path:
-        """A folder for each run."""
-        return self.root / "runs"
-
-    @property
-    def logs(self) -> Path:
-        """A file for each run: what it printed."""
-        return self.root / "logs"
-
-    @property
-    def failures(self) -> Path:
-        """A file for each run that failed: why."""
-        return self.root / "failed"
+    runs = inside("runs", "A folder for each run.")
+    logs = inside("logs", "A file for each run: what it printed.")
+    failures = inside("failed", "A file for each run that failed: why.")
 
     def run(self, job: Job) -> Path:
         """Returns the folder of a run."""
         return self.runs / job.name
 
     def log(self, job: Job) -> Path:
-        """Returns the file of what a run printed."""
+        """Returns the file that holds what a run printed."""
         return self.logs / f"{job.name}.txt"
 
     def failure(self, job: Job) -> Path:
-        """Returns the file of why a run failed; it is missing if it did not."""
+        """Returns the file that says why a run failed; it is missing if it did not."""
         return self.failures / f"{job.name}.txt"
 
     def outcome(self, job: Job) -> Outcome | None:
-        """Returns what a run reached, or `None` unless it has the epochs asked for."""
-        # A summary that cannot be read is none: the run writes it again.
+        """Returns what a run reached, or `None` before the last of its epochs."""
+        # An unreadable summary counts as missing: the run writes it again.
         with contextlib.suppress(InputError, OSError, ValueError, KeyError):
             outcome = read_outcome(self.run(job))
             if outcome is not None and outcome.epoch >= job.epochs:

@@ -1,4 +1,4 @@
-"""A folder of one's own images, one sub-folder a class."""
+"""A folder of the user's images, with a sub-folder for each class."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def load(
 
     `data_dir` holds either `train/<class>/*` and `test/<class>/*` (or `val`, or
     `validation`; the first of the three that exists is the test split), or
-    `<class>/*` alone. In the second case a fifth of each class, at least one image,
-    is held out as the test split; which ones depends on the files' names only.
-    Classes are in the order of their names. Every image is made square by
-    `tfsupermask.data.decode_image`.
+    `<class>/*` alone. In the second case a fifth of each class, at least one image, is
+    held out as the test split; the choice depends only on the files' names. Classes are
+    in the order of their names. `tfsupermask.data.decode_image` makes every image
+    square.
 
     Args:
-        data_dir: The folder, which has to be given. Image files are those ending in
-            .bmp, .jpeg, .jpg, .png, .tif, .tiff or .webp, in any case; hidden and other
-            files, pipes and devices are ignored. Links are followed.
+        data_dir: The folder; it is required. Image files end in .bmp, .jpeg, .jpg,
+            .png, .tif, .tiff or .webp, in upper or lower case. Hidden and other files,
+            pipes and devices are ignored. Links are followed.
         image_size: Side of the images in pixels, 1 to 4,096. Defaults to 64.
 
     Raises:
-        InputError: There is no such folder, its layout is another, it has fewer than
-            two classes, a class name has control characters, an image file is
-            unreadable or not 8-bit RGB, or `image_size` is out of its range.
+        InputError: The folder does not exist, has another layout or fewer than two
+            classes, a class name has control characters, an image file is unreadable
+            or not 8-bit RGB, or `image_size` is out of range.
 
     Example:
         >>> dataset = data.load("folder", data_dir="my_images", image_size=96)
@@ -85,7 +85,7 @@ def _check_folder(data_dir):
 
 
 def _find_splits(root: pathlib.Path) -> tuple[_Files, _Files]:
-    """Returns the files of the train and the test split, whatever the layout."""
+    """Returns the files of the training and the test split, for either layout."""
     has_train = (root / "train").is_dir()
     test_names = [name for name in _TEST_NAMES if (root / name).is_dir()]
     if not has_train and not test_names:
@@ -168,7 +168,7 @@ def _hash_name(path):
 
 
 def _read_splits(splits: list[_Files], image_size: int) -> list[Split]:
-    """Decodes all files of all splits, or raises for all the bad ones at once."""
+    """Decodes all files of all splits, or raises one error about all bad ones."""
     paths = [path for files in splits for group in files.values() for path in group]
     try:
         images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
@@ -190,7 +190,7 @@ def _read_splits(splits: list[_Files], image_size: int) -> list[Split]:
         raise InputError(_describe_failures(failed, len(paths)))
 
     labels = [_labels(files) for files in splits]
-    ends = np.cumsum([len(part) for part in labels])[:-1]
+    ends = np.cumsum([*map(len, labels)])[:-1]
     return [Split(*pair) for pair in zip(np.split(images, ends), labels, strict=True)]
 
 
@@ -199,7 +199,7 @@ def _labels(files):
 
 
 def _describe_failures(failed, number):
-    """Returns a sentence for the files without an image, one for other formats."""
+    """Returns a sentence about unreadable files, and one about other formats."""
     unreadable, other_format, reasons = [], [], []
     for path, error in failed:
         if isinstance(error, images_lib.ImageFormatError):

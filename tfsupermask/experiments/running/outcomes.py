@@ -1,4 +1,4 @@
-"""What is measured of a run that is done."""
+"""What a finished run reached, and the numbers that are measured on it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,7 @@ _LAYERS = 6
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a run reached.
-
-    Attributes:
-        summary: Its summary.json.
-        rows: Its metrics.csv, a dict an epoch.
-        init: Its init.json, or `None` if there were no patterns.
-    """
+    """What a run wrote into summary.json, metrics.csv and, with patterns, init.json."""
 
     summary: dict[str, Any]
     rows: list[dict[str, float]]
@@ -35,16 +29,7 @@ class Outcome:
 
 
 def read_outcome(path: str | Path) -> Outcome | None:
-    """Returns what the run in a folder reached, or `None` if it has not ended.
-
-    Raises:
-        InputError: A file of it is not as a run writes it.
-
-    Example:
-        >>> outcome = read_outcome("runs/my_run")
-        >>> outcome.epoch, len(outcome.rows)
-        (1, 1)
-    """
+    """Returns what the run in a folder reached, or `None` if it has not ended."""
     folder = RunFolder(Path(path))
     if not folder.summary.is_file():
         return None
@@ -59,19 +44,12 @@ def read_outcome(path: str | Path) -> Outcome | None:
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A number of a run.
-
-    Attributes:
-        label: What it is, with its unit.
-        read: Returns it of an `Outcome`.
-        trained: Whether the run must have been trained, not only initialised.
-        higher_is_better: `None` where neither is.
-    """
+    """A number that is read from an `Outcome`; the label names its unit."""
 
     label: str
     read: Callable[[Outcome], float]
-    trained: bool
-    higher_is_better: bool | None
+    trained: bool  # whether a run must be trained for it, not only initialised
+    higher_is_better: bool | None  # `None`: neither is better
 
 
 def _percent(name):

@@ -1,4 +1,4 @@
-"""Single files of a copy, in a zip archive or a folder: read within limits, decoded."""
+"""The files of a copy, in a zip archive or a folder: reads and decodes them safely."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class UnreadableFileError(InputError):
 
 
 class UnusableImageError(InputError):
-    """The image cannot be used; `kind` says what is wrong with it, in the plural."""
+    """The image cannot be used; `kind` names such images, in the plural."""
 
     def __init__(self, kind: str):
         super().__init__(f"The image is among the {kind}.")
@@ -44,17 +44,13 @@ class UnusableImageError(InputError):
 
 
 class ZipFiles:
-    """The members of a zip archive that holds the folder, by path inside of it.
-
-    Attributes:
-        sizes: Bytes by path.
-    """
+    """The members of a zip archive with the folder; `sizes` has the bytes by path."""
 
     def __init__(self, archive: zipfile.ZipFile):
         self._archive = archive
         self._members = {
             member.filename.removeprefix(f"{FOLDER_NAME}/")
-            # A path that only looks right without its folder must not match.
+            # A path outside the folder must not match a path inside it.
             if member.filename.startswith(f"{FOLDER_NAME}/")
             else f"../{member.filename}": member
             for member in archive.infolist()
@@ -65,7 +61,7 @@ class ZipFiles:
     def read(self, path: str) -> bytes:
         """Inflates a member, never beyond the size that it declares."""
         member = self._members[path]
-        # zipfile bounds what it inflates by the size asked for with these two only.
+        # Only for these two does zipfile limit what it inflates to the requested size.
         if member.compress_type not in _COMPRESSIONS:
             raise UnreadableFileError(
                 f"{path!r} is compressed in another way than by deflate."
@@ -78,11 +74,7 @@ class ZipFiles:
 
 
 class FolderFiles:
-    """The files below the folder, by path inside of it.
-
-    Attributes:
-        sizes: Bytes by path.
-    """
+    """The files below the folder; `sizes` has the bytes by path."""
 
     def __init__(self, root: pathlib.Path):
         self._root = os.fspath(root)
@@ -107,7 +99,7 @@ class FolderFiles:
 
 
 def _regular_size(path):
-    """Returns 0 for what is no file: opening a pipe would wait for ever."""
+    """Returns the size of a file, 0 for anything else: a pipe would wait forever."""
     with contextlib.suppress(OSError):
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode):
@@ -117,9 +109,9 @@ def _regular_size(path):
 
 def decode_image(encoded: bytes) -> np.ndarray:
     """Returns a whole 64×64 JPEG as an RGB array; grey is repeated in the channels."""
-    # The size is read before the pixels are decoded, as a small file may claim many.
+    # The size is checked before the pixels are decoded: a small file may claim many.
     size, end = jpeg_header(encoded)
-    # Some versions of OpenCV fill what is missing of a cut file with grey.
+    # Some versions of OpenCV fill the missing rest of a cut file with grey.
     if size is None or encoded.find(b"\xff\xd9", end) < 0:
         raise UnusableImageError(UNDECODABLE)
     if size != (IMAGE_SIZE, IMAGE_SIZE):
@@ -127,7 +119,7 @@ def decode_image(encoded: bytes) -> np.ndarray:
     try:
         image = cv2.imdecode(
             np.frombuffer(encoded, np.uint8),
-            # The boxes belong to the image as stored, whatever EXIF says of its side.
+            # The boxes belong to the stored image, whatever its EXIF orientation.
             cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
         )
     except cv2.error:

@@ -1,4 +1,4 @@
-"""What the runs of an experiment reached, by cell and seed."""
+"""The results of an experiment's runs, by cell and seed."""
 
 from __future__ import annotations
 
@@ -9,28 +9,20 @@ import math
 
 from tfsupermask.experiments.catalogue.experiment import Cell, Experiment, rate_name
 from tfsupermask.experiments.catalogue.thesis import TITLES
-from tfsupermask.experiments.running.folder import OutputFolder
-from tfsupermask.experiments.running.measures import MEASURES, Measure, Outcome
+from tfsupermask.experiments.running.outcomes import MEASURES, Measure, Outcome
+from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import NUM_IMAGES, Scope, has_opposite
 from tfsupermask.experiments.telling.statistics import Sample
 
 
 @dataclasses.dataclass(frozen=True)
 class CellResult:
-    """What the runs of a cell reached.
-
-    Attributes:
-        cell: As it was run.
-        outcomes: Of runs with the pruning rate read as the fraction removed, by seed.
-        removed: The numbers measured of these.
-        kept: The numbers with the rate read as the fraction kept, `None` where that
-            makes no difference.
-    """
+    """What the runs of a cell reached, by either reading of the pruning rate."""
 
     cell: Cell
-    outcomes: dict[int, Outcome]
+    outcomes: dict[int, Outcome]  # by seed; the rate is read as the fraction removed
     removed: Sample
-    kept: Sample | None
+    kept: Sample | None  # `None` where the rate is not read as the fraction kept
 
     @property
     def measure(self) -> Measure:
@@ -39,7 +31,7 @@ class CellResult:
 
     @property
     def head(self) -> str:
-        """Name of the column; a pruning rate's in both readings."""
+        """Name of the column; a pruning rate is given in both readings."""
         rate, column = self.cell.config.prune, self.cell.column
         if column != rate_name(rate):
             return column
@@ -47,47 +39,37 @@ class CellResult:
 
     @property
     def digits(self) -> int:
-        """Number of digits after the point that are shown."""
+        """Number of digits shown after the point."""
         return 2 if self.cell.measure.startswith("entropy") else 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What an experiment reached, and what it did not.
-
-    Attributes:
-        experiment: As it was run.
-        scope: How far it was to go.
-        thesis_dataset: Name of the dataset that the thesis ran it on.
-        cells: In the experiment's order.
-        runs: The runs that are done, by name.
-        failed: Why runs failed, by name.
-        missing: Names of the other runs that are not done.
-    """
+    """What an experiment, adapted to a scope, reached so far."""
 
     experiment: Experiment
     scope: Scope
     thesis_dataset: str
     cells: tuple[CellResult, ...]
-    runs: dict[str, Outcome]
-    failed: dict[str, str]
-    missing: tuple[str, ...]
+    runs: dict[str, Outcome]  # the finished runs, by name
+    failed: dict[str, str]  # why runs failed, by name
+    missing: tuple[str, ...]  # the names of all other runs
 
     @property
     def title(self) -> str:
-        """What the experiment shows, with the dataset if it is another here."""
+        """The experiment's title, with the dataset if it is not the thesis's."""
         if self.dataset == self.thesis_dataset:
             return self.experiment.title
         return f"{self.experiment.title} (here on {TITLES[self.dataset]})"
 
     @property
     def dataset(self) -> str:
-        """Name of the dataset that it was run on."""
+        """Name of the dataset that the experiment was run on."""
         return self.experiment.dataset
 
     @property
     def num_jobs(self) -> int:
-        """Number of runs that it consists of, done or not."""
+        """Number of its runs, done or not."""
         return len(self.runs.keys() | self.failed.keys() | set(self.missing))
 
     @property
@@ -97,11 +79,11 @@ class Results:
 
     @functools.cached_property
     def panels(self) -> dict[str, dict[tuple[str, str], CellResult]]:
-        """Cells by row and column, of each panel by its title."""
+        """For each panel, by title, its cells by row and column."""
         panels: dict[str, dict[tuple[str, str], CellResult]] = {}
         for result in self.cells:
-            place = (result.cell.row, result.cell.column)
-            panels.setdefault(result.cell.panel, {})[place] = result
+            cell = result.cell
+            panels.setdefault(cell.panel, {})[cell.row, cell.column] = result
         return panels
 
     @property
@@ -115,22 +97,21 @@ class Results:
 
     @functools.cached_property
     def num_images(self) -> int:
-        """Number of images that the runs train on, by their own account if any is done.
-
-        Runs of earlier versions do not say.
-        """
-        known = {run.summary.get("train_images") for run in self.runs.values()} - {None}
-        return min(known) if known else self._num_images_asked_for
+        """Number of training images, as finished runs count them if there are any."""
+        # Summaries of earlier versions do not hold it.
+        numbers = {run.summary.get("train_images") for run in self.runs.values()}
+        numbers -= {None}
+        return min(numbers) if numbers else self._num_images_asked_for
 
     @property
     def _num_images_asked_for(self):
-        """Number of images that they would train on with the published dataset."""
+        """Number of training images if the dataset is complete."""
         published = NUM_IMAGES[self.dataset]
         return min(published, self.scope.limit_images or published)
 
     @property
     def fewer_images(self) -> str:
-        """How many images are missing from the published dataset, empty if none is."""
+        """How many training images there are if that is fewer than published."""
         published = self._num_images_asked_for
         if self.num_images >= published:
             return ""
@@ -139,7 +120,7 @@ class Results:
 
     @property
     def shortcomings(self) -> tuple[str, ...]:
-        """What makes the results less than the thesis's, in a few words each."""
+        """In what the results fall short of the thesis's, in a few words each."""
         words = list(self.scope.restrictions) if self.cells else []
         if self.dataset != self.thesis_dataset:
             words.append(
@@ -154,17 +135,7 @@ class Results:
 
 
 def collect(experiment: Experiment, scope: Scope, folder: OutputFolder) -> Results:
-    """Returns what an experiment's runs reached so far; runs and folder may be missing.
-
-    Example:
-        >>> from pathlib import Path
-        >>> scope = Scope(seeds=2, datasets=("digits",))
-        >>> results = collect(find("table", "8.3"), scope, OutputFolder(Path("none")))
-        >>> results.num_done, results.num_jobs, results.title
-        (0, 20, 'Conv6 on CIFAR-10, top-1 test accuracy (here on digits)')
-        >>> results.shortcomings[1:]
-        ('2 seeds', 'digits instead of CIFAR-10', '20 of 20 runs not done')
-    """
+    """Returns what an experiment's runs reached; runs and folder may be missing."""
     adapted = scope.adapt(experiment)
     found = _Found(scope, folder)
     cells = []
@@ -186,7 +157,7 @@ def collect(experiment: Experiment, scope: Scope, folder: OutputFolder) -> Resul
 
 
 class _Found:
-    """The outcomes asked for, and what became of every run."""
+    """Collects outcomes, and sorts runs into done, failed and missing."""
 
     def __init__(self, scope, folder):
         self._scope, self._folder = scope, folder
@@ -195,7 +166,7 @@ class _Found:
         self.missing: dict[str, None] = {}
 
     def of(self, cell):
-        """Returns the outcomes of a cell's runs that are done, and their numbers."""
+        """Returns the outcomes of a cell's finished runs by seed, and their numbers."""
         outcomes, values = {}, {}
         for seed in range(self._scope.seeds):
             job = self._scope.job(cell, seed)
@@ -215,10 +186,7 @@ class _Found:
 
 
 def _value(measure, outcome):
-    """Returns the number measured, `None` if the run does not have it.
-
-    Its files may be older than what is asked of them, or damaged.
-    """
+    """Returns the measured number, `None` if old or damaged files do not hold it."""
     with contextlib.suppress(KeyError, IndexError, TypeError):
         value = measure.read(outcome)
         if math.isfinite(value):
