@@ -28,12 +28,6 @@ def eager(function):
 
 
 FEW = ["dense", "conv", "separable", "attention", "lstm", "built"]
-each_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture
@@ -69,19 +63,15 @@ def check(kind, method, transform, rtol):
         assert np.any(found.numpy()[weight.mask.numpy() == 0] != 0)
 
 
-@each_kind
 @pytest.mark.parametrize(
-    ("method", "transform", "rtol"),
+    ("kind", "method", "transform"),
     [
-        ("edge_popup", eager, 1e-4),
-        ("edge_popup", tf.function, 1e-4),
-        ("edge_popup_by_score", eager, 1e-3),
-        ("signed", eager, 1e-3),
-        ("stochastic", eager, 1e-3),
+        *[(kind, "edge_popup", how) for kind in KINDS for how in (eager, tf.function)],
+        *[(kind, method, eager) for kind in FEW for method in [*METHODS][1:]],
     ],
 )
-def test_outputs_and_gradients_by_hand(kind, method, transform, rtol):
-    check(kind, method, transform, rtol)
+def test_outputs_and_gradients_by_hand(kind, method, transform):
+    check(kind, method, transform, 1e-4 if method == "edge_popup" else 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -123,27 +113,6 @@ def test_half_precision_ranks_float32_scores(kind, half):
         assert np.all(np.isfinite(gradient))
 
 
-@each_kind
-def test_fit_trains_scores_but_never_kernels(kind):
-    layer = masked(kind, sparsity=0.7)
-    inputs = [keras.Input(each.shape[1:]) for each in KINDS[kind].inputs()]
-    model = keras.Model(inputs, keras.layers.Flatten()(layer(*inputs)))
-    model.compile(keras.optimizers.SGD(0.01), "mse")
-    kernels = [weight.kernel.numpy() for weight in layer.masked_weights]
-    scores = [weight.score.numpy() for weight in layer.masked_weights]
-    batch = KINDS[kind].inputs(batch=4)
-    targets = np.zeros(model(batch).shape)
-    model.fit(batch, targets, batch_size=2, verbose=0)
-    for weight, kernel, score in zip(
-        layer.masked_weights, kernels, scores, strict=True
-    ):
-        np.testing.assert_array_equal(weight.kernel, kernel)
-        assert np.any(weight.score.numpy() != score)
-        assert not weight.kernel.trainable
-    trained = {id(variable) for variable in model.trainable_variables}
-    assert not trained & {id(weight.kernel) for weight in layer.masked_weights}
-
-
 @pytest.mark.parametrize("kind", ["composite", "built", "model"])
 @pytest.mark.parametrize("transform", [eager, tf.function])
 def test_side_effects_are_those_of_the_plain_layer(kind, transform):
@@ -175,40 +144,25 @@ def test_side_effects_are_those_of_the_plain_layer(kind, transform):
     assert len(set(outputs)) == 4
 
 
-# Arguments of the convolutions, for those kinds that take them.
 ARGUMENTS = [
-    {"padding": "same"},
-    {"kernel_size": 1},
-    {"strides": 2},
-    {"strides": 2, "padding": "same"},
-    {"dilation_rate": 2},
-    {"activation": "tanh", "use_bias": False},
-]
-MORE_ARGUMENTS = [
     ("conv", {"kernel_size": (2, 3), "padding": "same"}),
     ("conv", {"groups": 2}),
+    ("conv", {"strides": 2, "padding": "same", "activation": "tanh"}),
     ("conv1d", {"padding": "causal", "dilation_rate": 2}),
-    ("conv1d", {"padding": "causal", "strides": 2}),
+    ("conv1d", {"padding": "causal", "strides": 2, "use_bias": False}),
     ("conv3d", {"kernel_size": (1, 2, 3)}),
+    ("conv3d", {"dilation_rate": 2, "padding": "same"}),
     ("transpose", {"strides": 3, "output_padding": (2, 1)}),
+    ("transpose", {"padding": "same", "kernel_size": 1, "use_bias": False}),
     ("depthwise", {"depth_multiplier": 3, "padding": "same"}),
+    ("depthwise", {"strides": 2, "activation": "tanh"}),
+    ("depthwise", {"dilation_rate": 2, "use_bias": False}),
     ("separable", {"depth_multiplier": 2}),
     ("dense", {"activation": "softmax"}),
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "arguments"),
-    [
-        *[
-            (kind, arguments)
-            for kind in ("conv1d", "conv", "conv3d", "transpose", "depthwise")
-            for arguments in ARGUMENTS
-            if (kind, "dilation_rate" in arguments) != ("transpose", True)
-        ],
-        *MORE_ARGUMENTS,
-    ],
-)
+@pytest.mark.parametrize(("kind", "arguments"), ARGUMENTS)
 def test_all_arguments_of_keras(kind, arguments, monkeypatch):
     make = KINDS[kind].make
     changed = {**make().get_config(), **arguments, "name": kind}
@@ -294,43 +248,3 @@ def test_a_layer_inside_may_stay_unused():
     calls.clear()
     layer(random(3, 5))
     assert len(calls) == 1
-
-
-@pytest.mark.parametrize(
-    ("kind", "changes", "shape", "kernels", "scores", "expected"),
-    [
-        ("dense", {"units": 1}, (4,), [[1, 20, 300, 4000]], [[1, -4, 3, 2]], 320),
-        (
-            "conv", {"filters": 1, "kernel_size": 2}, (2, 2, 1),
-            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], 320,
-        ),
-        (
-            "conv1d", {"filters": 1, "kernel_size": 2, "padding": "causal"}, (3, 1),
-            [[10, 1]], [[2, 1]], [[0], [10], [10]],
-        ),
-        (
-            "transpose", {"filters": 1, "kernel_size": 2}, (1, 1, 1),
-            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], [[[0], [20]], [[300], [0]]],
-        ),
-        (
-            "depthwise", {"kernel_size": (1, 2), "depth_multiplier": 1}, (1, 2, 2),
-            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], [300, 20],
-        ),
-        (
-            "separable", {"filters": 1, "kernel_size": (1, 2)}, (1, 2, 2),
-            [[1, 2, 3, 4], [10, 100]], [[1, -4, 3, 2], [1, 2]], 200,
-        ),
-    ],
-)  # fmt: skip
-def test_outputs_in_numbers(kind, changes, shape, kernels, scores, expected):
-    plain = KINDS[kind].make()
-    changed = {**plain.get_config(), "use_bias": False, **changes}
-    layer = supermask(type(plain).from_config(changed), sparsity=0.5)
-    layer.build((None, *shape))
-    for weight, kernel, score in zip(
-        layer.masked_weights, kernels, scores, strict=True
-    ):
-        weight.kernel.assign(np.reshape(kernel, weight.kernel.shape))
-        weight.score.assign(np.reshape(score, weight.kernel.shape))
-    outputs = layer(np.ones((1, *shape)))
-    np.testing.assert_array_equal(np.squeeze(outputs), np.squeeze(expected))

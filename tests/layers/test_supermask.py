@@ -1,6 +1,5 @@
 """The layers as Keras sees them, and their sparsity."""
 
-import contextlib
 import functools
 import math
 
@@ -43,11 +42,6 @@ from tfsupermask.ops import num_kept
 
 FEW = ["dense", "separable", "lstm", "composite", "model"]
 each_of_few = pytest.mark.parametrize("kind", FEW)
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    keras.utils.set_random_seed(0)
 
 
 def class_and_arguments(kind):
@@ -102,17 +96,16 @@ class KerasContract(testing.TestCase):
         layer_class, arguments = class_and_arguments(kind)
         count = len(KINDS[kind].kernels)
         shape = (2, *KINDS[kind].input_shapes[0])
-        for use_bias in (False, True):
-            self.run_layer_test(
-                layer_class,
-                {**arguments, "use_bias": use_bias},
-                input_shape=shape,
-                expected_output_shape=KINDS[kind].make().compute_output_shape(shape),
-                expected_num_trainable_weights=count + use_bias,
-                expected_num_non_trainable_weights=2 * count,
-                expected_num_losses=0,
-                supports_masking=kind == "dense",
-            )
+        self.run_layer_test(
+            layer_class,
+            {**arguments, "use_bias": True},
+            input_shape=shape,
+            expected_output_shape=KINDS[kind].make().compute_output_shape(shape),
+            expected_num_trainable_weights=count + 1,
+            expected_num_non_trainable_weights=2 * count,
+            expected_num_losses=0,
+            supports_masking=kind == "dense",
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -182,7 +175,7 @@ def test_arguments_of_a_mask_may_be_those_of_the_layer():
         assert (each.sparsity, each.method.name) == (0.9, "edge_popup")
 
 
-@pytest.mark.parametrize("kind", [*NAMED, *FEW])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_trained(kind):
     layer = masked(kind)
     kernels = {id(weight.kernel) for weight in layer.masked_weights}
@@ -239,25 +232,16 @@ def test_mask_keeps_num_kept_weights_of_the_best_scores(sparsity, kind):
         np.testing.assert_array_equal(layer.masked_kernel(), weights[0].masked())
 
 
-@pytest.mark.parametrize(
-    "single",
-    [
-        lambda layer: layer.mask,
-        lambda layer: layer.score,
-        lambda layer: layer.masked_kernel(),
-    ],
-)
-def test_several_or_no_kernels_have_no_single_mask(single):
+def test_several_or_no_kernels_have_no_single_mask():
     layer = SupermaskSeparableConv2D(4, 3, name="sep")
-    with pytest.raises(InputError, match=r"must be built.*kernels=\[\]"):
-        single(layer)
+    singles = (lambda: layer.mask, lambda: layer.score, layer.masked_kernel)
+    for single in singles:
+        with pytest.raises(InputError, match=r"must be built.*kernels=\[\]"):
+            single()
     layer.build((None, 6, 6, 2))
-    with pytest.raises(InputError, match=r"one mask.*'sep/depthwise_kernel', 'sep/po"):
-        single(layer)
-
-
-def test_realised_sparsity_is_what_rounding_leaves():
-    assert make_layer("dense", sparsity=0.5).realised_sparsity == 1 - 17 / 35
+    for single in singles:
+        with pytest.raises(InputError, match=r"one mask.*'sep/depthwise_kernel', 'se"):
+            single()
 
 
 @each_of_few
@@ -279,21 +263,17 @@ def test_assigned_sparsity_takes_effect_compiled_too(kind, jit_compile):
 
 
 @each_of_few
-@pytest.mark.parametrize("sparsity", [1, 1.0, -0.1, "0.5", None, float("nan")])
-def test_refuses_a_bad_sparsity_when_made_and_when_assigned(sparsity, kind):
-    with pytest.raises(InputError, match=rf"`sparsity`.*sparsity={sparsity!r}"):
-        supermask(KINDS[kind].make(), sparsity=sparsity)
-    for layer in (supermask(KINDS[kind].make()), masked(kind)):
-        with pytest.raises(InputError, match="`sparsity`"):
-            layer.sparsity = sparsity
-        assert layer.sparsity == 0.5
-
-
-@each_of_few
-@pytest.mark.parametrize("method", ["abs", None, "Magnitude", 3])
-def test_refuses_an_unknown_method(method, kind):
-    with pytest.raises(InputError, match=rf"`method`.*method={method!r}"):
-        supermask(KINDS[kind].make(), method=method)
+def test_refuses_a_bad_sparsity_and_a_bad_method(kind):
+    for sparsity in (1, 1.0, -0.1, "0.5", None, float("nan")):
+        with pytest.raises(InputError, match=rf"`sparsity`.*sparsity={sparsity!r}"):
+            supermask(KINDS[kind].make(), sparsity=sparsity)
+        for layer in (supermask(KINDS[kind].make()), masked(kind)):
+            with pytest.raises(InputError, match="`sparsity`"):
+                layer.sparsity = sparsity
+            assert layer.sparsity == 0.5
+    for method in ("abs", None, "Magnitude", 3):
+        with pytest.raises(InputError, match=rf"`method`.*method={method!r}"):
+            supermask(KINDS[kind].make(), method=method)
 
 
 @pytest.mark.parametrize(
@@ -319,18 +299,14 @@ def test_scores_are_kaiming_uniform_unless_told(layer, shape):
 
 
 @each_of_few
-@pytest.mark.parametrize("choice", ["ones", keras.initializers.Constant(0.25)])
-def test_score_initializer_can_be_chosen(choice, kind):
-    layer = supermask(KINDS[kind].make(), score_initializer=choice)
-    layer(*KINDS[kind].inputs())
-    for weight in layer.masked_weights:
-        expected = np.full(weight.kernel.shape, 1 if choice == "ones" else 0.25)
-        np.testing.assert_array_equal(weight.score, expected)
-
-
-def test_unknown_score_initializer_is_refused():
+def test_score_initializer_can_be_chosen(kind):
+    for choice, value in (("ones", 1), (keras.initializers.Constant(0.25), 0.25)):
+        layer = supermask(KINDS[kind].make(), score_initializer=choice)
+        layer(*KINDS[kind].inputs())
+        for weight in layer.masked_weights:
+            np.testing.assert_array_equal(weight.score, 0 * weight.score + value)
     with pytest.raises(ValueError, match="nonsense"):
-        SupermaskDense(3, score_initializer="nonsense")
+        supermask(KINDS[kind].make(), score_initializer="nonsense")
 
 
 @pytest.mark.parametrize(
@@ -338,8 +314,7 @@ def test_unknown_score_initializer_is_refused():
     [
         ("float32", False),
         ("mixed_bfloat16", False),
-        ("mixed_float16", False),
-        ("float32", True),
+        ("mixed_float16", True),
     ],
 )
 def test_fit_trains_scores_and_biases_but_never_kernels(dtype, jit_compile):
@@ -357,7 +332,7 @@ def test_fit_trains_scores_and_biases_but_never_kernels(dtype, jit_compile):
 
 
 @pytest.mark.parametrize(
-    "make", [make_model, lambda: supermask(OwnModel(rate=0.0)), make_nested_model]
+    "make", [make_nested_model, lambda: supermask(OwnModel(rate=0.0))]
 )
 def test_fit_under_mirrored_strategy_equals_one_device(make, two_replicas):
     single = make()
@@ -373,7 +348,7 @@ def test_fit_under_mirrored_strategy_equals_one_device(make, two_replicas):
         compile_model(mirrored)
     mirrored.set_weights(start)
     for model in (single, mirrored):
-        model.fit(inputs, labels, batch_size=8, epochs=3, shuffle=False, verbose=0)
+        model.fit(inputs, labels, batch_size=8, epochs=2, shuffle=False, verbose=0)
     for one, two in zip(*map(masked_weights, (single, mirrored)), strict=True):
         np.testing.assert_array_equal(one.kernel.numpy(), two.kernel.numpy())
         if not isinstance(single, OwnModel):  # whose averages each replica has anew
@@ -382,16 +357,6 @@ def test_fit_under_mirrored_strategy_equals_one_device(make, two_replicas):
             )
     after = single.get_weights()
     assert any(np.any(old != new) for old, new in zip(start, after, strict=True))
-
-
-def test_summary_counts_scores_and_kernels():
-    lines = []
-    model = make_model()
-    model.summary(print_fn=lambda line, **_: lines.append(line))
-    text = "\n".join(lines)
-    scores = 3 * 3 * 2 * 4 + 64 * 3
-    assert f"Trainable params: {scores + 3}" in text
-    assert f"Non-trainable params: {scores + 2}" in text  # and two numbers kept
 
 
 def test_supermask_layers_are_in_order_with_nested_ones():
@@ -456,15 +421,6 @@ def test_masks_found_once(mode, monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_masks_applied_ends_with_its_body():
-    layer = masked("dense")
-    kernel = layer.kernel.numpy()
-    with contextlib.suppress(RuntimeError), masks_applied(layer.masked_weights):
-        np.testing.assert_array_equal(layer.kernel, kernel * layer.mask)
-        raise RuntimeError
-    np.testing.assert_array_equal(layer.kernel, kernel)
-
-
 @pytest.mark.parametrize("kind", [*NAMED, "lstm"])
 def test_refuses_lora(kind):
     layer = masked(kind)
@@ -495,15 +451,11 @@ def test_refuses_quantization(mode, kind):
 @pytest.mark.parametrize(
     ("kind", "wrong"),
     [
-        *[("dense", {"units": units}) for units in (0, -1, 2.5)],
-        *[("conv", wrong) for wrong in ({"filters": 0}, {"groups": 3})],
-        ("transpose", {"filters": 0}),
+        ("dense", {"units": 2.5}),
+        ("conv", {"groups": 3}),
         ("transpose", {"padding": "causal"}),
-        *[
-            (kind, wrong)
-            for kind in ("conv", "depthwise", "separable")
-            for wrong in ({"kernel_size": 0}, {"padding": "no"})
-        ],
+        ("depthwise", {"kernel_size": 0}),
+        ("separable", {"padding": "no"}),
     ],
 )
 def test_keras_own_checks_remain(kind, wrong):
