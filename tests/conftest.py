@@ -31,7 +31,7 @@ SLOW = (
     "sparsity/test_callbacks.py",
     "test_docstrings.py",
     "test_with_keras.py",
-    "tickets/test_allowed.py",
+    "tickets/test_classes.py",
     "tickets/test_container.py",
     "tickets/test_ticket.py",
     "train/",

@@ -28,6 +28,17 @@ def assert_same(one, other):
     keras.tree.map_structure(np.testing.assert_array_equal, one, other)
 
 
+def assert_same_weights(one, other):
+    assert_same([w.numpy() for w in one.weights], [w.numpy() for w in other.weights])
+
+
+def built(cls, inputs):
+    """Returns a model of its own class that has its weights."""
+    model = cls()
+    model(inputs)
+    return model
+
+
 def sparsities(model):
     return {layer.name: layer.sparsity for layer in supermask_layers(model)}
 

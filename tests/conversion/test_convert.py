@@ -15,6 +15,7 @@ from tfsupermask.layers import SupermaskConv2D, masked_weights, plain_class
 
 from .conftest import (
     assert_same,
+    assert_same_weights,
     every_kind,
     nested,
     random,
@@ -24,13 +25,8 @@ from .conftest import (
 )
 
 
-def values(model):
-    return [(weight.path, weight.numpy()) for weight in model.variables]
-
-
 def test_every_kind_of_layer_keeps_name_config_and_weights():
-    model = every_kind()
-    before = values(model)
+    model, images = every_kind(), random(2, 6, 6, 3)
     converted = convert(model, 0.0, verbose=False)
     names = ["conv2d", "depthwise", "separable", "transpose", "conv1d", "conv3d", "fc"]
     assert sorted(sparsities(converted)) == sorted(names)
@@ -40,66 +36,56 @@ def test_every_kind_of_layer_keeps_name_config_and_weights():
             assert type(twin) is type(layer)
             continue
         assert type(twin).__name__ == f"Supermask{type(layer).__name__}"
-        kept = {**twin.get_config(), **layer.get_config()}
-        assert kept == twin.get_config()
+        assert {**twin.get_config(), **layer.get_config()} == twin.get_config()
         for weight in layer.weights:
             mine = next(w for w in twin.weights if w.name == weight.name)
             np.testing.assert_array_equal(mine, weight)
             assert mine.trainable == (weight.name == "bias")
-    images = random(2, 6, 6, 3)
     assert_same(converted(images), model(images))
     compiled = tf.function(converted)
     np.testing.assert_allclose(compiled(images), converted(images), rtol=1e-4)
-    assert [path for path, _ in before] == [path for path, _ in values(model)]
-    assert_same([value for _, value in before], [value for _, value in values(model)])
 
 
-def test_half_of_the_weights_are_masked_by_default():
+def test_half_of_the_weights_are_masked_by_default_and_scores_are_trained():
     converted = convert(small(), verbose=False)
     assert sparsities(converted) == {"conv1": 0.5, "conv2": 0.5, "dense": 0.5}
     for weight in masked_weights(converted):
         assert weight.method.name == "edge_popup"
         assert float(tf.reduce_sum(weight.mask)) == weight.num_kept
         assert weight.num_kept == weight.num_weights - round(weight.num_weights / 2)
-
-
-def test_result_trains_scores_and_what_else_was_trainable():
-    converted = convert(small(), verbose=False)
     assert not converted.compiled
-    trained = sorted(
+    trained = {
         f"{layer.name}/{weight.name}"
         for layer in converted.layers
         for weight in layer.trainable_weights
-    )
-    scores = ["conv1/score", "conv2/score", "dense/score"]
-    assert trained == sorted(
-        [*scores, "conv1/bias", "dense/bias", "bn/gamma", "bn/beta"]
-    )
+    }
+    scores = {"conv1/score", "conv2/score", "dense/score"}
+    assert trained == scores | {"conv1/bias", "dense/bias", "bn/gamma", "bn/beta"}
     before = {w.path: w.numpy() for w in converted.weights}
     converted.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
     converted.fit(random(8, 6, 6, 2), np.arange(8) % 5, verbose=0)
-    for layer in converted.layers:
-        for weight in layer.weights:
-            changed = np.any(before[weight.path] != weight.numpy())
-            frozen = weight.name in ("kernel", "num_kept")
-            assert changed != frozen, weight.path
+    for weight in converted.weights:
+        changed = np.any(before[weight.path] != weight.numpy())
+        assert changed != (weight.name in ("kernel", "num_kept")), weight.path
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_given_model_is_unchanged_compiled_or_not(compiled):
+def test_given_model_is_unchanged_compiled_or_not(compiled, capsys):
     model = nested()
     if compiled:
         # A loss that cannot be made anew from a config.
         model.compile("adam", lambda y, p: keras.ops.mean(keras.ops.square(y - p)))
-        model.fit(random(4, 8), random(4, 2), verbose=0)
-    config, before = model.to_json(), values(model)
+        model.train_on_batch(random(4, 8), random(4, 2))
+    config, before = model.to_json(), {v.path: v.numpy() for v in model.variables}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        converted = convert(model, 0.3, initializer="glorot_normal", verbose=False)
+        converted = convert(model, 0.3, initializer="glorot_normal", verbose=compiled)
+    printed = capsys.readouterr().out
+    assert printed.startswith("masked weight") if compiled else printed == ""
     assert not converted.compiled
     assert model.compiled == compiled
     assert model.to_json() == config
-    assert_same([v for _, v in before], [v for _, v in values(model)])
+    assert_same({v.path: v.numpy() for v in model.variables}, before)
     for variable in converted.variables:
         assert not any(variable is other for other in model.variables)
 
@@ -144,9 +130,9 @@ def test_every_layer_with_kernels_is_masked():
     assert "tfsupermask" not in fold(converted).to_json()
 
 
-def frozen(name):
+def frozen():
     model = small()
-    model.get_layer(name).trainable = False
+    model.get_layer("conv1").trainable = model.get_layer("bn").trainable = False
     return model
 
 
@@ -155,60 +141,34 @@ def frozen(name):
     [
         (lambda: convert(small(), verbose=False), {}, "3 layers were masked already"),
         (small, {"skip": ["dense"]}, r"Only \d+.\d% of the model"),
-        (lambda: frozen("conv1"), {}, r"1 masks are not trained \(conv1/kernel\)"),
+        (frozen, {}, r"1 masks are not trained \(conv1/kernel\)"),
     ],
 )
 def test_what_may_surprise_is_said(make, arguments, message):
     model = make()
     with pytest.warns(UserWarning, match=message):
-        convert(model, **arguments, verbose=False)
+        converted = convert(model, **arguments, verbose=False)
+    if make is frozen:
+        conv1 = converted.get_layer("conv1")
+        assert conv1.trainable_weights == []
+        assert converted.get_layer("bn").trainable_weights == []
+        conv1.trainable = True
+        assert {weight.name for weight in conv1.trainable_weights} == {"score", "bias"}
 
 
 def test_supermask_layers_stay_as_they_are():
-    model = randomize(
-        keras.Sequential(
-            [
-                keras.Input((6, 6, 2)),
-                SupermaskConv2D(
-                    4, 3, sparsity=0.2, method="edge_popup_by_score", name="old"
-                ),
-                kl.Flatten(),
-                kl.Dense(3, name="new"),
-            ]
-        )
-    )
+    mask = {"sparsity": 0.2, "method": "edge_popup_by_score"}
+    layers = [SupermaskConv2D(4, 3, name="old", **mask), kl.Flatten()]
+    layers = [keras.Input((6, 6, 2)), *layers, kl.Dense(3, name="new")]
+    model = randomize(keras.Sequential(layers))
     converted = convert(model, 0.9, initializer="kaiming_normal", verbose=False)
     old, twin = model.get_layer("old"), converted.get_layer("old")
     assert sparsities(converted) == {"old": 0.2, "new": 0.9}
     assert twin.method.name == "edge_popup_by_score"
-    np.testing.assert_array_equal(twin.score, old.score)
-    np.testing.assert_array_equal(twin.kernel, old.kernel)
+    assert_same_weights(twin, old)
     with pytest.raises(InputError, match=r"must be 'uniform'.*\['old'\]"):
         convert(model, allocation="global")
-
-
-def test_a_model_of_supermask_layers_alone_is_copied():
-    model = models.build("conv2", (8, 8, 3), sparsity=0.3)
-    converted = convert(model, 0.9, seed=5, verbose=False)
-    assert sparsities(converted) == sparsities(model)
-    assert_same(converted.get_weights(), model.get_weights())
-
-
-def test_frozen_layers_stay_frozen_until_told():
-    model = frozen("conv1")
-    model.get_layer("bn").trainable = False
-    converted = convert(model, verbose=False)
-    conv1 = converted.get_layer("conv1")
-    assert conv1.trainable_weights == []
-    assert converted.get_layer("bn").trainable_weights == []
-    conv1.trainable = True
-    assert {weight.name for weight in conv1.trainable_weights} == {"score", "bias"}
-
-
-def test_verbose_prints_the_summary(capsys):
-    convert(small(), verbose=True)
-    printed = capsys.readouterr().out
-    assert printed.startswith("masked weight")
-    assert "conv1/kernel" in printed
-    convert(small(), verbose=False)
-    assert capsys.readouterr().out == ""
+    alone = models.build("conv2", (8, 8, 3), sparsity=0.3)
+    copied = convert(alone, 0.9, seed=5, verbose=False)
+    assert sparsities(copied) == sparsities(alone)
+    assert_same_weights(copied, alone)

@@ -19,17 +19,14 @@ from tfsupermask.layers import (
 from tfsupermask.layers.kernels import MaskVariables
 from tfsupermask.layers.walking import leaves
 
-from .conftest import assert_same, random
+from .conftest import assert_same, built, random
 
 X, STEPS = random(3, 8), random(2, 5, 8)
 
 
-def called(make, *inputs):
-    """Returns a model that has its weights."""
-    model = make()
-    if not model.built:
-        model(*inputs or [X])
-    return model
+def functional(layers, shape=(8,), **options):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, layers(inputs), **options)
 
 
 class Branches(keras.Model):
@@ -57,8 +54,7 @@ class Branches(keras.Model):
 
 
 def subclassed_in_a_graph():
-    inputs = keras.Input((8,))
-    return keras.Model(inputs, kl.Dense(3)(Branches()(kl.Dense(8)(inputs))))
+    return functional(lambda x: kl.Dense(3)(Branches()(kl.Dense(8)(x))))
 
 
 class TwoArguments(keras.Model):
@@ -104,19 +100,10 @@ class InASet(keras.Model):
         super().__init__()
         self.dense = kl.Dense(2)
         self.also = {self.dense}
-
-    def call(self, inputs):
-        return next(iter(self.also))(inputs)
-
-
-class Hiding(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.dense = kl.Dense(2)
         self.apply = functools.partial(self.dense.__call__)
 
     def call(self, inputs):
-        return self.apply(inputs)
+        return next(iter(self.also))(inputs) + self.apply(inputs)
 
 
 class GraphWithArgument(keras.Model):
@@ -137,16 +124,13 @@ def graph_with_train_step():
 
 def shared_layers():
     shared, again = kl.Dense(8, name="shared"), kl.Dense(8, name="again")
-    inputs = keras.Input((8,))
-    inner = keras.Model(inputs, again(again(shared(inputs))), name="inner")
-    outer = keras.Input((8,))
-    return keras.Model(outer, kl.Dense(2)(shared(inner(inner(shared(outer))))))
+    inner = functional(lambda x: again(again(shared(x))), name="inner")
+    return functional(lambda x: kl.Dense(2)(shared(inner(inner(shared(x))))))
 
 
 def deep():
     inner = keras.Sequential([keras.Input((8,)), kl.Dense(8), kl.Dense(6)])
-    inputs = keras.Input((8,))
-    middle = keras.Model(inputs, kl.Dense(5)(inner(inputs)))
+    middle = functional(lambda x: kl.Dense(5)(inner(x)))
     return keras.Sequential([keras.Input((8,)), kl.Dense(8), middle, kl.Dense(2)])
 
 
@@ -172,23 +156,21 @@ def optional_input():
     return keras.Model({"a": a, "b": b}, kl.Dense(2)(AddIfThere()(a, b)))
 
 
-def functions_and_operations():
-    inputs, factor = keras.Input((8,)), 3.0
+def functions_and_operations(inputs, factor=3.0):
     x = kl.Lambda(lambda value: factor * value)(inputs)
     x = kl.Dense(5, activation=tf.nn.relu)(x)
     x = kl.Dense(5, activation=lambda value: 2 * value)(x)
     x = kl.Dense(4, activation=kl.PReLU(keras.initializers.Constant(0.3)))(x)
     x = keras.ops.relu(x)[:, 1:] + 1.0
     x = keras.ops.concatenate([x, x * 2])
-    return keras.Model(inputs, kl.Dense(2)(x))
+    return kl.Dense(2)(x)
 
 
 def preprocessing():
-    inputs = keras.Input((8,))
     normalise = kl.Normalization()
     normalise.adapt(3 * X + 1)
-    x = kl.Dropout(0.5)(kl.Rescaling(0.5, offset=1)(normalise(inputs)))
-    return keras.Model(inputs, kl.Dense(2)(x))
+    scale, drop = kl.Rescaling(0.5, offset=1), kl.Dropout(0.5)
+    return functional(lambda x: kl.Dense(2)(drop(scale(normalise(x)))))
 
 
 def vocabulary():
@@ -198,12 +180,11 @@ def vocabulary():
     return keras.Model(inputs, kl.Dense(2)(lookup(inputs)))
 
 
-def half_precision():
-    inputs = keras.Input((5, 8))
+def half_precision(inputs):
     x = kl.Conv1D(4, 3, dtype="mixed_float16", activation="relu")(inputs)
     x = kl.Dense(3, dtype="mixed_bfloat16")(x)
     x = kl.Dense(3, dtype="bfloat16")(x)
-    return keras.Model(inputs, kl.Dense(2, dtype="float32")(x))
+    return kl.Dense(2, dtype="float32")(x)
 
 
 MODELS = {
@@ -212,7 +193,6 @@ MODELS = {
     "two_arguments": (TwoArguments, X, 2 * X),
     "in_a_set": (InASet, X),
     "late_layers": (LateLayers, X),
-    "hiding": (Hiding, X),
     "of_indices": (OfIndices, np.array([0, 3])),
     "deferred": (lambda: keras.Sequential([kl.Dense(4), kl.Dense(2)]), X),
     "graph_with_argument": (GraphWithArgument, X),
@@ -221,10 +201,10 @@ MODELS = {
     "deep": (deep, X),
     "dicts_of_tensors": (dicts_of_tensors, {"a": X, "b": 2 * X}),
     "optional_input": (optional_input, {"a": X, "b": None}),
-    "functions_and_operations": (functions_and_operations, X),
+    "functions_and_operations": (lambda: functional(functions_and_operations), X),
     "preprocessing": (preprocessing, X),
     "vocabulary": (vocabulary, tf.constant([["a"], ["c"], ["?"]])),
-    "half_precision": (half_precision, STEPS),
+    "half_precision": (lambda: functional(half_precision, (5, 8)), STEPS),
 }
 
 
@@ -245,11 +225,13 @@ def everything_in(layer):
 
 
 def structure(model):
-    """Names and dtypes of a model's layers, nested ones in brackets."""
+    """Names and dtypes of a model's layers, with those of nested models."""
     return [
-        (layer.name, layer.dtype_policy.name, structure(layer))
-        if isinstance(layer, keras.Model)
-        else (layer.name, layer.dtype_policy.name)
+        (
+            layer.name,
+            layer.dtype_policy.name,
+            structure(layer) if isinstance(layer, keras.Model) else [],
+        )
         for layer in model.layers
         if not isinstance(layer, MaskVariables)
     ]
@@ -259,7 +241,10 @@ def structure(model):
 @pytest.mark.parametrize("kind", MODELS)
 def test_outputs_and_structure_survive(kind):
     make, *inputs = MODELS[kind]
-    model = randomize(called(make, *inputs))
+    model = make()
+    if not model.built:
+        model(*inputs)
+    model = randomize(model)
     whole = convert(model, 0.0, verbose=False)
     expected = outputs_of(model, inputs)
     assert_same(outputs_of(whole, inputs), expected)
@@ -285,26 +270,24 @@ def test_outputs_and_structure_survive(kind):
 
 def test_a_model_class_of_ones_own_is_kept_where_it_can_be():
     assert type(convert(graph_with_train_step(), verbose=False)) is GraphWithTrainStep
-    assert plain_class(convert(called(Branches), verbose=False)) is Branches
-    assert type(fold(convert(called(Branches), verbose=False))) is Branches
+    assert plain_class(convert(built(Branches, X), verbose=False)) is Branches
+    assert type(fold(convert(built(Branches, X), verbose=False))) is Branches
     # The constructor makes layers of its own, so that only a plain graph will do.
     assert type(convert(GraphWithArgument(), verbose=False)).__name__ == "Functional"
 
 
 def test_shared_layers_stay_shared_and_are_listed_once():
     converted = convert(shared_layers(), verbose=False)
-    inner = converted.get_layer("inner")
-    assert converted.get_layer("shared") is inner.get_layer("shared")
+    for model in (converted, fold(converted)):
+        inner = model.get_layer("inner")
+        assert model.get_layer("shared") is inner.get_layer("shared")
     names = [layer.name for layer in leaves(converted)]
     assert sorted(names) == sorted(set(names))
     assert len(converted.trainable_weights) == 2 * 3
-    folded = fold(converted)
-    inner = folded.get_layer("inner")
-    assert folded.get_layer("shared") is inner.get_layer("shared")
 
 
 def test_layers_never_used_are_left_alone():
-    model = called(Branches)
+    model = built(Branches, X)
     converted = convert(model, initializer="kaiming_normal", verbose=False)
     assert type(converted.never_used) is kl.Conv2D
     assert not converted.never_used.built
@@ -314,27 +297,21 @@ def test_layers_never_used_are_left_alone():
 
 
 def test_a_folded_subclassed_model_has_the_weights_file_of_the_plain_one(tmp_path):
-    folded, plain = fold(convert(called(Branches), verbose=False)), called(Branches)
+    folded, plain = fold(convert(built(Branches, X), verbose=False)), built(Branches, X)
     folded.save_weights(tmp_path / "folded.weights.h5")
     plain.load_weights(tmp_path / "folded.weights.h5")
     np.testing.assert_array_equal(plain(X), folded(X))
 
 
-def test_weights_of_an_activation_are_copied():
+def test_weights_of_an_activation_and_random_seeds_are_copied():
     activation = kl.PReLU()
-    dense = kl.Dense(4, activation=activation, name="dense")
-    model = keras.Sequential([keras.Input((8,)), dense])
-    model(X)
+    layers = [kl.Dense(4, activation=activation, name="dense"), kl.Dropout(0.5)]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model(X, training=True)
     activation.alpha.assign([1.0, 2.0, 3.0, 4.0])
     converted = convert(model, 0.0, verbose=False)
     np.testing.assert_array_equal(converted(X), model(X))
     np.testing.assert_array_equal(fold(converted)(X), model(X))
-
-
-def test_random_seeds_are_copied():
-    model = preprocessing()
-    model(X, training=True)
-    converted = convert(model, 0.0, verbose=False)
     np.testing.assert_array_equal(converted(X, training=True), model(X, training=True))
 
 
@@ -342,8 +319,7 @@ def test_frozen_parts_stay_frozen():
     inner = keras.Sequential([keras.Input((8,)), kl.Dense(4), kl.Dense(4)])
     inner.trainable = False
     inner.layers[1].trainable = True
-    inputs = keras.Input((8,))
-    model = keras.Model(inputs, kl.Dense(2)(inner(inputs, training=False)))
+    model = functional(lambda x: kl.Dense(2)(inner(x, training=False)))
     converted = convert(model, verbose=False)
     copied = converted.layers[1]
     assert not copied.trainable
@@ -354,16 +330,12 @@ def test_frozen_parts_stay_frozen():
     assert len(converted.trainable_weights) == 6
 
 
-def wrapped():
-    steps = keras.Input((5, 8))
-    x = kl.TimeDistributed(SupermaskDense(4, name="inside"), name="around")(steps)
-    return keras.Model(steps, kl.Dense(2, name="top")(x))
-
-
 def test_masks_inside_a_wrapper_are_kept_and_folded():
-    model = randomize(wrapped())
+    inside = SupermaskDense(4, name="inside")
+    around = kl.TimeDistributed(inside, name="around")
+    model = randomize(functional(lambda x: kl.Dense(2)(around(x)), (5, 8)))
     converted = convert(model, 0.5, verbose=False)
-    inside, copied = (each.get_layer("around").layer for each in (model, converted))
+    copied = converted.get_layer("around").layer
     assert copied is not inside
     np.testing.assert_array_equal(copied.score, inside.score)
     folded = fold(converted)
@@ -373,8 +345,8 @@ def test_masks_inside_a_wrapper_are_kept_and_folded():
 
 
 def test_a_layer_shared_with_a_wrapper_is_refused_not_doubled():
-    steps, dense = keras.Input((5, 8)), kl.Dense(8, name="both")
-    model = keras.Model(steps, kl.TimeDistributed(dense)(dense(steps)))
+    dense = kl.Dense(8, name="both")
+    model = functional(lambda x: kl.TimeDistributed(dense)(dense(x)), (5, 8))
     with pytest.raises(InputError, match=r"must not be shared.*layer='both'"):
         convert(model)
 
@@ -388,11 +360,7 @@ class Unconfigured(kl.Layer):
         return inputs + self.table.sum()
 
 
-class OwnCall(keras.Model):
-    def __init__(self, width=4):
-        inputs = keras.Input((8,))
-        super().__init__(inputs, kl.Dense(2)(kl.Dense(width)(inputs)))
-
+class OwnCall(GraphWithArgument):
     def call(self, inputs, training=None, mask=None):
         return -super().call(inputs)
 
@@ -405,29 +373,22 @@ class OwnSequentialCall(keras.Sequential):
         return -super().call(inputs)
 
 
-def unconfigured():
-    inputs = keras.Input((8,))
-    return keras.Model(inputs, kl.Dense(2)(Unconfigured(random(3))(inputs)))
-
-
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "name"),
     [
-        (unconfigured, r"from its config to be copied.*layer_class='Unconfigured'"),
-        (OwnSequentialCall, r"layer_class='OwnSequentialCall'"),
-        (OwnCall, r"from its config to be copied.*layer_class='OwnCall'"),
+        (lambda: functional(lambda x: Unconfigured(random(3))(kl.Dense(3)(x))), "Unc"),
+        (OwnSequentialCall, "OwnSequentialCall"),
+        (OwnCall, "OwnCall"),
     ],
 )
-def test_refuses_what_cannot_be_copied_with_its_name(make, message):
-    with pytest.raises(InputError, match=message):
-        convert(called(make), verbose=False)
+def test_refuses_what_cannot_be_copied_with_its_name(make, name):
+    with pytest.raises(InputError, match=rf"config to be copied.*layer_class='{name}"):
+        convert(built(make, X), verbose=False)
 
 
 def test_leaves_are_in_layer_order():
     model = deep()
-    _, middle, _ = model.layers
+    first, middle, last = model.layers
     inner = middle.layers[1]
-    expected = [model.layers[0], middle.layers[0], *inner.layers]
-    expected += [middle.layers[2], model.layers[2]]
-    found = list(leaves(model))
-    assert [id(layer) for layer in found] == [id(layer) for layer in expected]
+    expected = [first, middle.layers[0], *inner.layers, middle.layers[2], last]
+    assert [*map(id, leaves(model))] == [*map(id, expected)]

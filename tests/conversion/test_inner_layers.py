@@ -11,6 +11,8 @@ from tfsupermask.conversion import convert, fold
 from tfsupermask.layers import EdgePopup, masked_weights, methods, register
 from tfsupermask.tickets import save_ticket
 
+from .conftest import built
+
 X = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
 Y = X[:, :2]
 
@@ -40,12 +42,6 @@ class TrainsParts(Net):
         return {"loss": loss}
 
 
-def built(cls=Net):
-    model = cls()
-    model(X)
-    return model
-
-
 def changed(model, attribute, train):
     """Which scores, or kernels, training changes."""
     before = [getattr(each, attribute).numpy() for each in masked_weights(model)]
@@ -60,7 +56,7 @@ def fit(model):
 
 
 def test_parts_are_masked_whoever_calls_them():
-    model = convert(built(), 0.9, verbose=False)
+    model = convert(built(Net, X), 0.9, verbose=False)
     folded = fold(model)
     np.testing.assert_array_equal(model.encode(X), folded.encode(X))
     np.testing.assert_allclose(
@@ -69,13 +65,13 @@ def test_parts_are_masked_whoever_calls_them():
 
 
 def test_steps_of_ones_own_train_the_masks():
-    model = convert(built(TrainsParts), 0.5, verbose=False)
+    model = convert(built(TrainsParts, X), 0.5, verbose=False)
     assert changed(model, "score", lambda: fit(model)) == [True] * 3
     assert changed(model, "kernel", lambda: fit(model)) == [False] * 3
 
 
 def test_freezing_a_part_freezes_its_masks_and_nothing_frees_kernels():
-    plain = built()
+    plain = built(Net, X)
     plain.backbone.trainable = False
     with pytest.warns(UserWarning, match=r"2 masks are not trained \(net"):
         model = convert(plain, verbose=False)
@@ -123,9 +119,7 @@ class Sized(keras.Model):
 
 
 def test_a_model_whose_config_is_not_its_own_is_not_saved_in_silence(tmp_path):
-    plain = Sized(5)
-    plain(X)
-    model = convert(plain, verbose=False)
+    model = convert(built(lambda: Sized(5), X), verbose=False)
     np.testing.assert_array_equal(fold(model)(X), model(X))
     with pytest.raises(InputError, match=r"`get_config` mirrors.*layer='sized"):
         model.save(tmp_path / "model.keras")

@@ -8,7 +8,6 @@ from keras import layers as kl
 from tfsupermask import init, models
 from tfsupermask.conversion import convert, fold
 from tfsupermask.layers import masked_weights, method_names, supermask_layers
-from tfsupermask.ops import derive_seed
 
 from .conftest import every_kind, random, small
 
@@ -42,26 +41,6 @@ def test_magnitude_scores_start_from_magnitude_pruning(arguments):
         np.testing.assert_array_equal(kept, np.sort(kernel.ravel())[-weight.num_kept :])
 
 
-def test_random_scores_are_a_function_of_seed_and_place():
-    model = every_kind()
-    arguments = {"scores": "random", "verbose": False}
-    weights = masked_weights(convert(model, seed=3, **arguments))
-    assert len(weights) == 8
-    for place, weight in enumerate(weights):
-        bound = 1 / np.sqrt(weight.fans[0])
-        expected = keras.initializers.RandomUniform(
-            -bound, bound, derive_seed(3, "score", place)
-        )(weight.score.shape)
-        np.testing.assert_array_equal(weight.score, expected)
-    drawn = convert(model, initializer="glorot_normal", seed=3, verbose=False)
-    other = convert(model, seed=4, **arguments)
-    for one, two, three in zip(
-        weights, masked_weights(drawn), masked_weights(other), strict=True
-    ):
-        np.testing.assert_array_equal(one.score, two.score)
-        assert np.any(one.score != three.score)
-
-
 @pytest.mark.parametrize("name", init.NAMES)
 def test_initializer_draws_kernels_anew_and_stays_in_the_layer(name):
     model = every_kind()
@@ -81,10 +60,8 @@ def test_initializer_draws_kernels_anew_and_stays_in_the_layer(name):
 
 
 def test_initializer_leaves_skipped_layers_alone():
-    model = small()
-    converted = convert(
-        model, initializer="signed_constant", skip="conv1", verbose=False
-    )
+    model, drawn = small(), {"initializer": "signed_constant", "skip": "conv1"}
+    converted = convert(model, **drawn, verbose=False)
     one, other = converted.get_layer("conv1"), model.get_layer("conv1")
     np.testing.assert_array_equal(one.kernel, other.kernel)
     assert one.get_config() == other.get_config()
@@ -94,18 +71,10 @@ def test_initializer_leaves_skipped_layers_alone():
 def test_converted_conv2_is_the_conv2_of_models():
     built = models.build("conv2", (8, 8, 3), num_classes=4, sparsity=0.7, seed=6)
     relu = {"use_bias": False, "activation": "relu"}
-    plain = keras.Sequential(
-        [
-            keras.Input((8, 8, 3)),
-            kl.Conv2D(64, 3, padding="same", **relu),
-            kl.Conv2D(64, 3, padding="same", **relu),
-            kl.MaxPooling2D(),
-            kl.Flatten(),
-            kl.Dense(256, **relu),
-            kl.Dense(256, **relu),
-            kl.Dense(4, use_bias=False),
-        ]
-    )
+    convolutions = [kl.Conv2D(64, 3, padding="same", **relu) for _ in range(2)]
+    dense = [kl.Dense(256, **relu), kl.Dense(256, **relu), kl.Dense(4, use_bias=False)]
+    plain = [*convolutions, kl.MaxPooling2D(), kl.Flatten(), *dense]
+    plain = keras.Sequential([keras.Input((8, 8, 3)), *plain])
     converted = convert(plain, 0.7, initializer="glorot_normal", seed=6, verbose=False)
     for one, two in zip(masked_weights(built), masked_weights(converted), strict=True):
         np.testing.assert_array_equal(one.kernel, two.kernel)

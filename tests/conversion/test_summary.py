@@ -50,32 +50,23 @@ def total(text, head="trained without mask"):
     return int(table.splitlines()[-1].removeprefix("total").replace(",", ""))
 
 
-def test_all_that_is_trained_is_in_it_scores_apart():
-    model = model_of_many_kinds()
-    scores = 32597
+def test_follows_the_model():
+    model, scores = model_of_many_kinds(), 32597
     trained = sum(np.prod(weight.shape) for weight in model.trainable_weights)
     assert total(summary(model)) == trained - scores
     assert total(summary(model), "frozen") == 80
     model.get_layer("bn").trainable = False
     assert total(summary(model)) == trained - scores - 80
     assert total(summary(model), "frozen") == 160
-
-
-def test_masks_that_are_not_trained_say_so():
-    model = model_of_many_kinds()
     assert "not trained" not in summary(model)
     model.get_layer("sep").trainable = False
     assert summary(model).count("SupermaskSeparableConv2D (mask not trained)") == 2
-
-
-def test_follows_the_sparsity():
-    model = model_of_many_kinds()
     model.get_layer("prelu").sparsity = 0.0
     row = next(row for row in summary(model).splitlines() if "prelu/" in row).split()
     assert row[-3:] == ["450", "0.000", "450"]
 
 
-def test_either_table_alone():
+def test_either_table_alone_or_none():
     masked = keras.Sequential([keras.Input((4,)), SupermaskDense(3)])
     assert "without mask" not in summary(masked)
     plain = keras.Sequential([keras.Input((4,)), kl.Dense(3, name="d")])
@@ -94,9 +85,6 @@ def test_either_table_alone():
         "",
         "of 15 parameters 0.0 % are masked, 100.0 % frozen",
     ]
-
-
-def test_of_a_model_without_weights_there_is_nothing_to_say():
     assert summary(keras.Sequential([keras.Input((4,)), kl.ReLU()])) == ""
 
 

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -24,16 +26,9 @@ def narrow_resnet():
     """ResNet's parts, batch normalisation and shortcuts, in a small way."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models.resnet, "_FILTERS", (8, 12, 16, 24))
-        return models.resnet._build(
-            "narrow",
-            models.resnet._basic,
-            (1, 1, 1, 1),
-            input_shape=(8, 8, 3),
-            num_classes=10,
-            sparsity=0.5,
-            method="edge_popup",
-            seed=0,
-        )
+        build = functools.partial(models.resnet._build, "narrow", models.resnet._basic)
+        options = {"num_classes": 10, "sparsity": 0.5, "method": "edge_popup"}
+        return build((1, 1, 1, 1), input_shape=(8, 8, 3), seed=0, **options)
 
 
 def separable():

@@ -60,13 +60,6 @@ def test_what_is_no_export(tmp_path):
             Classifier(tmp_path / name)
 
 
-def test_a_damaged_file_is_said_to_be_one(tmp_path):
-    for name in ("m.keras", "m.tflite", "m.onnx", "m.ticket"):
-        (tmp_path / name).write_bytes(b"\0" * 100)
-        with pytest.raises(InputError):
-            Classifier(tmp_path / name)
-
-
 def test_a_missing_runtime_is_named_with_its_extra(tmp_path, monkeypatch):
     def missing(name):
         raise ImportError(name)

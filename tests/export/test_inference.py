@@ -4,9 +4,9 @@ import pytest
 
 from tfsupermask import models
 from tfsupermask._validation import InputError
-from tfsupermask.export.inference import check_preprocessing, inference_model
+from tfsupermask.export.inference import check_preprocessing
 
-from .conftest import MEAN, NAMES, STD, conv2, normalised, uint8_images
+from .conftest import MEAN, NAMES, STD, conv2
 
 
 def subclassed():
@@ -45,21 +45,3 @@ def test_names_default_to_numbers_and_nothing_to_none():
     model = models.build("conv2", (8, 8, 3), num_classes=3)
     assert check_preprocessing(model, MEAN, STD, None).class_names == ("0", "1", "2")
     assert check_preprocessing(model, None, None, None) is None
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_classifies_raw_images(dtype):
-    model, images = conv2(), uint8_images(7)
-    classifier = inference_model(
-        model, check_preprocessing(model, MEAN, STD, NAMES), dtype
-    )
-    (image_input,) = classifier.inputs
-    assert (image_input.name, image_input.dtype) == ("images", dtype)
-    outputs = classifier(images.astype(dtype))
-    np.testing.assert_allclose(
-        outputs["logits"], model(normalised(images)), rtol=1e-5, atol=1e-6
-    )
-    powers = np.exp(outputs["logits"])
-    np.testing.assert_allclose(
-        outputs["probabilities"], powers / powers.sum(axis=1, keepdims=True), rtol=1e-5
-    )

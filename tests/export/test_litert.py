@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfsupermask import layers
 from tfsupermask._validation import InputError
@@ -26,12 +26,8 @@ def to_tflite(model, folder, precision="int8", images=None, normalise=True):
 
 def operators(path):
     """Names of a file's operators; the runtime itself must not add any."""
-    from ai_edge_litert.interpreter import OpResolverType
-
-    interpreter = Interpreter(
-        str(path),
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
     return [operator["op_name"] for operator in interpreter._get_ops_details()]
 
 
@@ -51,28 +47,21 @@ def test_one_contract_for_every_precision(tmp_path, precision):
     assert not [name for name in operators(path) if name.startswith(("Flex", "CUSTOM"))]
 
 
-def test_eight_bits_all_the_way(tmp_path):
-    tensors = Interpreter(str(to_tflite(conv2(), tmp_path))).get_tensor_details()
-    floats = [t["name"] for t in tensors if t["dtype"] == np.float32]
-    assert len(floats) == 2  # the outputs
-    assert {t["dtype"] for t in tensors} <= {
-        np.uint8, np.int8, np.int32, np.float32,
-    }  # fmt: skip
-
-
-def test_a_dark_representative_set_does_not_shift_raw_intensities(tmp_path):
+def test_eight_bits_all_the_way_and_dark_images_shift_no_intensities(tmp_path):
     images = uint8_images(20) // 4 + 10
     before = images.copy()
-    path = to_tflite(conv2(), tmp_path, images=images)
-    (image_input,) = Interpreter(str(path)).get_input_details()
-    assert image_input["quantization"] == (1, 0)
+    interpreter = Interpreter(str(to_tflite(conv2(), tmp_path, images=images)))
     np.testing.assert_array_equal(images, before)
+    (image_input,) = interpreter.get_input_details()
+    assert image_input["quantization"] == (1, 0)
+    types = [tensor["dtype"] for tensor in interpreter.get_tensor_details()]
+    assert types.count(np.float32) == 2  # the outputs
+    assert set(types) <= {np.uint8, np.int8, np.int32, np.float32}
 
 
 def test_eight_bits_of_a_model_as_it_is(tmp_path):
-    model = keras.Sequential(
-        [keras.Input((12,)), layers.SupermaskDense(9, activation="relu")]
-    )
+    dense = layers.SupermaskDense(9, activation="relu")
+    model = keras.Sequential([keras.Input((12,)), dense])
     inputs = np.random.default_rng(0).normal(size=(200, 12)).astype("float32")
     path = to_tflite(model, tmp_path, images=inputs, normalise=False)
     runner = Interpreter(str(path)).get_signature_runner()
@@ -100,31 +89,25 @@ def test_half_precision_models_run_in_float32(tmp_path, policy):
     assert model.dtype_policy.name == policy
 
 
+INT8 = {"precision": "int8"}
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "images", "message"),
     [
-        ({"precision": "int4"}, "one of float32, float16, int8.*'int4'"),
-        ({"precision": "int8"}, "must be given for precision 'int8'"),
-        ({"representative_images": uint8_images(2)}, r"precision='float32'"),
-        (
-            {"precision": "int8", "representative_images": uint8_images(2)[0]},
-            r"of shape \(None, 8, 8, 3\).*shape=\(8, 8, 3\)",
-        ),
-        (
-            {"precision": "int8", "representative_images": uint8_images(0)},
-            r"at least one.*shape=\(0, 8, 8, 3\)",
-        ),
-        (
-            {"precision": "int8", "representative_images": uint8_images(2) / 255},
-            "uint8, 0 to 255.*float64",
-        ),
-        ({"mean": None}, "`mean` and `std` must be given together"),
+        ({"precision": "int4"}, None, "one of float32, float16, int8.*'int4'"),
+        (INT8, None, "must be given for precision 'int8'"),
+        ({}, uint8_images(2), r"precision='float32'"),
+        (INT8, uint8_images(2)[0], r"of shape \(None, 8, 8, 3\).*shape=\(8, 8, 3\)"),
+        (INT8, uint8_images(0), r"at least one.*shape=\(0, 8, 8, 3\)"),
+        (INT8, uint8_images(2) / 255, "uint8, 0 to 255.*float64"),
+        ({"mean": None}, None, "`mean` and `std` must be given together"),
     ],
 )
-def test_bad_arguments(tmp_path, arguments, message):
-    path = tmp_path / "model.tflite"
+def test_bad_arguments(tmp_path, arguments, images, message):
+    path, arguments = tmp_path / "model.tflite", {"mean": MEAN, "std": STD, **arguments}
     with pytest.raises(InputError, match=message):
-        export_model(conv2(), path, **{"mean": MEAN, "std": STD, **arguments})
+        export_model(conv2(), path, **arguments, representative_images=images)
     assert not path.exists()
 
 

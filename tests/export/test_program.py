@@ -15,14 +15,9 @@ from tfsupermask.export import export_model
 
 def call(program, *arguments, cwd):
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(
-        [sys.executable, "-m", f"binaries.{program}", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-m", f"binaries.{program}", *map(str, arguments)]
+    options = {"capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run(command, cwd=cwd, env=environment, **options)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -49,7 +44,7 @@ def folder(tmp_path_factory):
             data_dir=str(folder / "images"),
             image_size=8,
             init="kaiming_normal",
-            epochs=2,
+            epochs=1,
             batch_size=32,
         )
     )
@@ -75,7 +70,7 @@ def test_exports_weighs_evaluates_and_predicts(folder):
     )
     assert code == 0, err
     lines = out.splitlines()
-    assert lines[0] == "m8.tflite: conv2 after epoch 2"
+    assert lines[0] == "m8.tflite: conv2 after epoch 1"
     assert lines[3].startswith("m8.tflite ")
     assert any(line.startswith("masks alone") for line in lines)
     image = next((folder / "images" / "test" / "digit 3").iterdir())
@@ -100,17 +95,15 @@ def test_exports_weighs_evaluates_and_predicts(folder):
 
 
 def test_bad_combinations_end_with_one_sentence_and_help_helps(folder):
-    *bad, (_, out, _) = call_all(
-        [
-            ("export", "--path=run", "--output=m.onnx", "--precision=int8"),
-            ("export", "--path=run", "--output=m.onnx", "--data_dir=images"),
-            ("export", "--help"),
-        ],
-        folder,
-    )
-    for (code, printed, err), received in zip(
-        bad, ("precision='int8'", "`--data_dir` is for --precision=int8"), strict=True
-    ):
+    run = ("export", "--path=run", "--output=m.onnx")
+    calls = [
+        (*run, "--precision=int8"),
+        (*run, "--data_dir=images"),
+        ("export", "--help"),
+    ]
+    *bad, (_, out, _) = call_all(calls, folder)
+    said = ("precision='int8'", "`--data_dir` is for --precision=int8")
+    for (code, printed, err), received in zip(bad, said, strict=True):
         assert (code, printed) == (1, "")
         (line,) = err.splitlines()
         assert line.startswith("error: ")

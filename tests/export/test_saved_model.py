@@ -18,23 +18,21 @@ def exported(tmp_path_factory):
     return model, export_saved_model(model, path, MEAN, STD, NAMES)
 
 
-def test_signatures_say_what_they_take(exported):
-    loaded = tf.saved_model.load(str(exported[1]))
-    for name, dtype in (("serving_default", tf.uint8), ("float_images", tf.float32)):
-        (_, arguments) = loaded.signatures[name].structured_input_signature
-        assert arguments["images"].dtype == dtype
-        assert arguments["images"].shape.as_list() == [None, 8, 8, 3]
-        outputs = loaded.signatures[name].structured_outputs
+def test_signatures_say_what_they_take_and_hold_every_weight_once(exported):
+    model, path = exported
+    loaded, images = tf.saved_model.load(str(path)), uint8_images(3)
+    logits = []
+    for name, given in (("serving_default", images), ("float_images", images / 255)):
+        signature = loaded.signatures[name]
+        argument = signature.structured_input_signature[1]["images"]
+        assert argument.dtype == (tf.uint8 if given is images else tf.float32)
+        assert argument.shape.as_list() == [None, 8, 8, 3]
+        outputs = signature(images=tf.constant(given, argument.dtype))
         assert set(outputs) == {"logits", "probabilities", "class_names"}
-
-
-def test_float_images_run_from_zero_to_one(exported):
-    loaded, images = tf.saved_model.load(str(exported[1])), uint8_images(3)
-    one = loaded.signatures["serving_default"](images=tf.constant(images))
-    two = loaded.signatures["float_images"](
-        images=tf.constant(images / np.float32(255))
-    )
-    np.testing.assert_allclose(one["logits"], two["logits"], rtol=1e-3, atol=1e-6)
+        logits.append(outputs["logits"])
+    np.testing.assert_allclose(*logits, rtol=1e-3, atol=1e-6)
+    size = (path / "variables" / "variables.data-00000-of-00001").stat().st_size
+    assert size == pytest.approx(dense_bytes(model), rel=0.05)
 
 
 def test_replaces_an_older_export_only(exported, tmp_path):
@@ -53,12 +51,6 @@ def test_refuses_what_is_no_saved_model_of_ours(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     with pytest.raises(InputError, match="a classifier of this program's"):
         Classifier(tmp_path / "other")
-
-
-def test_holds_every_weight_once(exported):
-    model, path = exported
-    size = (path / "variables" / "variables.data-00000-of-00001").stat().st_size
-    assert size == pytest.approx(dense_bytes(model), rel=0.05)
 
 
 def test_a_failed_export_leaves_the_older_one(exported, tmp_path, monkeypatch):

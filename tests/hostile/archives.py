@@ -14,17 +14,14 @@ from unittest import mock
 
 import numpy as np
 
-from tests.hostile.judging import DEEP, ESCAPE, RAN, Input
-from tests.hostile.pictures import encode, noise, with_jpeg_size
+from tests.hostile.judging import DEEP, ESCAPE, RAN, Input, refused
+from tests.hostile.pictures import encode, noise, with_jpeg_size, zero
 from tfsupermask import data
 
 _ROOT = "tiny-imagenet-200"
 _CLASSES = ("n00000001", "n00000002")
+_IMAGE = f"train/{_CLASSES[0]}/images/{_CLASSES[0]}_0.JPEG"
 _BOMB = 40 << 20
-
-
-def _train_path(wnid, number=0):
-    return f"train/{wnid}/images/{wnid}_{number}.JPEG"
 
 
 def _files():
@@ -34,7 +31,8 @@ def _files():
     labels = ""
     for number, wnid in enumerate(_CLASSES):
         image = encode(noise(64, number), "JPEG")
-        files[_train_path(wnid)] = files[f"val/images/val_{number}.JPEG"] = image
+        files[_IMAGE.replace(_CLASSES[0], wnid)] = image
+        files[f"val/images/val_{number}.JPEG"] = image
         boxes = f"{wnid}_0.JPEG\t0\t0\t9\t9\n"
         files[f"train/{wnid}/{wnid}_boxes.txt"] = boxes.encode()
         labels += f"val_{number}.JPEG\t{wnid}\t0\t0\t9\t9\n"
@@ -43,22 +41,6 @@ def _files():
 
 def _load(folder):
     return lambda: data.load("tiny_imagenet", data_dir=str(folder))
-
-
-def zipped(change=lambda archive: None, compression=zipfile.ZIP_DEFLATED, **replaced):
-    """Returns the maker of an archive with some files replaced and others added."""
-
-    def make(folder):
-        files = _files() | {k.replace("__", "/"): v for k, v in replaced.items()}
-        path = folder / f"{_ROOT}.zip"
-        with zipfile.ZipFile(path, "w", compression) as archive:
-            for name, content in files.items():
-                content = content() if callable(content) else content
-                archive.writestr(f"{_ROOT}/{name}", content)
-            change(archive)
-        return _load(folder)
-
-    return make
 
 
 def as_file(content):
@@ -84,21 +66,28 @@ def extracted(change):
 
 
 def replaced(name, put):
-    """Returns a change that puts something in the place of a file."""
+    """Returns the maker of the extracted folder with another thing for a file."""
 
     def change(root):
         (root / name).unlink()
         put(root / name)
 
-    return change
+    return extracted(change)
 
 
-def _whole():
+def _whole(change=lambda archive: None, compression=zipfile.ZIP_STORED, **replaced):
+    """Returns an archive with some files replaced and others added."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in _files().items():
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in (_files() | replaced).items():
+            content = content() if callable(content) else content
             archive.writestr(f"{_ROOT}/{name}", content)
+        change(archive)
     return file.getvalue()
+
+
+def zipped(change=lambda archive: None, compression=zipfile.ZIP_DEFLATED, **replaced):
+    return as_file(lambda: _whole(change, compression, **replaced))
 
 
 def _tar():
@@ -127,7 +116,7 @@ def _many(archive):
 
 
 def _understated():
-    """An archive whose directory says that a bomb has 10 bytes."""
+    """An archive whose directory says that a file is 5 bytes shorter."""
     whole = bytearray(_whole())
     size = len(_files()["wnids.txt"])
     entry = whole.index(b"PK\x01\x02")
@@ -189,24 +178,23 @@ def prepared(change):
     return make
 
 
-def text_of(name, text):
-    return lambda root: (root / name).write_text(text)
-
-
-def edited(name, **changes):
-    def change(root):
-        tree = json.loads((root / name).read_text())
-        (root / name).write_text(json.dumps(tree | changes))
-
-    return change
+def info(text):
+    path = "dataset_info.json"
+    return prepared(lambda root: (root / path).write_text(text))
 
 
 def lengths(*values):
-    splits = [
-        {"name": name, "numBytes": "1e999", "shardLengths": list(values)}
-        for name in ("train", "test")
-    ]
-    return edited("dataset_info.json", splits=splits)
+    """Returns the maker of a dataset whose shards claim numbers of examples."""
+
+    def change(root):
+        path = root / "dataset_info.json"
+        splits = [
+            {"name": name, "numBytes": "1e999", "shardLengths": list(values)}
+            for name in ("train", "test")
+        ]
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"splits": splits}))
+
+    return prepared(change)
 
 
 def foreign_features(root):
@@ -221,40 +209,37 @@ def shard(content):
         for path in root.glob("*.tfrecord-*"):
             path.write_bytes(content(path.read_bytes()))
 
-    return change
+    return prepared(change)
 
 
 def names(text):
-    def change(root):
-        path = root / "label.labels.txt"
-        path.write_text(text + "\n" + "\n".join(f"c{n}" for n in range(1, 10)))
-
-    return change
+    lines = "\n".join([text, *(f"c{n}" for n in range(1, 10))])
+    return prepared(lambda root: (root / "label.labels.txt").write_text(lines))
 
 
 DAMAGED = "cannot be read; it may be incomplete or damaged"
 
 INPUTS = {
     "an honest Tiny-ImageNet": Input(zipped(), rule="read"),
-    "a text called tiny-imagenet-200.zip": Input(as_file(lambda: b"zip"), "no zip"),
-    "half an archive": Input(
-        as_file(lambda: _whole()[: len(_whole()) // 2]), "no zip archive, or only a"),
-    "an archive of 10 bytes": Input(as_file(lambda: _whole()[:10]), "no zip"),
-    "a tar that escapes, called .zip": Input(as_file(_tar), "no zip"),
-    "an archive that claims 65,535 members": Input(as_file(_claims_entries), "no zip"),
+    **refused("no zip archive, or only a", {
+        "a text called tiny-imagenet-200.zip": as_file(lambda: b"zip"),
+        "half an archive": as_file(lambda: _whole()[: len(_whole()) // 2]),
+        "an archive of 10 bytes": as_file(lambda: _whole()[:10]),
+        "a tar that escapes, called .zip": as_file(_tar),
+        "an archive that claims 65,535 members": as_file(_claims_entries),
+    }),
     "members named ../../escaped.txt and /tmp/escaped.txt": Input(
         zipped(_escaping), rule="nothing is ever extracted; a warning names them"),
     "a member that is a link to /etc/passwd": Input(
         zipped(_link), rule="nothing is ever extracted"),
     "5,000 members whose names command the terminal": Input(
         zipped(_many), rule="ignored; a warning names 3, escaped"),
-    "an image of 40 MB of zeros in 40 kB": Input(
-        zipped(**{_train_path(_CLASSES[0]).replace("/", "__"): bytes(_BOMB)}),
-        "too large"),
-    "a list of classes of 40 MB in 40 kB": Input(
-        zipped(**{"wnids.txt": bytes(_BOMB)}), "too large"),
+    **refused("too large", {
+        "an image of 40 MB of zeros in 40 kB": zipped(**{_IMAGE: bytes(_BOMB)}),
+        "a list of classes of 40 MB in 40 kB": zipped(**{"wnids.txt": bytes(_BOMB)}),
+    }),
     "a file that nobody reads, of 40 MB in 40 kB": Input(
-        zipped(test__images__bomb=bytes(_BOMB)), rule="never inflated"),
+        zipped(**{"test/images/bomb": bytes(_BOMB)}), rule="never inflated"),
     "a member that inflates to more than it says": Input(
         as_file(_understated), "damaged|must list"),
     "an encrypted member": Input(as_file(_encrypted), "is damaged.*encrypted"),
@@ -265,39 +250,35 @@ INPUTS = {
     "words that command the terminal": Input(
         zipped(**{"words.txt": f"{_CLASSES[0]}\t{ESCAPE}a\n".encode()}),
         rule="control characters are left out of words"),
-    "a JPEG of the archive that claims 65,500 × 65,500": Input(
-        zipped(**{_train_path(_CLASSES[0]).replace("/", "__"):
-            lambda: with_jpeg_size(65500, 65500)}),
-        "at least 2 classes"),
-    "a pipe as the list of classes": Input(
-        extracted(replaced("wnids.txt", os.mkfifo)), "must list every class"),
-    "/dev/zero as the list of classes": Input(
-        extracted(replaced("wnids.txt", lambda path: path.symlink_to("/dev/zero"))),
-        "must list every class"),
-    "a pipe as an image of the extracted folder": Input(
-        extracted(replaced(_train_path(_CLASSES[0]), os.mkfifo)), "at least 2 classes"),
+    **refused("at least 2 classes", {
+        "a JPEG of the archive that claims 65,500 × 65,500":
+            zipped(**{_IMAGE: lambda: with_jpeg_size(65500, 65500)}),
+        "a pipe as an image of the extracted folder": replaced(_IMAGE, os.mkfifo),
+    }),
+    **refused("must list every class", {
+        "a pipe as the list of classes": replaced("wnids.txt", os.mkfifo),
+        "/dev/zero as the list of classes": replaced("wnids.txt", zero),
+    }),
     "a link to the folder inside the folder": Input(
         extracted(lambda root: (root / "train" / "loop").symlink_to(root)),
         rule="links to folders are not followed"),
     "an honest prepared dataset": Input(prepared(lambda root: None), rule="read"),
-    "an empty dataset_info.json": Input(
-        prepared(text_of("dataset_info.json", "")), DAMAGED),
-    "a dataset_info.json that is a list": Input(
-        prepared(text_of("dataset_info.json", "[]")), DAMAGED),
-    "a dataset_info.json 100,000 deep": Input(
-        prepared(text_of("dataset_info.json", DEEP)), DAMAGED),
-    "a dataset_info.json that commands the terminal": Input(
-        prepared(text_of("dataset_info.json", f'{{"{ESCAPE}": 1}}')), DAMAGED),
-    "a dataset of 1e999 bytes": Input(prepared(lengths(2)), DAMAGED),
-    "a shard of 2**70 examples": Input(prepared(lengths(2**70)), DAMAGED),
-    "a shard of -1 examples": Input(prepared(lengths(-1)), DAMAGED),
+    **refused(DAMAGED, {
+        "an empty dataset_info.json": info(""),
+        "a dataset_info.json that is a list": info("[]"),
+        "a dataset_info.json 100,000 deep": info(DEEP),
+        "a dataset_info.json that commands the terminal": info(f'{{"{ESCAPE}": 1}}'),
+        "a dataset of 1e999 bytes": lengths(2),
+        "a shard of 2**70 examples": lengths(2**70),
+        "a shard of -1 examples": lengths(-1),
+        "a shard that is cut": shard(lambda whole: whole[:50]),
+        "a shard whose record claims 2⁶³ bytes":
+            shard(lambda whole: b"\xff" * 7 + b"\x7f" + whole[8:]),
+    }),
     "features of a class that importing would run": Input(
         prepared(foreign_features), rule="never looked up: CIFAR's own are used"),
     "features 100,000 deep": Input(
-        prepared(text_of("features.json", DEEP)), rule="never looked up"),
-    "a label that commands the terminal": Input(
-        prepared(names(ESCAPE)), "control characters"),
-    "a shard that is cut": Input(prepared(shard(lambda whole: whole[:50])), DAMAGED),
-    "a shard whose record claims 2⁶³ bytes": Input(
-        prepared(shard(lambda whole: b"\xff" * 7 + b"\x7f" + whole[8:])), DAMAGED),
+        prepared(lambda root: (root / "features.json").write_text(DEEP)),
+        rule="never looked up"),
+    "a label that commands the terminal": Input(names(ESCAPE), "control characters"),
 }  # fmt: skip

@@ -38,9 +38,7 @@ def is_honest(found):
 def crashes(first, ignored=()):
     """Counts the states that crashes could leave, and those that are recovered from.
 
-    Args:
-        first: Whether the save is the folder's first, so that there is none before.
-        ignored: Kinds of operations that this disk does not do.
+    The save may be the folder's `first`; some kinds of operations may be `ignored`.
     """
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root, "checkpoints")

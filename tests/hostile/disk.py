@@ -18,20 +18,11 @@ CONTENTS = ("none of it", "half of it", "zeros", "all of it")
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """What a program asked of the disk; paths are relative to the logged folder.
+    """What a program asked of the disk; paths are relative to the logged folder."""
 
-    Args:
-        kind: `"create"`, `"write"`, `"sync"` (a file), `"rename"`, `"unlink"`,
-            `"mkdir"` or `"sync folder"`.
-        path: What it was about.
-        other: The new name of a rename.
-        data: What was written.
-        offset: Where in the file.
-    """
-
-    kind: str
+    kind: str  # create, write, sync (a file), rename, unlink, mkdir, sync folder
     path: str
-    other: str = ""
+    other: str = ""  # the new name of a rename
     data: bytes = b""
     offset: int = 0
 
@@ -91,28 +82,21 @@ def logged(root):
         return Operation("sync folder" if os.path.isdir(path) else "sync", name(path))
 
     with contextlib.ExitStack() as stack:
-        for target, new in {
-            "tfsupermask._files.open": open_logged,
-            "os.fsync": call(os.fsync, synced),
-            "os.replace": call(
-                os.replace, lambda a, b: Operation("rename", name(a), name(b))
-            ),
-            "os.unlink": call(os.unlink, lambda path: Operation("unlink", name(path))),
-            "os.mkdir": call(
-                os.mkdir, lambda path, *mode: Operation("mkdir", name(path))
-            ),
+        opened = mock.patch("tfsupermask._files.open", open_logged, create=True)
+        stack.enter_context(opened)
+        for function, operation in {
+            "fsync": synced,
+            "replace": lambda a, b: Operation("rename", name(a), name(b)),
+            "unlink": lambda path: Operation("unlink", name(path)),
+            "mkdir": lambda path, *mode: Operation("mkdir", name(path)),
         }.items():
-            create = target.endswith(".open")
-            stack.enter_context(mock.patch(target, new, create=create))
+            new = call(getattr(os, function), operation)
+            stack.enter_context(mock.patch.object(os, function, new))
         yield log
 
 
 class Disk:
-    """Names and contents, certain and asked for.
-
-    Args:
-        root: A folder whose files and folders are certain at the start.
-    """
+    """Names and contents, certain and asked for; at the start all is certain."""
 
     def __init__(self, root):
         self._contents = {}  # (certain or None, asked for) of each file ever made

@@ -29,9 +29,8 @@ class Input:
 
     Args:
         make: Puts its files into an empty folder and returns the call that reads them.
-        says: What the refusal must say, a regular expression; `None` if there is a rule
-            by which the input works.
-        rule: That rule.
+        says: A regular expression that the refusal must match; `None` if it works.
+        rule: The rule by which it works.
     """
 
     make: Callable[[Path], Callable[[], Any]]
@@ -39,16 +38,19 @@ class Input:
     rule: str = ""
 
 
+def refused(says, makers):
+    """Returns inputs that are all refused with the same words."""
+    return {name: Input(make, says) for name, make in makers.items()}
+
+
+def works(rule, makers):
+    """Returns inputs that all work by the same rule."""
+    return {name: Input(make, rule=rule) for name, make in makers.items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What an input did.
-
-    Args:
-        refused: Whether it was refused.
-        words: The refusal's sentence, or how it went wrong; empty if it worked.
-        faults: What must not be, one phrase each; none if all is well.
-        warned: What it was warned of on the way.
-    """
+    """Whether an input was refused, in what words, its faults, and its warnings."""
 
     refused: bool
     words: str

@@ -4,7 +4,6 @@ import base64
 import functools
 import json
 import marshal
-import os
 import shutil
 import tempfile
 import zipfile
@@ -14,7 +13,8 @@ from unittest import mock
 import keras
 import numpy as np
 
-from tests.hostile.judging import DEEP, ESCAPE, RAN, Input
+from tests.hostile.judging import DEEP, ESCAPE, RAN, Input, refused, works
+from tests.hostile.saved import pipe
 from tfsupermask import data
 from tfsupermask.data import Dataset, Split
 from tfsupermask.export import Classifier, export_model
@@ -104,11 +104,9 @@ def lambda_layer(path):
     ran = str(path.parent / RAN)
     code = compile(f"lambda x: open({ran!r}, 'w')", "x", "eval").co_consts[0]
     packed = base64.b64encode(marshal.dumps(code)).decode()
-    function = {"class_name": "__lambda__", "config": {"code": packed,
-        "defaults": None, "closure": None}}  # fmt: skip
-    tree = {"module": "keras.layers", "class_name": "Lambda", "registered_name": None,
-        "config": {"name": "l", "function": function}}  # fmt: skip
-    layer(tree)(path)
+    config = {"code": packed, "defaults": None, "closure": None}
+    function = {"class_name": "__lambda__", "config": config}
+    thing("keras.layers", "Lambda", name="l", function=function)(path)
 
 
 def thing(module, class_name, **config):
@@ -124,17 +122,8 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def graph(content):
-    return lambda path: (path / "saved_model.pb").write_bytes(content)
-
-
-def graph_cut(path):
-    cut(path / "saved_model.pb")
-
-
-def with_names(names, **options):
-    """Returns the maker of a classifier with these class names, put in afterwards."""
-    return exported("x.keras", members(class_names=names, **options))
+def graph(change):
+    return exported("served", lambda path: change(path / "saved_model.pb"))
 
 
 def saved_model_names(folder):
@@ -158,29 +147,22 @@ def external(path):
     path.write_bytes(model.SerializeToString())
 
 
-def pipe(path):
-    path.unlink()
-    os.mkfifo(path)
-
-
 def call(function):
     """Returns the maker of a call that needs no files but a folder."""
     return lambda folder: functools.partial(function, folder)
 
 
-def pixels(shape, value=0, dtype=np.uint8):
-    return np.full(shape, value, dtype)
+BLACK = np.zeros((2, 8, 8, 3), np.uint8)
+NOISE = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), np.uint8)
 
 
-def split(images, labels=(0, 1), dtype=np.int64):
+def split(images=BLACK, labels=(0, 1), dtype=np.int64):
     return call(lambda folder: Split(images, np.array(labels, dtype)))
 
 
-def dataset(labels, names=("a", "b"), images=None):
-    if images is None:
-        images = pixels((len(labels), 8, 8, 3))
-
+def dataset(labels, names=("a", "b")):
     def make(folder):
+        images = np.zeros((len(labels), 8, 8, 3), np.uint8)
         part = Split(images, np.array(labels, np.int64))
         return Dataset("mine", part, part, names, horizontal_flip=False)
 
@@ -209,143 +191,131 @@ def patches(images, preprocess=None, **settings):
     return call(initialise)
 
 
-def masked(**options):
+def saved(number=None, attribute="kernel", **options):
+    """Returns the maker of a call that saves a ticket, of a kernel of a number."""
+
     def save(folder):
-        model = keras.Sequential([keras.Input((4,)), SupermaskDense(2)])
+        model = keras.Sequential([keras.Input((4,)), SupermaskDense(2, name="d")])
+        if number is not None:
+            getattr(model.layers[0], attribute).assign(np.full((4, 2), number))
         save_ticket(model, folder / "x.ticket", **options)
 
     return call(save)
 
 
-def nan_kernel(folder):
-    model = keras.Sequential([keras.Input((4,)), SupermaskDense(2, name="d")])
-    model.get_layer("d").kernel.assign(np.full((4, 2), np.nan))
-    save_ticket(model, folder / "x.ticket")
-
-
-def nan_scores(folder):
-    model = keras.Sequential([keras.Input((4,)), SupermaskDense(2, name="d")])
-    model.get_layer("d").score.assign(np.full((4, 2), np.nan))
-    save_ticket(model, folder / "x.ticket")
-
-
-def noise(count=8, side=8):
-    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
-
-
-def to_nan(images):
-    return np.full(images.shape, np.nan, np.float32)
-
-
 NONE_OF_OURS = "must hold a classifier of this program's"
 READER = {"name": "t", "vocabulary": "/etc/passwd", "max_tokens": None}
+RECIPE = {"a": functools.reduce(lambda tree, _: [tree], range(100_000), [])}
+NAN = float("nan")
+
+
+def keras_file(change):
+    return exported("x.keras", change)
+
+
+def of_units(units):
+    return keras_file(thing("keras.layers", "Dense", name="d", units=units))
+
+
+def zipped(**contents):
+    return keras_file(members(zipfile.ZIP_DEFLATED, **contents))
+
+
+def named(text):
+    return keras_file(members(class_names=text))
+
 
 INPUTS = {
-    "an honest .keras file": Input(exported("model.keras"), rule="loaded"),
-    "a .keras file with a Lambda layer": Input(
-        exported("x.keras", lambda_layer), NONE_OF_OURS),
-    "a .keras file with os.system for a layer": Input(
-        exported("x.keras", thing("os", "system", command="touch {ran}")),
-        NONE_OF_OURS),
-    "a .keras file with builtins.open for a layer": Input(
-        exported("x.keras", thing("builtins", "open", file="{ran}", mode="w")),
-        NONE_OF_OURS),
-    "a .keras file with a vocabulary from /etc/passwd": Input(
-        exported("x.keras", thing("keras.layers", "TextVectorization", **READER)),
-        NONE_OF_OURS),
-    "a .keras file with a layer of 10¹⁰ weights": Input(
-        exported("x.keras", thing("keras.layers", "Dense", name="d", units=10**8)),
-        "must hold all its weights"),
-    "a .keras file with a layer of 10¹⁰ weights that nothing needs": Input(
-        exported("x.keras", members(config=idle)), "must hold all its weights"),
+    **works("loaded", {
+        "an honest .keras file": exported("model.keras"),
+        "an honest SavedModel": exported("model"),
+        "an honest .onnx file": exported("model.onnx"),
+        "an honest .tflite file": exported("model.tflite"),
+        "the honest digits": call(lambda folder: data.load("digits")),
+    }),
+    **refused(NONE_OF_OURS, {
+        "a .keras file with a Lambda layer": keras_file(lambda_layer),
+        "a .keras file with os.system for a layer":
+            keras_file(thing("os", "system", command="touch {ran}")),
+        "a .keras file with builtins.open for a layer":
+            keras_file(thing("builtins", "open", file="{ran}", mode="w")),
+        "a .keras file with a vocabulary from /etc/passwd":
+            keras_file(thing("keras.layers", "TextVectorization", **READER)),
+        "a .keras file whose weights are no HDF5":
+            keras_file(members(model=b"no weights")),
+        "half a .keras file": keras_file(cut),
+        "a text called .keras": keras_file(overwrite(b"#!/bin/sh")),
+        "class names 100,000 deep": named(DEEP.encode()),
+        "class names that are a number in a .keras file": named(b"3"),
+        "an empty saved_model.pb": graph(overwrite(b"")),
+        "half a saved_model.pb": graph(cut),
+        "a saved_model.pb of 0xff": graph(overwrite(b"\xff" * 10_000)),
+        "an .onnx file of 0xff": exported("x.onnx", overwrite(b"\xff" * 10_000)),
+        "half an .onnx file": exported("x.onnx", cut),
+        "an .onnx file with weights from /etc/passwd": exported("x.onnx", external),
+        "a .tflite file of 0xff": exported("x.tflite", overwrite(b"\xff" * 10_000)),
+        "half a .tflite file": exported("x.tflite", cut),
+        "an empty .tflite file": exported("x.tflite", overwrite(b"")),
+    }),
+    **refused("must hold all its weights", {
+        "a .keras file with a layer of 10¹⁰ weights": of_units(10**8),
+        "a .keras file with a layer of 2·10⁹ weights": of_units(10**7),
+        "a .keras file with a layer of 10¹⁰ weights that nothing needs":
+            keras_file(members(config=idle)),
+    }),
+    **refused("must have at most", {
+        "a .keras file whose config is 100 MB of spaces in 100 kB":
+            zipped(config=b" " * (100 << 20)),
+        "class names of 100 MB in 100 kB":
+            zipped(class_names=b'["' + b"a" * (100 << 20) + b'", "b"]'),
+    }),
     "a .keras file whose config is 100,000 deep": Input(
-        exported("x.keras", members(config=DEEP.encode())), "config.json"),
-    "a .keras file whose config is 100 MB of spaces in 100 kB": Input(
-        exported("x.keras", members(zipfile.ZIP_DEFLATED, config=b" " * (100 << 20))),
-        "must have at most"),
-    "a .keras file whose weights are no HDF5": Input(
-        exported("x.keras", members(model=b"no weights")), NONE_OF_OURS),
-    "a .keras file with a layer of 2·10⁹ weights": Input(
-        exported("x.keras", thing("keras.layers", "Dense", name="d", units=10**7)),
-        "must hold all its weights"),
-    "half a .keras file": Input(exported("x.keras", cut), NONE_OF_OURS),
-    "a text called .keras": Input(
-        exported("x.keras", overwrite(b"#!/bin/sh")), NONE_OF_OURS),
-    "a pipe called .keras": Input(exported("x.keras", pipe), "`path` must be"),
-    "class names 100,000 deep": Input(with_names(DEEP.encode()), NONE_OF_OURS),
-    "class names that are a number in a .keras file": Input(
-        with_names(b"3"), NONE_OF_OURS),
-    "class names that are numbers in a .keras file": Input(
-        with_names(b"[1, 2]"), "class_names"),
-    "class names of 100 MB in 100 kB": Input(
-        with_names(b'["' + b"a" * (100 << 20) + b'", "b"]',
-            compression=zipfile.ZIP_DEFLATED),
-        "must have at most"),
-    "class names that command the terminal in a .keras file": Input(
-        with_names(json.dumps([ESCAPE, "b"]).encode()), "control characters"),
-    "an honest SavedModel": Input(exported("model"), rule="loaded"),
-    "class names that command the terminal in a SavedModel": Input(
-        saved_model_names, "control characters"),
-    "an empty saved_model.pb": Input(exported("served", graph(b"")), NONE_OF_OURS),
-    "half a saved_model.pb": Input(exported("served", graph_cut), NONE_OF_OURS),
-    "a saved_model.pb of 0xff": Input(
-        exported("served", graph(b"\xff" * 10_000)), NONE_OF_OURS),
+        keras_file(members(config=DEEP.encode())), "config.json"),
+    "a pipe called .keras": Input(keras_file(pipe), "`path` must be"),
     "a SavedModel without variables": Input(
         exported("served", lambda path: shutil.rmtree(path / "variables")),
         NONE_OF_OURS + "|variables"),
-    "an honest .onnx file": Input(exported("model.onnx"), rule="loaded"),
-    "an .onnx file of 0xff": Input(
-        exported("x.onnx", overwrite(b"\xff" * 10_000)), NONE_OF_OURS),
-    "half an .onnx file": Input(exported("x.onnx", cut), NONE_OF_OURS),
-    "an .onnx file with weights from /etc/passwd": Input(
-        exported("x.onnx", external), NONE_OF_OURS),
-    "an honest .tflite file": Input(exported("model.tflite"), rule="loaded"),
-    "a .tflite file of 0xff": Input(
-        exported("x.tflite", overwrite(b"\xff" * 10_000)), NONE_OF_OURS),
-    "half a .tflite file": Input(exported("x.tflite", cut), NONE_OF_OURS),
-    "an empty .tflite file": Input(
-        exported("x.tflite", overwrite(b"")), NONE_OF_OURS),
-    "the honest digits": Input(
-        call(lambda folder: data.load("digits")), rule="loaded"),
-    "float pixels of NaN": Input(
-        split(pixels((2, 8, 8, 3), np.nan, np.float32)), "uint8.*float32"),
-    "labels that are floats": Input(
-        split(pixels((2, 8, 8, 3)), dtype=np.float64), "int64.*float64"),
-    "one label too many": Input(
-        split(pixels((2, 8, 8, 3)), (0, 1, 1)), r"shape=\(3,\)"),
+    **refused("control characters", {
+        "class names that command the terminal in a .keras file":
+            named(json.dumps([ESCAPE, "b"]).encode()),
+        "class names that command the terminal in a SavedModel": saved_model_names,
+        "a class's name that commands the terminal": dataset((0, 1), ("a", ESCAPE)),
+        "a ticket with class names that command the terminal":
+            saved(class_names=[ESCAPE, "b"]),
+    }),
+    **refused("class_names", {
+        "class names that are numbers in a .keras file": named(b"[1, 2]"),
+        "a class's name that is no text": dataset((0, 1), ("a", 3)),
+    }),
+    "float pixels of NaN": Input(split(BLACK + np.float32(NAN)), "uint8.*float32"),
+    "labels that are floats": Input(split(dtype=np.float64), "int64.*float64"),
+    "one label too many": Input(split(labels=(0, 1, 1)), r"shape=\(3,\)"),
     "a label of 2": Input(dataset((0, 2)), r"\[0, 2\).*largest=2"),
     "a label of -1": Input(dataset((0, -1)), "smallest=-1"),
     "a label of 2⁶²": Input(dataset((0, 2**62)), "largest=4611686018427387904"),
     "splits without images": Input(dataset(()), "train_images=0"),
     "a dataset of one class": Input(dataset((0, 0), ("a",)), rule="statistics hold"),
-    "a class's name that commands the terminal": Input(
-        dataset((0, 1), ("a", ESCAPE)), "control characters"),
-    "a class's name that is no text": Input(dataset((0, 1), ("a", 3)), "class_names"),
-    "PatchesInit from honest images": Input(patches(noise()), rule="initialised"),
+    "PatchesInit from honest images": Input(patches(NOISE[:8]), rule="initialised"),
     "PatchesInit from images of 1 × 1": Input(
-        patches(pixels((8, 1, 1, 3))), "num_patches"),
+        patches(NOISE[:, :1, :1]), "num_patches"),
     "PatchesInit from images smaller than the filter": Input(
-        patches(noise(16, side=2)), rule="patches reach into the padding"),
-    "PatchesInit from images of one colour": Input(
-        patches(pixels((8, 8, 8, 3), 7)), "not flat"),
+        patches(NOISE[:, :2, :2]), rule="patches reach into the padding"),
+    "PatchesInit from images of one colour": Input(patches(0 * NOISE + 7), "not flat"),
     "PatchesInit from inputs of NaN": Input(
-        patches(noise(), to_nan), "finite|NaN|nan"),
-    "PatchesInit from no images": Input(patches(noise(0)), "image"),
-    "PatchesInit with 2**70 patches": Input(
-        patches(noise(), num_patches=2**70), "num_patches|patches"),
-    "PatchesInit with 10¹² patches": Input(
-        patches(noise(), num_patches=10**12), "num_patches|patches"),
+        patches(NOISE, lambda images: images + np.float32(NAN)), "finite|NaN|nan"),
+    "PatchesInit from no images": Input(patches(NOISE[:0]), "image"),
+    **refused("num_patches|patches", {
+        "PatchesInit with 2**70 patches": patches(NOISE, num_patches=2**70),
+        "PatchesInit with 10¹² patches": patches(NOISE, num_patches=10**12),
+    }),
     "PatchesInit with -1 clusters": Input(
-        patches(noise(), num_clusters=-1), "num_clusters"),
+        patches(NOISE, num_clusters=-1), "num_clusters"),
     "a ticket of a kernel of NaN": Input(
-        call(nan_kernel), "kept weights of d/kernel must be finite"),
+        saved(NAN), "kept weights of d/kernel must be finite"),
     "a ticket of scores of NaN": Input(
-        call(nan_scores), "scores of d/kernel must be finite"),
-    "a ticket with a mean of NaN": Input(masked(mean=[float("nan")] * 3), "finite"),
-    "a ticket with a std of 0": Input(masked(std=[0.0] * 3), "greater than 0"),
+        saved(NAN, "score"), "scores of d/kernel must be finite"),
+    "a ticket with a mean of NaN": Input(saved(mean=[NAN] * 3), "finite"),
+    "a ticket with a std of 0": Input(saved(std=[0.0] * 3), "greater than 0"),
     "a ticket with a recipe 100,000 deep": Input(
-        masked(recipe={"a": functools.reduce(lambda t, _: [t], range(100_000), [])}),
-        "dict of JSON values"),
-    "a ticket with class names that command the terminal": Input(
-        masked(class_names=[ESCAPE, "b"]), "control characters"),
+        saved(recipe=RECIPE), "dict of JSON values"),
 }  # fmt: skip

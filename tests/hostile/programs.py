@@ -34,116 +34,100 @@ def _take_flags():
     return taken
 
 
-def command(program, *arguments):
-    """Returns the maker of a command line; `{}` in it stands for the folder."""
+def command(line):
+    """Returns the maker of a command line; `DIR` in it stands for the folder."""
 
     def make(folder):
-        texts = [text.replace("{}", str(folder)) for text in arguments]
-        return lambda: start(program, *texts)
+        return lambda: start(*line.replace("DIR", str(folder)).split())
 
     return make
 
 
-def train(*arguments):
-    return command("train", "--workdir={}/run", *arguments)
+def train(arguments):
+    return command(f"train --workdir=DIR/run {arguments}")
 
 
-def one(flag, value):
-    """Returns the maker of `train` with one flag."""
-    return train(f"--{flag}={value}")
+# Flags, and what none of them may be.
+OUT_OF_RANGE = {
+    "prune": "-1 1 1e999 nan half",
+    "epochs": "0 -1 1.5 1e9",
+    "image_size": "0 -8 9.5",
+    "num_patches": "0 -5 many",
+    "num_clusters discriminative_from patch_blocks limit_images validation_images": "0",
+    "num_components double_from patch_layers": "0",
+    "batch_size": "0 -1",
+    "learning_rate": "-1 inf nan",
+    "momentum": "1 -0.1",
+    "weight_decay": "-1 nan",
+    "seed": "-1 0.5",
+    "ramp_epochs stop_after_epoch": "-1",
+    "rest": "patches",
+    "cluster_space filter_space": "zca",
+    "select": "best",
+    "rescale": "lsuv",
+    "method": "magic",
+    "model": f"conv7 ../conv2 {ESCAPE}",
+    "dataset": f"mnist {ESCAPE}",
+    "init": "__import__",
+    "allocation": "all",
+    "strategy": "tpu",
+    "resume": "perhaps",
+}
 
+# By name: what follows `train`, and what the refusal says.
+TRAIN = {
+    "--batch_size=2**70": (f"--batch_size={2**70}", "batch_size"),
+    "--num_patches=10**30": (f"--num_patches={10**30}", "num_patches"),
+    "--epochs=2**70": (f"--epochs={2**70}", "epochs"),
+    "with an unknown flag": ("--nosuch=1", "nosuch"),
+    "with a stray argument": ("conv6", "must be flags.*conv6"),
+    "with a stray argument that commands the terminal": (ESCAPE, "must be flags"),
+    "with a flag that commands the terminal": (f"--{ESCAPE}=1", "flag"),
+    "--dataset=folder without a folder": ("--dataset=folder", "data_dir"),
+    "--data_dir that is not there": (
+        "--dataset=folder --data_dir=/nowhere", "does not exist"),
+    "--data_dir that commands the terminal": (
+        f"--dataset=folder --data_dir=/{ESCAPE}", "does not exist"),
+    "--workdir in a file": ("--workdir=/dev/null/run", "workdir"),
+    "--workdir of 5,000 characters": (f"--workdir=DIR/{'w' * 5000}", "workdir"),
+    "--stop_after_epoch beyond --epochs": (
+        "--epochs=3 --stop_after_epoch=5", "stop_after_epoch"),
+}  # fmt: skip
+OTHERS = {
+    "evaluate without --path": ("evaluate", "path"),
+    "evaluate of nothing": ("evaluate --path=DIR/nothing", "run folder or an exported"),
+    "evaluate of an empty folder": ("evaluate --path=DIR", "folder of a run"),
+    "evaluate of a path that commands the terminal": (
+        f"evaluate --path=/{ESCAPE}", "run folder or an exported"),
+    "evaluate of /dev/zero": ("evaluate --path=/dev/zero", "folder of a run"),
+    "predict without images": ("predict --path=DIR", "at least one image"),
+    "predict --top=0": ("predict --path=DIR --top=0 x", "top"),
+    "predict by an empty folder": ("predict --path=DIR x.png", "SavedModel"),
+    "export of nothing": (
+        "export --path=DIR --output=DIR/x.ticket", "folder of a run"),
+    "export to an unknown suffix": (
+        "export --path=DIR --output=DIR/x.exe", "must end in"),
+    "export to a name that commands the terminal": (
+        f"export --path=DIR --output=DIR/x.{ESCAPE}", "must end in"),
+    "export --precision=int1": (
+        "export --path=DIR --output=DIR/x.tflite --precision=int1", "precision"),
+    "export --precision that commands the terminal": (
+        f"export --path=DIR --output=DIR/x --precision={ESCAPE}", "precision"),
+    "report without a run": ("report", "at least one run"),
+    "report of an empty folder": ("report DIR", "folder of a run"),
+    "report of a name with a zero byte": ("report a\0b", "folder of a run"),
+    "report of /dev/zero": ("report /dev/zero", "folder of a run"),
+}  # fmt: skip
 
 _SHOWN = {27: "␛", 7: "␇"}
-
-_OUT_OF_RANGE = {
-    "prune": ("-1", "1", "1e999", "nan", "half"),
-    "epochs": ("0", "-1", "1.5", "1e9"),
-    "image_size": ("0", "-8", "9.5"),
-    "num_patches": ("0", "-5", "many"),
-    "num_clusters": ("0",),
-    "discriminative_from": ("0",),
-    "patch_blocks": ("0",),
-    "batch_size": ("0", "-1"),
-    "learning_rate": ("-1", "inf", "nan"),
-    "momentum": ("1", "-0.1"),
-    "weight_decay": ("-1", "nan"),
-    "seed": ("-1", "0.5"),
-    "ramp_epochs": ("-1",),
-    "stop_after_epoch": ("-1",),
-    "limit_images": ("0",),
-    "validation_images": ("0",),
-    "num_components": ("0",),
-    "double_from": ("0",),
-    "patch_layers": ("0",),
-    "rest": ("patches",),
-    "cluster_space": ("zca",),
-    "filter_space": ("zca",),
-    "select": ("best",),
-    "rescale": ("lsuv",),
-    "method": ("magic",),
-    "model": ("conv7", "", "../conv2", ESCAPE),
-    "dataset": ("mnist", ESCAPE),
-    "init": ("__import__",),
-    "allocation": ("all",),
-    "strategy": ("tpu",),
-    "resume": ("perhaps",),
+INPUTS = {
+    f"train --{flag}={value.translate(_SHOWN)}": Input(train(f"--{flag}={value}"), flag)
+    for names, values in OUT_OF_RANGE.items()
+    for flag in names.split()
+    for value in values.split()
 }
-_RANGES = {
-    f"train --{flag}={value.translate(_SHOWN)}": Input(one(flag, value), rf"{flag}")
-    for flag, values in _OUT_OF_RANGE.items()
-    for value in values
+INPUTS |= {"train --model=": Input(train("--model="), "model")}
+INPUTS |= {
+    f"train {key}": Input(train(what), says) for key, (what, says) in TRAIN.items()
 }
-INPUTS = _RANGES | {
-    "train --batch_size=2**70": Input(one("batch_size", 2**70), "batch_size"),
-    "train --num_patches=10**30": Input(one("num_patches", 10**30), "num_patches"),
-    "train --epochs=2**70": Input(one("epochs", 2**70), "epochs"),
-    "train with an unknown flag": Input(train("--nosuch=1"), "nosuch"),
-    "train with a stray argument": Input(train("conv6"), "must be flags.*conv6"),
-    "train with a stray argument that commands the terminal": Input(
-        train(ESCAPE), "must be flags"),
-    "train with a flag that commands the terminal": Input(
-        train(f"--{ESCAPE}=1"), "flag"),
-    "train --dataset=folder without a folder": Input(
-        train("--dataset=folder"), "data_dir"),
-    "train --data_dir that is not there": Input(
-        train("--dataset=folder", "--data_dir=/nowhere"), "does not exist"),
-    "train --data_dir that commands the terminal": Input(
-        train("--dataset=folder", f"--data_dir=/{ESCAPE}"), "does not exist"),
-    "train --workdir in a file": Input(
-        command("train", "--workdir=/dev/null/run"), "workdir"),
-    "train --workdir of 5,000 characters": Input(
-        command("train", f"--workdir={{}}/{'w' * 5000}"), "workdir"),
-    "train --stop_after_epoch beyond --epochs": Input(
-        train("--epochs=3", "--stop_after_epoch=5"), "stop_after_epoch"),
-    "evaluate without --path": Input(command("evaluate"), "path"),
-    "evaluate of nothing": Input(
-        command("evaluate", "--path={}/nothing"), "run folder or an exported"),
-    "evaluate of an empty folder": Input(
-        command("evaluate", "--path={}"), "folder of a run"),
-    "evaluate of a path that commands the terminal": Input(
-        command("evaluate", f"--path=/{ESCAPE}"), "run folder or an exported"),
-    "evaluate of /dev/zero": Input(
-        command("evaluate", "--path=/dev/zero"), "folder of a run"),
-    "predict without images": Input(
-        command("predict", "--path={}"), "at least one image"),
-    "predict --top=0": Input(command("predict", "--path={}", "--top=0", "x"), "top"),
-    "predict by an empty folder": Input(
-        command("predict", "--path={}", "x.png"), "SavedModel"),
-    "export of nothing": Input(
-        command("export", "--path={}", "--output={}/x.ticket"), "folder of a run"),
-    "export to an unknown suffix": Input(
-        command("export", "--path={}", "--output={}/x.exe"), "must end in"),
-    "export to a name that commands the terminal": Input(
-        command("export", "--path={}", f"--output={{}}/x.{ESCAPE}"), "must end in"),
-    "export --precision=int1": Input(
-        command("export", "--path={}", "--output={}/x.tflite", "--precision=int1"),
-        "precision"),
-    "export --precision that commands the terminal": Input(
-        command("export", "--path={}", "--output={}/x", f"--precision={ESCAPE}"),
-        "precision"),
-    "report without a run": Input(command("report"), "at least one run"),
-    "report of an empty folder": Input(command("report", "{}"), "folder of a run"),
-    "report of a name with a zero byte": Input(
-        command("report", "a\0b"), "folder of a run"),
-    "report of /dev/zero": Input(command("report", "/dev/zero"), "folder of a run"),
-}  # fmt: skip
+INPUTS |= {key: Input(command(line), says) for key, (line, says) in OTHERS.items()}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.hostile.judging import DEEP, ESCAPE, RAN, Input
-from tests.hostile.pictures import sparse
+from tests.hostile.judging import DEEP, ESCAPE, RAN, Input, refused
+from tests.hostile.pictures import sparse, zero
 from tests.hostile.saved import pickled
 from tfsupermask.report import write_report
 from tfsupermask.runs import Config
@@ -69,6 +69,7 @@ def run(change=lambda folder: None, read=load_run):
 
 
 def config(**changes):
+    """Returns the maker of a run with other settings; `None` leaves one out."""
     return _edited("config", changes)
 
 
@@ -80,16 +81,8 @@ def _edited(section, changes):
     def change(folder):
         tree = json.loads(folder.config.read_text())
         tree[section].update(changes)
-        folder.config.write_text(json.dumps(tree))
-
-    return run(change)
-
-
-def without(section, key):
-    def change(folder):
-        tree = json.loads(folder.config.read_text())
-        del tree[section][key]
-        folder.config.write_text(json.dumps(tree))
+        kept = {k: v for k, v in tree[section].items() if v is not None}
+        folder.config.write_text(json.dumps(tree | {section: kept}))
 
     return run(change)
 
@@ -130,12 +123,13 @@ def only_pickle(folder):
     path.write_bytes(pickled(folder.checkpoints / RAN))
 
 
-def no_checkpoint(folder):
-    shutil.rmtree(folder.checkpoints)
-
-
 def report(folder):
     return write_report([folder], folder / "report.html")
+
+
+def metrics(*rows):
+    """Returns the maker of a report of a run with these rows of metrics."""
+    return text("\n".join([",".join(COLUMNS), *rows]), "metrics", report)
 
 
 def linked_partial(folder):
@@ -143,10 +137,6 @@ def linked_partial(folder):
     victim = folder.root / "precious"
     victim.write_text("precious")
     (folder.root / "report.html.partial").symlink_to(victim)
-
-
-def piped_partial(folder):
-    os.mkfifo(folder.root / "report.html.partial")
 
 
 class _Images:
@@ -159,97 +149,95 @@ def go_on(folder):
     claim(RunFolder(folder), _CONFIG, _Images, "0" * 64)
 
 
-METRICS = ",".join(COLUMNS) + "\n"
-NO_RUN = "config.json"
-FILES = "files must be whole and of this program"
+REST = len(COLUMNS) - 1
 
 INPUTS = {
     "an honest run": Input(run(), rule="loaded"),
-    "an empty config.json": Input(text(""), NO_RUN),
-    "a config.json that is a list": Input(text("[]"), NO_RUN),
-    "a config.json 100,000 deep": Input(text(DEEP), NO_RUN),
-    "a config.json that is no Unicode": Input(
-        instead(lambda path: path.write_bytes(b"\xff\xfe")), NO_RUN),
-    "a config.json of 1 TB, all hole": Input(instead(sparse), NO_RUN),
-    "a pipe called config.json": Input(instead(os.mkfifo), "folder of a run"),
-    "/dev/zero called config.json": Input(
-        instead(lambda path: path.symlink_to("/dev/zero")), "folder of a run"),
-    "a config with a field of nobody": Input(config(__class__="evil"), NO_RUN),
-    "a config without its images": Input(
-        without("data", "image_shape"), "image_shape"),
+    **refused("config.json", {
+        "an empty config.json": text(""),
+        "a config.json that is a list": text("[]"),
+        "a config.json 100,000 deep": text(DEEP),
+        "a config.json that is no Unicode":
+            instead(lambda path: path.write_bytes(b"\xff\xfe")),
+        "a config.json of 1 TB, all hole": instead(sparse),
+        "a config with a field of nobody": config(__class__="evil"),
+        "going on in a run whose config.json is 100,000 deep": text(DEEP, read=go_on),
+        "going on in a run whose config.json is a number": text("3", read=go_on),
+        "going on in a run whose config.json is empty": text("", read=go_on),
+    }),
+    **refused("folder of a run", {
+        "a pipe called config.json": instead(os.mkfifo),
+        "/dev/zero called config.json": instead(zero),
+    }),
     "a config of model os.system": Input(config(model="os.system"), "`model` must be"),
-    "a config of prune 1e999": Input(config(prune=float("inf")), "`prune` must be"),
-    "a config of prune NaN": Input(config(prune=float("nan")), "`prune` must be"),
-    "a config of prune '0.5'": Input(config(prune="0.5"), "`prune` must be"),
+    **refused("`prune` must be", {
+        "a config of prune 1e999": config(prune=float("inf")),
+        "a config of prune NaN": config(prune=float("nan")),
+        "a config of prune '0.5'": config(prune="0.5"),
+    }),
     "a config of seed 2**70": Input(
         config(seed=2**70), rule="any integer from 0 on is a seed"),
     "a config of seed -1": Input(config(seed=-1), "`seed` must be"),
     "a config of epochs []": Input(config(epochs=[]), "`epochs` must be"),
     "a config of epochs 2**70": Input(config(epochs=2**70), "`epochs` must be"),
-    "images of 10⁹ × 10⁹": Input(images(image_shape=[10**9, 10**9, 3]), "image_shape"),
-    "images of 4,000 × 4,000": Input(images(image_shape=[4000, 4000, 3]),
-        "checkpoint"),
-    "images of 2**70 pixels": Input(images(image_shape=[2**70, 1, 3]), "image_shape"),
-    "images of -1 pixels": Input(images(image_shape=[-1, 8, 3]), "image_shape"),
-    "images of texts": Input(images(image_shape=["8", "8", "3"]), "image_shape"),
+    **refused("image_shape", {
+        "a config without its images": images(image_shape=None),
+        "images of 10⁹ × 10⁹": images(image_shape=[10**9, 10**9, 3]),
+        "images of 2**70 pixels": images(image_shape=[2**70, 1, 3]),
+        "images of -1 pixels": images(image_shape=[-1, 8, 3]),
+        "images of texts": images(image_shape=["8", "8", "3"]),
+    }),
+    **refused("checkpoint", {
+        "images of 4,000 × 4,000": images(image_shape=[4000, 4000, 3]),
+        "100,000 class names": images(class_names=["c"] * 100_000),
+        "a checkpoint that lacks a kernel": kernel(None),
+        "a checkpoint whose kernel is a text": kernel(np.full((3, 3, 3, 64), "x")),
+    }),
     "class names that are a number": Input(images(class_names=3), "class_names"),
     "class names that command the terminal": Input(
         images(class_names=[ESCAPE, "b"]), "control characters"),
-    "100,000 class names": Input(images(class_names=["c"] * 100_000), "checkpoint"),
     "a mean of NaN": Input(images(mean=[float("nan")] * 3), "mean"),
     "a std of 0": Input(images(std=[0.0] * 3), "std"),
     "a mean of 2**70 numbers' texts": Input(images(mean="9" * 100), "`mean`"),
-    "a run without checkpoints": Input(run(no_checkpoint), "intact checkpoint"),
-    "a run whose only checkpoint is a pickle": Input(
-        run(only_pickle), "intact checkpoint"),
-    "a checkpoint that lacks a kernel": Input(
-        kernel(None), "checkpoint"),
+    **refused("intact checkpoint", {
+        "a run without checkpoints":
+            run(lambda folder: shutil.rmtree(folder.checkpoints)),
+        "a run whose only checkpoint is a pickle": run(only_pickle),
+    }),
     "a checkpoint whose kernel has another shape": Input(
         kernel(np.zeros((9, 9, 9), np.float32)), "checkpoint must hold"),
-    "a checkpoint whose kernel is a text": Input(
-        kernel(np.full((3, 3, 3, 64), "x")), "checkpoint"),
     "a checkpoint whose kernel is NaN": Input(
         kernel(np.full((3, 3, 3, 64), np.nan, np.float32)),
         rule="values are as they are"),
-    "a mask that keeps -1 weights": Input(kernel(
-        np.array(-1), "num_kept"), "num_kept"),
-    "a mask that keeps 2⁶² weights": Input(kernel(
-        np.array(2**62), "num_kept"), "num_kept"),
-    "going on in a run whose config.json is 100,000 deep": Input(
-        text(DEEP, read=go_on), NO_RUN),
-    "going on in a run whose config.json is a number": Input(
-        text("3", read=go_on), NO_RUN),
-    "going on in a run whose config.json is empty": Input(
-        text("", read=go_on), NO_RUN),
+    **refused("num_kept", {
+        "a mask that keeps -1 weights": kernel(np.array(-1), "num_kept"),
+        "a mask that keeps 2⁶² weights": kernel(np.array(2**62), "num_kept"),
+    }),
     "a report of an honest run": Input(run(read=report), rule="written"),
-    "a report of metrics that are numbers of nobody": Input(
-        text(METRICS + "1e999,NaN,-1,2**70,x,,,,,,\n", "metrics", report), FILES),
-    "a report of metrics that are all 1e999": Input(
-        text(METRICS + ",".join(["1e999"] * len(COLUMNS)), "metrics", report),
-        FILES),
-    "a report of metrics that are all NaN": Input(
-        text(METRICS + ",".join(["1"] + ["NaN"] * (len(COLUMNS) - 1)), "metrics",
-            report), FILES),
+    **refused("files must be whole and of this program", {
+        "a report of metrics that are numbers of nobody":
+            metrics("1e999,NaN,-1,2**70,x,,,,,,\n"),
+        "a report of metrics that are all 1e999": metrics("1e999" + ",1e999" * REST),
+        "a report of metrics that are all NaN": metrics("1" + ",NaN" * REST),
+        "a report of a metric of 200,000 digits": metrics("9" * 200_000),
+        "a report of metrics with a zero byte": metrics("1\0,"),
+    }),
     "a report of a metric of 1e308 and one of -1e308": Input(
-        text(METRICS + "\n".join(",".join([str(n)] + [x] * (len(COLUMNS) - 1))
-            for n, x in ((1, "1e308"), (2, "-1e308"))), "metrics", report),
+        metrics("1" + ",1e308" * REST, "2" + ",-1e308" * REST),
         rule="drawn: they are finite"),
-    "a report of a metric of 200,000 digits": Input(
-        text(METRICS + "9" * 200_000, "metrics", report), FILES),
-    "a report of metrics with a zero byte": Input(
-        text(METRICS + "1\0,", "metrics", report), FILES),
     "a report of a pipe called metrics.csv": Input(
         instead(os.mkfifo, "metrics", report), rule="no file: no curves"),
-    "a report of a summary.json 100,000 deep": Input(
-        text(DEEP, "summary", report), "summary.json"),
-    "a report of a summary.json that is a number": Input(
-        text("3", "summary", report), "summary.json"),
-    "a report of an init.json that is a list": Input(
-        text("[]", "init_report", report), "init.json"),
-    "a report of an init.json 100,000 deep": Input(
-        text(DEEP, "init_report", report), "init.json"),
+    **refused("summary.json", {
+        "a report of a summary.json 100,000 deep": text(DEEP, "summary", report),
+        "a report of a summary.json that is a number": text("3", "summary", report),
+    }),
+    **refused("init.json", {
+        "a report of an init.json that is a list": text("[]", "init_report", report),
+        "a report of an init.json 100,000 deep": text(DEEP, "init_report", report),
+    }),
     "a report written where a link leads to another file": Input(
         run(linked_partial, report), rule="the link is removed, not followed"),
     "a report written where a pipe waits": Input(
-        run(piped_partial, report), rule="the pipe is removed, not opened"),
+        run(lambda folder: os.mkfifo(folder.root / "report.html.partial"), report),
+        rule="the pipe is removed, not opened"),
 }  # fmt: skip

@@ -11,7 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tests.hostile.judging import DEEP, ESCAPE, RAN, Input
+from tests.hostile.judging import DEEP, ESCAPE, RAN, Input, works
+from tests.hostile.pictures import zero
 from tfsupermask.init.progress import Progress
 from tfsupermask.init.report import LayerReport
 from tfsupermask.runs import checkpoint as checkpoints
@@ -62,8 +63,8 @@ def npz(members, compression=zipfile.ZIP_STORED):
     """Returns the bytes of an archive of arrays; members are (name, bytes)."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
+        for member in members:
+            archive.writestr(*member)
     return file.getvalue()
 
 
@@ -83,20 +84,25 @@ STATE = ("state.json.npy", array(np.frombuffer(b'{"rows": []}', np.uint8)))
 
 
 def members(*others, state=STATE, **options):
-    return contents(lambda path: npz([*others, state], **options))
+    """Returns the maker of a checkpoint of these members and a state."""
+    return checkpoint(contents(lambda path: npz([*others, state], **options)))
+
+
+def claiming(*arguments, **options):
+    """Returns the maker of a checkpoint whose array claims what it does not hold."""
+    return members(("k.npy", npy(*arguments, **options)))
 
 
 def state(content):
     return members(state=("state.json.npy", array(np.frombuffer(content, np.uint8))))
 
 
-def pickled(path):
-    harm = pickle.dumps(Harm(path.parent / RAN), protocol=_PICKLE_PROTOCOL)
-    return npz([("k.npy", npy("(1,)", "|O", harm)), STATE])
-
-
 def bare_pickle(path):
     return pickle.dumps(Harm(path.parent / RAN), protocol=_PICKLE_PROTOCOL)
+
+
+def pickled(path):
+    return npz([("k.npy", npy("(1,)", "|O", bare_pickle(path))), STATE])
 
 
 def overlapping():
@@ -119,12 +125,7 @@ def one_layer():
 
 
 def progress(change, done=False):
-    """Returns the maker of the file of a finished layer, changed.
-
-    Args:
-        change: Function of the file's path.
-        done: Whether the layer still counts as finished.
-    """
+    """Returns the maker of the file of a layer, changed; `done` if it still counts."""
 
     def make(folder):
         conv, report = one_layer()
@@ -144,111 +145,87 @@ def progress(change, done=False):
     return make
 
 
-def honest_state():
-    """Returns what stands beside the kernel of a layer that is done."""
-    _, done = one_layer()
-    return json.dumps({"settings": {"seed": 0}, "report": done.as_dict()}).encode()
-
-
 def progress_of(state=b"{}", kernel=None):
+    """Returns the maker of a layer's file that holds this state and kernel."""
     if kernel is None:
         kernel = array(np.zeros((3, 3, 3, 2), np.float32))
-    state = array(np.frombuffer(state, np.uint8))
-    return contents(lambda path: npz([("kernel.npy", kernel), ("state.npy", state)]))
+    members = [("kernel.npy", kernel), ("state.npy", array(np.frombuffer(state, "u1")))]
+    return progress(contents(lambda path: npz(members)))
 
 
-def instead(put):
-    def change(path):
-        path.unlink()
-        put(path)
-
-    return change
+def nan_kernel(folder):
+    report = one_layer()[1].as_dict()
+    state = json.dumps({"settings": {"seed": 0}, "report": report}).encode()
+    return progress_of(state, array(np.full((3, 3, 3, 2), np.nan, "f4")))(folder)
 
 
-ZERO = lambda path: path.symlink_to("/dev/zero")  # noqa: E731
-PASSED = "passed over with a warning; the one before is taken"
-NONE = "passed over with a warning; there is none, so the run starts anew"
-AGAIN = "does not count: the layer is done again"
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
 
 INPUTS = {
-    "an honest checkpoint": Input(
-        checkpoint(lambda path: None), rule="restored"),
-    "an empty checkpoint": Input(checkpoint(Path.touch), rule=PASSED),
-    "a checkpoint that is a text": Input(
-        checkpoint(contents(lambda path: b"no archive")), rule=PASSED),
-    "a checkpoint that is a pickle": Input(
-        checkpoint(contents(bare_pickle)), rule=PASSED),
-    "a checkpoint that is one bare array": Input(
-        checkpoint(contents(lambda path: array(np.zeros(3)))), rule=PASSED),
-    "a checkpoint with a pickled object": Input(
-        checkpoint(contents(pickled)), rule=PASSED),
+    "an honest checkpoint": Input(checkpoint(lambda path: None), rule="restored"),
+    **works("passed over with a warning; the one before is taken", {
+        "an empty checkpoint": checkpoint(Path.touch),
+        "a checkpoint that is a text": checkpoint(contents(lambda path: b"no archive")),
+        "a checkpoint that is a pickle": checkpoint(contents(bare_pickle)),
+        "a checkpoint that is one bare array":
+            checkpoint(contents(lambda path: array(np.zeros(3)))),
+        "a checkpoint with a pickled object": checkpoint(contents(pickled)),
+        "a checkpoint without its state": members(state=("k.npy", array(np.zeros(3)))),
+        "a checkpoint's array that claims 4 EB": claiming("(1073741824, 1073741824)"),
+        "a checkpoint's array that claims 4 GB": claiming("(1073741824,)"),
+        "a checkpoint's array of 2**70 numbers": claiming(f"({2**70},)"),
+        "a checkpoint's array of -1 numbers": claiming("(-1,)", payload=bytes(40)),
+        "a checkpoint's array whose shape is a text": claiming("'abc'"),
+        "a checkpoint's array whose header is a program":
+            claiming("__import__('os').system('true')"),
+        "a checkpoint's array whose header is 5,000 deep":
+            claiming("(" * 5000 + ")" * 5000),
+        "a checkpoint of 400 names for one array":
+            checkpoint(contents(lambda path: overlapping())),
+        "a checkpoint of 400 MB of zeros in 400 kB": members(
+            ("k.npy", npy("(100000000,)", payload=bytes(400_000_000))),
+            compression=zipfile.ZIP_DEFLATED),
+        "a checkpoint whose member is ../../escaped": members(("../../escaped", b"x")),
+        "a checkpoint's state 100,000 deep": state(DEEP.encode()),
+        "a checkpoint's state that is a list": state(b"[1, 2]"),
+        "a checkpoint's state of text that is no JSON": state(ESCAPE.encode()),
+        "a checkpoint's state with a number of 5,000 digits":
+            state(b'{"a":' + b"9" * 5000 + b"}"),
+        "a pipe called epoch_00002.npz": checkpoint(os.mkfifo),
+        "a folder called epoch_00002.npz": checkpoint(os.mkdir),
+        "/dev/zero called epoch_00002.npz": checkpoint(zero),
+    }),
     "an only checkpoint with a pickled object": Input(
-        checkpoint(contents(pickled), intact=False), rule=NONE),
-    "a checkpoint without its state": Input(
-        checkpoint(members(state=("k.npy", array(np.zeros(3))))), rule=PASSED),
-    "a checkpoint's array that claims 4 EB": Input(
-        checkpoint(members(("k.npy", npy("(1073741824, 1073741824)")))), rule=PASSED),
-    "a checkpoint's array that claims 4 GB": Input(
-        checkpoint(members(("k.npy", npy("(1073741824,)")))), rule=PASSED),
-    "a checkpoint's array of 2**70 numbers": Input(
-        checkpoint(members(("k.npy", npy(f"({2**70},)")))), rule=PASSED),
-    "a checkpoint's array of -1 numbers": Input(
-        checkpoint(members(("k.npy", npy("(-1,)", payload=bytes(40))))), rule=PASSED),
-    "a checkpoint's array whose shape is a text": Input(
-        checkpoint(members(("k.npy", npy("'abc'")))), rule=PASSED),
-    "a checkpoint's array whose header is a program": Input(
-        checkpoint(members(("k.npy", npy("__import__('os').system('true')")))),
-        rule=PASSED),
-    "a checkpoint's array whose header is 5,000 deep": Input(
-        checkpoint(members(("k.npy", npy("(" * 5000 + ")" * 5000)))), rule=PASSED),
-    "a checkpoint of 400 names for one array": Input(
-        checkpoint(contents(lambda path: overlapping())), rule=PASSED),
-    "a checkpoint of 400 MB of zeros in 400 kB": Input(
-        checkpoint(members(("k.npy", npy("(100000000,)", payload=bytes(400_000_000))),
-            compression=zipfile.ZIP_DEFLATED)), rule=PASSED),
-    "a checkpoint whose member is ../../escaped": Input(
-        checkpoint(members(("../../escaped", b"x"))), rule=PASSED),
-    "a checkpoint's state 100,000 deep": Input(
-        checkpoint(state(DEEP.encode())), rule=PASSED),
-    "a checkpoint's state that is a list": Input(
-        checkpoint(state(b"[1, 2]")), rule=PASSED),
-    "a checkpoint's state of text that is no JSON": Input(
-        checkpoint(state(ESCAPE.encode())), rule=PASSED),
-    "a checkpoint's state with a number of 5,000 digits": Input(
-        checkpoint(state(b'{"a":' + b"9" * 5000 + b"}")), rule=PASSED),
-    "a pipe called epoch_00002.npz": Input(checkpoint(os.mkfifo), rule=PASSED),
-    "a folder called epoch_00002.npz": Input(checkpoint(os.mkdir), rule=PASSED),
-    "/dev/zero called epoch_00002.npz": Input(checkpoint(ZERO), rule=PASSED),
-    "a checkpoint called epoch_abc.npz": Input(
-        checkpoint(Path.touch, name="epoch_abc.npz"),
-        rule="no checkpoint: it has no number"),
-    "a checkpoint whose name commands the terminal": Input(
-        checkpoint(Path.touch, name=f"epoch_2{ESCAPE}.npz"),
-        rule="no checkpoint: it has no number"),
+        checkpoint(contents(pickled), intact=False),
+        rule="passed over with a warning; there is none, so the run starts anew"),
+    **works("no checkpoint: it has no number", {
+        "a checkpoint called epoch_abc.npz":
+            checkpoint(Path.touch, name="epoch_abc.npz"),
+        "a checkpoint whose name commands the terminal":
+            checkpoint(Path.touch, name=f"epoch_2{ESCAPE}.npz"),
+    }),
     "an honest layer of an initialisation": Input(
         progress(lambda path: None, done=True), rule="restored"),
-    "half a layer": Input(
-        progress(lambda path: path.write_bytes(path.read_bytes()[:300])), rule=AGAIN),
-    "a layer that is a pickle": Input(progress(contents(bare_pickle)), rule=AGAIN),
-    "a layer that is one bare array": Input(
-        progress(contents(lambda path: array(np.zeros(3)))), rule=AGAIN),
-    "a layer with a pickled kernel": Input(
-        progress(progress_of(kernel=npy("(1,)", "|O", b"cos\nsystem\n."))), rule=AGAIN),
-    "a layer whose kernel claims 4 GB": Input(
-        progress(progress_of(kernel=npy("(1073741824,)"))), rule=AGAIN),
-    "a layer's state without settings": Input(progress(progress_of()), rule=AGAIN),
-    "a layer's state that is no JSON": Input(
-        progress(progress_of(b"\xff")), rule=AGAIN),
-    "a layer's state 100,000 deep": Input(
-        progress(progress_of(DEEP.encode())), rule=AGAIN),
-    "a layer's report that is a list": Input(
-        progress(progress_of(b'{"settings": {"seed": 0}, "report": []}')), rule=AGAIN),
-    "a layer's report with arguments of nobody": Input(
-        progress(progress_of(b'{"settings": {"seed": 0}, "report": {"evil": 1}}')),
-        rule=AGAIN),
-    "a layer's kernel of NaN": Input(
-        progress(progress_of(honest_state(),
-            array(np.full((3, 3, 3, 2), np.nan, "f4")))),
-        rule=AGAIN),
-    "a pipe in place of a layer": Input(progress(instead(os.mkfifo)), rule=AGAIN),
+    **works("does not count: the layer is done again", {
+        "half a layer":
+            progress(lambda path: path.write_bytes(path.read_bytes()[:300])),
+        "a layer that is a pickle": progress(contents(bare_pickle)),
+        "a layer that is one bare array":
+            progress(contents(lambda path: array(np.zeros(3)))),
+        "a layer with a pickled kernel":
+            progress_of(kernel=npy("(1,)", "|O", b"cos\nsystem\n.")),
+        "a layer whose kernel claims 4 GB": progress_of(kernel=npy("(1073741824,)")),
+        "a layer's state without settings": progress_of(),
+        "a layer's state that is no JSON": progress_of(b"\xff"),
+        "a layer's state 100,000 deep": progress_of(DEEP.encode()),
+        "a layer's report that is a list":
+            progress_of(b'{"settings": {"seed": 0}, "report": []}'),
+        "a layer's report with arguments of nobody":
+            progress_of(b'{"settings": {"seed": 0}, "report": {"evil": 1}}'),
+        "a layer's kernel of NaN": nan_kernel,
+        "a pipe in place of a layer": progress(pipe),
+    }),
 }  # fmt: skip

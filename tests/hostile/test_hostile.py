@@ -1,10 +1,11 @@
 import pickle
+from unittest import mock
 
 import pytest
 
 from tests.hostile import saved
 from tests.hostile.inputs import GROUPS, INPUTS
-from tests.hostile.judging import RAN, Input, judge
+from tests.hostile.judging import ESCAPE, RAN, Input, judge
 
 
 @pytest.mark.parametrize("name", INPUTS)
@@ -19,25 +20,6 @@ def test_there_are_many():
     assert all(bool(given.says) != bool(given.rule) for given in INPUTS.values())
 
 
-def refusing(text):
-    def call():
-        raise OSError(text)
-
-    return call
-
-
-def touching(path):
-    return lambda: path.write_text("")
-
-
-def printing():
-    print("\x1b]0;owned\x07")
-
-
-def crashing():
-    raise RecursionError
-
-
 def test_the_code_in_pickles_would_be_noticed(tmp_path):
     """If it were run: the inputs that hold it are no duds."""
     content = saved.bare_pickle(tmp_path / "x.npz")
@@ -46,15 +28,19 @@ def test_the_code_in_pickles_would_be_noticed(tmp_path):
     assert content in saved.pickled(tmp_path / "x.npz")
 
 
+def refusing(text):
+    return mock.Mock(side_effect=OSError(text))
+
+
 @pytest.mark.parametrize(
     ("says", "make", "fault"),
     [
-        (None, lambda root: touching(root / RAN), "its code was run"),
-        (None, lambda root: touching(root / "there"), "gone or changed"),
+        (None, lambda root: (root / RAN).touch, "its code was run"),
+        (None, lambda root: lambda: (root / "there").write_text(""), "gone or changed"),
         (None, lambda root: (root / "there").unlink, "gone or changed"),
         (None, lambda root: lambda: (root / "x").write_bytes(b"1" * 2**23), "MB"),
-        (None, lambda root: printing, "control characters"),
-        (None, lambda root: crashing, "a traceback"),
+        (None, lambda root: lambda: print(ESCAPE), "control characters"),
+        (None, lambda root: mock.Mock(side_effect=RecursionError), "a traceback"),
         (None, lambda root: refusing("no"), "refused"),
         ("no", lambda root: lambda: None, "taken for good"),
         ("no", lambda root: refusing("yes"), "another sentence"),

@@ -94,14 +94,6 @@ def kind(name, arguments, shapes, *kernels):
     return Kind(lambda: make(**arguments), shapes, list(kernels))
 
 
-def bidirectional():
-    return keras.layers.Bidirectional(keras.layers.LSTM(2))
-
-
-def distributed():
-    return keras.layers.TimeDistributed(keras.layers.Dense(4))
-
-
 def query(head, *, heads, inputs=5):
     return ("kernel", (inputs, heads, head), inputs, heads * head)
 
@@ -187,10 +179,13 @@ OTHERS = {
         ("kernel", (2, 2, 1, 8), 4, 32), ("recurrent_kernel", (2, 2, 2, 8), 8, 32),
     ),
     "bidirectional": kind(
-        bidirectional, {}, (4, 5),
+        lambda: keras.layers.Bidirectional(keras.layers.LSTM(2)), {}, (4, 5),
         *[("kernel", (5, 8), 5, 8), ("recurrent_kernel", (2, 8), 2, 8)] * 2,
     ),
-    "distributed": kind(distributed, {}, (3, 5), ("kernel", (5, 4), 5, 4)),
+    "distributed": kind(
+        lambda: keras.layers.TimeDistributed(keras.layers.Dense(4)), {}, (3, 5),
+        ("kernel", (5, 4), 5, 4),
+    ),
     "composite": kind(Composite, {}, (5,), *CONVERTED),
     "built": kind(BuiltComposite, {}, (5,), *CONVERTED),
     "model": kind(OwnModel, {}, (5,), *CONVERTED, ("kernel", (2, 3), 2, 3)),
@@ -205,6 +200,11 @@ def masked(name, **mask):
     layer(*KINDS[name].inputs())
     scramble(layer)
     return layer
+
+
+def assert_same(ones, others):
+    for one, other in zip(ones, others, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def scramble(layer):

@@ -28,12 +28,6 @@ def eager(function):
 
 
 FEW = ["dense", "conv", "separable", "attention", "lstm", "built"]
-each_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture
@@ -69,19 +63,15 @@ def check(kind, method, transform, rtol):
         assert np.any(found.numpy()[weight.mask.numpy() == 0] != 0)
 
 
-@each_kind
 @pytest.mark.parametrize(
-    ("method", "transform", "rtol"),
+    ("kind", "method", "transform"),
     [
-        ("edge_popup", eager, 1e-4),
-        ("edge_popup", tf.function, 1e-4),
-        ("edge_popup_by_score", eager, 1e-3),
-        ("signed", eager, 1e-3),
-        ("stochastic", eager, 1e-3),
+        *[(kind, "edge_popup", how) for kind in KINDS for how in (eager, tf.function)],
+        *[(kind, method, eager) for kind in FEW for method in [*METHODS][1:]],
     ],
 )
-def test_outputs_and_gradients_by_hand(kind, method, transform, rtol):
-    check(kind, method, transform, rtol)
+def test_outputs_and_gradients_by_hand(kind, method, transform):
+    check(kind, method, transform, 1e-4 if method == "edge_popup" else 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -92,17 +82,14 @@ def test_compiled_by_xla(kind, method):
     check(kind, method, XLA, rtol=1e-3)
 
 
+@pytest.mark.parametrize("kind", FEW)
 @pytest.mark.parametrize(
-    ("kind", "half"),
-    [
-        (kind, policy)
-        for kind in FEW
-        for policy in ("mixed_bfloat16", "mixed_float16", "bfloat16")
-        if (kind, policy) != ("lstm", "bfloat16")  # whose kernels Keras cannot draw
-    ],
-    indirect=["half"],
+    "half", ["mixed_bfloat16", "mixed_float16", "bfloat16"], indirect=True
 )
 def test_half_precision_ranks_float32_scores(kind, half):
+    policy = keras.config.dtype_policy()
+    if (kind, policy.name) == ("lstm", "bfloat16"):
+        pytest.skip("Keras cannot draw the kernels.")
     layer = masked(kind, sparsity=0.7)
     for weight in layer.masked_weights:
         # All alike in bfloat16 and float16.
@@ -110,7 +97,7 @@ def test_half_precision_ranks_float32_scores(kind, half):
         weight.score.assign((1 + order * 2.0**-22).reshape(weight.kernel.shape))
         weight.kernel.assign(0.1 * weight.kernel)
         assert weight.score.dtype == "float32"
-        assert weight.kernel.dtype == keras.config.dtype_policy().variable_dtype
+        assert weight.kernel.dtype == policy.variable_dtype
         np.testing.assert_array_equal(weight.mask, kept_by_hand(weight))
     plain, _ = plain_twin(kind, layer, kept_by_hand)
     inputs = KINDS[kind].inputs()
@@ -123,92 +110,52 @@ def test_half_precision_ranks_float32_scores(kind, half):
         assert np.all(np.isfinite(gradient))
 
 
-@each_kind
-def test_fit_trains_scores_but_never_kernels(kind):
-    layer = masked(kind, sparsity=0.7)
-    inputs = [keras.Input(each.shape[1:]) for each in KINDS[kind].inputs()]
-    model = keras.Model(inputs, keras.layers.Flatten()(layer(*inputs)))
-    model.compile(keras.optimizers.SGD(0.01), "mse")
-    kernels = [weight.kernel.numpy() for weight in layer.masked_weights]
-    scores = [weight.score.numpy() for weight in layer.masked_weights]
-    batch = KINDS[kind].inputs(batch=4)
-    targets = np.zeros(model(batch).shape)
-    model.fit(batch, targets, batch_size=2, verbose=0)
-    for weight, kernel, score in zip(
-        layer.masked_weights, kernels, scores, strict=True
-    ):
-        np.testing.assert_array_equal(weight.kernel, kernel)
-        assert np.any(weight.score.numpy() != score)
-        assert not weight.kernel.trainable
-    trained = {id(variable) for variable in model.trainable_variables}
-    assert not trained & {id(weight.kernel) for weight in layer.masked_weights}
-
-
 @pytest.mark.parametrize("kind", ["composite", "built", "model"])
 @pytest.mark.parametrize("transform", [eager, tf.function])
 def test_side_effects_are_those_of_the_plain_layer(kind, transform):
     """Averages, seeds and losses, in training and in evaluation."""
     layer = masked(kind, sparsity=0.7)
     plain, _ = plain_twin(kind, layer, kept_by_hand)
+    masks, outputs = {"kernel", "score", "num_kept"}, []
 
-    masks = {"kernel", "score", "num_kept"}
+    def run(one, training):
+        @transform
+        def call(inputs):
+            result = one(inputs, training=training)
+            return result, tf.sort(tf.stack(one.losses))
 
-    def states(one):
-        return [each.numpy() for each in one.variables if each.name not in masks]
+        result, losses = call(*KINDS[kind].inputs(batch=8))
+        assert losses.shape == (2,)
+        states = [each.numpy() for each in one.variables if each.name not in masks]
+        return [result, losses, *states]
 
-    outputs = []
     for training in (True, True, False, True):
-        found = []
-        for one in (layer, plain):
-
-            @transform
-            def call(inputs, one=one, training=training):
-                result = one(inputs, training=training)
-                return result, tf.sort(tf.stack(one.losses))
-
-            result, losses = call(*KINDS[kind].inputs(batch=8))
-            assert losses.shape == (2,)
-            found.append((result, losses, states(one)))
-        for ours, theirs in zip(*map(tf.nest.flatten, found), strict=True):
+        found = run(layer, training)
+        for ours, theirs in zip(found, run(plain, training), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-        outputs.append(found[0][0].numpy().tobytes())
+        outputs.append(found[0].numpy().tobytes())
     assert len(set(outputs)) == 4
 
 
-# Arguments of the convolutions, for those kinds that take them.
 ARGUMENTS = [
-    {"padding": "same"},
-    {"kernel_size": 1},
-    {"strides": 2},
-    {"strides": 2, "padding": "same"},
-    {"dilation_rate": 2},
-    {"activation": "tanh", "use_bias": False},
-]
-MORE_ARGUMENTS = [
     ("conv", {"kernel_size": (2, 3), "padding": "same"}),
     ("conv", {"groups": 2}),
+    ("conv", {"strides": 2, "padding": "same", "activation": "tanh"}),
     ("conv1d", {"padding": "causal", "dilation_rate": 2}),
-    ("conv1d", {"padding": "causal", "strides": 2}),
+    ("conv1d", {"padding": "causal", "strides": 2, "use_bias": False}),
     ("conv3d", {"kernel_size": (1, 2, 3)}),
+    ("conv3d", {"dilation_rate": 2, "padding": "same"}),
     ("transpose", {"strides": 3, "output_padding": (2, 1)}),
+    ("transpose", {"padding": "same", "kernel_size": 1, "use_bias": False}),
     ("depthwise", {"depth_multiplier": 3, "padding": "same"}),
+    ("depthwise", {"strides": 2, "activation": "tanh"}),
+    ("depthwise", {"dilation_rate": 2, "use_bias": False}),
     ("separable", {"depth_multiplier": 2}),
     ("dense", {"activation": "softmax"}),
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "arguments"),
-    [
-        *[
-            (kind, arguments)
-            for kind in ("conv1d", "conv", "conv3d", "transpose", "depthwise")
-            for arguments in ARGUMENTS
-            if (kind, "dilation_rate" in arguments) != ("transpose", True)
-        ],
-        *MORE_ARGUMENTS,
-    ],
-)
+@pytest.mark.parametrize(("kind", "arguments"), ARGUMENTS)
 def test_all_arguments_of_keras(kind, arguments, monkeypatch):
     make = KINDS[kind].make
     changed = {**make().get_config(), **arguments, "name": kind}
@@ -288,49 +235,8 @@ def test_a_layer_inside_may_stay_unused():
 
     layer = supermask(Half())
     layer(random(3, 5))
-    assert [weight.name for weight in layer.masked_weights] == [
-        f"{layer.name}/dense/kernel"
-    ]
+    (weight,) = layer.masked_weights
+    assert weight.name == f"{layer.name}/dense/kernel"
     calls.clear()
     layer(random(3, 5))
     assert len(calls) == 1
-
-
-@pytest.mark.parametrize(
-    ("kind", "changes", "shape", "kernels", "scores", "expected"),
-    [
-        ("dense", {"units": 1}, (4,), [[1, 20, 300, 4000]], [[1, -4, 3, 2]], 320),
-        (
-            "conv", {"filters": 1, "kernel_size": 2}, (2, 2, 1),
-            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], 320,
-        ),
-        (
-            "conv1d", {"filters": 1, "kernel_size": 2, "padding": "causal"}, (3, 1),
-            [[10, 1]], [[2, 1]], [[0], [10], [10]],
-        ),
-        (
-            "transpose", {"filters": 1, "kernel_size": 2}, (1, 1, 1),
-            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], [[[0], [20]], [[300], [0]]],
-        ),
-        (
-            "depthwise", {"kernel_size": (1, 2), "depth_multiplier": 1}, (1, 2, 2),
-            [[1, 20, 300, 4000]], [[1, -4, 3, 2]], [300, 20],
-        ),
-        (
-            "separable", {"filters": 1, "kernel_size": (1, 2)}, (1, 2, 2),
-            [[1, 2, 3, 4], [10, 100]], [[1, -4, 3, 2], [1, 2]], 200,
-        ),
-    ],
-)  # fmt: skip
-def test_outputs_in_numbers(kind, changes, shape, kernels, scores, expected):
-    plain = KINDS[kind].make()
-    changed = {**plain.get_config(), "use_bias": False, **changes}
-    layer = supermask(type(plain).from_config(changed), sparsity=0.5)
-    layer.build((None, *shape))
-    for weight, kernel, score in zip(
-        layer.masked_weights, kernels, scores, strict=True
-    ):
-        weight.kernel.assign(np.reshape(kernel, weight.kernel.shape))
-        weight.score.assign(np.reshape(score, weight.kernel.shape))
-    outputs = layer(np.ones((1, *shape)))
-    np.testing.assert_array_equal(np.squeeze(outputs), np.squeeze(expected))

@@ -23,7 +23,8 @@ def test_weights(side, num_classes):
     assert list(weights.items()) == list(expected.items())
 
 
-def test_layers_in_order():
+@pytest.mark.parametrize(("side", "last"), [(32, 1), (63, 1), (64, 2)])
+def test_layers_in_order_and_five_poolings_that_halve(side, last):
     expected = ["image"]
     for block, widths in enumerate(BLOCKS, start=1):
         for index in range(1, len(widths) + 1):
@@ -32,15 +33,10 @@ def test_layers_in_order():
             ]
         expected.append(f"block{block}_pool")
     expected += ["average", "dense1", "dense2", "dense3"]
-    model = models.build("vgg16")
+    model = models.build("vgg16", (side, side, 3))
     assert [layer.name for layer in model.layers] == expected
     activations = [model.get_layer(f"dense{i}").activation.__name__ for i in (1, 2, 3)]
     assert activations == ["relu", "relu", "linear"]
-
-
-@pytest.mark.parametrize(("side", "last"), [(32, 1), (64, 2), (63, 1)])
-def test_five_poolings_halve_the_map(side, last):
-    model = models.build("vgg16", (side, side, 3))
     for block in range(1, 6):
         pool = model.get_layer(f"block{block}_pool")
         assert type(pool) is keras.layers.MaxPooling2D

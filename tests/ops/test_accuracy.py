@@ -15,14 +15,6 @@ def compiled_in_top_k(mode, k):
     return MODES[mode](functools.partial(in_top_k, k=k))
 
 
-def naive_in_top_k(logits, labels, k):
-    correct = []
-    for row, label in zip(logits, labels, strict=True):
-        best_first = sorted(range(len(row)), key=lambda index: (-row[index], index))
-        correct.append(label in best_first[:k] and not np.isnan(row).any())
-    return np.array(correct, np.float32)
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("row", "k", "correct_labels"),
@@ -53,25 +45,12 @@ def test_labels_counted_as_correct(row, k, correct_labels, mode):
     )
 
 
-@pytest.mark.parametrize("k", [1, 2, 5, 10])
-def test_equals_a_stable_sort(k):
-    rng = np.random.default_rng(k)
-    logits = rng.integers(0, 6, (200, 10)).astype(np.float32)
-    labels = rng.integers(0, 10, 200)
-    np.testing.assert_array_equal(
-        in_top_k(tf.constant(logits), tf.constant(labels), k),
-        naive_in_top_k(logits, labels, k),
-    )
-
-
-@pytest.mark.parametrize("logits_dtype", ["bfloat16", "float16", "float64"])
-@pytest.mark.parametrize("labels_dtype", ["uint8", "int32", "int64"])
+@pytest.mark.parametrize(
+    ("logits_dtype", "labels_dtype"),
+    [("bfloat16", "uint8"), ("float16", "int32"), ("float64", "int64")],
+)
 def test_accepts_any_floating_logits_and_integer_labels(logits_dtype, labels_dtype):
     logits = tf.constant([[0, 1], [0, 1]], logits_dtype)
     labels = tf.constant([0, 1], labels_dtype)
     np.testing.assert_array_equal(in_top_k(logits, labels, k=1), [0, 1])
-
-
-def test_an_empty_batch_has_no_result():
-    empty = in_top_k(tf.zeros((0, 10)), tf.zeros((0,), tf.int32), k=1)
-    assert empty.shape == (0,)
+    assert in_top_k(logits[:0], labels[:0], k=1).shape == (0,)

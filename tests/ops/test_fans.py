@@ -17,10 +17,6 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("shape", "fan_in", "fan_out"), TABLE)
-def test_fans(shape, fan_in, fan_out):
+def test_fans_are_those_of_keras(shape, fan_in, fan_out):
     assert compute_fans(shape) == (fan_in, fan_out)
-
-
-@pytest.mark.parametrize("shape", [row[0] for row in TABLE])
-def test_fans_are_those_of_keras(shape):
     assert compute_fans(shape) == random_initializers.compute_fans(shape)

@@ -22,12 +22,8 @@ def test_is_used_on_this_machine_but_not_under_xla():
     tf.function(lambda: note("xla"), jit_compile=True)()
     inner = tf.function(lambda: note("graph within xla"))
     tf.function(lambda: inner(), jit_compile=True)()
-    assert seen == {
-        "eager": True,
-        "graph": True,
-        "xla": False,
-        "graph within xla": False,
-    }
+    expected = {"eager": True, "graph": True, "xla": False, "graph within xla": False}
+    assert seen == expected
 
 
 @pytest.mark.parametrize("missing", ["gpu", "library"])
@@ -85,17 +81,15 @@ def test_neighbouring_floats_are_told_apart(size, ranking):
     np.testing.assert_array_equal(masked, naive_mask(score, k, ranking))
 
 
-@pytest.mark.parametrize("k", [0, -1, 4])
-def test_a_computed_k_out_of_range_is_refused(k):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`k` must be in \[1"):
-        native.mask_all_but_top_k(tf.ones(3), tf.ones(3), k, "magnitude")
-
-
-def test_differing_sizes_are_refused():
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Shapes must be equal"):
-        native.mask_all_but_top_k(tf.ones(4), tf.ones(3), 1, "magnitude")
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Shapes must be equal"):
-        native.straight_through(tf.ones(3), tf.ones(4), tf.ones(3), "magnitude")
+def test_a_computed_k_out_of_range_and_differing_sizes_are_refused():
+    three, four, refused = tf.ones(3), tf.ones(4), tf.errors.InvalidArgumentError
+    for k in (0, -1, 4):
+        with pytest.raises(refused, match=r"`k` must be in \[1"):
+            native.mask_all_but_top_k(three, three, k, "magnitude")
+    with pytest.raises(refused, match="Shapes must be equal"):
+        native.mask_all_but_top_k(four, three, 1, "magnitude")
+    with pytest.raises(refused, match="Shapes must be equal"):
+        native.straight_through(three, four, three, "magnitude")
 
 
 @pytest.mark.parametrize("size", [5, 100_003])

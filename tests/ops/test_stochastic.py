@@ -50,26 +50,23 @@ def test_weights_are_kept_as_often_as_their_scores_say(mode):
     assert (np.abs(kept.mean(axis=1) - expected) < 4 * error).all()
 
 
-def test_certain_weights_are_certain():
-    score = np.repeat(np.float32([-200, np.inf]), 5000)
+def test_certain_weights_are_certain_and_the_best_always_stays():
+    certain = tf.constant(np.repeat(np.float32([-200, np.inf]), 5000))
+    unlikely = tf.constant([-90.0, -80.0, -85.0])
     for draw in range(1, 6):
-        factors = stochastic_factors(tf.constant(score), 0, draw).numpy()
+        factors = stochastic_factors(certain, 0, draw)
         np.testing.assert_array_equal(factors, np.repeat([0, 2], 5000))
+        np.testing.assert_array_equal(stochastic_factors(unlikely, 0, draw), [0, 3, 0])
 
 
-def test_a_draw_that_keeps_none_keeps_the_best():
-    score = tf.constant([-90.0, -80.0, -85.0])
-    for draw in range(1, 6):
-        np.testing.assert_array_equal(stochastic_factors(score, 0, draw), [0, 3, 0])
-
-
-def test_the_rest_makes_up_for_what_is_removed():
-    score = tf.constant(random(50, 40))
+def test_the_rest_makes_up_for_what_is_removed_in_eager_code_and_in_graphs():
+    score, graph = tf.constant(random(50, 40)), tf.function(stochastic_factors)
     for draw in range(6):
-        factors = stochastic_factors(score, 0, draw).numpy()
+        factors = stochastic_factors(score, 5, draw).numpy()
         kept = np.count_nonzero(factors)
         assert 0 < kept < 2000
         np.testing.assert_allclose(np.unique(factors), [0, 2000 / kept], rtol=1e-6)
+        np.testing.assert_array_equal(graph(score, 5, tf.constant(draw)), factors)
 
 
 @each_mode
@@ -87,15 +84,6 @@ def test_a_draw_is_a_function_of_seed_and_number(mode):
         for other in draws[:index]:
             # Independent ones differ in a half of the places, ± 0.005.
             assert 0.47 < (one != other).mean() < 0.53
-
-
-def test_draws_are_the_same_in_eager_code_and_in_graphs():
-    score = tf.constant(random(64, 64))
-    graph = tf.function(stochastic_factors)
-    for draw in range(3):
-        np.testing.assert_array_equal(
-            stochastic_factors(score, 5, draw), graph(score, 5, tf.constant(draw))
-        )
 
 
 def test_draws_stay_the_same_from_version_to_version():
@@ -129,12 +117,12 @@ def test_kernel_and_gradient_are_the_formulas(mode, draw):
 def test_scores_learn_in_full_precision():
     """The product of these halves would be zero in float16."""
     kernel = tf.fill((4,), tf.constant(1e-7, tf.float16))
+
+    def masked(kernel, score):
+        return stochastic_kernel(kernel, score, tf.ones(4))
+
     masked, _, gradient = value_and_gradients(
-        "eager",
-        lambda *pair: stochastic_kernel(*pair, tf.ones(4)),
-        kernel,
-        tf.zeros(4),
-        1e-4,
+        "eager", masked, kernel, tf.zeros(4), 1e-4
     )
     assert masked.dtype == tf.float16
     assert gradient.dtype == tf.float32

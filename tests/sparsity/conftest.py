@@ -13,16 +13,15 @@ from tfsupermask.layers import (
 def model():
     """Five kernels of very different sizes, two of them in one layer."""
     keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [
-            keras.Input((6, 6, 2)),
-            SupermaskConv2D(4, 3, activation="relu", name="conv"),
-            SupermaskSeparableConv2D(8, 3, activation="relu", name="separable"),
-            keras.layers.Flatten(name="flatten"),
-            SupermaskDense(40, activation="relu", name="wide"),
-            SupermaskDense(3, name="classes"),
-        ]
-    )
+    layers = [
+        keras.Input((6, 6, 2)),
+        SupermaskConv2D(4, 3, activation="relu", name="conv"),
+        SupermaskSeparableConv2D(8, 3, activation="relu", name="separable"),
+        keras.layers.Flatten(name="flatten"),
+        SupermaskDense(40, activation="relu", name="wide"),
+        SupermaskDense(3, name="classes"),
+    ]
+    return keras.Sequential(layers)
 
 
 @pytest.fixture
@@ -31,8 +30,10 @@ def images_and_labels():
     return rng.normal(size=(24, 6, 6, 2)).astype("float32"), rng.integers(0, 3, 24)
 
 
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
 @pytest.fixture
 def compiled(model):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.5, momentum=0.9), loss)
+    model.compile(keras.optimizers.SGD(0.5, momentum=0.9), LOSS)
     return model

@@ -15,15 +15,15 @@ from tfsupermask.tickets.architecture import describe
 pytestmark = pytest.mark.usefixtures("nothing_runs")
 
 # What layers are made with: their names, and the arguments of all of them.
+FILTERS = {"filters": 2, "kernel_size": 2}
+HEADS = ("head_dim", "num_query_heads", "num_key_value_heads")
 ARGUMENTS = [
     ("UpSampling1D UpSampling2D UpSampling3D", {"size": 2}),
     ("AveragePooling1D AveragePooling2D AveragePooling3D", {"pool_size": 2}),
     ("MaxPooling1D MaxPooling2D MaxPooling3D", {"pool_size": 2}),
-    ("Conv1D Conv2D Conv3D", {"filters": 2, "kernel_size": 2}),
-    ("Conv1DTranspose Conv2DTranspose", {"filters": 2, "kernel_size": 2}),
-    ("Conv3DTranspose", {"filters": 2, "kernel_size": 2}),
-    ("SeparableConv1D SeparableConv2D", {"filters": 2, "kernel_size": 2}),
-    ("ConvLSTM1D ConvLSTM2D ConvLSTM3D", {"filters": 2, "kernel_size": 2}),
+    ("Conv1D Conv2D Conv3D ConvLSTM1D ConvLSTM2D ConvLSTM3D", FILTERS),
+    ("Conv1DTranspose Conv2DTranspose Conv3DTranspose", FILTERS),
+    ("SeparableConv1D SeparableConv2D", FILTERS),
     ("DepthwiseConv1D DepthwiseConv2D", {"kernel_size": 2}),
     ("SpatialDropout1D SpatialDropout2D SpatialDropout3D", {"rate": 0.5}),
     ("AlphaDropout Dropout GaussianDropout", {"rate": 0.5}),
@@ -35,10 +35,7 @@ ARGUMENTS = [
     ("GroupNormalization", {"groups": 2}),
     ("Dot", {"axes": 2}),
     ("MultiHeadAttention", {"num_heads": 2, "key_dim": 2}),
-    (
-        "GroupQueryAttention",
-        {"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 2},
-    ),
+    ("GroupQueryAttention", dict(zip(HEADS, (2, 4, 2), strict=True))),
     ("Normalization", {"mean": [1.0, 2.0, 3.0, 4.0], "variance": [1.0] * 4}),
     ("Permute", {"dims": (2, 1)}),
     ("RepeatVector", {"n": 2}),
@@ -48,10 +45,7 @@ ARGUMENTS = [
     ("CustomScaleLayer", {"scale": 0.2}),
     ("GRU LSTM SimpleRNN", {"units": 2}),
     ("GRUCell LSTMCell SimpleRNNCell", {"units": 4}),
-    (
-        "RNN",
-        {"cell": [keras.layers.LSTMCell(2), keras.layers.GRUCell(3, dropout=0.5)]},
-    ),
+    ("RNN", {"cell": [keras.layers.LSTMCell(2), keras.layers.GRUCell(3, dropout=0.5)]}),
     ("StackedRNNCells", {"cells": [keras.layers.SimpleRNNCell(4)]}),
     ("Bidirectional", {"layer": keras.layers.LSTM(2, recurrent_dropout=0.5)}),
     ("TimeDistributed", {"layer": keras.Sequential([keras.layers.Dense(2)])}),
@@ -143,15 +137,13 @@ def of_operations():
 
 @pytest.mark.parametrize("make", [of_layers, of_operations])
 def test_every_class_that_a_ticket_may_name_comes_back(make, tmp_path):
-    model = make()
-    described = {
-        (tree["module"], tree["class_name"])
-        for tree in describe(model)["config"]["layers"]
-    }
-    is_operation = make is of_operations
-    assert described - {("keras.layers", "InputLayer")} == {
+    model, is_operation = make(), make is of_operations
+    trees = describe(model)["config"]["layers"]
+    described = {(tree["module"], tree["class_name"]) for tree in trees}
+    entry = ("keras.layers", "InputLayer")
+    assert described - {entry} == {
         pair
-        for pair in allowed.CLASSES["layer"] - {("keras.layers", "InputLayer")}
+        for pair in allowed.CLASSES["layer"] - {entry}
         if (".ops." in pair[0]) == is_operation
     }
     path = save_ticket(model, tmp_path / "a.ticket")

@@ -39,34 +39,22 @@ def test_first_bit_is_the_highest(bits, expected):
     assert pack_mask(np.array(bits, np.float32)).hex() == expected
 
 
-def test_bits_beyond_the_last_are_refused():
-    assert unpack_mask(b"\xe0", 3).tolist() == [True, True, True]
-    with pytest.raises(InputError, match="after a mask's last"):
-        unpack_mask(b"\xf0", 3)
-
-
 @pytest.mark.parametrize(
     ("kept", "most"), [(0.7, 1.012), (0.5, 1.001), (0.3, 1.012), (0.1, 1.025)]
 )
 def test_masks_come_near_to_their_information(kept, most):
     mask = np.zeros(400_000, bool)
-    chosen = random.Random(0).sample(range(mask.size), int(kept * mask.size))
-    mask[chosen] = True
+    mask[random.Random(0).sample(range(mask.size), int(kept * mask.size))] = True
     entropy = -kept * math.log2(kept) - (1 - kept) * math.log2(1 - kept)
     _, stored = compress(pack_mask(mask))
     assert len(stored) <= most * entropy * mask.size / 8
-
-
-def test_structure_is_used():
-    mask = np.zeros((3, 3, 64, 64), bool)
-    mask[..., ::8] = True
-    assert len(compress(pack_mask(mask))[1]) < 100
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
         (np.array([1.0, -2.0], "<f4"), "0000803f000000c0"),
+        (np.arange(6, dtype="u1").reshape(2, 3).T, "000301040205"),  # in flat order
         (np.array([[1], [256]], "int16"), "01000001"),
         (np.array([True, False]), "0100"),
         (np.array(3, "int64"), "0300000000000000"),
@@ -88,12 +76,7 @@ def test_not_even_a_nan_changes():
     np.testing.assert_array_equal(found.view(np.uint32), bits)
 
 
-def test_strided_values_are_stored_in_flat_order():
-    values = np.arange(6, dtype=np.uint8).reshape(2, 3).T
-    assert to_bytes(values) == bytes([0, 3, 1, 4, 2, 5])
-
-
-def test_a_bomb_makes_no_more_than_announced(monkeypatch):
+def test_a_bomb_makes_no_more_than_announced():
     codec, stored = compress(bytes(50_000_000))
     assert codec == "deflate"
     assert len(stored) < 100_000
@@ -101,25 +84,19 @@ def test_a_bomb_makes_no_more_than_announced(monkeypatch):
         decompress(stored, codec, 1000)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "length"),
-    [
-        (lambda data: data, 999),
-        (lambda data: data, 1001),
-        (lambda data: data[:-1], 1000),
-        (lambda data: data + b"x", 1000),
-        (lambda data: b"\xff" * len(data), 1000),
-        (lambda data: b"", 1000),
-        (lambda data: b"", 0),
-    ],
-)
-def test_a_stream_must_be_whole_and_as_long_as_announced(spoil, length):
+def test_a_part_must_be_whole_and_as_long_as_announced():
     _, stored = compress(bytes(1000))
-    with pytest.raises(InputError, match="part must"):
-        decompress(spoil(stored), "deflate", length)
-
-
-def test_raw_parts_must_be_as_long_as_announced():
+    for data, length in (
+        (stored, 999),
+        (stored, 1001),
+        (stored[:-1], 1000),
+        (stored + b"x", 1000),
+        (b"\xff" * len(stored), 1000),
+        (b"", 1000),
+        (b"", 0),
+    ):
+        with pytest.raises(InputError, match="part must"):
+            decompress(data, "deflate", length)
     assert decompress(b"abc", "raw", 3) == b"abc"
     with pytest.raises(InputError, match="decode to 4 bytes"):
         decompress(b"abc", "raw", 4)

@@ -3,6 +3,7 @@
 import builtins
 import copy
 import json
+from unittest import mock
 
 import keras
 import pytest
@@ -257,31 +258,6 @@ def test_constants_count_as_well(small):
         load_ticket(small)
 
 
-def test_layers_that_no_output_needs_count_as_well(small):
-    tree = functional()
-    entry, needed = tree["config"]["layers"]
-    unused = {**needed, **dense(name="y", units=10**12), "name": "y"}
-    tree["config"]["layers"] = [entry, needed, unused]
-    put(small, tree)
-    with pytest.raises(InputError, match="constants=3000000000000"):
-        load_ticket(small)
-
-
-def test_models_that_call_each_other_are_refused_at_once(small):
-    """Ten levels of a hundred calls each are 10²⁰ calls."""
-    tree = functional()
-    for _ in range(10):
-        outer = functional()
-        entry, inner = outer["config"]["layers"]
-        nodes = inner["inbound_nodes"] * 100
-        inner = {**tree, "name": "x", "inbound_nodes": nodes}
-        outer["config"]["layers"] = [entry, inner]
-        tree = outer
-    put(small, tree)
-    with pytest.raises(InputError, match="at most 100000 objects"):
-        load_ticket(small)
-
-
 def test_a_model_of_too_many_layers_is_refused(small, monkeypatch):
     put(small, sequential(*[dense()] * 20))
     monkeypatch.setattr(allowed, "_MAX_OBJECTS", 41)
@@ -291,17 +267,18 @@ def test_a_model_of_too_many_layers_is_refused(small, monkeypatch):
 
 def chain(length, order):
     """A model of layers one after the other, listed in that order or against it."""
-    tree = functional()
+    tree, listed = functional(), []
     entry, last = tree["config"]["layers"]
-    listed = []
+    nodes = json.dumps(last["inbound_nodes"])
     for place in range(length):
         before = f'"{place - 1}"' if place else '"i"'
-        nodes = json.loads(json.dumps(last["inbound_nodes"]).replace('"i"', before))
-        relu = layer("ReLU", name=str(place))
-        listed.append({**relu, "name": str(place), "inbound_nodes": nodes})
-    config = tree["config"]
-    config |= {"layers": [entry, *listed[::order]]}
-    config |= {"output_layers": [str(length - 1), 0, 0]}
+        new = {
+            "name": str(place),
+            "inbound_nodes": json.loads(nodes.replace('"i"', before)),
+        }
+        listed.append({**layer("ReLU", name=str(place)), **new})
+    tree["config"]["layers"] = [entry, *listed[::order]]
+    tree["config"]["output_layers"] = [str(length - 1), 0, 0]
     return tree
 
 
@@ -344,17 +321,13 @@ def test_whatever_is_refused_takes_no_memory_later(small):
 SIGNED = thing("tfsupermask", "SignedConstant", "tfsupermask>SignedConstant", scale=2.0)
 
 
-@pytest.mark.parametrize(
-    ("name", "tree", "kind"),
-    [
-        ("SupermaskDense", sequential(ours()), "layer"),
-        (
-            "SignedConstant",
-            sequential(dense(kernel_initializer=SIGNED)),
-            "initializer",
-        ),
-    ],
-)
+IN_PLACE = [
+    ("SupermaskDense", sequential(ours()), "layer"),
+    ("SignedConstant", sequential(dense(kernel_initializer=SIGNED)), "initializer"),
+]
+
+
+@pytest.mark.parametrize(("name", "tree", "kind"), IN_PLACE)
 def test_a_class_registered_in_place_of_ours_is_not_made(name, tree, kind, monkeypatch):
     custom = keras.saving.get_custom_objects()
     monkeypatch.setitem(custom, f"tfsupermask>{name}", Marker)
@@ -363,13 +336,7 @@ def test_a_class_registered_in_place_of_ours_is_not_made(name, tree, kind, monke
 
 
 def test_loading_opens_no_other_file(small, monkeypatch):
-    opened = []
-    original = builtins.open
-
-    def spy(file, *args, **kwargs):
-        opened.append(str(file))
-        return original(file, *args, **kwargs)
-
+    spy = mock.Mock(side_effect=open)
     monkeypatch.setattr(builtins, "open", spy)
     load_ticket(small)
-    assert set(opened) <= {str(small)}
+    assert {str(call.args[0]) for call in spy.call_args_list} <= {str(small)}

@@ -18,15 +18,16 @@ def of(*layers, shape=(2,), batch_size=None):
     return keras.Sequential([keras.Input(shape, batch_size=batch_size), *layers])
 
 
+class Subclass(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = SupermaskDense(3)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
 def subclassed():
-    class Subclass(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = SupermaskDense(3)
-
-        def call(self, inputs):
-            return self.dense(inputs)
-
     model = Subclass()
     model(np.zeros((1, 2)))
     return model
@@ -96,6 +97,7 @@ def odd_initializer(shape, dtype=None):
 odd.__module__ = odd_initializer.__module__ = Unregistered.__module__ = "__main__"
 
 ELSEWHERE = r"^The model does not fit in a ticket: `fold` it .*masks as `\.keras`.*"
+NO_CONFIG = "`get_config` of plain values.*"
 REFUSED = {
     "subclassed": (subclassed, "no model of this class.*Subclass"),
     "lambda": (
@@ -114,31 +116,12 @@ REFUSED = {
         ),
         ELSEWHERE + "Layer 'outer': A ticket can hold no layer.*'odd'",
     ),
-    "own activation": (
-        lambda: of(kl.Dense(2, activation=marker, name="odd")),
-        ELSEWHERE + r"Layer 'odd': An activation must be.*marker",
-    ),
-    "activation of __main__": (
-        lambda: of(kl.Dense(2, activation=odd, name="d")),
-        ELSEWHERE + r"Layer 'd': An activation must be.*odd",
-    ),
-    "lambda as activation": (
-        lambda: of(kl.Dense(2, activation=lambda x: x, name="odd")),
-        ELSEWHERE + "Layer 'odd': An activation must be",
-    ),
-    "object as activation": (
-        lambda: of(kl.Dense(2, activation=Marker.call)),
-        ELSEWHERE + "An activation must be",
-    ),
     "own regularizer": (
         lambda: of(kl.Dense(2, kernel_regularizer=odd, name="d")),
         ELSEWHERE + "Layer 'd': A ticket can hold no regularizer.*odd",
     ),
-    "no config": (lambda: of(Failing()), "`get_config` of plain values.*no config"),
-    "unserialisable": (
-        lambda: of(Unserialisable()),
-        "`get_config` of plain values.*Cannot serialize",
-    ),
+    "no config": (lambda: of(Failing()), NO_CONFIG + "no config"),
+    "unserialisable": (lambda: of(Unserialisable()), NO_CONFIG + "Cannot serialize"),
     "stateful": (
         lambda: of(kl.LSTM(2, stateful=True), shape=(2, 2), batch_size=2),
         ELSEWHERE + "no layer that is stateful",
@@ -154,6 +137,19 @@ REFUSED = {
     ),
     "unbuilt": (lambda: keras.Sequential([SupermaskDense(2)]), "built"),
     "no model": (lambda: SupermaskDense(2), "built Keras model"),
+}
+ACTIVATIONS = {
+    "own": (marker, "marker"),
+    "of __main__": (odd, "odd"),
+    "lambda": (lambda x: x, ""),
+    "object": (Marker.call, ""),
+}
+REFUSED |= {
+    f"activation: {name}": (
+        lambda function=function: of(kl.Dense(2, activation=function, name="d")),
+        ELSEWHERE + f"Layer 'd': An activation must be.*{said}",
+    )
+    for name, (function, said) in ACTIVATIONS.items()
 }
 
 

@@ -1,6 +1,8 @@
+import contextlib
 import hashlib
 import os
 import pathlib
+from unittest import mock
 
 import keras
 import numpy as np
@@ -29,6 +31,16 @@ def kinds(path):
     return [part["kind"] for part in read_ticket_header(path)["parts"]]
 
 
+@contextlib.contextmanager
+def kept(path, message, error=InputError):
+    """Checks that its body is refused and that the old file stays, alone."""
+    before = path.read_bytes()
+    with pytest.raises(error, match=message):
+        yield
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
 def assert_same_masks(model, other, what=("mask", "num_kept")):
     for one, two in zip(masked_weights(model), masked_weights(other), strict=True):
         for attribute in what:
@@ -52,35 +64,24 @@ def branched():
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Normalization(name="norm")(inputs)
     x = layers.SupermaskConv2D(4, 3, padding="same", use_bias=True)(x)
+    mask = {"sparsity": (0.1, 0.6), "method": "edge_popup_by_score"}
     twice = layers.SupermaskSeparableConv2D(
-        4,
-        3,
-        sparsity=(0.1, 0.6),
-        method="edge_popup_by_score",
-        padding="same",
-        activation="gelu",
+        4, 3, padding="same", activation="gelu", **mask
     )
     x = keras.layers.Add()([inner(twice(x)), twice(twice(x))]) * 0.5
     x = keras.layers.Conv2D(2, 1, kernel_constraint="non_neg")(x)
     x = layers.SupermaskConv2DTranspose(3, 2, strides=2)(x)
-    y = keras.layers.Flatten()(x)
-    y = keras.layers.Dropout(0.5, seed=3)(y)
+    y = keras.layers.Dropout(0.5, seed=3)(keras.layers.Flatten()(x))
     y = layers.SupermaskDense(3, sparsity=0.9, activation=keras.layers.LeakyReLU())(y)
-    z = keras.layers.Reshape((-1, 3))(x)
-    z = layers.SupermaskConv1D(2, 3, padding="causal")(z)
+    z = layers.SupermaskConv1D(2, 3, padding="causal")(keras.layers.Reshape((-1, 3))(x))
     return keras.Model(inputs, {"y": y, "z": z})
 
 
 def spatial():
     """A Sequential model in another Sequential model."""
-    body = keras.Sequential(
-        [
-            keras.Input((4, 4, 4, 2)),
-            layers.SupermaskConv3D(3, 3, kernel_regularizer="l2"),
-            keras.layers.Flatten(),
-        ]
-    )
-    return keras.Sequential([body, layers.SupermaskDense(2)])
+    conv = layers.SupermaskConv3D(3, 3, kernel_regularizer="l2")
+    body = [keras.Input((4, 4, 4, 2)), conv, keras.layers.Flatten()]
+    return keras.Sequential([keras.Sequential(body), layers.SupermaskDense(2)])
 
 
 def resnet18():
@@ -89,11 +90,11 @@ def resnet18():
         return models.build("resnet18", (8, 8, 3), sparsity=0.3)
 
 
-def conv2():
-    return models.build("conv2", (8, 8, 3), sparsity=0.7)
+def conv2(**arguments):
+    return models.build("conv2", (8, 8, 3), **arguments)
 
 
-@pytest.mark.parametrize("make", [conv2, resnet18, branched, spatial])
+@pytest.mark.parametrize("make", [resnet18, branched, spatial])
 def test_a_loaded_model_is_the_same(make, tmp_path):
     model = make()
     scramble(model)
@@ -102,21 +103,18 @@ def test_a_loaded_model_is_the_same(make, tmp_path):
     loaded = load_ticket(save_ticket(model, tmp_path / "a.ticket")).model
 
     assert_same_masks(model, loaded, ["mask", "num_kept", "sparsity"])
-    for found, expected in (
-        (loaded(inputs), model(inputs)),
-        (tf.function(loaded)(inputs), tf.function(model)(inputs)),
-    ):
-        tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
-    kernels = {id(weight.kernel) for weight in masked_weights(model)}
-    scores = {id(weight.score) for weight in masked_weights(model)}
+    for run in (lambda each: each, tf.function):
+        tf.nest.map_structure(
+            np.testing.assert_array_equal, run(loaded)(inputs), run(model)(inputs)
+        )
+    weights = masked_weights(model)
+    own = {id(each) for weight in weights for each in (weight.kernel, weight.score)}
     for weight, other in zip(model.weights, loaded.weights, strict=True):
         assert (weight.trainable, weight.dtype) == (other.trainable, other.dtype)
-        if id(weight) not in kernels | scores:
+        if id(weight) not in own:
             np.testing.assert_array_equal(weight, other)
-    for weight, other in zip(
-        masked_weights(model), masked_weights(loaded), strict=True
-    ):
-        np.testing.assert_array_equal(weight.kernel * weight.mask, other.kernel)
+    for weight, other in zip(weights, masked_weights(loaded), strict=True):
+        np.testing.assert_array_equal(weight.masked(), other.kernel)
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path):
@@ -133,32 +131,26 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
     assert first.read_bytes() == third.read_bytes()
 
 
-def conv6():
-    return models.build("conv6", seed=3)
-
-
-def signed_constants():
-    model = models.build("conv2", (8, 8, 1))
-    init.initialize(model, "signed_constant", seed=5)
-    for weight in masked_weights(model):
-        assert isinstance(weight.layer.kernel_initializer, layers.SignedConstant)
-    return model
-
-
-@pytest.mark.parametrize("make", [conv6, signed_constants])
-def test_drawn_kernels_take_no_space(make, tmp_path):
-    model = make()
-    path = save_ticket(model, tmp_path / "a.ticket")
-    assert path.stat().st_size < 300_000
+@pytest.mark.parametrize("name", [None, "signed_constant"])
+def test_drawn_kernels_take_no_space(name, tmp_path):
+    model = conv2(seed=3)
     weights = masked_weights(model)
+    if name:
+        init.initialize(model, name, seed=5)
+        initializer = weights[0].layer.kernel_initializer
+        assert isinstance(initializer, layers.SignedConstant)
+    path = save_ticket(model, tmp_path / "a.ticket")
+    assert path.stat().st_size < 52_000
     assert kinds(path) == ["architecture"] + ["mask", "drawn"] * len(weights)
     assert_same_masks(model, load_ticket(path).model, ["kernel", "mask"])
 
     values = np.array(weights[0].kernel)
     values[0, 0, 0, 0] = np.nextafter(values[0, 0, 0, 0], 1)
     weights[0].kernel.assign(values)
+    model.layers[2].kernel_initializer = keras.initializers.Zeros()  # has no seed
     save_ticket(model, path)
-    assert kinds(path)[:5] == ["architecture", "mask", "kept", "mask", "drawn"]
+    assert kinds(path)[:7] == ["architecture", *["mask", "kept"] * 2, "mask", "drawn"]
+    assert_same_masks(model, load_ticket(path).model)
 
 
 def test_what_is_drawn_is_drawn_on_the_first_cpu(tmp_path, monkeypatch):
@@ -170,7 +162,7 @@ def test_what_is_drawn_is_drawn_on_the_first_cpu(tmp_path, monkeypatch):
         devices.append(drawn.device)
         return drawn
 
-    model = models.build("conv2", (8, 8, 1))
+    model = conv2()
     monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", spy)
     with tf.device("CPU:1"):
         save_ticket(model, tmp_path / "a.ticket")
@@ -179,23 +171,9 @@ def test_what_is_drawn_is_drawn_on_the_first_cpu(tmp_path, monkeypatch):
     assert all(device.endswith("CPU:0") for device in drawn)
 
 
-def test_a_kernel_without_a_seed_is_stored(tmp_path):
-    model = models.build("conv2", (8, 8, 1))
-    model.layers[1].kernel_initializer = keras.initializers.Zeros()
-    path = save_ticket(model, tmp_path / "a.ticket")
-    assert kinds(path)[:5] == ["architecture", "mask", "kept", "mask", "drawn"]
-    assert_same_masks(model, load_ticket(path).model)
-
-
 def test_plain_layers_kernels_are_drawn_too(tmp_path):
-    drawn = keras.initializers.HeUniform(seed=1)
-    model = keras.Sequential(
-        [
-            keras.Input((200,)),
-            keras.layers.Dense(300, kernel_initializer=drawn),
-            keras.layers.Dense(4),
-        ]
-    )
+    drawn = keras.layers.Dense(300, kernel_initializer=keras.initializers.HeUniform(1))
+    model = keras.Sequential([keras.Input((200,)), drawn, keras.layers.Dense(4)])
     path = save_ticket(model, tmp_path / "a.ticket")
     assert kinds(path) == ["architecture", "drawn", "values", "values", "values"]
     loaded = load_ticket(path).model
@@ -206,8 +184,8 @@ def test_plain_layers_kernels_are_drawn_too(tmp_path):
     assert kinds(path) == ["architecture", "values", "values", "values", "values"]
 
 
-def test_other_random_numbers_are_an_error(tmp_path, small):
-    path = save_ticket(models.build("conv2", (8, 8, 1)), tmp_path / "a.ticket")
+def test_other_random_numbers_are_an_error(tmp_path):
+    path = save_ticket(conv2(), tmp_path / "a.ticket")
     header, contents = layout.read(path)
     drawn = next(part for part in header["parts"] if part["kind"] == "drawn")
     drawn["drawn_sha256"] = "0" * 64
@@ -217,7 +195,7 @@ def test_other_random_numbers_are_an_error(tmp_path, small):
 
 
 @pytest.mark.parametrize(
-    ("precision", "step"), [("float32", 0.0), ("float16", 2**-11), ("bfloat16", 2**-8)]
+    ("precision", "step"), [("float16", 2**-11), ("bfloat16", 2**-8)]
 )
 def test_precision_rounds_what_is_kept_and_nothing_else(precision, step, tmp_path):
     model = branched()
@@ -229,16 +207,13 @@ def test_precision_rounds_what_is_kept_and_nothing_else(precision, step, tmp_pat
     errors = []
     pairs = zip(masked_weights(model), masked_weights(ticket.model), strict=True)
     for weight, other in pairs:
-        kept = np.array(weight.kernel * weight.mask)
+        kept = np.array(weight.masked())
         errors.append(np.abs(other.kernel - kept).max() / np.abs(kept).max())
-    assert max(errors) <= step
-    assert (max(errors) > 0) == (precision != "float32")
-    np.testing.assert_array_equal(
-        ticket.model.get_layer("norm").adapt_mean, model.get_layer("norm").adapt_mean
-    )
+    assert 0 < max(errors) <= step
+    means = [each.get_layer("norm").adapt_mean for each in (ticket.model, model)]
+    np.testing.assert_array_equal(*means)
     kept = [p for p in read_ticket_header(path)["parts"] if p["kind"] == "kept"]
-    width = 4 if precision == "float32" else 2
-    assert all(p["decoded_length"] == width * p["num_kept"] for p in kept)
+    assert all(p["decoded_length"] == 2 * p["num_kept"] for p in kept)
 
 
 def test_kernels_of_low_precision_stay_as_they_are(tmp_path):
@@ -253,28 +228,19 @@ def test_kernels_of_low_precision_stay_as_they_are(tmp_path):
     assert loaded.layers[0].kernel.dtype == "bfloat16"
 
 
-def test_weights_too_large_for_the_precision_are_an_error(tmp_path, small):
-    model = load_ticket(small).model
-    kernel = model.layers[0].kernel
-    kernel.assign(np.full(kernel.shape, 70_000.0))
-    before = small.read_bytes()
-    with pytest.raises(InputError, match=r"d/kernel must fit in float16.*70000"):
-        save_ticket(model, small, precision="float16")
-    assert small.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [small]
-
-
-def test_removed_weights_may_be_anything(tmp_path, small):
-    model = load_ticket(small).model
-    layer = model.layers[0]
-    kernel = np.where(np.array(layer.mask) == 1, layer.kernel, 1e30)
-    layer.kernel.assign(kernel)
+def test_weights_too_large_for_the_precision_are_an_error_unless_removed(small):
+    layer = load_ticket(small).model.layers[0]
+    model, mask = keras.Sequential([keras.Input((2,)), layer]), np.array(layer.mask)
+    layer.kernel.assign(np.where(mask == 1, layer.kernel, 1e30))
     save_ticket(model, small, precision="float16")
     found = load_ticket(small).model.layers[0].kernel
-    np.testing.assert_array_equal(np.array(found) != 0, np.array(layer.mask) == 1)
+    np.testing.assert_array_equal(np.array(found) != 0, mask == 1)
+    layer.kernel.assign(np.full(mask.shape, 70_000.0))
+    with kept(small, r"d/kernel must fit in float16.*70000"):
+        save_ticket(model, small, precision="float16")
 
 
-@pytest.mark.parametrize("sparsity", [0.0, 0.01, 0.37, 0.5, 0.999])
+@pytest.mark.parametrize("sparsity", [0.0, 0.37, 0.999])
 @pytest.mark.parametrize("method", ["edge_popup", "edge_popup_by_score"])
 def test_every_count_comes_back(sparsity, method, tmp_path):
     model = dense(17, 23, sparsity=sparsity, method=method)
@@ -339,37 +305,25 @@ def test_everything_said_of_a_model_comes_back(tmp_path, small):
     ],
 )
 def test_bad_arguments_leave_the_old_file(small, arguments, message):
-    model, before = load_ticket(small).model, small.read_bytes()
-    with pytest.raises(InputError, match=message):
-        save_ticket(model, small, **arguments)
-    assert small.read_bytes() == before
+    with kept(small, message):
+        save_ticket(load_ticket(small).model, small, **arguments)
 
 
-def test_there_must_be_a_folder_and_no_folder_in_the_way(small):
+def test_what_fails_leaves_the_old_file(small, monkeypatch):
     model = load_ticket(small).model
     for path in (small.parent, small.parent / "no" / "a.ticket"):
-        with pytest.raises(InputError, match="file in a folder that exists"):
+        with kept(small, "file in a folder that exists"):
             save_ticket(model, path)
 
+    with monkeypatch.context() as patch:
+        full = mock.Mock(side_effect=OSError("No space left on device"))
+        patch.setattr(os, "fsync", full)
+        with kept(small, "No space", OSError):
+            save_ticket(model, small, recipe={"other": 1})
 
-def test_layers_must_be_as_their_configs_say(small):
-    model, before = load_ticket(small).model, small.read_bytes()
-    model.layers[0].units = 4
-    with pytest.raises(InputError, match=r"missing=.*\(2, 3\).*added=.*\(2, 4\)"):
+    model.layers[0].units = 4  # not as its weights are
+    with kept(small, r"missing=.*\(2, 3\).*added=.*\(2, 4\)"):
         save_ticket(model, small)
-    assert small.read_bytes() == before
-
-
-def test_a_failed_write_leaves_the_old_file(small, monkeypatch):
-    model, before = load_ticket(small).model, small.read_bytes()
-
-    def no_space(file):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space"):
-        save_ticket(model, small, recipe={"other": 1})
-    assert small.read_bytes() == before
 
 
 def test_size_is_checked_before_the_model_is_built(small, monkeypatch):
@@ -463,38 +417,31 @@ def test_lies_of_the_header_are_refused(small, key, value):
         load_ticket(small)
 
 
-def test_a_loaded_model_trains_on(small):
+def test_a_loaded_model_trains_on_and_keras_may_forget_it(small):
     model = load_ticket(small).model
+    inputs = np.linspace(-1, 1, 10, dtype=np.float32).reshape(5, 2)
+    expected, before = model(inputs), np.array(model.layers[0].score)
     model.compile("sgd", "mse")
-    before = np.array(model.layers[0].score)
     model.fit(np.ones((4, 2)), np.ones((4, 3)), epochs=1, verbose=0)
     assert not np.array_equal(model.layers[0].score, before)
-
-
-def test_a_ticket_is_read_again_after_keras_has_forgotten_all(small):
-    inputs = np.linspace(-1, 1, 10, dtype=np.float32).reshape(5, 2)
-    expected = load_ticket(small).model(inputs)
     keras.backend.clear_session()
     np.testing.assert_array_equal(load_ticket(small).model(inputs), expected)
 
 
-@pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9])
 def test_signed_masks_come_back(sparsity, tmp_path):
-    model = models.build("conv2", (8, 8, 3), method="signed", sparsity=sparsity)
+    model = conv2(method="signed", sparsity=sparsity)
     path = save_ticket(model, tmp_path / "a.ticket")
     loaded = load_ticket(path).model
     assert_same_masks(model, loaded, ["kernel", "mask", "num_kept"])
     limit = 0
     for weight in masked_weights(model):
-        limit += weight.num_weights * entropy(weight.num_kept / weight.num_weights)
-        limit += weight.num_kept
+        k = weight.num_kept / weight.num_weights
+        entropy = -sum(p * np.log2(p) for p in (k, 1 - k) if p)
+        limit += weight.num_weights * entropy + weight.num_kept
     parts = read_ticket_header(path)["parts"]
     assert [part["kind"] for part in parts[1:4]] == ["mask", "signs", "drawn"]
     assert sum(part["length"] for part in parts[1:]) <= 1.05 * limit / 8 + 50
-
-
-def entropy(k):
-    return -sum(p * np.log2(p) for p in (k, 1 - k) if p)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -522,15 +469,13 @@ def test_kept_weights_of_signed_masks_come_back(precision, tmp_path):
     ],
 )
 def test_masks_that_are_not_finite_are_refused(number, attribute, message, small):
-    model, before = load_ticket(small).model, small.read_bytes()
+    model = load_ticket(small).model
     layer = model.layers[0]
-    place = np.argmax(layer.mask)
     values = np.array(getattr(layer, attribute))
-    values.flat[place] = number
+    values.flat[np.argmax(layer.mask)] = number
     getattr(layer, attribute).assign(values)
-    with pytest.raises(InputError, match=message):
+    with kept(small, message):
         save_ticket(model, small)
-    assert small.read_bytes() == before
 
 
 def test_tickets_of_version_1_are_read():

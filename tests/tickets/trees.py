@@ -1,12 +1,27 @@
 """JSON trees as Keras writes them, and classes that nothing in them may reach."""
 
+import functools
 import json
+import tempfile
 
 import keras
 
 from tests.tickets import layout
+from tfsupermask.layers import SupermaskDense
+from tfsupermask.tickets import save_ticket
 
 RAN = []
+
+
+@functools.cache
+def small_ticket():
+    """Returns the bytes of a ticket of a 2×3 kernel, half of it kept."""
+    keras.utils.set_random_seed(0)
+    layer = SupermaskDense(3, use_bias=True, name="d")
+    model = keras.Sequential([keras.Input((2,), name="i"), layer], name="m")
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_ticket(model, f"{folder}/s.ticket", class_names=["a", "b", "c"])
+        return path.read_bytes()
 
 
 @keras.saving.register_keras_serializable("marker")
@@ -110,6 +125,28 @@ def functional(node=None, **changes):
 
 def called(*args, **kwargs):
     return functional(lambda tensor: {"args": [tensor, *args], "kwargs": kwargs})
+
+
+def with_idle_layer():
+    """A model with 3·10¹² weights in a layer that no output needs."""
+    tree = functional()
+    needed = tree["config"]["layers"][1]
+    unused = {**needed, **dense(name="y", units=10**12), "name": "y"}
+    tree["config"]["layers"].append(unused)
+    return tree
+
+
+def calling(levels):
+    """A model that calls another a hundred times, which does the same."""
+    tree = functional()
+    for _ in range(levels):
+        outer = functional()
+        entry, inner = outer["config"]["layers"]
+        nodes = inner["inbound_nodes"] * 100
+        inner = {**tree, "name": "x", "inbound_nodes": nodes}
+        outer["config"]["layers"] = [entry, inner]
+        tree = outer
+    return tree
 
 
 def slice_of(*ends):
