@@ -45,29 +45,26 @@ def flags(images, workdir, **fields):
     return [f"--{name}={value}" for name, value in fields.items()]
 
 
-def start_workers(images, workdir, number, each=()):
-    """Returns the processes; `each` has fields of single workers."""
+def free_addresses(number):
     addresses = []
     for _ in range(number):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             addresses.append(f"127.0.0.1:{probe.getsockname()[1]}")
-    processes = []
+    return addresses
+
+
+def start_workers(images, workdir, number, each=()):
+    """Returns the processes; `each` has fields of single workers."""
+    cluster, processes = {"worker": free_addresses(number)}, []
     for index in range(number):
         task = {"type": "worker", "index": index}
-        own = each[index] if each else {}
+        fields = flags(images, workdir, **(each[index] if each else {}))
         processes.append(
             subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "binaries.train"),
-                    *flags(images, workdir, **own),
-                ],
-                env={
-                    **os.environ,
-                    "TF_CONFIG": json.dumps(
-                        {"cluster": {"worker": addresses}, "task": task}
-                    ),
-                },
+                [sys.executable, "-m", "binaries.train", *fields],
+                env=os.environ
+                | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -91,10 +88,7 @@ def wait_for(path, processes):
 def last_values(workdir):
     saved = checkpoints.restore_latest(workdir / "checkpoints")
     assert (saved.epoch, saved.step) == (EPOCHS, 0)
-    return saved.values, [
-        {name: value for name, value in row.items() if name != "seconds"}
-        for row in saved.state["rows"]
-    ]
+    return saved.values, [row | {"seconds": 0} for row in saved.state["rows"]]
 
 
 def test_killed_stopped_and_resumed_on_other_numbers_of_workers(

@@ -66,9 +66,13 @@ def test_agrees_with_the_oracle_at_any_size(data):
     places = random_places(
         maps, data.draw(st.integers(0, 8)), size, dilation, data.draw(st.integers(0, 9))
     )
+    # A column of an array of positions is not contiguous.
+    image_index, *positions = places
+    rows, columns = np.array(positions).T.copy().T
     patches = gather_patches(
-        maps, *places, *size, row_dilation=dilation[0], column_dilation=dilation[1]
-    )
+        maps, image_index, rows, columns, *size,
+        row_dilation=dilation[0], column_dilation=dilation[1],
+    )  # fmt: skip
     np.testing.assert_array_equal(patches, oracle(maps, *places, size, dilation))
 
 
@@ -122,45 +126,6 @@ def test_threads_do_not_change_the_patches(num_threads):
     np.testing.assert_array_equal(patches, oracle(maps, *places, (5, 5)))
 
 
-def test_patches_of_the_image_size_are_shifted_images():
-    maps = make_maps((3, 8, 8, 3), np.uint8)
-    places = (
-        np.arange(3),
-        np.array([-4, 0, 4], np.int32),
-        np.array([4, 0, -4], np.int32),
-    )
-    crops = gather_patches(maps, *places, 8, 8)
-    np.testing.assert_array_equal(crops[0, 4:, :4], maps[0, :4, 4:])
-    assert not crops[0, :4].any()
-    np.testing.assert_array_equal(crops[1], maps[1])
-    np.testing.assert_array_equal(crops[2, :4, 4:], maps[2, 4:, :4])
-    assert not crops[2, 4:].any()
-
-
-def test_same_padding_reads_zeros_around_the_map():
-    maps = np.ones((1, 2, 2, 1), np.float32)
-    rows, columns = np.indices((2, 2), np.int32).reshape(2, -1) - 1
-    patches = gather_patches(maps, np.zeros(4, np.int64), rows, columns, 3, 3)
-    assert patches[0, :, :, 0].tolist() == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
-    assert patches[3, :, :, 0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
-
-
-def test_a_dilated_patch_may_step_over_the_map():
-    maps = np.ones((1, 2, 2, 1), np.float32)
-    place = np.zeros(1, np.int64), np.array([-3], np.int32), np.array([0], np.int32)
-    assert not gather_patches(maps, *place, 2, 1, row_dilation=9).any()
-
-
-def test_takes_columns_of_an_array_of_positions():
-    maps = make_maps((2, 6, 6, 3), np.uint8)
-    positions = np.array([[0, 1], [2, 3]], np.int32)
-    image_index = np.array([1, 9, 0])[::2]
-    patches = gather_patches(maps, image_index, positions[:, 0], positions[:, 1], 3, 3)
-    np.testing.assert_array_equal(
-        patches, oracle(maps, image_index, *positions.T, (3, 3))
-    )
-
-
 @pytest.mark.parametrize("num_maps", [0, 2])
 def test_no_patches_are_an_empty_array(num_maps):
     none = np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
@@ -169,109 +134,25 @@ def test_no_patches_are_an_empty_array(num_maps):
     assert patches.dtype == np.uint8
 
 
-def arguments(**changed):
-    return {
-        "maps": np.zeros((2, 5, 6, 3), np.float32),
-        "image_index": np.zeros(2, np.int64),
-        "rows": np.zeros(2, np.int32),
-        "columns": np.zeros(2, np.int32),
-        "patch_height": 3,
-        "patch_width": 3,
-        **changed,
-    }
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        (
-            {"maps": np.zeros((2, 5, 6, 3))},
-            "`maps` must have dtype uint8 or float32. Received: dtype=float64",
-        ),
-        (
-            {"maps": [[1, 2]]},
-            "`maps` must be a NumPy array of uint8 or float32. Received: type='list'",
-        ),
-        (
-            {"maps": np.zeros((5, 6, 3), np.uint8)},
-            "`maps` must have shape (n, height, width, channels), none but n zero. "
-            "Received: shape=(5, 6, 3)",
-        ),
-        (
-            {"maps": np.zeros((2, 5, 0, 3), np.uint8)},
-            "Received: shape=(2, 5, 0, 3)",
-        ),
-        (
-            {"maps": np.zeros((2, 3, 5, 6), np.uint8).transpose(0, 2, 3, 1)},
-            "`maps` must be C-contiguous. "
-            "Received: shape=(2, 5, 6, 3), strides=(90, 6, 1, 30)",
-        ),
-        (
-            {"image_index": np.zeros(2, np.int32)},
-            "`image_index` must have dtype int64. Received: dtype=int32",
-        ),
-        (
-            {"image_index": np.zeros((2, 1), np.int64)},
-            "`image_index` must have shape (num_patches,). Received: shape=(2, 1)",
-        ),
-        (
-            {"rows": np.zeros(3, np.int32)},
-            "`rows` must have shape (2,), that of `image_index`. Received: shape=(3,)",
-        ),
-        (
-            {"columns": np.zeros(2, np.int64)},
-            "`columns` must have dtype int32. Received: dtype=int64",
-        ),
-        (
-            {"image_index": np.array([0, 2])},
-            "`image_index` must lie in [0, 1]. Received: image_index[1]=2",
-        ),
-        ({"image_index": np.array([-1, 0])}, "Received: image_index[0]=-1"),
-        (
-            {"rows": np.array([0, -3], np.int32)},
-            "`rows` must lie in [-2, 4]. Received: rows[1]=-3",
-        ),
-        ({"rows": np.array([5, 0], np.int32)}, "Received: rows[0]=5"),
-        (
-            {"columns": np.array([0, -5], np.int32), "column_dilation": 2},
-            "`columns` must lie in [-4, 5]. Received: columns[1]=-5",
-        ),
-        ({"columns": np.array([0, 6], np.int32)}, "Received: columns[1]=6"),
-        (
-            {"patch_height": 0},
-            "`patch_height` must be an integer in [1, 2147483647]. "
-            "Received: patch_height=0",
-        ),
-        ({"patch_width": 2**31}, "Received: patch_width=2147483648"),
-        ({"row_dilation": 0}, "Received: row_dilation=0"),
-        ({"column_dilation": -2}, "Received: column_dilation=-2"),
-        ({"num_threads": 1.0}, "Received: num_threads=1.0"),
-        (
-            {"patch_height": 2**31 - 1, "patch_width": 2**31 - 1},
-            "The patches must fit in 2**63 - 1 bytes. "
-            "Received: shape=(2, 2147483647, 2147483647, 3)",
-        ),
-    ],
-)
-def test_refuses_with_the_value_received(changed, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        gather_patches(**arguments(**changed))
+NOUGHT = np.zeros(2, np.int64), np.zeros(2, np.int32), np.zeros(2, np.int32)
 
 
 def test_more_patches_than_memory_is_a_memory_error():
     with pytest.raises(MemoryError):
-        gather_patches(**arguments(patch_height=2**30, patch_width=2**25))
+        gather_patches(np.zeros((2, 5, 6, 3), np.float32), *NOUGHT, 2**30, 2**25)
 
 
 def test_coordinates_beyond_32_bits_do_not_wrap():
     huge = 2**31 - 1
     patches = gather_patches(
-        **arguments(
-            maps=np.ones((1, 1, 1, 1), np.uint8),
-            rows=np.array([0, -huge], np.int32),
-            row_dilation=huge,
-            column_dilation=huge,
-        )
+        np.ones((1, 1, 1, 1), np.uint8),
+        NOUGHT[0],
+        np.array([0, -huge], np.int32),
+        NOUGHT[2],
+        3,
+        3,
+        row_dilation=huge,
+        column_dilation=huge,
     )
     assert patches.sum(axis=(1, 2, 3)).tolist() == [1, 1]
     assert patches[0, 0, 0, 0] == patches[1, 1, 0, 0] == 1

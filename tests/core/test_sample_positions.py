@@ -1,5 +1,4 @@
 import itertools
-import re
 
 import numpy as np
 import pytest
@@ -31,12 +30,6 @@ def test_draws_the_number_asked_without_replacement(counts, samples, seed):
     assert (indices < offsets[image_index + 1]).all()
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 50])
-def test_draws_all_of_an_image_with_no_more_than_asked(count):
-    indices, _ = sample_positions(offsets_of([count]), 50, seed=3)
-    assert sorted(indices) == list(range(count))
-
-
 COUNTS = np.random.default_rng(0).integers(0, 200, 3000)
 
 
@@ -64,12 +57,6 @@ def test_parts_draw_what_the_whole_draws(chunk):
     part_indices, part_images = map(np.concatenate, zip(*parts, strict=True))
     np.testing.assert_array_equal(part_indices, indices)
     np.testing.assert_array_equal(part_images, image_index)
-
-
-def test_the_draw_of_an_image_ignores_its_neighbours():
-    alone, _ = sample_positions(offsets_of([90]), 10, 5, first_image=2)
-    among, image_index = sample_positions(offsets_of([4, 500, 90, 8]), 10, 5)
-    np.testing.assert_array_equal(among[image_index == 2] - 504, alone)
 
 
 def test_seeds_and_images_draw_differently():
@@ -119,54 +106,3 @@ def test_seeds_give_independent_draws():
         second = sample_positions(offsets_of([6]), 1, seed + 1)[0][0]
         table[first, second] += 1
     assert stats.chi2_contingency(table).pvalue > 0.001
-
-
-@pytest.mark.parametrize("counts", [[], [0], [0, 0, 0]])
-def test_nothing_to_draw_from(counts):
-    indices, image_index = sample_positions(offsets_of(counts), 3, 0)
-    assert indices.shape == image_index.shape == (0,)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        (
-            {"position_offsets": np.array([1, 2])},
-            "`position_offsets` must begin with 0. Received: position_offsets[0]=1",
-        ),
-        (
-            {"position_offsets": np.array([0, 5, 4])},
-            "Received: position_offsets[1]=5, position_offsets[2]=4",
-        ),
-        (
-            {"position_offsets": np.array([0.0, 5.0])},
-            "`position_offsets` must have dtype int64. Received: dtype=float64",
-        ),
-        (
-            {"position_offsets": np.int64(4)},
-            "`position_offsets` must be a NumPy array of int64. Received: type='int64'",
-        ),
-        (
-            {"samples_per_image": 0},
-            "`samples_per_image` must be an integer of at least 1. "
-            "Received: samples_per_image=0",
-        ),
-        ({"samples_per_image": 2**63}, f"Received: samples_per_image={2**63}"),
-        (
-            {"seed": -1},
-            "`seed` must be an integer in [0, 2**64). Received: seed=-1",
-        ),
-        ({"seed": 2**64}, f"Received: seed={2**64}"),
-        ({"seed": 0.5}, "Received: seed=0.5"),
-        ({"seed": None}, "Received: seed=None"),
-        (
-            {"first_image": -1},
-            "`first_image` must be an integer of at least 0. Received: first_image=-1",
-        ),
-        ({"num_threads": 1025}, "Received: num_threads=1025"),
-    ],
-)
-def test_refuses_with_the_value_received(changed, message):
-    arguments = {"position_offsets": offsets_of([3]), "samples_per_image": 2, "seed": 0}
-    with pytest.raises(ValueError, match=re.escape(message)):
-        sample_positions(**{**arguments, **changed})

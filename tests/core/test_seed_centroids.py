@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -77,32 +75,3 @@ def test_values_without_a_finite_distance_do_no_harm(value):
     seeds = seed_centroids(points, 0, np.random.default_rng(0).random((9, 3)))
     assert seeds.min() >= 0
     assert seeds.max() < 50
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"points": np.zeros((0, 3), np.float32)}, "`points` must not be empty."),
-        (
-            {"points": np.zeros((4, 3))},
-            "`points` must have dtype float32. Received: dtype=float64",
-        ),
-        ({"first": 4}, "`first` must be an integer in [0, 3]. Received: first=4"),
-        ({"first": -1}, "Received: first=-1"),
-        (
-            {"draws": np.zeros((2, 0))},
-            "`draws` must have shape (num_seeds - 1, num_trials). "
-            "Received: shape=(2, 0)",
-        ),
-        ({"draws": np.zeros(2)}, "Received: shape=(2,)"),
-        ({"num_threads": 1025}, "Received: num_threads=1025"),
-    ],
-)
-def test_refuses_with_the_value_received(changed, message):
-    arguments = {
-        "points": np.zeros((4, 3), np.float32),
-        "first": 0,
-        "draws": np.zeros((2, 2)),
-    }
-    with pytest.raises(ValueError, match=re.escape(message)):
-        seed_centroids(**{**arguments, **changed})

@@ -50,10 +50,13 @@ def test_splits_hold_every_digit_once(digits):
     assert found == expected
 
 
-def test_loading_again_gives_the_same(digits):
+def test_loading_again_gives_the_same_and_other_names_are_refused(digits):
     again = data.load("digits", data_dir="no/such/folder", image_size=32)
     np.testing.assert_array_equal(again.train.images, digits.train.images)
     np.testing.assert_array_equal(again.test.labels, digits.test.labels)
+    message = r"'digits', 'cifar10', 'cifar100', 'folder'.*name='cifar'"
+    with pytest.raises(InputError, match=message):
+        data.load("cifar")
 
 
 @pytest.mark.parametrize(

@@ -30,27 +30,18 @@ def values_of(split):
 
 @pytest.mark.parametrize("test_name", ["test", "val", "validation"])
 def test_reads_train_and_test(tmp_path, test_name):
-    train = write_classes(tmp_path / "train", {"b": 2, "a": 3})
-    test = write_classes(tmp_path / test_name, {"b": 1, "a": 1}, first_value=100)
+    train = write_classes(tmp_path / "train", {"b": 2, "a": 120})
+    test = write_classes(tmp_path / test_name, {"b": 1, "a": 1}, first_value=200)
+    if test_name == "test":  # which is preferred
+        write_classes(tmp_path / "val", {"a": 1, "b": 1}, first_value=50)
     dataset = data.load("folder", data_dir=tmp_path)
     assert dataset.class_names == ("a", "b")
     assert dataset.horizontal_flip is True
     assert dataset.image_shape == (64, 64, 3)
-    assert values_of(dataset.train) == [train[f"a/{i}.png"] for i in range(3)] + [
-        train["b/0.png"],
-        train["b/1.png"],
-    ]
+    assert values_of(dataset.train) == [train[name] for name in sorted(train)]
     assert values_of(dataset.test) == [test["a/0.png"], test["b/0.png"]]
-    assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1]
+    assert dataset.train.labels.tolist() == [0] * 120 + [1] * 2
     assert dataset.test.labels.tolist() == [0, 1]
-
-
-def test_prefers_test_to_val(tmp_path):
-    write_classes(tmp_path / "train", {"a": 1, "b": 1})
-    write_classes(tmp_path / "val", {"a": 1, "b": 1}, first_value=50)
-    write_classes(tmp_path / "test", {"a": 1, "b": 1}, first_value=100)
-    dataset = data.load("folder", data_dir=tmp_path, image_size=8)
-    assert values_of(dataset.test) == [100, 101]
 
 
 @pytest.mark.parametrize(
@@ -100,24 +91,19 @@ def test_reads_every_extension_in_any_case(tmp_path):
     assert len(dataset.train) + len(dataset.test) == 14
 
 
-def test_keeps_the_order_of_many_files(tmp_path):
-    values = write_classes(tmp_path / "train", {"a": 120, "b": 120})
-    write_classes(tmp_path / "test", {"a": 1, "b": 1})
-    dataset = data.load("folder", data_dir=tmp_path, image_size=9)
-    assert values_of(dataset.train) == [values[name] for name in sorted(values)]
-
-
 def test_reports_all_bad_images_at_once(tmp_path, capfd):
     write_classes(tmp_path, {"a": 4, "b": 4})
     for index in range(5):
         (tmp_path / "a" / f"bad{index}.png").write_bytes(b"broken" * (index > 0))
+    (tmp_path / "a" / "bad0.png").rename(tmp_path / "a" / "bad0\x1b[2J\n.png")
     write_image(tmp_path / "b" / "grey.png", channels=1)
     write_image(tmp_path / "b" / "alpha.png", channels=4)
     with pytest.raises(InputError) as caught:
         data.load("folder", data_dir=tmp_path)
     message = str(caught.value)
     assert "5 of 15 image files are empty or cannot be decoded: " in message
-    assert all((f"bad{index}.png" in message) == (index < 3) for index in range(5))
+    assert r"bad0\x1b[2J\n.png" in message
+    assert all((f"bad{index}.png" in message) == (index < 3) for index in range(1, 5))
     assert "and 2 more" in message
     assert "2 of 15 images are not 8-bit RGB: " in message
     assert "grey.png' (8-bit grayscale)" in message
@@ -187,11 +173,4 @@ def test_refuses_sizes(tmp_path, image_size):
 def test_refuses_classes_whose_names_command_terminals(tmp_path, name):
     write_classes(tmp_path, {name: 2, "b": 2})
     with pytest.raises(InputError, match="`classes` must be texts"):
-        data.load("folder", data_dir=tmp_path)
-
-
-def test_names_of_bad_files_are_told_as_in_a_string(tmp_path):
-    write_classes(tmp_path, {"a": 2, "b": 2})
-    (tmp_path / "a" / "\x1b[2J\n.png").touch()
-    with pytest.raises(InputError, match=r"\\x1b\[2J\\n\.png"):
         data.load("folder", data_dir=tmp_path)

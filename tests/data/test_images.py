@@ -23,13 +23,6 @@ def write(path, rgb_or_grey):
     return path
 
 
-def test_returns_rgb(tmp_path):
-    red = np.zeros((8, 8, 3), np.uint8)
-    red[..., 0] = 255
-    decoded = data.decode_image(write(tmp_path / "red.png", red), 8)
-    assert decoded[0, 0].tolist() == [255, 0, 0]
-
-
 @pytest.mark.parametrize(
     ("height", "width", "rows", "columns"),
     [
@@ -40,7 +33,7 @@ def test_returns_rgb(tmp_path):
 )
 def test_keeps_the_centre_of_the_longer_side(tmp_path, height, width, rows, columns):
     image = smooth_image(height, width)
-    decoded = data.decode_image(write(tmp_path / "a.png", image), 16)
+    decoded = data.decode_image(write(tmp_path / "été 花.png", image), 16)
     np.testing.assert_array_equal(decoded, image[rows, columns])
     assert decoded.dtype == np.uint8
 
@@ -92,11 +85,6 @@ def test_turns_as_exif_says(tmp_path):
     decoded = data.decode_image(path, 16)
     assert decoded[:7].max() < 20
     assert decoded[9:].min() > 235
-
-
-def test_reads_paths_outside_ascii(tmp_path):
-    path = write(tmp_path / "été 花.png", smooth_image(8, 8))
-    assert data.decode_image(str(path), 8).shape == (8, 8, 3)
 
 
 @pytest.mark.parametrize(
@@ -170,13 +158,6 @@ def test_refuses_more_pixels_than_a_file_of_its_size_has(tmp_path):
             data.decode_image(path, 8)
 
 
-def test_a_larger_file_may_have_more_pixels(tmp_path):
-    image = np.random.default_rng(0).integers(0, 256, (1500, 3000, 3), np.uint8)
-    assert image.shape[0] * image.shape[1] > 2**22
-    path = write(tmp_path / "a.jpg", image)
-    assert data.decode_image(path, 8).shape == (8, 8, 3)
-
-
 @pytest.mark.parametrize(("kind", "missing"), [("jpg", 100), ("png", 12)])
 def test_refuses_a_file_without_its_end(kind, missing, tmp_path):
     """OpenCV would fill what is missing with grey."""
@@ -189,12 +170,17 @@ def test_refuses_a_file_without_its_end(kind, missing, tmp_path):
     assert data.decode_image(path, 8).shape == (8, 8, 3)
 
 
-def test_progressive_jpegs_of_usual_length_are_read(tmp_path):
-    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+def test_progressive_and_large_jpegs_are_read(tmp_path):
     path = tmp_path / "a.jpg"
-    cv2.imencode(".jpg", smooth_image(64, 64), options)[1].tofile(path)
-    assert path.read_bytes().count(b"\xff\xda") > 5
-    assert data.decode_image(path, 8).shape == (8, 8, 3)
+    large = np.random.default_rng(0).integers(0, 256, (1500, 3000, 3), np.uint8)
+    assert large.shape[0] * large.shape[1] > 2**22
+    for image, options in (
+        (smooth_image(64, 64), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+        (large, []),
+    ):
+        cv2.imencode(".jpg", image, options)[1].tofile(path)
+        assert (path.read_bytes().count(b"\xff\xda") > 5) == bool(options)
+        assert data.decode_image(path, 8).shape == (8, 8, 3)
 
 
 def test_opens_neither_pipes_nor_devices(tmp_path):

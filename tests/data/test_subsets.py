@@ -55,6 +55,7 @@ def test_equals_the_definition_in_loops(seed):
     for limit_images in (1, 2, 7, 30, 59, 60):
         limited = data.limit(dataset, limit_images)
         assert kept_of(limited) == in_loops(labels, limit_images)
+        assert limited.mean[0] == pytest.approx(np.mean(kept_of(limited)) / 255)
 
 
 def test_everything_else_stays():
@@ -64,18 +65,24 @@ def test_everything_else_stays():
     assert (limited.name, limited.class_names) == ("made", NAMES)
     assert limited.horizontal_flip is True
     assert len(dataset.train) == 16
+    assert dataset.validation is limited.validation is None
+    part = data.hold_out(dataset, 4)
+    assert part.test is dataset.test
+    assert data.limit(part, 5).validation is part.validation
 
 
-def test_statistics_are_those_of_the_images_left():
-    dataset = dataset_of([0] * 200)
-    assert dataset.mean[0] == pytest.approx(99.5 / 255)
-    assert data.limit(dataset, 11).mean[0] == pytest.approx(5 / 255)
-
-
-@pytest.mark.parametrize("limit_images", [0, -1, 7, 2.0, True])
-def test_refuses_numbers_out_of_range(limit_images):
-    with pytest.raises(InputError, match=f"limit_images={limit_images}"):
-        data.limit(dataset_of([0, 1, 2, 3, 0, 1]), limit_images)
+@pytest.mark.parametrize(
+    ("function", "name", "too_many"),
+    [(data.limit, "limit_images", 7), (data.hold_out, "validation_images", 6)],
+)
+def test_refuses_numbers_out_of_range(function, name, too_many):
+    dataset = dataset_of([0, 1, 2, 3, 0, 1])
+    for count in (0, -1, 2.0, True):
+        with pytest.raises(InputError, match=f"{name}={count}$"):
+            function(dataset, count)
+    message = f"the 6 training images of made.*{name}={too_many}$"
+    with pytest.raises(InputError, match=message):
+        function(dataset, too_many)
 
 
 @pytest.mark.parametrize(
@@ -96,23 +103,3 @@ def test_holds_out_the_last_of_each_class(labels, validation_images, held):
     assert kept_of(part) == [i for i in range(len(labels)) if i not in held]
     assert part.train.labels.tolist() == [labels[i] for i in kept_of(part)]
     assert (part.name, part.class_names) == ("made", NAMES)
-
-
-def test_holding_out_keeps_the_test_images():
-    dataset = dataset_of([0, 1, 2, 3] * 4)
-    assert dataset.validation is None
-    assert data.limit(dataset, 5).validation is None
-    part = data.hold_out(dataset, 4)
-    assert part.test is dataset.test
-    assert data.limit(part, 5).validation is part.validation
-
-
-@pytest.mark.parametrize("validation_images", [0, -1, 6, 2.0, True])
-def test_holds_out_neither_none_nor_all(validation_images):
-    with pytest.raises(InputError, match=f"validation_images={validation_images}"):
-        data.hold_out(dataset_of([0, 1, 2, 3, 0, 1]), validation_images)
-
-
-def test_says_how_many_images_there_are():
-    with pytest.raises(InputError, match="the 6 training images of made"):
-        data.limit(dataset_of([0, 1, 2, 3, 0, 1]), 7)

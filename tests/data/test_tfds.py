@@ -66,9 +66,15 @@ def assert_holds(split, examples):
     assert split.labels.dtype == np.int64
 
 
-def test_reads_prepared_data_in_the_order_of_the_files(prepared):
-    before = tree(prepared)
-    dataset = data.load("cifar10", data_dir=prepared, image_size=32)
+def test_reads_prepared_data_in_the_order_of_the_files_and_says_nothing(
+    prepared, caplog, capfd
+):
+    before, level = tree(prepared), logging.getLogger("absl").level
+    with caplog.at_level(logging.INFO):
+        dataset = data.load("cifar10", data_dir=prepared, image_size=32)
+    assert not [r for r in caplog.records if "tensorflow_datasets" in r.pathname]
+    assert "tensorflow_datasets" not in capfd.readouterr().err
+    assert logging.getLogger("absl").level == level
     assert dataset.name == "cifar10"
     assert dataset.class_names == tuple(CLASS_NAMES)
     assert dataset.horizontal_flip is True
@@ -76,15 +82,6 @@ def test_reads_prepared_data_in_the_order_of_the_files(prepared):
     assert_holds(dataset.train, TRAIN)
     assert_holds(dataset.test, TEST)
     assert tree(prepared) == before
-
-
-def test_says_nothing(prepared, caplog, capfd):
-    level = logging.getLogger("absl").level
-    with caplog.at_level(logging.INFO):
-        data.load("cifar10", data_dir=prepared)
-    assert not [r for r in caplog.records if "tensorflow_datasets" in r.pathname]
-    assert "tensorflow_datasets" not in capfd.readouterr().err
-    assert logging.getLogger("absl").level == level
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
@@ -127,12 +124,8 @@ def test_downloads_what_is_missing(deliver, tmp_path):
     def make_splits(builder, dl_manager):
         builder.info.features["label"].names = CLASS_NAMES
         return {
-            tensorflow_datasets.Split.TRAIN: [
-                (example["id"], example) for example in TRAIN
-            ],
-            tensorflow_datasets.Split.TEST: [
-                (example["id"], example) for example in TEST
-            ],
+            split: [(example["id"], example) for example in examples]
+            for split, examples in (("train", TRAIN), ("test", TEST))
         }
 
     deliver(make_splits)

@@ -43,7 +43,9 @@ def online(reachable, monkeypatch, tmp_path):
     thread.join()
 
 
-def test_without_network_says_where_it_looked_and_what_to_do(no_network, tmp_path):
+def test_without_network_says_where_it_looked_and_what_to_do(
+    no_network, monkeypatch, tmp_path
+):
     (tmp_path / "tiny-imagenet").mkdir()
     before = tiny.tree(tmp_path)
     with pytest.raises(data.DataNotFoundError) as caught:
@@ -57,13 +59,10 @@ def test_without_network_says_where_it_looked_and_what_to_do(no_network, tmp_pat
     assert "\n" not in message
     with pytest.raises(data.DataNotFoundError):
         data.load("tiny_imagenet", tmp_path / "new" / "folder")
-    assert tiny.tree(tmp_path) == before
-
-
-def test_looks_in_the_default_folder(no_network, monkeypatch, tmp_path):
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path))
     with pytest.raises(data.DataNotFoundError, match=f"'{tmp_path}/tiny-imagenet-200'"):
         data.load("tiny_imagenet")
+    assert tiny.tree(tmp_path) == before
     tiny.write_zip(tmp_path, tiny.make_files())
     assert len(data.load("tiny_imagenet").train) == 9
 

@@ -104,8 +104,8 @@ def load_with_warning(root):
     return dataset, message
 
 
-def pixels(encoded):
-    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+def pixels(encoded, flag=cv2.IMREAD_COLOR_RGB):
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
 
 
 def tree(folder):

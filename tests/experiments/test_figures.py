@@ -37,7 +37,7 @@ def test_rates_ours_and_the_other_reading(fake, short):
     assert (at_half.min(), at_half.max()) == pytest.approx((55.0, 57.0))
 
 
-def test_rates_have_the_thesis_s_points(fake, short):
+def test_rates_have_the_thesis_s_points_and_count_what_is_removed_and_kept(fake, short):
     figure = drawn(fake, short, "figure", "5.4")
     bars = figure.axes[2].containers
     points = [bar.lines[0].get_ydata() for bar in bars]
@@ -47,21 +47,15 @@ def test_rates_have_the_thesis_s_points(fake, short):
     lengths = [np.ptp(segment[:, 1]) for segment in segments.get_segments()]
     np.testing.assert_allclose(lengths, [1.0, 1.2, 1.2, 1.0, 1.2])
     assert bars[0].lines[0].get_markerfacecolor() == "white"
-
-
-def test_rates_count_what_is_removed_and_what_is_kept(fake, short):
-    axis, *_ = drawn(fake, short, "figure", "5.2").axes
+    axis = figure.axes[0]
     assert axis.get_xlabel() == "weights removed / %"
     assert list(axis.get_xticks()) == RATES
     (above,) = axis.child_axes
     assert above.get_xlabel() == "kept / %"
-    axis.figure.draw_without_rendering()
-    for removed in RATES:
-        below, top = (
-            each.transData.transform((rate, 0))[0]
-            for each, rate in ((axis, removed), (above, 100 - removed))
-        )
-        assert below == pytest.approx(top)
+    figure.draw_without_rendering()
+    below = [axis.transData.transform((rate, 0))[0] for rate in RATES]
+    top = [above.transData.transform((100 - rate, 0))[0] for rate in RATES]
+    assert below == pytest.approx(top)
 
 
 def test_a_missing_run_leaves_a_gap(fake, short):
@@ -123,8 +117,7 @@ def test_epochs_curves(fake):
 
 
 def test_epochs_shorter_than_the_thesis_have_its_value_at_the_edge(fake):
-    scope = Scope(epochs=5)
-    figure = drawn(fake, scope, "figure", "8.1")
+    figure = drawn(fake, Scope(epochs=5), "figure", "8.1")
     edges = [
         line for axis in figure.axes for line in axis.lines if len(line.get_xdata())
     ]
@@ -132,9 +125,7 @@ def test_epochs_shorter_than_the_thesis_have_its_value_at_the_edge(fake):
     assert all(tuple(line.get_xdata()) == (0.93, 1.0) for line in edges)
     assert legend_of(figure)[1][-1] == "thesis, after 100 epochs"
     assert figure.legends[0].legend_handles[-1].get_marker() == "None"
-
-
-def test_epochs_of_the_thesis_have_its_point_at_100(fake):
+    # Those of the thesis have its point at 100.
     figure = drawn(fake, Scope(), "figure", "5.5")
     assert figure.legends[0].legend_handles[-1].get_marker() == "o"
     accuracy, loss = figure.axes

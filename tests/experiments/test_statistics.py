@@ -22,15 +22,12 @@ def of(*values):
 
 @pytest.mark.parametrize("values", [(3.0, 5.0), (48.1, 47.5, 49.9), (1, 2, 4, 8)])
 def test_mean_and_deviation(values):
-    sample = of(*values)
+    sample, one, none = of(*values), of(5.0), of()
     assert sample.n == len(values)
     assert sample.mean == pytest.approx(statistics.fmean(values))
     assert sample.deviation == pytest.approx(statistics.stdev(values))
-
-
-def test_nothing_and_one_have_no_deviation():
-    assert (of().n, of().mean, of().deviation) == (0, None, None)
-    assert (of(5.0).n, of(5.0).mean, of(5.0).deviation) == (1, 5.0, None)
+    assert (none.n, none.mean, none.deviation) == (0, None, None)
+    assert (one.n, one.mean, one.deviation) == (1, 5.0, None)
 
 
 def test_difference_is_ours_less_theirs():
@@ -56,12 +53,6 @@ def test_a_mark_needs_more_than_both_spreads(ours, published, expected):
     assert exceeds_both_spreads(ours, published) is expected
 
 
-def test_pairs_are_those_of_the_same_seed():
-    ours, theirs = Sample({0: 10.0, 2: 30.0, 3: 7.0}), Sample({3: 5.0, 0: 9.0, 1: 0.0})
-    paired = compare([(ours, theirs)])
-    assert (paired.difference, paired.pairs, paired.columns) == (1.5, 2, 1)
-
-
 def every_resample(groups):
     """The statistic of each of all equally likely resamples, column by column."""
     columns = [list(itertools.product(group, repeat=len(group))) for group in groups]
@@ -76,42 +67,40 @@ def every_resample(groups):
         [(0.1, -0.4)],
         [(1.0, 2.0, 6.0), (11.0, 12.5, 12.0)],
         [(3.0, 3.5, 2.0, 4.0, 9.0)],
+        # Columns far apart: seeds are resampled within a column, not columns.
+        [(1.0, 1.1, 0.9), (9.0, 9.1, 8.9)],
     ],
 )
 def test_interval_against_all_resamples(groups):
     paired = compare([(of(*group), of(*[0.0] * len(group))) for group in groups])
     exact = np.quantile(every_resample(groups), (0.025, 0.975), method="inverted_cdf")
-    spread = np.ptp(np.concatenate(groups))
+    spread = max(map(np.ptp, groups))
     np.testing.assert_allclose(paired.interval, exact, atol=0.03 * spread)
     assert paired.difference == pytest.approx(np.mean([np.mean(g) for g in groups]))
 
 
-def test_columns_far_apart_do_not_widen_the_interval():
-    """Seeds are resampled within a column, not columns."""
-    zero = of(0.0, 0.0, 0.0)
-    paired = compare([(of(1.0, 1.1, 0.9), zero), (of(9.0, 9.1, 8.9), zero)])
-    assert paired.difference == pytest.approx(5.0)
-    assert 4.8 < paired.interval[0] < paired.interval[1] < 5.2
-
-
-def test_same_numbers_same_interval():
-    pair = (of(1.0, 2.0, 4.0), of(0.0, 0.5, 0.7))
-    assert compare([pair]) == compare([pair])
-
-
-def test_one_seed_has_no_interval():
-    assert compare([(of(5.0), of(3.0)), (of(6.0), of(2.0))]) == Paired(3.0, None, 2, 2)
-    assert compare([(of(5.0), of())]) is None
-    assert compare([]) is None
-
-
-def test_columns_of_one_pair_are_left_out_where_others_have_more():
-    paired = compare([(of(5.0, 6.0), of(3.0, 3.0)), (of(60.0), of(2.0))])
-    assert (paired.difference, paired.pairs, paired.columns) == (2.5, 2, 1)
-
-
-def test_equal_differences_make_an_interval_of_a_point():
-    assert compare([(of(2.0, 2.0), of(1.0, 1.0))]).interval == (1.0, 1.0)
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        # Pairs are those of the same seed.
+        (
+            [(Sample({0: 10.0, 2: 30.0, 3: 7.0}), Sample({3: 5.0, 0: 9.0, 1: 0.0}))],
+            Paired(1.5, (1.0, 2.0), 2, 1),
+        ),
+        # One seed has no interval.
+        ([(of(5.0), of(3.0)), (of(6.0), of(2.0))], Paired(3.0, None, 2, 2)),
+        ([(of(5.0), of())], None),
+        ([], None),
+        # A column of one pair is left out where others have more.
+        (
+            [(of(5.0, 6.0), of(3.0, 3.0)), (of(60.0), of(2.0))],
+            Paired(2.5, (2.0, 3.0), 2, 1),
+        ),
+        ([(of(2.0, 2.0), of(1.0, 1.0))], Paired(1.0, (1.0, 1.0), 2, 1)),
+    ],
+)
+def test_differences_of_pairs_that_are_known(pairs, expected):
+    assert compare(pairs) == expected == compare(pairs)
 
 
 @pytest.mark.parametrize(

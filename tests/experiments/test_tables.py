@@ -2,8 +2,6 @@ import csv
 import dataclasses
 import io
 
-import pytest
-
 from tfsupermask.experiments import Scope, find
 from tfsupermask.experiments.telling.statements import CAUTION, statements_of
 from tfsupermask.experiments.telling.tables import csv_text, tables_of
@@ -92,8 +90,9 @@ def test_of_one_seed_neither_number_nor_interval_is_said(fake):
 
 def test_the_nearer_reading_is_named(fake, short):
     # Thesis: 15.3 removed or kept 10 %, 6.3 at 90 %.
-    values = {(0.1, RANDOM): {0: 6.3}, (0.9, RANDOM): {0: 14.3}}
-    fake.finish(TABLE, short, accuracy(values))
+    fake.finish(TABLE, short, accuracy({(0.1, RANDOM): {0: 6.3}}))
+    assert said_of(fake, short).reading == ""
+    fake.finish(TABLE, short, accuracy({(0.9, RANDOM): {0: 14.3}}))
     text = said_of(fake, short).reading
     assert "removed, the mean absolute difference to the thesis is 8.5 points" in text
     assert "kept, 0.5 points (2 cells that both readings have)" in text
@@ -101,12 +100,6 @@ def test_the_nearer_reading_is_named(fake, short):
         "Read as the fraction kept they fit better (ours after 2 epochs, the thesis's "
         "after 100)."
     )
-
-
-def test_no_reading_without_both(fake, short):
-    values = {(0.1, RANDOM): {0: 6.3}, (0.5, RANDOM): {0: 14.3}}
-    fake.finish(TABLE, short, accuracy(values))
-    assert said_of(fake, short).reading == ""
 
 
 def test_rows_are_compared_with_the_first(fake, short):
@@ -158,15 +151,6 @@ def test_fewer_minutes_are_better(fake, short):
     assert f"{simple} is better than {large}: 9.0 minutes less" in minutes
 
 
-def test_a_single_column_is_not_said_twice(fake, short):
-    experiment = find("figure", "8.1")
-    fake.finish(experiment, short, better_patches)
-    said = said_of(fake, short, experiment)
-    expected = ["30 % removed (70 % kept)", "70 % removed (30 % kept)"]
-    assert places(said.overall) == expected
-    assert said.by_column == ()
-
-
 def test_panels_have_a_table_each_and_are_named(fake, short):
     experiment = find("figure", "5.2")
     fake.finish(experiment, short, better_patches)
@@ -175,6 +159,13 @@ def test_panels_have_a_table_each_and_are_named(fake, short):
     said = said_of(fake, short, experiment)
     assert places(said.overall) == [f"{panel}, all columns" for panel in panels]
     assert places(said.by_column)[5] == "Conv4, 10 % removed (90 % kept)"
+    # A single column is not said twice.
+    experiment = find("figure", "8.1")
+    fake.finish(experiment, short, better_patches)
+    said = said_of(fake, short, experiment)
+    expected = ["30 % removed (70 % kept)", "70 % removed (30 % kept)"]
+    assert places(said.overall) == expected
+    assert said.by_column == ()
 
 
 def test_what_is_missing_and_failed_is_said(fake, short):
@@ -235,11 +226,7 @@ def test_csv_says_what_it_is(fake):
     texts = [each["statement"] for each in records(fake, scope) if each["statement"]]
     assert texts == plain(said_of(fake, scope).all)
     assert any(text.endswith('A "reason", with\nlines') for text in texts)
-
-
-@pytest.mark.parametrize("label", [("table", "5.3"), ("study", "deep")])
-def test_csv_of_nothing(label, fake, short):
-    for record in records(fake, short, find(*label)):
-        if not record["statement"]:
-            assert record["seeds"] == "0"
-            assert not record["mean"] + record["difference"] + record["values"]
+    numbers = [each for each in records(fake, scope) if not each["statement"]]
+    assert {each["seeds"] for each in numbers} == {"0"}
+    for name in ("mean", "difference", "values"):
+        assert {each[name] for each in numbers} == {""}

@@ -26,12 +26,13 @@ def build(*layers, shape=(32, 32, 3)):
     return keras.Sequential([keras.Input(shape), *layers])
 
 
-def masked_net():
+def masked_net(name=None):
+    """Three convolutions, the second of which has the name, and a dense layer."""
     keras.utils.set_random_seed(0)  # before layers choose their seeds
     return build(
         SupermaskConv2D(6, 3, padding="same", activation="relu", sparsity=0.6),
         keras.layers.MaxPooling2D(),
-        SupermaskConv2D(8, 3, strides=2, activation="relu", sparsity=0.6),
+        SupermaskConv2D(8, 3, strides=2, activation="relu", sparsity=0.6, name=name),
         SupermaskConv2D(10, 3, padding="same", dilation_rate=2, sparsity=0.6),
         keras.layers.Flatten(),
         SupermaskDense(10),

@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 
+from tests.init.common import convolutions
 from tfsupermask.init import PatchesInit, activations
-from tfsupermask.init.activations import Activations, maps_before
+from tfsupermask.init.activations import Activations
 from tfsupermask.init.observing import Trace
 from tfsupermask.patches import SAMPLES_PER_IMAGE
 
@@ -42,10 +43,6 @@ def branches():
         y = keras.layers.ReLU()(convolution(x, f"first{number}"))
         x = keras.layers.Add()([x, convolution(y, f"second{number}")])
     return keras.Model(inputs, convolution(x, "last"))
-
-
-def convolutions(model):
-    return [x for x in model.layers if isinstance(x, keras.layers.Conv2D)]
 
 
 def traced(model):
@@ -126,6 +123,8 @@ def test_joined_branches_are_computed_from_where_they_part(monkeypatch):
     source = Activations(traced(model), IMAGES, preprocess)
     for layer in convolutions(model):
         source.before(layer)(np.arange(10))
+        # The maps of two layers at most are kept.
+        assert sum(hasattr(maps, "put") for maps in source._sources) <= 2
     assert list(computed.images) == [
         ("stem", "stem"),
         ("stem", "first1"),
@@ -137,15 +136,6 @@ def test_joined_branches_are_computed_from_where_they_part(monkeypatch):
     assert set(computed.images.values()) == {10}
 
 
-def test_keeps_the_maps_of_two_layers_at_most():
-    model = branches()
-    source = Activations(traced(model), IMAGES, preprocess)
-    for layer in convolutions(model):
-        source.before(layer)(np.arange(10))
-        kept = [maps for maps in source._sources if hasattr(maps, "put")]
-        assert len(kept) <= 2
-
-
 @pytest.mark.parametrize("kept", [0, 16 * 16 * 3 * 4 * 7])
 def test_keeps_no_more_than_there_is_room_for(monkeypatch, kept):
     monkeypatch.setattr(activations, "_BYTES_KEPT", kept)
@@ -155,18 +145,3 @@ def test_keeps_no_more_than_there_is_room_for(monkeypatch, kept):
     for _ in range(2):
         maps_of(np.arange(10))
     assert source._sources[-1]._values.nbytes == kept
-
-
-def test_statistics_are_lent_and_given_back():
-    model = branches()
-    first = model.get_layer("first1")
-    norm = next(x for x in model.layers if "normalization" in x.name)
-    before = norm.get_weights()
-    sample = np.arange(20)
-    with maps_before(traced(model), IMAGES, sample, preprocess) as maps_before_layer:
-        maps_before_layer(first)
-        maps = model.get_layer("stem")(preprocess(IMAGES[:20])).numpy()
-        np.testing.assert_allclose(norm.moving_mean, maps.mean((0, 1, 2)), atol=1e-5)
-        np.testing.assert_allclose(norm.moving_variance, maps.var((0, 1, 2)), rtol=1e-4)
-    for value, expected in zip(norm.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(value, expected)

@@ -13,10 +13,7 @@ import pytest
 
 from tests.init.common import (
     convolutions,
-    kernels,
     masked_net,
-    normalised,
-    patch_of,
     plain_net,
     preprocess,
     tinted_digits,
@@ -258,11 +255,3 @@ def test_flat_patches_are_never_chosen(digits):
         deviations = layer.kernel.numpy().reshape(-1, filters).std(axis=0)
         np.testing.assert_allclose(deviations, expected, rtol=1e-5)
         assert len(done.image) == filters
-
-
-def test_provenance_points_at_the_pixels_of_each_first_filter(digits):
-    model = masked_net()
-    done = PatchesInit(500, 20).apply(model, *digits, preprocess).layers[0]
-    for i, found in enumerate(np.moveaxis(kernels(model)[0], -1, 0)):
-        expected = normalised(patch_of(digits[0], done, i)) * math.sqrt(2 / (27 + 54))
-        np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -103,12 +103,8 @@ def set_variables(model, images, labels):
     """Returns the report, and which of the model's variables changed."""
     before = [variable.numpy() for variable in model.variables]
     report = apply(model, images, labels)
-    changed = [
-        variable
-        for variable, value in zip(model.variables, before, strict=True)
-        if not np.array_equal(variable, value)
-    ]
-    return report, changed
+    pairs = zip(model.variables, before, strict=True)
+    return report, [v for v, value in pairs if not np.array_equal(v, value)]
 
 
 def mobilenet_in_a_sequential():

@@ -179,17 +179,6 @@ def test_every_kernel_is_drawn_from_its_own_seed(correction, name):
     assert changed_in(model, before) == {kernel.path for kernel in drawn}
 
 
-def test_fan_correction_uses_each_layers_own_sparsity():
-    models_by_correction = [build_small(), build_small()]
-    for model, correction in zip(models_by_correction, (False, True), strict=True):
-        supermask_layers(model)[0].sparsity = 0.75
-        supermask_layers(model)[1].sparsity = 0.0
-        baselines.initialize(model, "kaiming_normal", fan_correction=correction)
-    plain, corrected = map(kernels, models_by_correction)
-    for index, factor in enumerate([2, 1, *[np.sqrt(2)] * 3]):
-        np.testing.assert_allclose(corrected[index], factor * plain[index], rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [(("xavier",), "init='xavier'"), (("glorot_normal", -1), "seed=-1")],
@@ -268,10 +257,8 @@ def test_fan_correction_of_two_kernels_uses_the_sparsity_of_each():
     baselines.initialize(corrected, "kaiming_normal", fan_correction=True)
     baselines.initialize(plain, "kaiming_normal")
     for layer_name, attribute, *_ in LAYOUTS:
-        one, two = (
-            getattr(find_layer(model, layer_name), attribute)
-            for model in (corrected, plain)
-        )
+        one = getattr(find_layer(corrected, layer_name), attribute)
+        two = getattr(find_layer(plain, layer_name), attribute)
         factor = 2 if (layer_name, attribute) == ("masked", "pointwise_kernel") else 1
         np.testing.assert_allclose(one, factor * two, rtol=1e-5)
 
@@ -304,12 +291,9 @@ def test_layers_not_asked_for_keep_kernel_and_initializer():
 
 
 def test_a_layer_of_an_outer_and_an_inner_model_has_one_place():
-    shared = keras.layers.Dense(4)
-    inner = keras.Sequential([keras.Input((4,)), shared, keras.layers.Dense(4)])
-    model = keras.Sequential([keras.Input((4,)), shared, inner, keras.layers.Dense(2)])
+    shared, second, last = (keras.layers.Dense(units) for units in (4, 4, 2))
+    inner = keras.Sequential([keras.Input((4,)), shared, second])
+    model = keras.Sequential([keras.Input((4,)), shared, inner, last])
     baselines.initialize(model, "glorot_normal")
-    seeds = [
-        each.kernel_initializer.seed
-        for each in (shared, inner.layers[1], model.layers[-1])
-    ]
+    seeds = [each.kernel_initializer.seed for each in (shared, second, last)]
     assert seeds == [derive_seed(0, "kernel", place) for place in range(3)]

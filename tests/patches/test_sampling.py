@@ -156,18 +156,14 @@ def test_sampling_gives_exactly_as_many_as_asked(num_patches, from_boxes):
     assert max(Counter(patches.image.tolist()).values()) <= 50
 
 
-def test_images_are_taken_in_order_50_patches_each():
-    images = noise_images(10)
-    order = np.array([3, 9, 0, 1, 2, 4, 5, 6, 7, 8])
-    patches = sample(images, 120, SAME, order=order)
-    np.testing.assert_array_equal(patches.image, np.repeat([3, 9, 0], [50, 50, 20]))
-
-
-def test_small_maps_give_all_their_positions_and_more_images_are_drawn():
-    images = noise_images(10, height=4, width=4)
-    patches = sample(images, 16 * 7 + 3, SAME, order=np.arange(10))
-    counts = np.bincount(patches.image)
-    assert counts.tolist() == [16] * 7 + [3]
+@pytest.mark.parametrize(("side", "of_an_image"), [(4, 16), (12, 50)])
+def test_images_are_taken_in_order_with_50_patches_or_all_their_positions(
+    side, of_an_image
+):
+    images, order = noise_images(10, side, side), np.array([3, 9, 0, 1, 2, 4, 5, 6])
+    patches = sample(images, 7 * of_an_image + 3, SAME, order=order)
+    expected = np.repeat(order, [of_an_image] * 7 + [3])
+    np.testing.assert_array_equal(patches.image, expected)
 
 
 @pytest.mark.parametrize(
@@ -216,19 +212,6 @@ def test_seeds_draw_differently():
     first, again, other = (sample(images, 300, SAME, seed=s) for s in (5, 5, 6))
     assert_same_patches(first, again)
     assert (first.row != other.row).any()
-
-
-def test_boxes_restrict_the_positions():
-    images = np.full((6, 32, 32, 3), 200, np.uint8)
-    images[:, 8:20, 4:16] = (10, 90, 40)
-    window = Window((3, 3))
-    patches = sample(images, 200, window, from_boxes=True)
-    boxes = propose_filtered_boxes(images, 3, 3)
-    positions, offsets = box_positions(boxes, 32, 32, window)
-    assert 50 <= offsets[1] < 30 * 30
-    allowed = set(map(tuple, positions[: offsets[1]].tolist()))
-    found = zip(patches.row.tolist(), patches.column.tolist(), strict=True)
-    assert set(found) <= allowed
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ def test_blocks_ask_for_each_image_once_in_batches_of_one_size(monkeypatch, imag
     assert [image for batch in asked for image in batch] == in_order
     assert {len(batch) for batch in asked[:-1]} <= {7}
     assert sizes == [np.isin(patches.image, batch).sum() for batch in asked]
+    del asked[:]
+    for number, _ in enumerate(patches.blocks(), start=1):
+        assert len(asked) == number  # no batch ahead
 
 
 def test_take_gives_the_chosen_ones_in_the_order_asked_for():
@@ -82,21 +85,10 @@ def test_a_part_holds_the_chosen_ones():
     patches, _ = make()
     chosen = np.random.default_rng(2).random(500) < 0.3
     part = patches.only(chosen)
+    np.testing.assert_array_equal(patches.labels, patches.image % 4)
     assert (len(part), len(patches)) == (chosen.sum(), 500)
     for values, expected in (
         (np.concatenate(list(part.blocks())), patches.take(np.flatnonzero(chosen))),
         (part.labels, patches.labels[chosen]),
     ):
         np.testing.assert_array_equal(values, expected)
-
-
-def test_labels_are_the_images():
-    patches, _ = make()
-    np.testing.assert_array_equal(patches.labels, patches.image % 4)
-
-
-def test_no_more_than_one_batch_is_asked_for_ahead(monkeypatch):
-    monkeypatch.setattr(stream_module, "_IMAGES_PER_BATCH", 7)
-    patches, activations = make()
-    for number, _ in enumerate(patches.blocks(), start=1):
-        assert len(activations.asked) == number

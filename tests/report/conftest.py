@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
+from tests.small import small_digits
 from tfsupermask import data
 from tfsupermask.report import collect_run
 from tfsupermask.runs import Config
@@ -24,22 +25,10 @@ HOSTILE_NAMES = (
 )
 
 
-def shrink(split, count):
-    """Digits at 8×8 pixels."""
-    return data.Split(split.images[:count, 2::4, 2::4].copy(), split.labels[:count])
-
-
 @pytest.fixture(scope="session")
 def digits():
     """Small digits whose classes have names that want to be markup."""
-    full = data.load("digits")
-    return data.Dataset(
-        "digits",
-        shrink(full.train, 192),
-        shrink(full.test, 99),
-        HOSTILE_NAMES,
-        horizontal_flip=False,
-    )
+    return small_digits(192, HOSTILE_NAMES)
 
 
 @pytest.fixture(scope="session")

@@ -72,20 +72,16 @@ def test_lines_are_named_described_and_differ_in_more_than_colour(chart):
         assert 0 <= float(element.get("y")) <= height
 
 
-def test_values_that_are_not_finite_are_gaps():
+def test_values_that_are_not_finite_are_gaps_and_one_has_one_tick():
     nan, inf = math.nan, math.inf
     chart = Chart(Series("a", ((1, 1.0), (2, nan), (3, 3.0), (4, 4.0), (5, inf))))
     (line,) = chart.all("path", "line")
     assert re.sub(r"[^ML]", "", line.get("d")) == "MML"
     assert len(chart.all("path", "dot")) == 3
+    ticks = Chart(Series("a", ((1, 0.0),))).all("text", "tick")
+    assert [t.text for t in ticks if t.get("text-anchor") == "middle"] == ["1", "epoch"]
     assert line_chart("loss", []) == ""
     assert line_chart("loss", [Series("a", ()), Series("b", ((1, nan),))]) == ""
-
-
-def test_one_point_has_one_tick():
-    chart = Chart(Series("a", ((1, 0.0),)))
-    ticks = chart.all("text", "tick")
-    assert [t.text for t in ticks if t.get("text-anchor") == "middle"] == ["1", "epoch"]
 
 
 def test_markers_of_many_points_are_hidden_but_the_last():

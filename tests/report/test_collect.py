@@ -37,18 +37,15 @@ def test_a_finished_run(made, runs, digits):
 
 
 def test_predictions_repeat_the_runs_own_accuracy(runs):
+    unfinished = runs["kaiming"]
+    assert (unfinished.epoch, len(unfinished.rows), unfinished.init) == (1, 1, None)
+    assert unfinished.config.epochs == 3
     for run in runs.values():
         totals = run.predictions.totals.means("test_")
         for name, value in totals.items():
             assert value == pytest.approx(run.last[name], rel=1e-5)
         assert np.trace(run.predictions.confusion) == run.predictions.totals.top1
         assert run.no_predictions == ""
-
-
-def test_an_unfinished_run(runs):
-    run = runs["kaiming"]
-    assert (run.epoch, run.config.epochs, len(run.rows)) == (1, 3, 1)
-    assert run.init is None
 
 
 def test_files_that_are_not_there_yet(folder, load):
@@ -70,7 +67,7 @@ def test_what_is_newer_or_older_than_the_checkpoint_is_left_out(folder, load):
     assert run.summary == {}
 
 
-def test_images_that_cannot_be_had_are_done_without(made):
+def test_images_that_cannot_be_had_or_are_others_are_done_without(made, digits):
     def load(*args):
         raise data.DataNotFoundError("They are at /home/somebody.")
 
@@ -79,13 +76,10 @@ def test_images_that_cannot_be_had_are_done_without(made):
     assert len(caught) == 1
     assert run.predictions is None
     assert run.no_predictions == "The images of digits could not be read."
-
-
-def test_other_images_are_done_without(made, digits):
     images = digits.test.images.copy()
     images[0, 0, 0, 0] ^= 1
     test = data.Split(images, digits.test.labels)
-    other = data.Dataset("digits", digits.train, test, digits.class_names, False)
+    other = dataclasses.replace(digits, test=test)
     with pytest.warns(UserWarning, match="not the run's own"):
         run = collect_run(made["patches"], load=lambda *args: other)
     assert run.predictions is None
@@ -121,15 +115,13 @@ def test_images_held_out_that_cannot_be_had(folder):
         assert "validation_top1" in collect_run(folder, load=load).measured
 
 
-@pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])
-def test_what_is_no_run_is_refused(tmp_path, what):
-    path = tmp_path / "x"
-    if what == "a file":
-        path.write_text("x")
-    elif what == "an empty folder":
-        path.mkdir()
-    with pytest.raises(InputError, match=r"`path` must be the folder of a run.*x'"):
-        collect_run(path)
+def test_what_is_no_run_is_refused(tmp_path):
+    (tmp_path / "file x").write_text("x")
+    (tmp_path / "empty x").mkdir()
+    for name in ("nothing x", "empty x", "file x"):
+        message = rf"`path` must be the folder of a run.*{name}'"
+        with pytest.raises(InputError, match=message):
+            collect_run(tmp_path / name)
 
 
 @pytest.mark.parametrize(

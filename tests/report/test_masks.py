@@ -15,11 +15,14 @@ def facts(*args):
     return tuple(map(mask_statistics, weights(*args)))
 
 
-def test_facts_are_those_of_scores_and_mask(rng):
-    for weight in weights(0.7, 0):
+@pytest.mark.parametrize("method", ["edge_popup", "signed"])
+def test_facts_are_those_of_scores_and_mask(rng, method):
+    for weight in weights(0.7, 0, method=method):
         weight.score.assign(rng.normal(0.1, 1, weight.score.shape))
         mask = mask_statistics(weight)
-        scores, bits = weight.score.numpy(), weight.mask.numpy() == 1
+        # Inverted weights, with a mask of -1, count as kept.
+        scores, bits = weight.score.numpy(), weight.mask.numpy() != 0
+        assert (weight.mask.numpy() < 0).any() == (method == "signed")
         assert (mask.name, mask.shape) == (weight.name, scores.shape)
         assert (mask.num_kept, mask.num_weights) == (bits.sum(), bits.size)
         assert mask.kept == bits.mean()
@@ -73,10 +76,3 @@ def test_architectures_are_known_by_names_and_shapes():
     assert same_architecture(one, facts(0.9, 1))
     assert not same_architecture(one, facts(0.5, 0, "conv4"))
     assert not same_architecture(one, one[:-1])
-
-
-def test_inverted_weights_count_as_kept(rng):
-    for weight in weights(0.7, 0, method="signed"):
-        weight.score.assign(rng.normal(size=weight.score.shape))
-        assert (weight.mask.numpy() < 0).any()
-        assert mask_statistics(weight).num_kept == weight.num_kept

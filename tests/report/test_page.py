@@ -82,6 +82,11 @@ def test_results_are_the_last_epochs_not_the_best(runs):
     assert f"Test top-1 62.5{PERCENT}" in page_of(run).text
     run = with_column(run, "test_loss", [float("nan")] * 3)
     assert "Test loss –" in page_of(run).text
+    run = dataclasses.replace(runs["kaiming"], rows=[], summary={}, epoch=0)
+    text = page_of(run).text
+    assert "No epoch is done yet." in text
+    assert "Test top-1 – after epoch 0 of 3" in text
+    page_of(run, run)
 
 
 def test_confusions_are_on_the_page(runs):
@@ -142,16 +147,12 @@ def test_several_runs_are_compared(runs):
     assert "B 0.5 kaiming_normal – – 1 of 3" in text
     links = [link["href"] for link in page.all("a")]
     assert links == ["#run-A", "#run-B"]
-    pair = f"A and B {100 * measured(runs):.1f}{PERCENT} chance 50.0{PERCENT}"
-    assert pair in text
-
-
-def measured(runs):
-    masks = [
+    bits = [
         np.concatenate([np.unpackbits(m.bits, count=m.num_weights) for m in run.masks])
         for run in runs.values()
     ]
-    return np.mean(masks[0] == masks[1])
+    measured = 100 * np.mean(bits[0] == bits[1])
+    assert f"A and B {measured:.1f}{PERCENT} chance 50.0{PERCENT}" in text
 
 
 @pytest.fixture
@@ -190,9 +191,7 @@ def test_images_held_out_are_not_called_test(runs, held_out):
     assert "Validation image of class" in alts
     assert "Test image" not in alts + page.text
     assert "alidation" not in page_of(runs["patches"]).text
-
-
-def test_test_accuracy_is_unknown_where_it_was_not_measured(held_out):
+    # What was not measured is not known.
     text = page_of(dataclasses.replace(held_out, summary={})).text
     assert "Test top-1 – after epoch 3 of 3 validation" in text
     assert "Test loss – train" in text
@@ -206,16 +205,10 @@ def test_runs_of_both_kinds_are_told_apart(runs, held_out):
     validation = f"{100 * own['validation_top1']:.1f}{PERCENT}"
     assert f"12.5{PERCENT} 37.5{PERCENT} 4.125 {validation} 70.0" in page.text
     assert f"{other['test_loss']:.3f} – 50.0{PERCENT}" in page.text
-    charts = {
-        title: [
-            each["aria-label"] for each in Page(f"<!doctype html>{chart}").all("svg")
-        ]
-        for title, chart in common_curves(both, ("A", "B")).items()
-    }
-    lines = {
-        title: re.findall(r"([AB]) [\d.]+ at epoch", label)
-        for title, (label,) in charts.items()
-    }
+    lines = {}
+    for title, chart in common_curves(both, ("A", "B")).items():
+        (svg,) = Page(f"<!doctype html>{chart}").all("svg")
+        lines[title] = re.findall(r"([AB]) [\d.]+ at epoch", svg["aria-label"])
     assert lines == {
         "Test cross-entropy / nats": ["B"],
         "Validation cross-entropy / nats": ["A"],
@@ -225,14 +218,6 @@ def test_runs_of_both_kinds_are_told_apart(runs, held_out):
     }
     titles = list(common_curves(list(runs.values()), ("A", "B")))
     assert not [title for title in titles if "Validation" in title]
-
-
-def test_before_the_first_epoch(runs):
-    run = dataclasses.replace(runs["kaiming"], rows=[], summary={}, epoch=0)
-    page = page_of(run)
-    assert "No epoch is done yet." in page.text
-    assert "Test top-1 – after epoch 0 of 3" in page.text
-    page_of(run, run)
 
 
 def test_a_ramp_of_sparsity_has_a_curve(runs):

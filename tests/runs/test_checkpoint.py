@@ -21,31 +21,12 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(value, other.values[name], strict=True)
 
 
-def test_nothing_to_restore(tmp_path):
-    assert checkpoints.restore_latest(tmp_path / "missing") is None
-
-
 def test_restores_the_newest_and_keeps_two(tmp_path):
     for epoch in (0, 1, 2, 10):
         checkpoints.save(tmp_path, make(epoch))
     assert_equal(checkpoints.restore_latest(tmp_path), make(10))
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["epoch_00002.npz", "epoch_00010.npz"]
-
-
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
-def test_damaged_newest_is_passed_over_with_a_warning(tmp_path, damage):
-    checkpoints.save(tmp_path, make(1))
-    path = checkpoints.save(tmp_path, make(2))
-    content = bytearray(path.read_bytes())
-    if damage == "flip":
-        content[content.index(make(2).values["model/conv1/score"].tobytes()) + 5] ^= 1
-    path.write_bytes({"cut": content[: len(content) // 2], "empty": b""}.get(
-        damage, content
-    ))  # fmt: skip
-    with pytest.warns(UserWarning, match="epoch_00002.npz' is damaged"):
-        restored = checkpoints.restore_latest(tmp_path)
-    assert_equal(restored, make(1))
 
 
 def test_only_checkpoints_count_and_by_number(tmp_path):
@@ -80,26 +61,27 @@ def test_reads_what_earlier_versions_wrote(tmp_path):
     )
 
 
-@pytest.mark.filterwarnings("ignore:Checkpoint")
 def test_any_bit_and_any_cut_costs_one_epoch_at_most(tmp_path):
     checkpoints.save(tmp_path, make(1))
     path = checkpoints.save(tmp_path, make(2))
     whole = path.read_bytes()
+    in_the_score = whole.index(make(2).values["model/conv1/score"].tobytes()) + 5
     places = np.random.default_rng(0).integers(8 * len(whole), size=300)
     damaged = [whole[:length] for length in range(0, len(whole), 9)]
     # What is cut right before the SHA-256 looks like an archive that has none.
     damaged += [whole[:length] for length in range(len(whole) - 80, len(whole))]
-    for place in places:
+    for place in (8 * in_the_score, *places):
         flipped = bytearray(whole)
         flipped[place // 8] ^= 1 << place % 8
         damaged.append(bytes(flipped))
     for content in damaged:
         path.write_bytes(content)
-        assert_equal(checkpoints.restore_latest(tmp_path), make(1))
+        with pytest.warns(UserWarning, match="epoch_00002.npz' is damaged"):
+            assert_equal(checkpoints.restore_latest(tmp_path), make(1))
 
 
-def test_refuses_pickled_objects(tmp_path):
-    path = tmp_path / "epoch_00001.npz"
-    np.savez(path, state=np.array([{"a": 1}], object))
+def test_refuses_pickled_objects_and_finds_nothing_else(tmp_path):
+    np.savez(tmp_path / "epoch_00001.npz", state=np.array([{"a": 1}], object))
     with pytest.warns(UserWarning, match="damaged"):
         assert checkpoints.restore_latest(tmp_path) is None
+    assert checkpoints.restore_latest(tmp_path / "missing") is None

@@ -26,15 +26,16 @@ def test_one_process_agrees_with_itself():
     assert agree_to_stop(strategy, 15) == 15
 
 
-def test_what_differs_is_named_with_both_values(workers):
-    strategy = workers({"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1, "b": 3})
-    with pytest.raises(InputError, match=r"`b` differs.*replica_0=2, replica_2=3"):
-        agree(strategy, {})
-
-
-def test_what_one_lacks_differs(workers):
-    with pytest.raises(InputError, match=r"`b` differs.*replica_0=None, replica_1=2"):
-        agree(workers({"a": 1}, {"a": 1, "b": 2}), {})
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ([{"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1, "b": 3}], "0=2, replica_2=3"),
+        ([{"a": 1}, {"a": 1, "b": 2}], "0=None, replica_1=2"),
+    ],
+)
+def test_what_differs_or_one_lacks_is_named_with_both_values(workers, said, message):
+    with pytest.raises(InputError, match=rf"`b` differs.*replica_{message}"):
+        agree(workers(*said), {})
 
 
 def test_all_stop_when_one_is_asked_to(workers):
@@ -45,8 +46,5 @@ def test_all_stop_when_one_is_asked_to(workers):
 def test_what_replicas_say_is_gathered_in_their_order(two_replicas):
     said = agreement._gathered(two_replicas, {"name": "größer", "list": [1, None]})
     assert said == [{"name": "größer", "list": [1, None]}] * 2
-
-
-def test_more_than_fits_is_an_error(two_replicas):
     with pytest.raises(ValueError, match="more than"):
         agreement._gathered(two_replicas, "x" * 20_000)

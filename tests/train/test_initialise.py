@@ -38,14 +38,9 @@ def normalise(small):
     return lambda images: (images.astype(np.float32) / 255 - small.mean) / small.std
 
 
-def assert_same(found, model, **tolerance):
+def assert_same(found, model):
     for name, kernel in kernels(model).items():
-        np.testing.assert_allclose(
-            found[name],
-            kernel,
-            err_msg=name,
-            **{"rtol": 1e-3, "atol": 1e-5} | tolerance,
-        )
+        np.testing.assert_allclose(found[name], kernel, 1e-3, 1e-5, err_msg=name)
 
 
 def test_patterns_go_to_the_first_layers_and_the_rest_is_drawn(small, tmp_path):
@@ -59,22 +54,41 @@ def test_patterns_go_to_the_first_layers_and_the_rest_is_drawn(small, tmp_path):
     assert [layer["layer"] for layer in layers] == ["conv1"]
 
 
-def test_every_choice_reaches_patches_init():
+@pytest.mark.parametrize("num_components", [None, 30])
+def test_every_choice_reaches_patches_init(num_components):
     choices = {
         "cluster_space": "centred",
         "filter_space": "whitened",
         "select": "size",
         "signs_only": True,
     }
-    config = runs.resolve(runs.Config(init="patches", **choices), 1000)
+    config = runs.Config(
+        init="patches", double_from=2, num_components=num_components,
+        discriminative_from=1, seed=4, **choices
+    )  # fmt: skip
+    config = runs.resolve(config, 1000)
     found = patches_init(config, build_model(config, (8, 8, 3), 10))
-    assert (found.variant, found.only) == (init.Variant(**choices), None)
+    assert found == init.PatchesInit(
+        20_000, 500, 1, seed=4, num_components=num_components or 27, double_from=2,
+        variant=init.Variant(**choices),
+    )  # fmt: skip
 
 
-def test_nothing_given_is_the_thesis():
-    config = runs.resolve(runs.Config(), 1000)
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, init.PatchesInit(20_000, 500)),
+        ({"init": "simple_patches"}, init.SimpleInit(10_000)),
+        (
+            {"init": "simple_patches", "num_components": 9, "seed": 4},
+            init.SimpleInit(10_000, num_components=9, seed=4),
+        ),
+    ],
+)
+def test_nothing_given_is_the_thesis(fields, expected):
+    config = runs.resolve(runs.Config(**fields), 1000)
     found = patches_init(config, build_model(config, (8, 8, 3), 10))
-    assert found == init.PatchesInit(20_000, 500)
+    assert found == expected
 
 
 def test_more_layers_than_the_model_has_are_refused(tmp_path):
@@ -104,8 +118,9 @@ def test_rescaling_follows_with_masks_of_the_whole_sparsity(
     assert f"conv1 × {factors['conv1']:.3g}, conv2 ×" in capsys.readouterr().out
 
 
-def test_whitened_patches_is_all_of_it_together(small, tmp_path):
-    found = initialised(tmp_path, init="whitened_patches", **PATTERNS)
+def test_whitened_patches_is_all_of_it_together_on_one_device_or_two(small, tmp_path):
+    fields = {"init": "whitened_patches", **PATTERNS}
+    found = initialised(tmp_path / "1", **fields)
     variant = init.Variant(cluster_space="whitened", filter_space="whitened")
     patterns = init.PatchesInit(1500, 100, variant=variant)
     model = by_hand(small, patterns, "signed_constant")
@@ -114,12 +129,6 @@ def test_whitened_patches_is_all_of_it_together(small, tmp_path):
     assert_same(found, model)
     assert np.unique(np.abs(found["conv2"])).size > 1
     assert np.unique(np.abs(found["dense1"])).size == 1
-
-
-def test_one_device_or_two_initialise_alike(tmp_path):
-    single = initialised(tmp_path / "1", init="whitened_patches", **PATTERNS)
-    mirrored = initialised(
-        tmp_path / "2", init="whitened_patches", strategy="mirrored", **PATTERNS
-    )
-    for name, kernel in single.items():
+    mirrored = initialised(tmp_path / "2", strategy="mirrored", **fields)
+    for name, kernel in found.items():
         np.testing.assert_array_equal(kernel, mirrored[name])

@@ -1,19 +1,20 @@
 import contextlib
 import signal
+from signal import SIGINT, SIGTERM
 
 import pytest
 
 from tfsupermask.train.interruption import Interrupted, Interruption
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-)
-def test_a_signal_raises_at_once(number, status):
+@pytest.mark.parametrize(("number", "status"), [(SIGINT, 130), (SIGTERM, 143)])
+def test_a_signal_raises_at_once_and_handlers_are_given_back(number, status):
+    before = [signal.getsignal(each) for each in (SIGINT, SIGTERM)]
     with pytest.raises(Interrupted) as caught, Interruption():
         signal.raise_signal(number)
     assert caught.value.exit_status == status
     assert caught.value.signal == number
+    assert [signal.getsignal(each) for each in (SIGINT, SIGTERM)] == before
 
 
 def postponed(*signals, error=None):
@@ -32,29 +33,18 @@ def postponed(*signals, error=None):
     return pending
 
 
-def test_a_postponed_signal_is_noted():
-    assert postponed(signal.SIGTERM) == [signal.SIGTERM]
+@pytest.mark.parametrize("signals", [(SIGTERM,), (SIGTERM, SIGINT)])
+def test_a_postponed_signal_is_noted_and_a_second_not_postponed(signals):
+    assert postponed(*signals) == [SIGTERM]
 
 
 def test_a_postponed_signal_is_raised_at_the_end():
     interruption = Interruption()
-    interruption.pending = signal.SIGTERM
+    interruption.pending = SIGTERM
     with pytest.raises(Interrupted, match="SIGTERM"), interruption.postponed():
         pass
 
 
-def test_a_second_signal_is_not_postponed():
-    assert postponed(signal.SIGTERM, signal.SIGINT) == [signal.SIGTERM]
-
-
 def test_an_error_hides_no_earlier_one():
     with pytest.raises(ZeroDivisionError):
-        postponed(signal.SIGTERM, error=ZeroDivisionError)
-
-
-def test_handlers_are_given_back():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    with contextlib.suppress(Interrupted), Interruption():
-        signal.raise_signal(signal.SIGTERM)
-    after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    assert after == before
+        postponed(SIGTERM, error=ZeroDivisionError)

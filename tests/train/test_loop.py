@@ -1,4 +1,6 @@
 import collections
+import contextlib
+import functools
 import threading
 
 import keras
@@ -11,9 +13,16 @@ from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.data import TrainBatches
 from tfsupermask.init import initialize
-from tfsupermask.layers import drawn, stochastic_weights, supermask_layers
+from tfsupermask.layers import (
+    SupermaskDense,
+    drawn,
+    stochastic_weights,
+    supermask_layers,
+)
 from tfsupermask.train import Loop, SGDWithL2, Totals
 from tfsupermask.train.strategies import make_strategy
+
+CONV2 = functools.partial(models.build, "conv2")
 
 
 def make_loop(
@@ -21,15 +30,13 @@ def make_loop(
     strategy=None,
     batch_size=32,
     learning_rate=0.1,
-    name="conv2",
     method="edge_popup",
+    build=CONV2,
     **options,
 ):
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
-        model = models.build(
-            name, dataset.image_shape, dataset.num_classes, method=method
-        )
+        model = build(dataset.image_shape, dataset.num_classes, method=method)
         initialize(model, "kaiming_normal", seed=0)
         optimizer = SGDWithL2(learning_rate, 0.9, 1e-4)
         optimizer.build(model.trainable_variables)
@@ -51,6 +58,11 @@ def state(loop):
     return [v.numpy() for v in (*loop.model.variables, *loop.optimizer.variables)]
 
 
+def assert_same_bits(one, other):
+    for mine, theirs in zip(state(one), state(other), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_normalise_is_the_datasets(small):
     images = small.train.images[:4]
     expected = (images / 255.0 - small.mean) / small.std
@@ -59,26 +71,29 @@ def test_normalise_is_the_datasets(small):
     )
 
 
-def test_an_epoch_equals_plain_keras_steps(small):
-    loop, batches = make_loop(small), make_batches(small)
-    total = train(loop, batches)[0]
-
-    other = make_loop(small)
+def plain_keras_steps(loop, batches, around=contextlib.nullcontext):
+    """Trains an epoch by hand, each step inside `around(step)`; returns loss, hits."""
     loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    variables = loop.model.trainable_variables
     losses, hits = [], 0
     for step in range(batches.steps_per_epoch):
         images, labels = (part[0] for part in batches.chunk(0, step, 1))
-        with tf.GradientTape() as tape:
-            logits = other.model(other.normalise(images), training=True)
+        with around(step), tf.GradientTape() as tape:
+            logits = loop.model(loop.normalise(images), training=True)
             loss = loss_function(labels, logits)
-        variables = other.model.trainable_variables
-        other.optimizer.apply(
-            tape.gradient(loss, [v.value for v in variables]), variables
-        )
+        gradients = tape.gradient(loss, [v.value for v in variables])
+        loop.optimizer.apply(gradients, variables)
         losses.append(float(loss))
         hits += int((np.argmax(logits, axis=1) == labels).sum())
+    return np.mean(losses), hits
+
+
+def test_an_epoch_equals_plain_keras_steps(small):
+    loop, other, batches = make_loop(small), make_loop(small), make_batches(small)
+    total = train(loop, batches)[0]
+    loss, hits = plain_keras_steps(other, batches)
     assert total.images == batches.steps_per_epoch * 32
-    np.testing.assert_allclose(total.means("")["loss"], np.mean(losses), rtol=1e-4)
+    np.testing.assert_allclose(total.means("")["loss"], loss, rtol=1e-4)
     assert abs(total.top1 - hits) <= 1
     for mine, theirs in zip(state(loop), state(other), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
@@ -112,20 +127,17 @@ def test_evaluation_counts_every_image_once(small):
     )
 
 
-def test_one_and_two_replicas_compute_the_same_bits(small):
-    single, mirrored = make_loop(small), make_loop(small, make_strategy("mirrored"))
+STOCHASTIC = {"method": "stochastic", "learning_rate": 100.0}
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "signed"}, STOCHASTIC], ids=str)
+def test_one_and_two_replicas_compute_the_same_bits(small, options):
+    mirrored = make_loop(small, make_strategy("mirrored"), **options)
+    single, batches = make_loop(small, **options), make_batches(small)
     assert mirrored.strategy.num_replicas_in_sync == 2
-    batches = make_batches(small)
-    assert train(single, batches, epochs=3) == train(mirrored, batches, epochs=3)
+    assert train(single, batches, epochs=2) == train(mirrored, batches, epochs=2)
     assert single.evaluate(small.test) == mirrored.evaluate(small.test)
-    for one, two in zip(state(single), state(mirrored), strict=True):
-        np.testing.assert_array_equal(one, two)
-
-
-def test_twice_the_same(small):
-    first, second = make_loop(small), make_loop(small)
-    batches = make_batches(small)
-    assert train(first, batches, 2) == train(second, batches, 2)
+    assert_same_bits(single, mirrored)
 
 
 def test_infinite_loss_is_an_error_that_names_the_step(small):
@@ -136,17 +148,20 @@ def test_infinite_loss_is_an_error_that_names_the_step(small):
         train(loop, make_batches(small))
 
 
-def test_infinite_scores_are_an_error_though_masks_hide_them(small):
-    loop = make_loop(small, learning_rate=float("inf"))
-    with pytest.raises(InputError, match=r"conv1/.*score.*learning_rate=inf"):
-        train(loop, make_batches(small))
-
-
-def test_the_one_infinite_score_is_named(small):
-    loop = make_loop(small)
-    score = loop.model.get_layer("dense2").score
-    score.assign(np.full(score.shape, np.inf))
-    with pytest.raises(InputError, match=r"step 10 of epoch 1.*dense2/.*score"):
+@pytest.mark.parametrize(
+    ("name", "score", "learning_rate", "message"),
+    [
+        ("dense3", 1.0, np.inf, r"conv1/.*score.*learning_rate=inf"),
+        ("dense2", np.inf, 0.1, r"step 10 of epoch 1.*dense2/.*score"),
+    ],
+)
+def test_infinite_scores_are_named_though_masks_hide_them(
+    small, name, score, learning_rate, message
+):
+    loop = make_loop(small, learning_rate=learning_rate)
+    variable = loop.model.get_layer(name).score
+    variable.assign(np.full(variable.shape, score))
+    with pytest.raises(InputError, match=message):
         train(loop, make_batches(small))
 
 
@@ -160,8 +175,9 @@ def test_an_odd_batch_works_on_one_replica(small):
     assert train(loop, make_batches(small, 33))[0].images == 33 * (320 // 33)
 
 
-def test_the_learned_mask_beats_chance_on_real_images(small):
-    loop = make_loop(small)
+@pytest.mark.parametrize("method", ["edge_popup", "signed"])
+def test_the_learned_mask_beats_chance_on_real_images(small, method):
+    loop = make_loop(small, method=method)
     train(loop, make_batches(small), epochs=8)
     assert loop.evaluate(small.test).means("")["top1"] > 0.5
 
@@ -213,8 +229,7 @@ def test_steps_in_one_call_or_several_compute_the_same_bits(small, few_steps_a_c
         patch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", 20)
         many = make_loop(small)
         assert train(many, batches) == pytest.approx(total)
-    for one, other in zip(state(few), state(many), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same_bits(few, many)
 
 
 def test_an_error_of_the_images_is_the_callers(small, few_steps_a_call):
@@ -284,69 +299,75 @@ def test_a_step_computes_nothing_twice(small):
     assert {op: counts[op] for op in OPS} == OPS
 
 
-@pytest.mark.parametrize("mixed_precision", [False, True])
-def test_xla_agrees_up_to_rounding(small, mixed_precision):
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if mixed_precision else "float32")
-    try:
-        plain, compiled = make_loop(small), make_loop(small, jit_compile=True)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    batches = make_batches(small)
-    expected, found = train(plain, batches)[0], train(compiled, batches)[0]
-    tolerance = 1e-2 if mixed_precision else 1e-5
+@pytest.fixture(scope="module")
+def compiled(small):
+    """A loop that XLA compiles, and the totals of its first epoch."""
+    loop = make_loop(small, jit_compile=True)
+    return loop, train(loop, make_batches(small))
+
+
+def assert_agree(small, plain, compiled, found, tolerance):
+    expected = train(plain, make_batches(small))[0]
     assert found.loss == pytest.approx(expected.loss, rel=tolerance)
     for one, other in zip(plain.model.weights, compiled.model.weights, strict=True):
         np.testing.assert_allclose(one, other, atol=tolerance / 5)
         assert other.dtype == ("int32" if other.name == "num_kept" else "float32")
 
 
-def test_xla_really_compiles_and_has_no_native_ops(small):
-    loop = make_loop(small, jit_compile=True)
+def test_xla_agrees_up_to_rounding(small, compiled):
+    loop, (found,) = compiled
+    assert_agree(small, make_loop(small), loop, found, 1e-5)
+
+
+def test_xla_agrees_up_to_rounding_in_mixed_precision(small):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        plain, loop = make_loop(small), make_loop(small, jit_compile=True)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    (found,) = train(loop, make_batches(small))
+    assert_agree(small, plain, loop, found, 1e-2)
+
+
+def test_xla_computes_the_same_bits_on_one_and_two_replicas(
+    small, compiled, two_replicas
+):
+    mirrored = make_loop(small, two_replicas, jit_compile=True)
+    assert train(mirrored, make_batches(small)) == compiled[1]
+
+
+def test_xla_really_compiles_and_has_no_native_ops(small, compiled):
     images, labels = (part[0] for part in make_batches(small).chunk(0, 0, 1))
-    gradients = loop._compute_gradients
+    gradients = compiled[0]._compute_gradients
     traced = gradients.get_concrete_function(tf.constant(images), tf.constant(labels))
     assert traced.function_def.attr["_XlaMustCompile"].b
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
     assert not [node.op for node in nodes if "Supermask" in node.op]
-    compiled = gradients.experimental_get_compiler_ir(images, labels)
+    ir = gradients.experimental_get_compiler_ir(images, labels)
     # Each mask is one loop, though both halves of the batch use it.
-    assert compiled("optimized_hlo").count(" while(") == 5
+    assert ir("optimized_hlo").count(" while(") == 5
 
 
-def test_xla_computes_the_same_bits_on_one_and_two_replicas(small, two_replicas):
-    single = make_loop(small, jit_compile=True)
-    mirrored = make_loop(small, two_replicas, jit_compile=True)
-    batches = make_batches(small)
-    assert train(single, batches) == train(mirrored, batches)
+def normalised(shape, num_classes, method):
+    layers = [keras.layers.BatchNormalization(), keras.layers.Flatten()]
+    layers = [keras.Input(shape), *layers, SupermaskDense(num_classes, method=method)]
+    return keras.Sequential(layers, name="normalised")
 
 
 def test_xla_and_batch_normalisation_need_a_single_replica(small, two_replicas):
-    message = "batch normalisation on one replica.*'resnet18', replicas=2"
+    message = "batch normalisation on one replica.*'normalised', replicas=2"
     with pytest.raises(InputError, match=message):
-        make_loop(small, two_replicas, name="resnet18", jit_compile=True)
+        make_loop(small, two_replicas, build=normalised, jit_compile=True)
 
 
-STOCHASTIC = {"method": "stochastic", "learning_rate": 100.0}
-
-
-@pytest.mark.parametrize("steps_per_call", [4, 20])
-def test_each_step_has_a_draw_of_its_own(small, steps_per_call, monkeypatch):
+def test_each_step_has_a_draw_of_its_own(small, few_steps_a_call):
     """The same draws as by hand, shared by both halves of a batch."""
-    monkeypatch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", steps_per_call)
     loop, batches = make_loop(small, **STOCHASTIC), make_batches(small)
     train(loop, batches)
     other = make_loop(small, **STOCHASTIC)
-    variables = other.model.trainable_variables
-    values = [variable.value for variable in variables]
-    for step in range(batches.steps_per_epoch):
-        images, labels = (part[0] for part in batches.chunk(0, step, 1))
-        with drawn(other.model, step + 1), tf.GradientTape() as tape:
-            logits = other.model(other.normalise(images), training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        other.optimizer.apply(tape.gradient(loss, values), variables)
+    plain_keras_steps(other, batches, lambda step: drawn(other.model, step + 1))
     for mine, theirs in zip(state(loop), state(other), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-3)
 
@@ -361,18 +382,6 @@ def test_masks_are_without_chance_outside_of_steps(small):
     assert loop.evaluate(small.test).top1 == hits
 
 
-@pytest.mark.parametrize("method", ["signed", "stochastic"])
-def test_other_methods_are_the_same_bits_on_two_replicas(small, two_replicas, method):
-    options = {**STOCHASTIC, "method": method}
-    single = make_loop(small, **options)
-    mirrored = make_loop(small, two_replicas, **options)
-    batches = make_batches(small)
-    assert train(single, batches, epochs=2) == train(mirrored, batches, epochs=2)
-    assert single.evaluate(small.test) == mirrored.evaluate(small.test)
-    for one, two in zip(state(single), state(mirrored), strict=True):
-        np.testing.assert_array_equal(one, two)
-
-
 def test_draws_depend_on_the_step_alone(small, few_steps_a_call):
     """So training goes on in the middle of an epoch as if it had never stopped."""
     whole, batches = make_loop(small, **STOCHASTIC), make_batches(small)
@@ -385,11 +394,4 @@ def test_draws_depend_on_the_step_alone(small, few_steps_a_call):
     for variable, value in zip(variables, state(begun), strict=True):
         variable.assign(value)
     list(resumed.train_epoch(batches, 0, first_step=4))
-    for one, other in zip(state(whole), state(resumed), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_signed_masks_learn_real_images(small):
-    loop = make_loop(small, method="signed")
-    train(loop, make_batches(small), epochs=8)
-    assert loop.evaluate(small.test).means("")["top1"] > 0.5
+    assert_same_bits(whole, resumed)

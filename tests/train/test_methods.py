@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.train.test_run import assert_same_result
+from tests.train.common import PATTERNS, STOCHASTIC, assert_same_result, run
 from tfsupermask import init, models, runs, train
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import fold
@@ -20,18 +20,6 @@ from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.tickets import load_ticket, save_ticket
 from tfsupermask.train.build import build_model
 from tfsupermask.train.interruption import Interrupted
-
-FIELDS = {
-    "init": "glorot_normal",
-    "batch_size": 32,
-    "epochs": 2,
-    "weight_decay": 0.0,
-}
-STOCHASTIC = {"method": "stochastic", "learning_rate": 100.0}
-
-
-def run(workdir, **fields):
-    return train.run(runs.Config(workdir=str(workdir), **{**FIELDS, **fields}))
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +83,15 @@ def test_refuses_other_numbers_of_samples(finished, small, samples):
         train.evaluate_path(finished[0], small, samples=samples)
 
 
-def test_refuses_samples_where_nothing_is_drawn(finished, small, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfsupermask.data.load", lambda *args: small)
-    run(tmp_path / "edge_popup", stop_after_epoch=0)
+def test_refuses_samples_where_nothing_is_drawn(finished, small, tmp_path):
+    edge_popup = {**STOCHASTIC, "method": "edge_popup", "stop_after_epoch": 0}
+    run(tmp_path / "edge_popup", **edge_popup)
     for path in (finished[0] / "saved_model", tmp_path / "edge_popup"):
         with pytest.raises(InputError, match=r"stochastic masks only.*samples=10"):
             train.evaluate_path(path, small, samples=10)
 
 
-def test_stopped_within_an_epoch_and_resumed_equals_uninterrupted(
+def test_stopped_within_an_epoch_of_two_replicas_and_resumed_on_one(
     finished, tmp_path, monkeypatch
 ):
     calls = []
@@ -116,15 +104,10 @@ def test_stopped_within_an_epoch_and_resumed_equals_uninterrupted(
         patch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", 4)
         patch.setattr("tfsupermask.train.job.agree_to_stop", stop)
         with pytest.raises(Interrupted):
-            run(tmp_path, **STOCHASTIC)
+            run(tmp_path, strategy="mirrored", **STOCHASTIC)
     saved = checkpoints.restore_latest(tmp_path / "checkpoints")
     assert (saved.epoch, saved.step) == (0, 8)
     assert run(tmp_path, **STOCHASTIC)["epoch"] == 2
-    assert_same_result(finished[0], tmp_path)
-
-
-def test_two_replicas_give_the_same_result(finished, tmp_path):
-    run(tmp_path, **STOCHASTIC, strategy="mirrored")
     assert_same_result(finished[0], tmp_path)
 
 
@@ -132,8 +115,8 @@ def test_patterns_are_those_of_the_network_without_chance(tmp_path):
     """Activations are those of the dense network while it is initialised."""
     kernels = []
     for method in ("edge_popup", "stochastic"):
-        run(tmp_path / method, method=method, init="patches", num_patches=1000,
-            num_clusters=80, stop_after_epoch=0)  # fmt: skip
+        fields = {**PATTERNS, "method": method, "stop_after_epoch": 0}
+        run(tmp_path / method, **fields)
         loaded = train.load_run(tmp_path / method)
         kernels.append(
             [weight.kernel.numpy() for weight in masked_weights(loaded.model)]
@@ -143,7 +126,8 @@ def test_patterns_are_those_of_the_network_without_chance(tmp_path):
 
 
 def test_signed_runs_leave_what_evaluation_said(small, tmp_path):
-    summary = run(tmp_path, method="signed", allocation="erdos_renyi", prune=0.7)
+    fields = {"method": "signed", "allocation": "erdos_renyi", "prune": 0.7}
+    summary = run(tmp_path, **{**STOCHASTIC, **fields, "learning_rate": None})
     assert summary["sparsity"] == pytest.approx(0.7, abs=1e-4)
     assert json.loads((tmp_path / "config.json").read_text())["config"]["method"] == (
         "signed"

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfsupermask import models, patches, report, runs, train
+from tests.train import common
+from tfsupermask import data, models, patches, report, runs, train
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights, supermask_layers
 from tfsupermask.ops import num_kept
@@ -18,11 +19,9 @@ from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.sparsity import SparsityRamp
 from tfsupermask.train.build import build_model, restore, set_sparsity, values_of
 
-FIELDS = {"batch_size": 32, "epochs": 3, "num_patches": 1000, "num_clusters": 80}
-
 
 def run(workdir, **fields):
-    return train.run(runs.Config(workdir=str(workdir), **{**FIELDS, **fields}))
+    return common.run(workdir, **{**common.PATTERNS, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +32,7 @@ def finished(tmp_path_factory, small):
     return workdir, summary
 
 
-def rows_without_time(workdir):
-    lines = (workdir / "metrics.csv").read_text().splitlines()
-    assert lines[0].endswith(",seconds")
-    return [line.rsplit(",", 1)[0] for line in lines]
-
-
-def assert_same_result(one, other):
-    assert rows_without_time(one) == rows_without_time(other)
-    mine = checkpoints.restore_latest(one / "checkpoints")
-    theirs = checkpoints.restore_latest(other / "checkpoints")
-    assert set(mine.values) == set(theirs.values)
-    for name, value in mine.values.items():
-        np.testing.assert_array_equal(value, theirs.values[name], err_msg=name)
-
-
-def test_leaves_everything_a_person_wants(finished):
+def test_leaves_everything_a_person_wants(finished, small):
     workdir, summary = finished
     files = {str(p.relative_to(workdir)) for p in workdir.rglob("*") if p.is_file()}
     assert {
@@ -71,6 +55,12 @@ def test_leaves_everything_a_person_wants(finished):
     assert 0.1 < summary["test_top1"] <= summary["test_top5"] <= 1
     assert summary["init_seconds"] > 0
     assert summary["train_seconds"] > 0
+    images = summary["train_images"], summary["test_images"]
+    assert images == (len(small.train), len(small.test))
+    machine = summary["machine"]
+    assert set(machine) == {"processor", "cores"}
+    assert machine["processor"]
+    assert machine["cores"] == len(os.sched_getaffinity(0))
 
 
 def test_init_report_matches_the_kernels_provenance(finished, small):
@@ -87,20 +77,12 @@ def test_init_report_matches_the_kernels_provenance(finished, small):
     )
 
 
-def test_same_command_again_changes_no_number(finished):
+@pytest.mark.parametrize("stop_after_epoch", [None, 0])
+def test_a_finished_run_started_again_changes_no_number(finished, stop_after_epoch):
     workdir, summary = finished
     before = (workdir / "metrics.csv").read_bytes()
-    again = run(workdir)
+    assert run(workdir, stop_after_epoch=stop_after_epoch) == summary
     assert (workdir / "metrics.csv").read_bytes() == before
-    assert again == summary
-
-
-def test_stopped_and_resumed_equals_uninterrupted(finished, tmp_path):
-    workdir, _ = finished
-    assert run(tmp_path, stop_after_epoch=1)["epoch"] == 1
-    assert run(tmp_path, stop_after_epoch=2)["epoch"] == 2
-    assert run(tmp_path)["epoch"] == 3
-    assert_same_result(workdir, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +96,8 @@ def initialised(tmp_path_factory, small):
 def test_initialising_alone_leaves_what_there_is_to_tell(initialised):
     workdir, summary = initialised
     assert json.loads((workdir / "summary.json").read_text()) == summary
-    assert set(summary) == {
-        *("epoch", "epochs", "sparsity", "layer_sparsity"),
-        *("init_seconds", "machine", "versions", "train_images", "test_images"),
-    }
+    expected = "epoch epochs sparsity layer_sparsity init_seconds machine versions"
+    assert set(summary) == {*expected.split(), "train_images", "test_images"}
     assert (summary["epoch"], summary["epochs"]) == (0, 3)
     assert summary["init_seconds"] > 0
     assert not (workdir / "saved_model").exists()
@@ -127,83 +107,31 @@ def test_initialising_alone_leaves_what_there_is_to_tell(initialised):
     assert names == ["epoch_00000.npz"]
 
 
-def test_a_run_that_is_only_initialised_can_be_loaded_and_evaluated(initialised, small):
+def test_what_is_only_initialised_can_be_loaded_evaluated_and_reported(
+    initialised, small
+):
     workdir, summary = initialised
     loaded = train.load_run(workdir)
     assert loaded.epoch == 0
     assert train.evaluate_path(workdir, small).images == len(small.test)
-    assert {
-        layer.name: layer.realised_sparsity for layer in supermask_layers(loaded.model)
-    } == summary["layer_sparsity"]
-
-
-def test_a_report_tells_that_no_epoch_is_done(initialised, small):
-    collected = report.collect_run(initialised[0], load=lambda *args: small)
+    layers = supermask_layers(loaded.model)
+    sparsity = {layer.name: layer.realised_sparsity for layer in layers}
+    assert sparsity == summary["layer_sparsity"]
+    collected = report.collect_run(workdir, load=lambda *args: small)
     assert (collected.epoch, collected.rows, collected.last) == (0, [], {})
-    assert collected.summary == initialised[1]
-    page = report.render([collected])
-    assert "No epoch is done yet." in page
+    assert collected.summary == summary
+    assert "No epoch is done yet." in report.render([collected])
     assert report.render([collected, collected])
 
 
-@pytest.mark.parametrize("between", [(), (0,), (1,)])
-def test_initialised_first_equals_trained_at_once(
-    finished, initialised, tmp_path, between
-):
+def test_in_parts_equals_at_once(finished, initialised, tmp_path):
     workdir = shutil.copytree(initialised[0], tmp_path / "copy")
-    for epoch in between:
+    for epoch in (0, 1):
         assert run(workdir, stop_after_epoch=epoch)["epoch"] == epoch
     assert run(workdir)["epoch"] == 3
-    assert_same_result(finished[0], workdir)
+    common.assert_same_result(finished[0], workdir)
     assert (workdir / "saved_model" / "saved_model.pb").exists()
     assert (workdir / "pictures" / "training_curves.png").exists()
-
-
-def test_initialising_a_finished_run_changes_no_number(finished):
-    workdir, summary = finished
-    before = (workdir / "metrics.csv").read_bytes()
-    assert run(workdir, stop_after_epoch=0) == summary
-    assert (workdir / "metrics.csv").read_bytes() == before
-
-
-def test_random_weights_can_be_initialised_alone(tmp_path, capsys):
-    summary = run(tmp_path, init="glorot_normal", num_patches=None, num_clusters=None,
-        stop_after_epoch=0)  # fmt: skip
-    assert summary["epoch"] == 0
-    assert "after 0 of 3 epochs, sparsity 0.5000\n" in capsys.readouterr().out
-
-
-def test_summary_names_the_images_and_the_machine(finished, small):
-    summary, machine = finished[1], finished[1]["machine"]
-    assert summary["train_images"] == len(small.train)
-    assert summary["test_images"] == len(small.test)
-    assert set(machine) == {"processor", "cores"}
-    assert machine["processor"]
-    assert machine["cores"] == len(os.sched_getaffinity(0))
-
-
-def test_fields_of_experiments_reach_the_initialisation(
-    finished, tmp_path, monkeypatch
-):
-    cluster, seen = patches.cluster, []
-
-    def watched(projections, num_clusters, seed):
-        seen.append((*projections.shape, num_clusters))
-        return cluster(projections, num_clusters, seed)
-
-    monkeypatch.setattr(patches, "cluster", watched)
-    run(tmp_path / "1", num_components=30, double_from=2, stop_after_epoch=0)
-    assert seen == [(1000, 27, 80), (2000, 30, 160)]
-    seen.clear()
-    run(tmp_path / "2", init="simple_patches", num_clusters=None, num_components=9,
-        stop_after_epoch=0)  # fmt: skip
-    assert seen == [(1000, 9, 64), (1000, 9, 64)]
-
-
-def test_two_replicas_give_the_same_result(finished, tmp_path):
-    workdir, _ = finished
-    run(tmp_path, strategy="mirrored")
-    assert_same_result(workdir, tmp_path)
 
 
 def test_resumes_from_the_checkpoint_before_a_damaged_one(finished, tmp_path):
@@ -212,7 +140,7 @@ def test_resumes_from_the_checkpoint_before_a_damaged_one(finished, tmp_path):
     (tmp_path / "checkpoints" / "epoch_00002.npz").write_bytes(b"torn")
     with pytest.warns(UserWarning, match="damaged"):
         run(tmp_path)
-    assert_same_result(workdir, tmp_path)
+    common.assert_same_result(workdir, tmp_path)
 
 
 def test_load_run_restores_the_model(finished, small):
@@ -253,13 +181,19 @@ assert not [name for name in sys.modules if name.split(".")[0] == "tfsupermask"]
     assert top1 == pytest.approx(summary["test_top1"], abs=1e-12)
 
 
-@pytest.mark.parametrize("init", ["glorot_normal", "simple_patches", "signed_constant"])
-def test_other_initialisations_run_through(tmp_path, init):
+@pytest.mark.parametrize(
+    ("init", "stop_after_epoch"),
+    [("glorot_normal", 0), ("simple_patches", 1), ("signed_constant", 1)],
+)
+def test_other_initialisations_run_through(tmp_path, capsys, init, stop_after_epoch):
     patches = {} if init == "simple_patches" else {"num_patches": None}
-    summary = run(tmp_path, epochs=1, init=init, num_clusters=None, **patches)
-    assert summary["epoch"] == 1
+    summary = run(tmp_path, init=init, num_clusters=None, epochs=1,
+        stop_after_epoch=stop_after_epoch, **patches)  # fmt: skip
+    assert summary["epoch"] == stop_after_epoch
     assert (tmp_path / "init.json").exists() is (init == "simple_patches")
     assert (tmp_path / "pictures" / "first_layer.png").exists()
+    said = capsys.readouterr().out
+    assert f"after {stop_after_epoch} of 1 epochs, sparsity 0.5000\n" in said
 
 
 def test_mixed_precision_keeps_scores_in_float32(tmp_path):
@@ -300,46 +234,29 @@ def test_a_folder_of_another_run_is_refused_untouched(finished, change, message)
     assert before == {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
 
 
-def test_other_images_are_another_run(finished, small, monkeypatch):
-    workdir, _ = finished
+def test_other_images_are_another_run(finished, small):
     images = small.train.images.copy()
     images[0, 0, 0, 0] ^= 1
-    changed = type(small)(
-        small.name,
-        type(small.train)(images, small.train.labels),
-        small.test,
-        small.class_names,
-        small.horizontal_flip,
-    )
-    monkeypatch.setattr("tfsupermask.data.load", lambda *args: changed)
-    with pytest.raises(InputError, match="sha256"):
-        run(workdir)
+    other = dataclasses.replace(small, train=data.Split(images, small.train.labels))
+    config = runs.Config(workdir=str(finished[0]), **common.PATTERNS)
+    with pytest.raises(InputError, match="sha256"), train.Job.open(config, other):
+        pytest.fail("let in")
 
 
-def test_a_folder_with_something_else_is_refused(tmp_path):
+def test_folders_that_cannot_be_used_are_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(InputError, match="new or empty folder"):
         run(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="can be written to"):
-        run(tmp_path / "file" / "run")
+        run(tmp_path / "thesis.txt" / "run")
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_default_folder_is_named_after_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train.run(runs.Config(**FIELDS, stop_after_epoch=1))
+    train.run(runs.Config(**common.PATTERNS, stop_after_epoch=0))
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("conv2-digits-prune0.5-patches-seed0-")
-
-
-def test_warns_when_still_at_chance(tmp_path, capsys):
-    run(tmp_path, learning_rate=0.0, init="glorot_normal", epochs=1,
-        num_patches=None, num_clusters=None)  # fmt: skip
-    assert "still at chance" in capsys.readouterr().out
 
 
 def test_divergence_keeps_the_last_checkpoint(tmp_path):
@@ -350,28 +267,22 @@ def test_divergence_keeps_the_last_checkpoint(tmp_path):
 
 def test_evaluation_refuses_a_dataset_that_does_not_fit(finished, small):
     workdir, _ = finished
-    larger = type(small)(
-        small.name,
-        *(
-            type(small.train)(split.images.repeat(2, 1).repeat(2, 2), split.labels)
-            for split in (small.train, small.test)
-        ),
-        small.class_names,
-        small.horizontal_flip,
+    train_images, test = (
+        data.Split(split.images.repeat(2, 1).repeat(2, 2), split.labels)
+        for split in (small.train, small.test)
     )
+    larger = dataclasses.replace(small, train=train_images, test=test)
     for path in (workdir, workdir / "saved_model"):
         with pytest.raises(InputError, match=r"\(16, 16, 3\)"):
             train.evaluate_path(path, larger)
-    renamed = type(small)(
-        small.name, small.train, small.test, tuple("abcdefghij"), False
-    )
+    renamed = dataclasses.replace(small, class_names=tuple("abcdefghij"))
     with pytest.raises(InputError, match="classes must be the model's 10"):
         train.evaluate_path(workdir, renamed)
 
 
 @pytest.mark.parametrize(("blocks", "expected"), [(1, 2), (2, 4)])
 def test_partial_patches_sets_the_first_blocks(tmp_path, blocks, expected):
-    fields = {"model": "conv4", "num_clusters": 130, "epochs": 1}
+    fields = {"model": "conv4", "num_clusters": 130, "stop_after_epoch": 0}
     run(tmp_path, init="partial_patches", patch_blocks=blocks, **fields)
     layers = json.loads((tmp_path / "init.json").read_text())["layers"]
     names = [layer["layer"] for layer in layers]
@@ -406,7 +317,7 @@ def test_interrupted_initialisation_goes_on_and_ends_the_same(
     run(tmp_path)
     assert len(calls) == 3
     assert not (tmp_path / "init_progress").exists()
-    assert_same_result(workdir, tmp_path)
+    common.assert_same_result(workdir, tmp_path)
 
 
 ALLOCATED = {"allocation": "global", "ramp_epochs": 2, "prune": 0.8}
@@ -418,10 +329,6 @@ def allocated(tmp_path_factory, small):
     workdir = tmp_path_factory.mktemp("runs") / "allocated"
     run(workdir, **ALLOCATED)
     return workdir
-
-
-def counts_of(model):
-    return [weight.num_kept for weight in masked_weights(model)]
 
 
 def test_metrics_show_the_ramp(allocated):
@@ -436,15 +343,10 @@ def test_metrics_show_the_ramp(allocated):
     assert sparsity == [1 - num_kept(total, ramp(e)) / total for e in range(3)]
 
 
-def test_a_ramp_and_one_ranking_resume_bit_for_bit(allocated, tmp_path):
-    for epoch in (2, None):
-        run(tmp_path, stop_after_epoch=epoch, **ALLOCATED)
-    assert_same_result(allocated, tmp_path)
-
-
-def test_a_ramp_and_one_ranking_on_two_replicas(allocated, tmp_path):
-    run(tmp_path, strategy="mirrored", **ALLOCATED)
-    assert_same_result(allocated, tmp_path)
+def test_a_ramp_and_one_ranking_on_two_replicas_and_resumed_on_one(allocated, tmp_path):
+    run(tmp_path, stop_after_epoch=2, strategy="mirrored", **ALLOCATED)
+    run(tmp_path, **ALLOCATED)
+    common.assert_same_result(allocated, tmp_path)
 
 
 def test_load_run_restores_the_last_epochs_counts(allocated, small):
@@ -457,11 +359,11 @@ def test_load_run_restores_the_last_epochs_counts(allocated, small):
     for path in (allocated, allocated / "saved_model"):
         totals = train.evaluate_path(path, small)
         assert totals.means("test_")["test_top1"] == summary["test_top1"]
-    before = counts_of(loaded.model)
-    layers = supermask_layers(loaded.model)
-    assert len({round(layer.sparsity, 2) for layer in layers}) > 1
+    weights = masked_weights(loaded.model)
+    before = [weight.num_kept for weight in weights]
+    assert len({round(weight.sparsity, 2) for weight in weights}) > 1
     set_sparsity(loaded.config, loaded.model, 2)
-    assert counts_of(loaded.model) != before
+    assert [weight.num_kept for weight in weights] != before
 
 
 def test_restoring_leaves_the_configured_sparsity():
@@ -493,4 +395,5 @@ def test_a_run_from_before_allocation_can_be_loaded(finished, tmp_path):
     ):
         np.testing.assert_array_equal(mine.mask, theirs.mask)
     run(old)
-    assert rows_without_time(finished[0]) == rows_without_time(old)
+    rows = common.rows_without_time
+    assert rows(finished[0]) == rows(old)

@@ -1,0 +1,34 @@
+"""Runs that tests make and compare."""
+
+import numpy as np
+
+from tfsupermask import runs, train
+from tfsupermask.runs import checkpoint as checkpoints
+
+PATTERNS = {"batch_size": 32, "epochs": 3, "num_patches": 1000, "num_clusters": 80}
+STOCHASTIC = {
+    "method": "stochastic",
+    "learning_rate": 100.0,
+    "init": "glorot_normal",
+    "batch_size": 32,
+    "epochs": 2,
+}
+
+
+def run(workdir, **fields):
+    return train.run(runs.Config(workdir=str(workdir), **fields))
+
+
+def rows_without_time(workdir):
+    lines = (workdir / "metrics.csv").read_text().splitlines()
+    assert lines[0].endswith(",seconds")
+    return [line.rsplit(",", 1)[0] for line in lines]
+
+
+def assert_same_result(one, other):
+    assert rows_without_time(one) == rows_without_time(other)
+    mine = checkpoints.restore_latest(one / "checkpoints")
+    theirs = checkpoints.restore_latest(other / "checkpoints")
+    assert set(mine.values) == set(theirs.values)
+    for name, value in mine.values.items():
+        np.testing.assert_array_equal(value, theirs.values[name], err_msg=name)
