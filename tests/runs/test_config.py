@@ -252,6 +252,7 @@ def test_configurations_of_before_are_read_and_keep_their_names(method):
 
 @pytest.mark.parametrize(
     "field",
+    [{"pattern_fraction": 0.5}, {"pattern_scale": "xavier"}, {"fan_correction": True}],
 )
 def test_options_that_were_removed_may_be_there_if_nobody_set_them(field):
     before = {"pattern_fraction": None, "pattern_scale": None, "fan_correction": False}

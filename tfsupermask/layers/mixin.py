@@ -208,6 +208,8 @@ class SupermaskMixin:
     def trainable(self, value: bool) -> None:
         super(SupermaskMixin, type(self)).trainable.fset(self, value)
         for weight in self.masked_weights:
+            # Keras passes over inner layers that were made after this one was frozen.
+            weight.variables.trainable = value
             weight.kernel.trainable = False
 
     @property
