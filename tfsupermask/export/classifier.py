@@ -70,11 +70,11 @@ class Classifier:
         self.class_names = check_names("class_names", class_names)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 (n, classes) of uint8 images (n, *image_shape), 0 to 255."""
+        """Returns logits (n, classes) of uint8 images (n, height, width, channels)."""
         return np.asarray(self._run(images)["logits"])
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Returns float32 (n, classes) of uint8 images (n, *image_shape), 0 to 255."""
+        """Returns probabilities, float32 (n, classes), of uint8 images as in `logits`."""
         return np.asarray(self._run(images)["probabilities"])
 
 
