@@ -51,8 +51,11 @@ tf.config.set_logical_device_configuration(
 
 
 def pytest_collection_modifyitems(items):
+    tests = Path(__file__).parent
+    missing = [name for name in SLOW if not (tests / name).exists()]
+    assert not missing, f"SLOW names what is not there: {missing}"
     for item in items:
-        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        path = item.path.relative_to(tests).as_posix()
         if path.startswith(SLOW):
             item.add_marker("slow")
 

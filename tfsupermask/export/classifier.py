@@ -74,7 +74,7 @@ class Classifier:
         return np.asarray(self._run(images)["logits"])
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Returns probabilities, float32 (n, classes), of uint8 images as in `logits`."""
+        """Returns probabilities (n, classes) of uint8 images as in `logits`."""
         return np.asarray(self._run(images)["probabilities"])
 
 
