@@ -19,6 +19,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import io
 import statistics
 import tempfile
 import threading
@@ -111,7 +112,7 @@ def bare_steps(loop, batches):
     """Returns a function that trains a number of steps on one batch on the device."""
     images, labels = map(tf.constant, batches.chunk(0, 0, 1))
     step = tf.function(
-        lambda: loop.strategy.run(loop.train_step, (images, labels, tf.constant(0)))
+        lambda: loop.strategy.run(loop.train_on_share, (images, labels, tf.constant(0)))
     )
 
     def run(count):
@@ -129,9 +130,8 @@ def measure_epochs(model, source, steps, rounds):
     config = Config(model, "cifar10", init="kaiming_normal", epochs=rounds + 1)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         config = dataclasses.replace(config, workdir=folder, strategy="single")
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         job = stack.enter_context(Job.open(config, dataset))
-        job.say = lambda text: None
-        job.start()
         bare = bare_steps(job.loop, job.batches)
         parts = {
             "steps": (job.loop, "train_steps"),

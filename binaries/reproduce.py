@@ -93,7 +93,7 @@ def main(argv):
         _print_jobs(mine)
         return
     folder = experiments.OutputFolder(Path(_OUTPUT.value))
-    experiments.run_jobs(mine, folder, _PROCESSES.value)
+    experiments.run_planned(mine, folder, _PROCESSES.value)
     print(experiments.write_all(chosen, scope, folder))
     failed = [job.name for job in mine if folder.why_failed(job)]
     if failed:

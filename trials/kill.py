@@ -96,7 +96,6 @@ def run_once(which, folder, attempt, cell, sabotage=None):
             SABOTAGES[sabotage](stack)
         try:
             with train.Job.open(config, small_digits(), **network) as work:
-                work.start()
                 work.train()
                 work.finish()
             status = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tfsupermask._validation import InputError
-from tfsupermask.experiments import Job, OutputFolder, run_jobs
+from tfsupermask.experiments import OutputFolder, PlannedRun, run_planned
 from tfsupermask.experiments.running import processes
 from tfsupermask.runs import Config
 
@@ -25,7 +25,7 @@ def _no_training(monkeypatch):
 
 
 def job(name, does=fake.DONE, **fields):
-    return Job(name, Config(epochs=2, learning_rate=does, **fields))
+    return PlannedRun(name, Config(epochs=2, learning_rate=does, **fields))
 
 
 def starts(folder, one):
@@ -39,9 +39,9 @@ def folder(tmp_path):
 
 def test_what_is_done_is_not_run_again(folder, capsys):
     jobs = [job("a"), job("b"), job("c")]
-    run_jobs(jobs[:2], folder)
+    run_planned(jobs[:2], folder)
     assert "2 runs, 0 done; 2 to do" in capsys.readouterr().out
-    run_jobs(jobs, folder)
+    run_planned(jobs, folder)
     said = capsys.readouterr().out
     assert "3 runs, 2 done; 1 to do" in said
     assert "[3/3] c: test top-1 0.5000, top-5 0.9000" in said
@@ -51,24 +51,24 @@ def test_what_is_done_is_not_run_again(folder, capsys):
 
 def test_failures_are_recorded_passed_over_and_tried_again(folder, capsys):
     jobs = [job("a"), job("b", fake.FAILS), job("c", fake.DIES), job("d")]
-    run_jobs(jobs, folder)
+    run_planned(jobs, folder)
     assert folder.why_failed(jobs[1]) == "error: This cannot work."
     assert "SIGKILL" in folder.why_failed(jobs[2])
     done = [folder.outcome(one) is not None for one in jobs]
     assert done == [True, False, False, True]
     assert "b: FAILED: error: This cannot work." in capsys.readouterr().out
     assert "Something was tried." in folder.log(jobs[1]).read_text()
-    run_jobs(jobs[:2], folder)
+    run_planned(jobs[:2], folder)
     assert folder.why_failed(jobs[1]) is None
     assert folder.outcome(jobs[1]) is not None
     assert [len(starts(folder, one)) for one in jobs] == [1, 2, 1, 1]
 
 
 def test_what_was_only_initialised_is_trained_when_asked_for(folder):
-    run_jobs([job("a", stop_after_epoch=0)], folder)
+    run_planned([job("a", stop_after_epoch=0)], folder)
     assert folder.outcome(job("a", stop_after_epoch=0)).epoch == 0
     assert folder.outcome(job("a")) is None
-    run_jobs([job("a")], folder)
+    run_planned([job("a")], folder)
     assert folder.outcome(job("a")).epoch == 2
     (folder.run(job("a")) / "summary.json").write_text("{")
     assert folder.outcome(job("a")) is None
@@ -79,7 +79,7 @@ def test_processes_share_the_cores(folder):
     if len(cores) < 2:
         pytest.skip("one core cannot be shared")
     jobs = [job(name) for name in "abcd"]
-    run_jobs(jobs, folder, processes=2)
+    run_planned(jobs, folder, processes=2)
     used = {starts(folder, one)[0] for one in jobs}
     assert used <= {str(cores[0::2]), str(cores[1::2])}
 
@@ -87,7 +87,7 @@ def test_processes_share_the_cores(folder):
 @pytest.mark.parametrize(("processes", "message"), [(1000, "must be at most"), (0, "")])
 def test_refuses_numbers_of_processes(folder, processes, message):
     with pytest.raises(InputError, match=f"`processes` {message}"):
-        run_jobs([job("a")], folder, processes=processes)
+        run_planned([job("a")], folder, processes=processes)
 
 
 def test_gpus_are_shared_in_turn(monkeypatch):
@@ -104,13 +104,13 @@ PROGRAM = """
     import sys
     from pathlib import Path
     from tests.experiments.test_runner import fake, job
-    from tfsupermask.experiments import OutputFolder, run_jobs
+    from tfsupermask.experiments import OutputFolder, run_planned
     from tfsupermask.experiments.running import processes
 
     processes.WORKER = "tests.experiments.fake_worker"
     jobs = [job("a"), job("b", fake.WAITS), job("c")]
     try:
-        run_jobs(jobs, OutputFolder(Path(sys.argv[1])))
+        run_planned(jobs, OutputFolder(Path(sys.argv[1])))
     except KeyboardInterrupt as interrupt:
         sys.exit(interrupt.exit_status)
 """

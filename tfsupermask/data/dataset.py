@@ -100,7 +100,7 @@ class Dataset:
         splits = {name: split for name, split in splits.items() if split is not None}
         if not all(map(len, splits.values())):
             raise fail(
-                f"{self.name} must have images to train on and to test on.",
+                f"{self.name} must have images in every split.",
                 **{f"{name}_images": len(split) for name, split in splits.items()},
             )
         shapes = {name: split.images.shape[1:] for name, split in splits.items()}
@@ -120,7 +120,7 @@ class Dataset:
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """Returns the input of networks: float32 (images / 255 - mean) / std."""
-        return normalise(images, self.mean, self.std)
+        return normalise(np.float32(images), self.mean, self.std)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -165,7 +165,7 @@ class Dataset:
 
 
 def normalise(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Returns the input of networks, for uint8 images or a float32 tensor in 0..255."""
+    """Returns the input of networks, for float32 images in 0..255."""
     return (images / np.float32(255) - mean) / std
 
 

@@ -7,12 +7,12 @@ from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import (
     DEFAULT_SEEDS,
     NUM_IMAGES,
-    Job,
+    PlannedRun,
     Scope,
     plan,
     shard,
 )
-from tfsupermask.experiments.running.runner import run_jobs
+from tfsupermask.experiments.running.runner import run_planned
 from tfsupermask.experiments.telling.page import write_all
 
 __all__ = [
@@ -22,13 +22,13 @@ __all__ = [
     "NUM_IMAGES",
     "Cell",
     "Experiment",
-    "Job",
     "OutputFolder",
+    "PlannedRun",
     "Scope",
     "Value",
     "find",
     "plan",
-    "run_jobs",
+    "run_planned",
     "shard",
     "write_all",
 ]

@@ -128,7 +128,7 @@ def effective_rank(matrix: np.ndarray) -> float:
 
 
 def mean_cosine(filters: np.ndarray) -> float:
-    """Returns the mean absolute cosine between two rows, 0 for one of zeros alone."""
+    """Returns the mean absolute cosine between two rows, 0 with a row of zeros."""
     count = len(filters)
     if count < 2:
         return 0.0

@@ -172,6 +172,8 @@ class PatchesInit:
                 check_integer(name, getattr(self, name), minimum=1)
         check_integer("seed", self.seed)
         check_choice("forward", self.forward, ("dense", "masked"))
+        if self.only is not None:
+            object.__setattr__(self, "only", tuple(self.only))
         if not isinstance(self.variant, Variant):
             raise fail("`variant` must be a `Variant`.", variant=self.variant)
         if self.num_clusters is not None and self.num_clusters > self.num_patches:

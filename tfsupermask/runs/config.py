@@ -30,7 +30,8 @@ RANDOM_INITS = init.NAMES
 INITS = (*PATCH_INITS, *RANDOM_INITS)
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 _BY_SCORE = "edge_popup_by_score"
-_REMOVED = ("pattern_fraction", "pattern_scale")
+# Options of patterns that were removed, with the values that changed nothing.
+_REMOVED = {"pattern_fraction": (None, 1.0), "pattern_scale": (None, "xavier")}
 
 
 def _field(
@@ -380,13 +381,19 @@ class Config:
     def from_saved(cls, fields: Mapping[str, Any]) -> Config:
         """Returns the config that a run's folder holds, also one of an older version.
 
+        Options that were removed are left out: after the initialisation they have no
+        effect.
+
         Raises:
             InputError: It has unknown fields, or a value is out of range.
         """
         fields = dict(fields)
         if fields.pop("ranking", "magnitude") == "score":
             fields["method"] = _BY_SCORE
-        _leave_out_removed(fields)
+        for name in removed_options(fields):
+            fields[name] = False  # that of `fan_correction`
+        for name in _REMOVED:
+            fields.pop(name, None)
         names = {field.name for field in dataclasses.fields(cls)}
         if not names.issuperset(fields):
             unknown = sorted(set(fields) - names)[:5]
@@ -410,15 +417,13 @@ class Config:
         )
 
 
-def _leave_out_removed(fields):
-    """Removes what was an option of patterns once; raises if a run made use of it."""
-    removed = {name: fields.pop(name, None) for name in _REMOVED}
+def removed_options(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of patterns in a saved config that no longer exist."""
+    gone = dict(_REMOVED)
     if fields.get("init") in PATTERN_INITS:
-        removed["fan_correction"] = fields.get("fan_correction") or None
-    for name, value in removed.items():
-        if value is not None:
-            raise fail(
-                f"`{name}` of patterns was removed: a run that sets it needs the "
-                "version of the program that made it.",
-                **{name: value},
-            )
+        gone["fan_correction"] = (None, False)
+    return {
+        name: fields[name]
+        for name, without_effect in gone.items()
+        if fields.get(name) not in without_effect
+    }

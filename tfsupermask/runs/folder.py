@@ -19,7 +19,7 @@ from tfsupermask._files import write_json
 from tfsupermask._reading import check_names, read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
-from tfsupermask.runs.config import Config
+from tfsupermask.runs.config import Config, removed_options
 
 LOCK = ".lock"
 _MAX_SIDE = 4096
@@ -172,6 +172,13 @@ def _check_same_run(folder, config, description):
         raise fail(
             "`workdir` must be a new or empty folder, or hold a run (a config.json).",
             workdir=str(folder.root),
+        )
+    removed = removed_options(read_json(folder.config).get("config") or {})
+    if removed and not any(folder.checkpoints.glob("*.npz")):
+        raise fail(
+            "`workdir` holds a run that is not initialised yet, with options that were "
+            "removed; give another --workdir.",
+            **removed,
         )
     there = read_description(folder)
     before = {**there["config"], **there["data"]}

@@ -52,12 +52,12 @@ class Interruption:
     @contextlib.contextmanager
     def postponed(self) -> Iterator[None]:
         """Postpones the first signal to the end of the body; a second one ends it."""
-        self._postpone = True
+        outer, self._postpone = self._postpone, True
         try:
             yield
         finally:
-            self._postpone = False
-        if self.pending is not None:
+            self._postpone = outer
+        if self.pending is not None and not outer:
             raise Interrupted(self.pending)
 
     def _handle(self, number, frame):

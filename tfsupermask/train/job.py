@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from tfsupermask import init
 from tfsupermask._files import write_json
+from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
     PATCH_INITS,
@@ -30,7 +31,6 @@ from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.runs.folder import claim, fingerprint, locked
 from tfsupermask.sparsity import MaskWatch, realised_sparsity
-from tfsupermask.train import events
 from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
 from tfsupermask.train.build import (
     build_model,
@@ -39,6 +39,7 @@ from tfsupermask.train.build import (
     set_sparsity,
     values_of,
 )
+from tfsupermask.train.events import write_events, write_model_events
 from tfsupermask.train.interruption import Interrupted, Interruption
 from tfsupermask.train.load import load_images
 from tfsupermask.train.loop import Loop
@@ -75,7 +76,6 @@ def run(config: Config) -> dict[str, Any]:
         - Thesis §5.2.
     """
     with Job.open(config) as job:
-        job.start()
         job.train()
         return job.finish()
 
@@ -98,13 +98,13 @@ class Job:
         optimizer: Its `SGDWithL2`.
         loop: The `Loop` that trains and evaluates it.
         watch: Counts the mask bits that flip, a `MaskWatch`.
-        saved: The last `Checkpoint`, `None` before `start`.
+        events: TensorBoard's writer, in the chief.
+        saved: The last `Checkpoint`.
 
     Example:
         >>> mine = {"dataset": "folder", "data_dir": "my_images", "image_size": 8}
         >>> config = Config(**mine, init="kaiming_normal", batch_size=32, epochs=2)
         >>> with Job.open(config) as job:
-        ...     job.start()
         ...     while job.saved.epoch < 2:
         ...         row = job.train_epoch()
         ...     summary = job.finish()
@@ -121,11 +121,15 @@ class Job:
         dataset: Dataset | None = None,
         build: Callable[..., keras.Model] = build_model,
     ) -> Iterator[Job]:
-        """Yields the job of a config; meanwhile its folder is claimed and locked.
+        """Yields the job of a config, at its newest checkpoint or just initialised.
+
+        Meanwhile its folder is claimed and locked.
 
         Args:
             config: What to run. Fields that are `None` come from the dataset's recipe.
-            dataset: The images. Defaults to those that the config names.
+            dataset: The images, without validation images: `validation_images` and
+                `limit_images` of the config apply to them. Defaults to those that the
+                config names.
             build: Function from a resolved config, the images' shape and the number of
                 classes to the network. Defaults to the network that the config names.
 
@@ -136,7 +140,16 @@ class Job:
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
         strategy = make_strategy(config.strategy)
-        dataset = load_images(config) if dataset is None else dataset
+        if dataset is None:
+            dataset = load_images(config)
+        elif dataset.validation is None:
+            dataset = load_images(config, load=lambda *_, given=dataset: given)
+        else:
+            raise fail(
+                "`dataset` must come without validation images: the config's "
+                "`validation_images` holds them out.",
+                validation_images=len(dataset.validation),
+            )
         config = resolve(config, len(dataset.train))
         sha256 = fingerprint(dataset)
         root = config.workdir or Path("runs") / config.run_name(sha256)
@@ -148,7 +161,11 @@ class Job:
                     claim(folder, config, dataset, sha256)
                     stack.enter_context(locked(folder.root))
                 interruption = stack.enter_context(Interruption())
-                yield cls(config, dataset, strategy, folder, interruption, build)
+                job = cls(config, dataset, strategy, folder, interruption, build)
+                job.start()
+                if job.chief:
+                    stack.callback(job.events.close)
+                yield job
         except tf.errors.OpError as error:
             if num_workers(strategy) == 1:
                 raise
@@ -161,7 +178,6 @@ class Job:
     def __init__(self, config, dataset, strategy, folder, interruption, build):
         self.config, self.dataset, self.folder = config, dataset, folder
         self.chief = is_chief(strategy)
-        self.saved: Checkpoint | None = None
         self._interruption = interruption
         self.batches = TrainBatches(
             dataset.train,
@@ -190,7 +206,10 @@ class Job:
         )
 
     def start(self) -> None:
-        """Restores the newest checkpoint; initialises first if there is none."""
+        """Restores the newest checkpoint; initialises first if there is none.
+
+        `Job.open` has done so.
+        """
         replicas = self.loop.strategy.num_replicas_in_sync
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         self.say(f"{self.folder.root}  ({replicas} x {device})")
@@ -210,7 +229,7 @@ class Job:
         self.watch = MaskWatch(self.model)
         if self.chief:
             self._write_metrics(rows)
-            self._events = tf.summary.create_file_writer(str(self.folder.events))
+            self.events = tf.summary.create_file_writer(str(self.folder.events))
 
     def train(self) -> None:
         """Trains to the end of the schedule, or to `config.stop_after_epoch`.
@@ -237,18 +256,26 @@ class Job:
             Its row of metrics.
 
         Raises:
-            Interrupted: A signal came while signals were postponed, see `train`.
+            InputError: The schedule is over, or the loss became infinite or NaN.
+            Interrupted: A signal came. The run was saved where it was.
         """
-        row = self._train_epoch(bar or tqdm(disable=True))
-        rows = [*self.saved.state["rows"], row]
-        state = {"init_seconds": self.saved.state["init_seconds"], "rows": rows}
-        self.saved = self.save(Checkpoint(self.saved.epoch + 1, {}, state))
-        if self.chief:
-            self.record(rows)
-        self.say(self._line(row))
-        if self.saved.epoch == self.config.ramp_epochs + 1:
-            self._warn_at_chance(row)
-        self._stop_if_asked(self.saved)
+        if self.saved.epoch >= self.config.epochs:
+            raise fail(
+                "The schedule must have an epoch left to train.",
+                epoch=self.saved.epoch,
+                epochs=self.config.epochs,
+            )
+        with self._interruption.postponed():
+            row = self._train_epoch(tqdm(disable=True) if bar is None else bar)
+            rows = [*self.saved.state["rows"], row]
+            state = {"init_seconds": self.saved.state["init_seconds"], "rows": rows}
+            self.saved = self.save(Checkpoint(self.saved.epoch + 1, {}, state))
+            if self.chief:
+                self.record(rows)
+            self.say(self._line(row))
+            if self.saved.epoch == self.config.ramp_epochs + 1:
+                self._warn_at_chance(row)
+            self._stop_if_asked(self.saved)
         return row
 
     def finish(self) -> dict[str, Any]:
@@ -319,9 +346,9 @@ class Job:
     def record(self, rows: list[dict[str, float]]) -> None:
         """Writes the metrics of all epochs; TensorBoard gets those of the last one."""
         self._write_metrics(rows)
-        events.write_events(self._events, rows[-1])
-        events.write_model_events(
-            self._events, self.model, rows[-1]["epoch"], self.watch.by_weight
+        write_events(self.events, rows[-1])
+        write_model_events(
+            self.events, self.model, rows[-1]["epoch"], self.watch.by_weight
         )
 
     def _write_metrics(self, rows):
@@ -376,7 +403,8 @@ class Job:
         number = agree_to_stop(self.loop.strategy, self._interruption.pending or 0)
         if number:
             if save:
-                self.save(at)
+                self.saved = self.save(at)
+            self._interruption.pending = None
             self.say(f"stopped {_when(at)}; the same command goes on from there")
             raise Interrupted(number)
 

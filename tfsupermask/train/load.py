@@ -49,7 +49,7 @@ class LoadedRun:
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """Returns what the model takes: float32 (images / 255 - mean) / std."""
-        return normalise(images, self.mean, self.std)
+        return normalise(np.float32(images), self.mean, self.std)
 
 
 def load_images(

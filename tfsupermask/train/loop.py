@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, Split, TrainBatches, eval_chunks
+from tfsupermask.data.dataset import normalise
 from tfsupermask.layers import masks_found_once, stochastic_weights
 from tfsupermask.ops import THRESHOLDED
 from tfsupermask.train.totals import Totals, loss_and_hits
@@ -199,7 +200,8 @@ class Loop:
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """Returns what the model takes: float32 (images / 255 - mean) / std."""
-        return self._dataset.normalise(tf.cast(images, tf.float32))
+        mean, std = self._dataset.mean, self._dataset.std
+        return normalise(tf.cast(images, tf.float32), mean, std)
 
     def _train_steps(self, images, labels):
         """Returns the losses, the numbers of hits, and which variables are finite."""
@@ -210,7 +212,7 @@ class Loop:
             # Outside of the replicas, so that all of them see the same masks.
             for draw in self._draws:
                 draw.assign(tf.cast(self.optimizer.iterations.value, tf.int32) + 1)
-            per_replica = self.strategy.run(self.train_step, (images, labels, step))
+            per_replica = self.strategy.run(self.train_on_share, (images, labels, step))
             loss, hits1, hits5 = (self._sum(value) for value in per_replica)
             losses = losses.write(step, loss)
             top1, top5 = top1 + hits1, top5 + hits5
@@ -222,7 +224,7 @@ class Loop:
         ]
         return losses.stack(), top1, top5, tf.stack(finite)
 
-    def train_step(self, images, labels, step):
+    def train_on_share(self, images, labels, step):
         """Trains on a replica's share of one of several batches, see `train_steps`."""
         *totals, gradients = self._compute_gradients(images[step], labels[step])
         self.optimizer.apply(gradients, self.model.trainable_variables)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfsupermask._validation import InputError
 from tfsupermask.experiments.running.outcomes import Outcome, read_outcome
-from tfsupermask.experiments.running.planning import Job
+from tfsupermask.experiments.running.planning import PlannedRun
 from tfsupermask.runs.folder import inside
 
 
@@ -31,19 +31,19 @@ class OutputFolder:
     logs = inside("logs", "A file for each run: what it printed.")
     failures = inside("failed", "A file for each run that failed: why.")
 
-    def run(self, job: Job) -> Path:
+    def run(self, job: PlannedRun) -> Path:
         """Returns the folder of a run."""
         return self.runs / job.name
 
-    def log(self, job: Job) -> Path:
+    def log(self, job: PlannedRun) -> Path:
         """Returns the file that holds what a run printed."""
         return self.logs / f"{job.name}.txt"
 
-    def failure(self, job: Job) -> Path:
+    def failure(self, job: PlannedRun) -> Path:
         """Returns the file that says why a run failed; it is missing if it did not."""
         return self.failures / f"{job.name}.txt"
 
-    def outcome(self, job: Job) -> Outcome | None:
+    def outcome(self, job: PlannedRun) -> Outcome | None:
         """Returns what a run reached, or `None` before the last of its epochs."""
         # An unreadable summary counts as missing: the run writes it again.
         with contextlib.suppress(InputError, OSError, ValueError, KeyError):
@@ -52,7 +52,7 @@ class OutputFolder:
                 return outcome
         return None
 
-    def why_failed(self, job: Job) -> str | None:
+    def why_failed(self, job: PlannedRun) -> str | None:
         """Returns the recorded reason why a run failed, or `None`."""
         path = self.failure(job)
         return path.read_text().strip() if path.is_file() else None

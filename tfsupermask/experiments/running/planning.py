@@ -107,7 +107,7 @@ class Scope:
         )
         return dataclasses.replace(experiment, cells=cells, dataset=dataset)
 
-    def job(self, cell: Cell, seed: int) -> Job:
+    def job(self, cell: Cell, seed: int) -> PlannedRun:
         """Returns the run with one seed that an adapted cell needs."""
         config = dataclasses.replace(cell.config, seed=seed)
         num_images = NUM_IMAGES[config.dataset]
@@ -116,11 +116,11 @@ class Scope:
         config = resolve(config, num_images)
         if not MEASURES[cell.measure].trained:
             config = dataclasses.replace(config, stop_after_epoch=0)
-        return Job(config.run_name(""), config)
+        return PlannedRun(config.run_name(""), config)
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class PlannedRun:
     """A run to be made.
 
     Attributes:
@@ -154,7 +154,7 @@ class Job:
         return epochs * images * _SECONDS_PER_IMAGE[self.config.model]
 
 
-def estimated_seconds(jobs: Iterable[Job]) -> float:
+def estimated_seconds(jobs: Iterable[PlannedRun]) -> float:
     """Returns the estimated seconds of runs, one after another."""
     return sum(job.estimated_seconds for job in jobs)
 
@@ -176,7 +176,7 @@ def _cells_of(experiment: Experiment) -> Iterator[Cell]:
             yield cell.opposite
 
 
-def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[Job, ...]:
+def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[PlannedRun, ...]:
     """Returns all distinct runs that experiments need, in the order to run them.
 
     All runs of the first seed come before those of the second: if the work ends early,
@@ -191,7 +191,7 @@ def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[Job, ...]:
         >>> len(plan(both[:1], Scope())), len(plan(both, Scope()))
         (30, 90)
     """
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, PlannedRun] = {}
     adapted = [scope.adapt(experiment) for experiment in experiments]
     for seed in range(scope.seeds):
         for experiment in adapted:
@@ -203,7 +203,7 @@ def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[Job, ...]:
     return tuple(jobs.values())
 
 
-def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
+def shard(jobs: Sequence[PlannedRun], index: int, count: int) -> tuple[PlannedRun, ...]:
     """Returns one of `count` disjoint parts of the runs.
 
     Args:

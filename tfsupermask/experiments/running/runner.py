@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tfsupermask._files import make_folder, write_atomically
 from tfsupermask._text import counted, duration
 from tfsupermask.experiments.running.output import OutputFolder
-from tfsupermask.experiments.running.planning import Job, estimated_seconds
+from tfsupermask.experiments.running.planning import PlannedRun, estimated_seconds
 from tfsupermask.experiments.running.processes import RunProcess, share_machine
 from tfsupermask.runs import RunFolder
 from tfsupermask.runs.metrics import read_csv
@@ -20,8 +20,8 @@ from tfsupermask.train.interruption import Interruption
 _POLL_SECONDS = 0.5
 
 
-def run_jobs(
-    jobs: Sequence[Job], folder: OutputFolder, processes: int | None = None
+def run_planned(
+    jobs: Sequence[PlannedRun], folder: OutputFolder, processes: int | None = None
 ) -> None:
     """Runs what is not done yet; records a run that fails and goes on with the next.
 
@@ -42,14 +42,14 @@ def run_jobs(
         >>> from pathlib import Path
         >>> scope = Scope(datasets=("digits",), epochs=1, seeds=1)
         >>> jobs = plan([find("figure", "4.2")], scope)
-        >>> run_jobs(jobs, OutputFolder(Path("reproduction")))
+        >>> run_planned(jobs, OutputFolder(Path("reproduction")))
         0 runs, 0 done; 0 to do in reproduction, about 0.0 s one after another
     """
     slots = share_machine(processes)
     for path in (folder.runs, folder.logs, folder.failures):
         make_folder(path)
     left = [job for job in jobs if folder.outcome(job) is None]
-    running: dict[Job, RunProcess] = {}
+    running: dict[PlannedRun, RunProcess] = {}
     with Interruption(), _Progress(jobs, left, folder) as progress:
         try:
             for job in left:

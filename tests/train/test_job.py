@@ -1,0 +1,68 @@
+"""A run step by step, by `train.Job`."""
+
+import signal
+
+import pytest
+
+from tests.train.common import assert_same_result
+from tfsupermask import data, runs, train
+from tfsupermask._validation import InputError
+
+FIELDS = {"init": "kaiming_normal", "batch_size": 32, "epochs": 2}
+
+
+def config(workdir, **fields):
+    return runs.Config(workdir=str(workdir), **{**FIELDS, **fields})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    return workdir, train.run(config(workdir))
+
+
+@pytest.mark.parametrize("steps_per_call", [4, 20])
+def test_interrupted_in_an_epoch_it_goes_on_in_the_same_object(
+    whole, tmp_path, monkeypatch, steps_per_call
+):
+    monkeypatch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", steps_per_call)
+    with train.Job.open(config(tmp_path)) as job:
+        job.train_epoch()
+        train_steps = job.loop.train_steps
+
+        def signalled(*args):
+            job.loop.train_steps = train_steps
+            signal.raise_signal(signal.SIGTERM)
+            return train_steps(*args)
+
+        job.loop.train_steps = signalled
+        with pytest.raises(train.Interrupted):
+            job.train_epoch()
+        assert (job.saved.epoch, job.saved.step) == (1, min(steps_per_call, 10))
+        assert job.train_epoch()["epoch"] == 2
+        job.finish()
+    assert_same_result(whole[0], tmp_path)
+
+
+def test_step_by_step_is_the_same_run(whole, tmp_path):
+    with train.Job.open(config(tmp_path)) as job:
+        rows = [job.train_epoch() for _ in range(2)]
+        with pytest.raises(InputError, match=r"an epoch left.*epoch=2, epochs=2"):
+            job.train_epoch()
+        first, again = job.finish(), job.finish()
+    assert first == again
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert first["test_top1"] == whole[1]["test_top1"]
+    assert_same_result(whole[0], tmp_path)
+
+
+def test_the_config_holds_out_of_given_images(small, tmp_path):
+    fields = {"validation_images": 50, "limit_images": 64, "epochs": 1}
+    with train.Job.open(config(tmp_path / "run", **fields), small) as job:
+        assert (len(job.dataset.train), len(job.dataset.validation)) == (64, 50)
+    with (
+        pytest.raises(InputError, match=r"without validation images.*=50"),
+        train.Job.open(config(tmp_path / "other"), data.hold_out(small, 50)),
+    ):
+        pass
+    assert not (tmp_path / "other").exists()
