@@ -61,7 +61,7 @@ def test_the_config_holds_out_of_given_images(small, tmp_path):
     with train.Job.open(config(tmp_path / "run", **fields), small) as job:
         assert (len(job.dataset.train), len(job.dataset.validation)) == (64, 50)
     with (
-        pytest.raises(InputError, match=r"without validation images.*=50"),
+        pytest.raises(InputError, match=r"whole, without validation images.*=50"),
         train.Job.open(config(tmp_path / "other"), data.hold_out(small, 50)),
     ):
         pass

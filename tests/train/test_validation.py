@@ -94,7 +94,20 @@ def test_lines_call_images_by_their_name(made):
     assert "test" not in line
     last = said[said.index("\ntest top-1") :].splitlines()[1]
     assert last.startswith(f"test top-1 {test:.4f}, top-5 {summary['test_top5']:.4f} ")
-    assert f"(validation top-1 {validation:.4f}) after 1 of 1 epochs" in last
+    assert f" validation top-1 {validation:.4f}, top-5 " in last
+    assert "after 1 of 1 epochs" in last
+
+
+def test_test_images_wait_for_the_end(tmp_path, capsys):
+    fields = {**HELD_OUT, "epochs": 2}
+    begun = run(tmp_path, **fields, stop_after_epoch=1)
+    assert begun["validation_top1"] > 0
+    assert "test_top1" not in begun
+    assert "\nvalidation top-1" in capsys.readouterr().out
+    collected = report.collect_run(tmp_path)
+    assert "test_top1" not in collected.measured
+    assert "Test top-1" in report.render([collected])
+    assert "test_top1" in run(tmp_path, **fields)
 
 
 @pytest.mark.parametrize(

@@ -146,8 +146,8 @@ class Job:
             dataset = load_images(config, load=lambda *_, given=dataset: given)
         else:
             raise fail(
-                "`dataset` must come without validation images: the config's "
-                "`validation_images` holds them out.",
+                "`dataset` must come whole, without validation images: set "
+                "`validation_images` of the config, which holds them out.",
                 validation_images=len(dataset.validation),
             )
         config = resolve(config, len(dataset.train))
@@ -279,10 +279,14 @@ class Job:
         return row
 
     def finish(self) -> dict[str, Any]:
-        """Evaluates on the test images and exports; returns the same as `run`."""
+        """Exports, and returns the same as `run`.
+
+        With validation images, those to test on are looked at here, once the schedule
+        is over.
+        """
         images = self.batches.steps_per_epoch * self.config.batch_size
         summary = summarise(self.config, self.model, self.saved, self.dataset, images)
-        if self.saved.epoch and "test_loss" not in summary:
+        if self.saved.epoch == self.config.epochs and "test_loss" not in summary:
             summary |= self.loop.evaluate(self.dataset.test).means("test_")
         if self.chief:
             write_results(
@@ -444,13 +448,13 @@ def _outcome(summary, folder):
     pictures = f"pictures:   {folder.pictures}"
     if not summary["epoch"]:
         return after + pictures
-    validation = ""
-    if "validation_top1" in summary:
-        validation = f"(validation top-1 {summary['validation_top1']:.4f}) "
-    return (
-        f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f} "
-        f"{validation}{after}SavedModel: {folder.saved_model}\n{pictures}"
+    reached = "".join(
+        f"{split} top-1 {summary[f'{split}_top1']:.4f}, "
+        f"top-5 {summary[f'{split}_top5']:.4f} "
+        for split in ("test", "validation")
+        if f"{split}_top1" in summary
     )
+    return f"{reached}{after}SavedModel: {folder.saved_model}\n{pictures}"
 
 
 def _when(saved):
