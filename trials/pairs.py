@@ -80,7 +80,10 @@ def allowed(row):
     """Returns whether the validator takes a combination."""
     if (row["init"] == "partial_patches") != (row["patch_blocks"] is not None):
         return False
-    if row["model"] == "resnet18" and row["init"] in ("patches", "simple_patches"):
+    everywhere = row["init"] == "whitened_patches" and row["patch_layers"] is None
+    if row["model"] == "resnet18" and (
+        everywhere or row["init"] in ("patches", "simple_patches")
+    ):
         return False  # 300 images end in 300 maps of 1×1: too few patches for it
     if row["strategy"] == "mirrored" and (
         row["batch_size"] % 2 or (row["jit_compile"] and row["model"] == "resnet18")
