@@ -37,12 +37,12 @@ import keras
 from absl import flags
 from tqdm import tqdm
 
+from tests.small import small_digits
 from tfsupermask import data, layers, runs, train
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs import metrics
 from tfsupermask.train import job, loop, pictures, results
 from trials._sabotage import SABOTAGES
-from trials._small import small_digits
 
 _KILLS = flags.DEFINE_integer("kills", 200, "SIGKILLs in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of when and how they come.")
@@ -95,7 +95,7 @@ def run_once(which, folder, attempt, cell, sabotage=None):
         if sabotage is not None:
             SABOTAGES[sabotage](stack)
         try:
-            with train.Job.open(config, small_digits(), **network) as work:
+            with train.Job.open(config, small_digits(300), **network) as work:
                 work.train()
                 work.finish()
             status = 0

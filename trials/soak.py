@@ -27,8 +27,8 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from benchmarks import _measure
+from tests.small import small_digits
 from tfsupermask import runs, train
-from trials._small import small_digits
 
 _EPOCHS = flags.DEFINE_integer("epochs", 50, "Epochs to run.", 5)
 
@@ -62,7 +62,7 @@ def soak(epochs):
 
         with (
             mock.patch.object(train.Job, "record", recorded),
-            train.Job.open(config, small_digits()) as job,
+            train.Job.open(config, small_digits(300)) as job,
         ):
             job.train()
             job.finish()

@@ -1,5 +1,6 @@
 """A run step by step, by `train.Job`."""
 
+import json
 import signal
 
 import pytest
@@ -66,3 +67,20 @@ def test_the_config_holds_out_of_given_images(small, tmp_path):
     ):
         pass
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        ("conv2", "must hold a config and data"),
+        ({"pattern_fraction": 0.5}, r"not initialised yet.*pattern_fraction=0.5"),
+    ],
+)
+def test_a_saved_config_that_cannot_be_gone_on_with(whole, tmp_path, saved, message):
+    description = json.loads((whole[0] / "config.json").read_text())
+    if isinstance(saved, dict):
+        saved = {**description["config"], **saved}
+    text = json.dumps({**description, "config": saved})
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        train.run(config(tmp_path))

@@ -387,13 +387,10 @@ class Config:
         Raises:
             InputError: It has unknown fields, or a value is out of range.
         """
-        fields = dict(fields)
+        gone = {*_REMOVED, *removed_options(fields)}
+        fields = {name: fields[name] for name in fields if name not in gone}
         if fields.pop("ranking", "magnitude") == "score":
             fields["method"] = _BY_SCORE
-        for name in removed_options(fields):
-            fields[name] = False  # that of `fan_correction`
-        for name in _REMOVED:
-            fields.pop(name, None)
         names = {field.name for field in dataclasses.fields(cls)}
         if not names.issuperset(fields):
             unknown = sorted(set(fields) - names)[:5]

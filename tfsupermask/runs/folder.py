@@ -122,7 +122,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def read_description(folder: RunFolder) -> dict[str, dict[str, Any]]:
-    """Returns what a run's config.json holds, or raises if a value is wrong."""
+    """Returns what a run's config.json holds, or raises if a value is wrong.
+
+    Its `removed` are the options that no longer exist, see `removed_options`.
+    """
     content = read_json(folder.config)
     config, images = content.get("config"), content.get("data")
     if not isinstance(config, dict) or not isinstance(images, dict):
@@ -131,12 +134,13 @@ def read_description(folder: RunFolder) -> dict[str, dict[str, Any]]:
             path=str(folder.config),
             keys=sorted(content)[:5],
         )
+    removed = removed_options(config)
     try:
         config = dataclasses.asdict(Config.from_saved(config))
         _check_images(images)
     except InputError as error:
         raise InputError(f"{str(folder.config)!r}: {error}") from None
-    return {**content, "config": config}
+    return {**content, "config": config, "removed": removed}
 
 
 def _check_images(images):
@@ -173,14 +177,13 @@ def _check_same_run(folder, config, description):
             "`workdir` must be a new or empty folder, or hold a run (a config.json).",
             workdir=str(folder.root),
         )
-    removed = removed_options(read_json(folder.config).get("config") or {})
-    if removed and not any(folder.checkpoints.glob("*.npz")):
+    there = read_description(folder)
+    if there["removed"] and not any(folder.checkpoints.glob("*.npz")):
         raise fail(
             "`workdir` holds a run that is not initialised yet, with options that were "
             "removed; give another --workdir.",
-            **removed,
+            **there["removed"],
         )
-    there = read_description(folder)
     before = {**there["config"], **there["data"]}
     for name, value in {**config.identity(), **description["data"]}.items():
         if before.get(name) != value:

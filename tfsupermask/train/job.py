@@ -162,7 +162,7 @@ class Job:
                     stack.enter_context(locked(folder.root))
                 interruption = stack.enter_context(Interruption())
                 job = cls(config, dataset, strategy, folder, interruption, build)
-                job.start()
+                job._start()
                 if job.chief:
                     stack.callback(job.events.close)
                 yield job
@@ -205,11 +205,8 @@ class Job:
             config.jit_compile,
         )
 
-    def start(self) -> None:
-        """Restores the newest checkpoint; initialises first if there is none.
-
-        `Job.open` has done so.
-        """
+    def _start(self):
+        """Restores the newest checkpoint; initialises first if there is none."""
         replicas = self.loop.strategy.num_replicas_in_sync
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         self.say(f"{self.folder.root}  ({replicas} x {device})")
