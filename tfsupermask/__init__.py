@@ -18,6 +18,7 @@ from tfsupermask import _with_keras
 # What the names above are made of; imported on use, as `patches` needs no TensorFlow.
 _HOMES = {
     "convert": "conversion",
+    "fix_masks": "conversion",
     "fold": "conversion",
     "summary": "conversion",
     "load_ticket": "tickets",

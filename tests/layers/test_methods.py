@@ -70,8 +70,13 @@ def test_scores_from_magnitudes_and_for_a_mask_give_them(method, sparsity):
 
 def test_names_and_what_is_refused():
     assert method_names() == tuple(METHODS)
-    for name, method in [("magnitude", "edge_popup"), ("score", "edge_popup_by_score")]:
-        assert get_method(name) is get_method(method)
+    for ranking, name in [
+        ("magnitude", "edge_popup"),
+        ("score", "edge_popup_by_score"),
+    ]:
+        old = {**SupermaskDense(3).get_config(), "ranking": ranking}
+        del old["method"]
+        assert SupermaskDense.from_config(old).method is get_method(name)
     with pytest.raises(InputError, match=r"must be registered.*method='edge_popup'"):
         SupermaskDense(3, method=EdgePopup())
     with pytest.raises(NotImplementedError):

@@ -173,7 +173,7 @@ def _surprises(model, converted):
         )
     trained = {id(variable) for variable in converted.trainable_weights}
     weights = masked_weights(converted)
-    if frozen := [each.name for each in weights if id(each.score) not in trained]:
+    if frozen := [each.name for each in weights if id(each.trained) not in trained]:
         yield (
             f"{len(frozen)} masks are not trained ({_some(frozen)}), as their "
             "layers are not trainable: set `layer.trainable = True`."
@@ -210,7 +210,7 @@ def _start_scores(model, masked, scores, seed):
     """Sets the scores of the layers in `masked`, by their place among all masks."""
     new = {id(layer) for layer in masked}
     for place, weight in enumerate(masked_weights(model)):
-        if id(weight.layer) not in new:
+        if id(weight.layer) not in new or not weight.method.has_scores:
             continue
         if scores == "magnitude":
             magnitude = np.abs(keras.ops.convert_to_numpy(weight.kernel))

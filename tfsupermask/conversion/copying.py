@@ -114,7 +114,7 @@ class _Copier:
                 target.trainable = source.trainable
         for _, target in self.made():
             for weight in masked_weights(target):
-                weight.kernel.trainable = False
+                weight.freeze()
 
     def made(self):
         """Yields every layer that counts as a whole with its copy."""

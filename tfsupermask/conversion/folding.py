@@ -39,8 +39,25 @@ def fold(model: keras.Model) -> keras.Model:
         >>> int(np.count_nonzero(plain.get_layer("conv1").kernel))
         173
     """
+    return fold_layers(model)[0]
+
+
+def fold_layers(
+    model: keras.Model,
+) -> tuple[keras.Model, dict[keras.Layer, SupermaskMixin]]:
+    """Returns the folded model, and the supermask layer of each of its plain layers."""
     check_built(model)
-    return copy_model(model, _plain_layer, _fold_kernels)
+    masked = {}
+
+    def fold_kernels(layer, plain):
+        if isinstance(layer, SupermaskMixin) and layer.masked_weights:
+            masked[plain] = layer
+            targets = weights_in(plain)
+            kernels = layer.effective_kernels()
+            for weight, kernel in zip(layer.masked_weights, kernels, strict=True):
+                targets[weight.position][1].assign(kernel)
+
+    return copy_model(model, _plain_layer, fold_kernels), masked
 
 
 def _plain_layer(layer):
@@ -64,11 +81,3 @@ def _without_ours(config: Any) -> Any:
         )
         return keras.initializers.serialize(normal)
     return {key: _without_ours(value) for key, value in config.items()}
-
-
-def _fold_kernels(layer, plain):
-    if isinstance(layer, SupermaskMixin) and layer.built:
-        targets = weights_in(plain)
-        kernels = layer.effective_kernels()
-        for weight, kernel in zip(layer.masked_weights, kernels, strict=True):
-            targets[weight.position][1].assign(kernel)

@@ -60,7 +60,7 @@ def _masked_table(model, weights):
     trainable = {id(variable) for variable in model.trainable_weights}
     rows = []
     for weight in weights:
-        trained = id(weight.score) in trainable
+        trained = id(weight.trained) in trainable
         kind = type(weight.layer).__name__ + ("" if trained else " (mask not trained)")
         texts = (weight.name, kind, "×".join(map(str, weight.kernel.shape)))
         rows.append((*texts, *_counts(weight.num_weights, weight.num_kept)))

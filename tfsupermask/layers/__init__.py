@@ -14,7 +14,13 @@ from tfsupermask.layers.classes import (
     supermask,
     supermask_class,
 )
-from tfsupermask.layers.draws import MaskDraws, drawn, stochastic_weights
+from tfsupermask.layers.draws import (
+    KernelRedraws,
+    MaskDraws,
+    drawn,
+    redraw_removed,
+    stochastic_weights,
+)
 from tfsupermask.layers.initializers import (
     SignedConstant,
     default_score_initializer,
@@ -22,7 +28,12 @@ from tfsupermask.layers.initializers import (
 from tfsupermask.layers.kernels import Kernel, is_kernel, kernels_of
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import (
+    Biprop,
+    Dense,
     EdgePopup,
+    Fixed,
+    IteRand,
+    Magnitude,
     Method,
     Signed,
     Stochastic,
@@ -39,8 +50,14 @@ from tfsupermask.layers.walking import (
 )
 
 __all__ = [
+    "Biprop",
+    "Dense",
     "EdgePopup",
+    "Fixed",
+    "IteRand",
     "Kernel",
+    "KernelRedraws",
+    "Magnitude",
     "MaskDraws",
     "MaskedWeight",
     "Method",
@@ -68,6 +85,7 @@ __all__ = [
     "masks_found_once",
     "method_names",
     "plain_class",
+    "redraw_removed",
     "register",
     "stochastic_weights",
     "supermask",

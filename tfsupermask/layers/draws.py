@@ -1,4 +1,4 @@
-"""The draws of a model's stochastic masks."""
+"""What is drawn again while a model is trained: stochastic masks, removed weights."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import contextlib
 from collections.abc import Iterator
 
 import keras
+import tensorflow as tf
 
+from tfsupermask._validation import check_fraction, check_integer
 from tfsupermask.layers.masked_weight import MaskedWeight
+from tfsupermask.layers.methods import IteRand
 from tfsupermask.layers.walking import masked_weights
 from tfsupermask.ops import THRESHOLDED
 
@@ -77,6 +80,68 @@ class MaskDraws(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Goes back to masks without chance, for evaluation."""
         _assign(stochastic_weights(self.model), THRESHOLDED)
+
+
+def redraw_removed(
+    model: keras.Model, number: int | tf.Tensor, fraction: float = 0.1
+) -> None:
+    """Replaces some of the removed weights of frozen kernels by other values of them.
+
+    Each removed weight is replaced with a given probability, by a value drawn from all
+    values of its kernel. The draw depends only on the layer's seed and the number.
+
+    Args:
+        model: Built Keras model. Weights of which the method is not `IteRand` stay.
+        number: Number of the draw, an int32 of at least 0.
+        fraction: The probability, in [0, 1). Defaults to 0.1.
+
+    Example:
+        >>> model = models.build("conv2", (8, 8, 3), method="iterand")
+        >>> weight = masked_weights(model)[0]
+        >>> before = weight.kernel.numpy()
+        >>> redraw_removed(model, 1)
+        >>> changed = weight.kernel.numpy() != before
+        >>> 0.08 < changed[weight.mask.numpy() == 0].mean() < 0.12
+        True
+        >>> bool(changed[weight.mask.numpy() == 1].any())
+        False
+
+    Reference:
+        - Chijiwa et al., 2021: there, from the distribution of the initialisation.
+    """
+    for weight in masked_weights(model):
+        if isinstance(weight.method, IteRand):
+            weight.redraw(number, fraction)
+
+
+class KernelRedraws(keras.callbacks.Callback):
+    """Calls `redraw_removed` now and then in `model.fit`.
+
+    Args:
+        steps: Steps from one draw to the next, at least 1. Defaults to 300.
+        fraction: See `redraw_removed`. Defaults to 0.1.
+
+    Example:
+        >>> model = models.build("conv2", (8, 8, 3), method="iterand")
+        >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
+        >>> images, labels = np.ones((8, 8, 8, 3)), np.zeros(8)
+        >>> redraws = [KernelRedraws(steps=1)]
+        >>> run = model.fit(images, labels, callbacks=redraws, verbose=0)
+
+    Reference:
+        - Chijiwa et al., 2021.
+    """
+
+    def __init__(self, steps: int = 300, fraction: float = 0.1):
+        super().__init__()
+        self.steps = check_integer("steps", steps, minimum=1)
+        self.fraction = check_fraction("fraction", fraction)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Draws after every `steps` steps."""
+        step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        if step % self.steps == 0:
+            redraw_removed(self.model, step // self.steps, self.fraction)
 
 
 def _assign(weights, number):

@@ -159,12 +159,17 @@ def _einsum_fans(equation, shape):
 class MaskVariables(keras.Layer):
     """The variables of a mask, in a layer, so that Keras saves them with the model."""
 
-    def __init__(self, name, shape, initializer, kept):
+    def __init__(self, name, shape, initializer, kept, method):
         super().__init__(name=name, dtype="float32")
-        # Ranking needs float32: in half precision many scores would be equal.
-        self.score = self.add_weight(
-            name="score", shape=shape, initializer=initializer, autocast=False
-        )
+        if method.has_scores:
+            # Ranking needs float32: in half precision many scores would be equal.
+            self.score = self.add_weight(
+                name="score",
+                shape=shape,
+                initializer=initializer,
+                autocast=False,
+                trainable=not method.trains_kernel,
+            )
         self.num_kept = self.add_weight(
             name="num_kept",
             shape=(),

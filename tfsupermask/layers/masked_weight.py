@@ -1,11 +1,13 @@
-"""One frozen kernel of a supermask layer, with its scores."""
+"""One kernel of a supermask layer, with its scores."""
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfsupermask._validation import check_fraction, check_integer, fail
@@ -27,8 +29,10 @@ class MaskedWeight:
     Attributes:
         layer: The supermask layer.
         owner: The layer that has the kernel, `layer` or one inside it.
-        kernel: The frozen weights, a variable.
-        score: The trainable float32 scores, a variable shaped like the kernel.
+        kernel: The weights, a variable; frozen unless the method trains them.
+        score: The float32 scores, a variable shaped like the kernel. They are trained,
+            unless the method trains the kernel. The kernel itself if the method has no
+            scores.
         draw: Number of the current draw of a stochastic mask, a variable; 0 is the mask
             without chance. `None` unless the method draws.
         position: Index of the kernel among all weights of the layer.
@@ -60,7 +64,7 @@ class MaskedWeight:
         self._name_in_layer = kernel.name
         self._wanted = check_fraction("sparsity", sparsity)
         initializer = initializer or default_score_initializer(self.fans[0])
-        self.kernel.trainable = False
+        self.freeze()
         self.variables = MaskVariables(
             f"{kernel.name.replace('/', '_')}_mask",
             self.kernel.shape,
@@ -68,20 +72,39 @@ class MaskedWeight:
                 initializer(shape, dtype), sparsity
             ),
             num_kept(self.num_weights, sparsity),
+            self.method,
         )
-        self.score = self.variables.score
-        self.draw, self._seed = None, 0
+        self.score = self.variables.score if self.method.has_scores else self.kernel
+        self._score_seed = getattr(initializer, "seed", None)
+        self.draw = None
         if self.method.draws:
-            self._start_draws(getattr(initializer, "seed", None), kernel)
+            # A TensorFlow variable, so that it does not become a weight of the model.
+            with tf.init_scope():
+                self.draw = tf.Variable(THRESHOLDED, trainable=False, dtype=tf.int32)
+        # A replica cannot assign what all share; there, zeros stay zeros by their
+        # gradients.
+        stays = self.method.trains_kernel and self.method.has_scores
+        if stays and not tf.distribute.has_strategy():
+            self.kernel.constraint = _Within(self, self.kernel.constraint)
 
-    def _start_draws(self, seed, kernel):
+    @functools.cached_property
+    def _seed(self):
+        seed = self._score_seed
         seed = seed if isinstance(seed, int) else random.randrange(2**31)
         # Keras may have numbered the names of layers inside.
-        inside = [] if self.owner is self.layer else [kernel.position]
-        self._seed = derive_seed(seed, "draw", self.kernel.name, *inside)
-        # A TensorFlow variable, so that it does not become a weight of the model.
-        with tf.init_scope():
-            self.draw = tf.Variable(THRESHOLDED, trainable=False, dtype=tf.int32)
+        inside = [] if self.owner is self.layer else [self.position]
+        return derive_seed(seed, "draw", self.kernel.name, *inside)
+
+    def freeze(self) -> None:
+        """Freezes the kernel, unless the method trains it."""
+        # Setting `trainable` of a layer around it may have unfrozen it.
+        if not self.method.trains_kernel:
+            self.kernel.trainable = False
+
+    @property
+    def trained(self) -> keras.Variable:
+        """What training changes: the scores or the kernel."""
+        return self.kernel if self.method.trains_kernel else self.score
 
     @property
     def name(self) -> str:
@@ -100,7 +123,7 @@ class MaskedWeight:
 
     @property
     def num_kept(self) -> int:
-        """Number of weights kept; may be set unless the method learns it."""
+        """Number of weights kept; may be set unless the method decides it."""
         return self.method.num_kept(self.score.value, self._count)
 
     @num_kept.setter
@@ -111,10 +134,10 @@ class MaskedWeight:
                 f"{self.name}.",
                 num_kept=value,
             )
-        if self.method.learns_num_kept:
+        if self.method.decides_num_kept:
             raise fail(
-                f"How many weights the {self.method.name} mask of {self.name} keeps is "
-                "learned and cannot be set.",
+                f"How many weights {self.name} keeps is up to the method "
+                f"'{self.method.name}' and cannot be set.",
                 num_kept=value,
             )
         self.variables.num_kept.assign(value)
@@ -135,6 +158,15 @@ class MaskedWeight:
         self._wanted = check_fraction("sparsity", value)
         self.variables.num_kept.assign(num_kept(self.num_weights, value))
 
+    def select(self, mask: np.ndarray) -> None:
+        """Sets the scores, if there are any, and the number kept to those of a mask."""
+        if self.method.has_scores:
+            self.score.assign(self.method.score_for(mask))
+        count = int(np.count_nonzero(mask))
+        # If the number is already right, the sparsity keeps the digits of its author.
+        if self.num_kept != count:
+            self.variables.num_kept.assign(count)
+
     @property
     def mask(self) -> tf.Tensor:
         """The factors of the kernel in evaluation, float32, in the kernel's shape.
@@ -142,22 +174,50 @@ class MaskedWeight:
         They are 0 and 1; in a signed mask also -1; in a stochastic one 0 and
         `num_weights` / `num_kept`, whatever the current draw.
         """
-        draw = (self._seed, THRESHOLDED)
+        draw = (self._seed, THRESHOLDED) if self.method.draws else None
         return self.method.mask(*_read(self.score, self.variables.num_kept), draw)
 
     def masked(self) -> tf.Tensor:
-        """Returns kernel · mask for the current draw, differentiable in the scores."""
-        # Setting `trainable` of a layer around it may have unfrozen it.
-        self.kernel.trainable = False
+        """Returns kernel · mask for the current draw, differentiable in `trained`."""
+        self.freeze()
         draw = None if self.draw is None else (self._seed, self.draw.value())
         # In the kernel's own precision, as layers cast it when they use it.
         with keras.src.backend.AutocastScope(None):
             read = _read(self.kernel, self.score, self.variables.num_kept)
         return self.method.masked_kernel(*read, draw)
 
+    def effective(self) -> tf.Tensor:
+        """Returns the kernel that evaluation uses, in the kernel's dtype."""
+        return self.method.effective_kernel(self.kernel.value, self.mask)
+
+    def redraw(self, number: tf.Tensor, fraction: float) -> None:
+        """Replaces some of the removed weights, see `redraw_removed`."""
+        kernel, shape = self.kernel.value, self.kernel.shape
+
+        def uniform(which, below, dtype=tf.float32):
+            seed = tf.stack([self._seed, 2 * number + which])
+            return tf.random.stateless_uniform(shape, seed, 0, below, dtype, "philox")
+
+        drawn = tf.gather(
+            tf.reshape(kernel, [-1]), uniform(1, self.num_weights, tf.int32)
+        )
+        removed = (self.mask == 0) & (uniform(0, 1.0) < fraction)
+        self.kernel.assign(tf.where(removed, drawn, kernel))
+
     @property
     def _count(self) -> int:
         return int(self.variables.num_kept.numpy())
+
+
+class _Within:
+    """A constraint that sets removed weights to zero, whatever an optimizer does."""
+
+    def __init__(self, weight, given):
+        self._weight, self._given = weight, given
+
+    def __call__(self, kernel):
+        kernel = self._given(kernel) if self._given else kernel
+        return kernel * keras.ops.cast(self._weight.mask, kernel.dtype)
 
 
 def _read(*variables):

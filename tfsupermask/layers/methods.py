@@ -1,4 +1,4 @@
-"""The methods by which scores select weights, one object each."""
+"""The methods: what selects weights, and what is trained; one object each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import tensorflow as tf
 from tfsupermask._validation import check_choice, fail
 from tfsupermask.ops import (
     THRESHOLDED,
+    binarised,
+    binary_kernel,
     masked_kernel,
     num_kept,
     signed_mask,
@@ -26,7 +28,9 @@ Draw = tuple[int, "int | tf.Tensor"]
 
 
 class Method:
-    """How scores select weights. It has no state: one object serves all layers.
+    """How weights are selected, and what is trained: the scores or the kernel.
+
+    It has no state: one object serves all layers.
 
     For your own method write a subclass and `register` an object of it.
 
@@ -36,8 +40,16 @@ class Method:
             to `False`.
         inverts: Whether its masks also hold -1. Defaults to `False`.
         recipe: Values for fields of a run's recipe, by name. Defaults to none.
-        learns_num_kept: Whether the scores, not the sparsity, determine how many
-            weights are kept. Defaults to `False`.
+        trains_kernel: Whether the kernel is trained and the scores are frozen, not the
+            other way round. Defaults to `False`.
+        has_scores: Whether layers have scores; without them, the kernel takes their
+            place. Defaults to `True`.
+        takes_sparsity: Whether the sparsity determines how many weights are kept, at
+            least at the start. Defaults to `True`.
+        ramps: Whether a run lets the sparsity rise over the first half of its epochs,
+            unless told otherwise. Defaults to `False`.
+        decides_num_kept: Whether the number of weights kept cannot be set later.
+            Defaults to `False`.
 
     Example:
         >>> class Smallest(EdgePopup):
@@ -53,7 +65,11 @@ class Method:
     draws = False
     inverts = False
     recipe: Mapping[str, float] = MappingProxyType({})
-    learns_num_kept = False
+    trains_kernel = False
+    has_scores = True
+    takes_sparsity = True
+    ramps = False
+    decides_num_kept = False
 
     def mask(
         self, score: tf.Tensor, k: tf.Tensor, draw: Draw | None = None
@@ -74,8 +90,18 @@ class Method:
         k: tf.Tensor,
         draw: Draw | None = None,
     ) -> tf.Tensor:
-        """Returns kernel · mask; the gradient takes the scores for the mask."""
-        return straight_through_kernel(kernel, score, self.mask(score, k, draw))
+        """Returns kernel · mask, differentiable in what is trained.
+
+        If that is the scores, the gradient takes them for the mask.
+        """
+        mask = self.mask(score, k, draw)
+        if self.trains_kernel:
+            return kernel * tf.stop_gradient(tf.cast(mask, kernel.dtype))
+        return straight_through_kernel(kernel, score, mask)
+
+    def effective_kernel(self, kernel: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns what evaluation computes with, for the mask of evaluation."""
+        return kernel * tf.cast(mask, kernel.dtype)
 
     def num_kept(self, score: tf.Tensor, k: int) -> int:
         """Returns how many weights evaluation keeps, if `k` is the number allowed."""
@@ -172,7 +198,7 @@ class Stochastic(Method):
     draws = True
     # Found on digits: the slope of the sigmoid makes gradients small.
     recipe = MappingProxyType({"learning_rate": 100.0, "weight_decay": 0.0})
-    learns_num_kept = True
+    decides_num_kept = True
 
     def mask(self, score, k, draw=None):
         """Returns 0 and (weights / weights kept)."""
@@ -194,9 +220,153 @@ class Stochastic(Method):
         return 2 * top_k_mask(magnitude, kept).numpy() - 1
 
 
+# Ramanujan et al., 2020, for the dense networks that they compare with.
+DENSE_RECIPE = MappingProxyType({"learning_rate": 0.01})
+
+
+class Biprop(EdgePopup):
+    """Keeps the weights as `EdgePopup` does, and of these the signs alone.
+
+    The layer computes with gain · sign(weight), where the gain is the mean magnitude of
+    the weights kept.
+
+    Example:
+        >>> kernel, mask = tf.constant([1.0, -2.0, 5.0]), tf.constant([1.0, 1.0, 0.0])
+        >>> get_method("biprop").effective_kernel(kernel, mask).numpy()
+        array([ 1.5, -1.5,  0. ], dtype=float32)
+
+    Reference:
+        - Diffenderfer and Kailkhura, 2021, "Multi-prize lottery ticket hypothesis:
+          finding accurate binary neural networks by pruning a randomly weighted
+          network".
+    """
+
+    def __init__(self):
+        super().__init__("biprop")
+
+    def masked_kernel(self, kernel, score, k, draw=None):
+        """Returns gain · sign(kernel) · mask, see `tfsupermask.ops.binary_kernel`."""
+        return binary_kernel(kernel, score, k)
+
+    def effective_kernel(self, kernel, mask):
+        """Returns gain · sign(kernel) · mask."""
+        return binarised(kernel, mask)
+
+
+class IteRand(EdgePopup):
+    """Keeps the weights with the largest scores; removed ones are drawn anew at times.
+
+    Training does this with `redraw_removed`: a run every `redraw_steps` steps of its
+    recipe, `model.fit` with the callback `KernelRedraws`.
+
+    Reference:
+        - Chijiwa et al., 2021, "Pruning randomly initialized neural networks with
+          iterative randomization".
+    """
+
+    recipe = MappingProxyType({"redraw_steps": 300})
+
+    def __init__(self):
+        super().__init__("iterand", ranking="score")
+
+
+class Magnitude(Method):
+    """Trains the kernel, of which the weights largest in magnitude are kept.
+
+    The mask follows the weights in every step. A `SparsitySchedule` removes more and
+    more of them.
+
+    Args:
+        name: Defaults to `"magnitude"`.
+        straight_through: Whether removed weights get the gradient that they would have
+            if they were kept, so that they may come back. Otherwise (default) they get
+            none.
+
+    Example:
+        >>> get_method("magnitude").mask(tf.constant([0.1, -3.0, 2.0]), k=2).numpy()
+        array([0., 1., 1.], dtype=float32)
+
+    Reference:
+        - Zhu and Gupta, 2017, "To prune, or not to prune".
+        - Lin et al., 2020, "Dynamic model pruning with feedback", for the gradient.
+    """
+
+    trains_kernel = True
+    has_scores = False
+    recipe = DENSE_RECIPE
+    ramps = True
+
+    def __init__(self, name: str = "magnitude", straight_through: bool = False):
+        self.name = name
+        self.straight_through = straight_through
+
+    def mask(self, score, k, draw=None):
+        """Returns zeros and ones."""
+        return top_k_mask(tf.cast(score, tf.float32), k)
+
+    def masked_kernel(self, kernel, score, k, draw=None):
+        """Returns kernel · mask, differentiable in the kernel."""
+        masked = super().masked_kernel(kernel, score, k)
+        if self.straight_through:
+            return kernel + tf.stop_gradient(masked - kernel)
+        return masked
+
+
+class Dense(Method):
+    """Trains the kernel and keeps all of its weights: the dense network.
+
+    Example:
+        >>> get_method("dense").mask(tf.constant([0.1, -3.0]), k=1).numpy()
+        array([1., 1.], dtype=float32)
+    """
+
+    name = "dense"
+    trains_kernel = True
+    has_scores = False
+    recipe = DENSE_RECIPE
+    takes_sparsity = False
+    decides_num_kept = True
+
+    def mask(self, score, k, draw=None):
+        """Returns ones."""
+        return tf.ones(score.shape)
+
+    def masked_kernel(self, kernel, score, k, draw=None):
+        """Returns the kernel."""
+        return tf.convert_to_tensor(kernel)
+
+    def num_kept(self, score, k):
+        """Returns the number of all weights."""
+        return score.shape.num_elements()
+
+
+class Fixed(Method):
+    """Trains the kernel under a mask that stays: that of the frozen scores.
+
+    `tfsupermask.fix_masks` gives a model's masks to this method.
+
+    Example:
+        >>> get_method("fixed").mask(tf.constant([0.0, 1.0, 1.0]), k=2).numpy()
+        array([0., 1., 1.], dtype=float32)
+
+    Reference:
+        - Frankle and Carbin, 2019, "The lottery ticket hypothesis".
+    """
+
+    name = "fixed"
+    trains_kernel = True
+    recipe = DENSE_RECIPE
+    takes_sparsity = False
+    decides_num_kept = True
+
+    def mask(self, score, k, draw=None):
+        """Returns zeros and ones."""
+        return top_k_mask(score, k)
+
+
 _METHODS: dict[str, Method] = {}
 # The method for each `ranking` in older files.
-_OF_RANKING = {"magnitude": "edge_popup", "score": "edge_popup_by_score"}
+OF_RANKING = {"magnitude": "edge_popup", "score": "edge_popup_by_score"}
 
 
 def register(method: Method) -> Method:
@@ -223,6 +393,12 @@ for _method in (
     EdgePopup("edge_popup_by_score", ranking="score"),
     Signed(),
     Stochastic(),
+    Biprop(),
+    IteRand(),
+    Magnitude(),
+    Magnitude("magnitude_straight_through", straight_through=True),
+    Dense(),
+    Fixed(),
 ):
     register(_method)
 
@@ -241,18 +417,16 @@ def get_method(method: str | Method) -> Method:
     """Returns the method with a name.
 
     Args:
-        method: A name in `method_names()`, a ranking of older files (`"magnitude"`,
-            `"score"`), or a registered method.
+        method: A name in `method_names()`, or a registered method.
 
     Raises:
         InputError: No method has this name.
 
     Example:
-        >>> get_method("signed").learns_num_kept
-        False
+        >>> get_method("signed").inverts
+        True
     """
     name = method.name if isinstance(method, Method) else method
-    name = _OF_RANKING.get(name, name) if isinstance(name, str) else name
     if isinstance(method, Method) and _METHODS.get(name) is not method:
         raise fail("A method must be registered: `register(method)`.", method=name)
     return _METHODS[check_choice("method", name, method_names())]

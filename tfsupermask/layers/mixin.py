@@ -1,4 +1,4 @@
-"""The mixin that makes a Keras layer learn which of its weights to keep."""
+"""The mixin that puts the kernels of a Keras layer under masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tfsupermask.layers.kernels import (
     weights_in,
 )
 from tfsupermask.layers.masked_weight import MaskedWeight
-from tfsupermask.layers.methods import Method, get_method
+from tfsupermask.layers.methods import OF_RANKING, Method, get_method
 
 ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
 
@@ -38,8 +38,8 @@ class SupermaskMixin:
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. Layers
             with several kernels also take a sequence: a number for each, or `None` to
             train it as usual. It may be set at any time, also for compiled functions.
-        method: How scores select weights: a `Method` or its name, `"edge_popup"`
-            (default), `"edge_popup_by_score"`, `"signed"` or `"stochastic"`.
+        method: How weights are selected, and whether scores or kernels are trained: a
+            `Method` or a name in `method_names()`. Defaults to `"edge_popup"`.
         score_initializer: Keras initializer of the scores. Defaults to Kaiming-uniform
             with a = √5, that is U(-1/√fan_in, 1/√fan_in). For stochastic masks, its
             values are added to the score of probability 1 - `sparsity`, and an integer
@@ -166,10 +166,7 @@ class SupermaskMixin:
 
     def effective_kernels(self) -> list[tf.Tensor]:
         """Returns the kernels that evaluation uses, one for each masked weight."""
-        return [
-            weight.kernel.value * tf.cast(weight.mask, weight.kernel.dtype)
-            for weight in self.masked_weights
-        ]
+        return [weight.effective() for weight in self.masked_weights]
 
     @property
     def method(self) -> Method:
@@ -201,7 +198,7 @@ class SupermaskMixin:
 
     @property
     def trainable(self) -> bool:
-        """Whether scores, biases and other weights are trained; kernels never are."""
+        """Whether anything is trained; kernels are only if the method trains them."""
         return super().trainable
 
     @trainable.setter
@@ -210,7 +207,7 @@ class SupermaskMixin:
         for weight in self.masked_weights:
             # Keras passes over inner layers that were made after this one was frozen.
             weight.variables.trainable = value
-            weight.kernel.trainable = False
+            weight.freeze()
 
     @property
     def num_weights(self) -> int:
@@ -298,7 +295,8 @@ class SupermaskMixin:
         config = dict(config)
         mask = {key: config.pop(key) for key in ARGUMENTS if key in config}
         if "ranking" in config:
-            mask["method"] = config.pop("ranking")
+            ranking = config.pop("ranking")
+            mask["method"] = OF_RANKING.get(ranking, ranking)
         layer = cls.without_masks(config)
         layer.set_up(**mask)
         return layer

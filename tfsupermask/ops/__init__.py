@@ -4,6 +4,8 @@ from tfsupermask.ops.accuracy import in_top_k
 from tfsupermask.ops.fans import compute_fans
 from tfsupermask.ops.masking import (
     RANKINGS,
+    binarised,
+    binary_kernel,
     masked_kernel,
     num_kept,
     signed_mask,
@@ -20,6 +22,8 @@ from tfsupermask.ops.stochastic import (
 __all__ = [
     "RANKINGS",
     "THRESHOLDED",
+    "binarised",
+    "binary_kernel",
     "compute_fans",
     "derive_seed",
     "in_top_k",

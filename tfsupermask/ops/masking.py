@@ -209,6 +209,47 @@ def straight_through_kernel(
     return apply_mask(tf.convert_to_tensor(kernel), tf.convert_to_tensor(score))
 
 
+def binary_kernel(kernel: tf.Tensor, score: tf.Tensor, k: int | tf.Tensor) -> tf.Tensor:
+    """Returns gain · sign(`kernel`) · mask, differentiable in the scores.
+
+    The gain is the mean magnitude of the weights kept. The backward pass is that of
+    `masked_kernel`: d/dscore = (d/d(result)) · kernel · sign(score).
+
+    Args:
+        kernel: Weights, any floating dtype.
+        score: float32 scores of the same shape.
+        k: Number of weights kept, see `top_k_mask`.
+
+    Returns:
+        Tensor with the shape and dtype of `kernel`.
+
+    Example:
+        >>> kernel, score = tf.constant([1.0, -2.0, 5.0]), tf.constant([0.3, 0.9, 0.1])
+        >>> binary_kernel(kernel, score, k=2).numpy()
+        array([ 1.5, -1.5,  0. ], dtype=float32)
+
+    Reference:
+        - Diffenderfer and Kailkhura, 2021, "Multi-prize lottery ticket hypothesis",
+          Algorithm 1 (biprop).
+    """
+
+    @tf.custom_gradient
+    def binarise(kernel, score):
+        def straight_through(upstream):
+            return None, _score_gradient(upstream, kernel, score, "magnitude")
+
+        return binarised(kernel, top_k_mask(score, k)), straight_through
+
+    return binarise(tf.convert_to_tensor(kernel), tf.convert_to_tensor(score))
+
+
+def binarised(kernel: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Returns the signs of the kept weights times their mean magnitude."""
+    kept = kernel * tf.cast(mask, kernel.dtype)
+    gain = tf.reduce_sum(tf.abs(kept)) / tf.cast(tf.reduce_sum(mask), kernel.dtype)
+    return gain * tf.sign(kept)
+
+
 def _check(score, k, ranking):
     if score.dtype != tf.float32:
         raise fail("`score` must be float32.", dtype=score.dtype.name)

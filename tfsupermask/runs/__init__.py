@@ -1,6 +1,8 @@
 """What a run is: its configuration, folder, checkpoints and metrics."""
 
 from tfsupermask.runs.config import (
+    DRAWN,
+    GIVEN,
     INITS,
     PATCH_INITS,
     PATTERN_INITS,
@@ -11,6 +13,8 @@ from tfsupermask.runs.folder import RunFolder
 from tfsupermask.runs.recipes import resolve
 
 __all__ = [
+    "DRAWN",
+    "GIVEN",
     "INITS",
     "PATCH_INITS",
     "PATTERN_INITS",

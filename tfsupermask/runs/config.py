@@ -28,6 +28,9 @@ PATTERN_INITS = ("patches", "partial_patches", "whitened_patches")
 PATCH_INITS = (*PATTERN_INITS, "simple_patches")
 RANDOM_INITS = init.NAMES
 INITS = (*PATCH_INITS, *RANDOM_INITS)
+GIVEN = "given"  # of resolved configs: the weights come from another run
+DRAWN = "init"
+OPTIMIZERS = ("sgd", "adam")
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 _BY_SCORE = "edge_popup_by_score"
 # Options of patterns that were removed, with the values that changed nothing.
@@ -75,13 +78,22 @@ def _one_of(choices):
     return lambda name, value: check_choice(name, value, choices)
 
 
+def _methods_that_take_sparsity():
+    return [m for m in method_names() if get_method(m).takes_sparsity]
+
+
 def _methods_of_given_sparsity():
-    return [m for m in method_names() if not get_method(m).learns_num_kept]
+    return [
+        name
+        for name in _methods_that_take_sparsity()
+        if not get_method(name).decides_num_kept
+    ]
 
 
 _WITH_PATCHES = ("init", PATCH_INITS)
 _WITH_PATTERNS = ("init", PATTERN_INITS)
 _WITH_GIVEN_SPARSITY = ("method", _methods_of_given_sparsity)
+_WITH_FIXED_MASKS = ("method", ("fixed",))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +142,13 @@ class Config:
     )
     method: str = _field(
         "edge_popup",
-        "How scores make masks: keep the weights with the largest |score| "
-        "(edge_popup) or score (edge_popup_by_score), keep those with the largest "
-        "|score| and invert where the score is negative (signed), or keep each with a "
-        "probability, drawn again in every step (stochastic).",
+        "What is trained, and which weights are kept. Scores of frozen weights: keep "
+        "the largest |score| (edge_popup) or score (edge_popup_by_score), invert where "
+        "it is negative (signed), keep each with a probability, drawn again in every "
+        "step (stochastic), keep signs alone (biprop), or draw removed weights anew "
+        "now and then (iterand). The weights: all (dense), the largest (magnitude, or "
+        "magnitude_straight_through, from which removed ones may come back), or those "
+        "of a given mask (fixed).",
         lambda name, value: get_method(value),
     )
     prune: float = _first(
@@ -141,6 +156,33 @@ class Config:
         "Sparsity: fraction of the weights removed (--method=stochastic: at the start; "
         "then it is learned).",
         check_fraction,
+        applies=("method", _methods_that_take_sparsity),
+    )
+    mask_from: str | None = _field(
+        None,
+        "Run folder or ticket from which --method=fixed takes the mask.",
+        applies=_WITH_FIXED_MASKS,
+    )
+    prune_rest: float = _field(
+        0.0,
+        "Fraction of the weights that the mask keeps in each layer to remove as well, "
+        "the smallest first (--method=fixed).",
+        check_fraction,
+        applies=_WITH_FIXED_MASKS,
+    )
+    weights_from: str | None = _field(
+        None,
+        "Where the weights of --method=fixed start: as --init and --seed draw them "
+        "(init), or those of another run folder or ticket (default: those of "
+        "--mask_from).",
+        applies=_WITH_FIXED_MASKS,
+    )
+    redraw_steps: int | None = _field(
+        None,
+        "Steps after which a tenth of the removed weights is drawn anew "
+        "(--method=iterand; default 300).",
+        _at_least(1),
+        applies=("method", ("iterand",)),
     )
     allocation: str = _field(
         "uniform",
@@ -153,14 +195,14 @@ class Config:
     ramp_epochs: int = _field(
         0,
         "Raise the sparsity from 0 to --prune during this number of first epochs (0: "
-        "--prune from the start).",
+        "--prune from the start; --method=magnitude: half of the epochs).",
         _at_least(0),
         applies=_WITH_GIVEN_SPARSITY,
     )
     init: str = _first(
         "patches",
         f"How the frozen weights are initialised: {', '.join(INITS)}.",
-        _one_of(INITS),
+        _one_of((*INITS, GIVEN)),
     )
     fan_correction: bool = _first(
         False,
@@ -268,12 +310,21 @@ class Config:
     batch_size: int | None = _first(
         None, "Images per step, over all replicas.", _at_least(1)
     )
+    optimizer: str = _field(
+        OPTIMIZERS[0],
+        f"What trains scores or weights: {' or '.join(OPTIMIZERS)}.",
+        _one_of(OPTIMIZERS),
+    )
     learning_rate: float | None = _first(
         None, "Initial learning rate of the cosine schedule.", check_number
     )
-    momentum: float | None = _first(None, "Momentum of SGD.", check_fraction)
+    momentum: float | None = _first(
+        None, "Momentum of SGD.", check_fraction, applies=("optimizer", ("sgd",))
+    )
     weight_decay: float | None = _first(
-        None, "Factor of the L2 penalty in the score gradient.", check_number
+        None,
+        "Factor of the L2 penalty in the gradient of what is trained.",
+        check_number,
     )
     seed: int = _first(0, "Seed of everything random.", _at_least(0, math.inf))
     strategy: str = _field(
@@ -315,6 +366,7 @@ class Config:
                 check(field.name, value)
         for field in dataclasses.fields(self):
             self._check_applies(field)
+        self._check_given()
         if self.dataset == "folder" and self.data_dir is None:
             raise fail(
                 "`dataset` 'folder' needs `data_dir`, a folder with one sub-folder of "
@@ -345,6 +397,31 @@ class Config:
             )
         return self
 
+    def _check_given(self):
+        if self.method == "fixed" and self.mask_from is None:
+            raise fail(
+                "`method` 'fixed' needs `mask_from`, a run folder or ticket.",
+                mask_from=None,
+            )
+        default = type(self).init
+        if self.weights_are_given and self.init not in (default, GIVEN):
+            raise fail(
+                f"`init` applies to `weights_from` '{DRAWN}' only; otherwise the "
+                "weights are given.",
+                init=self.init,
+                weights_from=self.weights_from,
+            )
+        if self.init == GIVEN and not self.weights_are_given:
+            raise fail(
+                f"`init` must be one of {', '.join(INITS)}, as nothing gives weights.",
+                init=self.init,
+            )
+
+    @property
+    def weights_are_given(self) -> bool:
+        """Whether the weights come from another run, not from `init`."""
+        return self.method == "fixed" and self.weights_from != DRAWN
+
     def _check_applies(self, field):
         if self._is_default(field) or field.metadata["applies"] is None:
             return
@@ -353,7 +430,7 @@ class Config:
         if getattr(self, other) not in values:
             received = {name: getattr(self, name) for name in (other, field.name)}
             raise fail(
-                f"`{field.name}` applies to `{other}` {' and '.join(values)} only.",
+                f"`{field.name}` applies to `{other}` {', '.join(values)} only.",
                 **received,
             )
 
@@ -408,9 +485,10 @@ class Config:
         fields["ranking"] = "score" if by_score else "magnitude"
         text = json.dumps([fields, data_fingerprint], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        takes_sparsity = get_method(self.method).takes_sparsity
+        masked = f"prune{self.prune:g}" if takes_sparsity else self.method
         return (
-            f"{self.model}-{self.dataset}-prune{self.prune:g}-{self.init}"
-            f"-seed{self.seed}-{digest}"
+            f"{self.model}-{self.dataset}-{masked}-{self.init}-seed{self.seed}-{digest}"
         )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 from tfsupermask.layers import get_method
 from tfsupermask.patches import SAMPLES_PER_IMAGE
-from tfsupermask.runs.config import PATCH_INITS, Config
+from tfsupermask.runs.config import GIVEN, PATCH_INITS, Config
 
 # Thesis §5.2, for Conv2, Conv4 and Conv6 on CIFAR-10 and CIFAR-100.
 THESIS = {
@@ -18,6 +18,8 @@ THESIS = {
     "num_patches": 50_000,
     "num_clusters": 500,
 }
+# Frankle and Carbin, 2019, Figure 2, for the weights of Conv4 and Conv6 (Conv2: 2e-4).
+ADAM = {"learning_rate": 3e-4, "momentum": None, "weight_decay": 0.0}
 # A minute on two cores with conv2.
 DIGITS = {**THESIS, "epochs": 10, "batch_size": 64, "num_patches": 20_000}
 # Thesis §5.2, for ResNet-18.
@@ -76,6 +78,10 @@ def resolve(config: Config, num_images: int) -> Config:
     if not config.model.startswith("conv"):
         defaults |= DEEP
     defaults |= get_method(config.method).recipe
+    if config.optimizer == "adam":
+        defaults |= ADAM
+    if config.weights_are_given:
+        config = dataclasses.replace(config, init=GIVEN)
     if config.init not in PATCH_INITS:
         del defaults["num_patches"], defaults["num_clusters"]
     elif config.init == "simple_patches":
@@ -92,4 +98,7 @@ def resolve(config: Config, num_images: int) -> Config:
     missing = {
         name: value for name, value in defaults.items() if getattr(config, name) is None
     }
-    return dataclasses.replace(config, **missing).validate()
+    config = dataclasses.replace(config, **missing)
+    if get_method(config.method).ramps and not config.ramp_epochs:
+        config = dataclasses.replace(config, ramp_epochs=config.epochs // 2)
+    return config.validate()

@@ -75,12 +75,12 @@ class SparsitySchedule(keras.callbacks.Callback):
             self._allocate(self._epoch + (batch + 1) / steps)
 
     def on_train_begin(self, logs=None):
-        """Raises if a method learns how many weights are kept."""
+        """Raises if a method decides how many weights are kept."""
         for weight in built_weights(self.model):
-            if weight.method.learns_num_kept:
+            if weight.method.decides_num_kept:
                 raise fail(
-                    "A schedule cannot set how many weights a method keeps that learns "
-                    "it.",
+                    "A schedule cannot set how many weights are kept by a method that "
+                    "decides it.",
                     layer=weight.layer.name,
                     method=weight.method.name,
                 )

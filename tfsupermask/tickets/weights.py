@@ -130,7 +130,7 @@ def restore_weight(
         values = from_bytes(data, weight.dtype, weight.shape)
     weight.variable.assign(values)
     if mask is not None:
-        _set_mask(weight.masked, mask)
+        weight.masked.select(mask)
 
 
 def pack_mask(mask: np.ndarray) -> bytes:
@@ -160,15 +160,6 @@ def from_bytes(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarr
     """Undoes `to_bytes`."""
     bits = np.frombuffer(data, f"<u{dtype.itemsize}").astype(f"u{dtype.itemsize}")
     return bits.view(dtype).reshape(shape)
-
-
-def _set_mask(masked, mask):
-    """Sets scores that select the mask."""
-    masked.score.assign(masked.method.score_for(mask))
-    num_kept = int(np.count_nonzero(mask))
-    # If the number is already right, the sparsity keeps the digits of its author.
-    if masked.num_kept != num_kept:
-        masked.num_kept = num_kept
 
 
 def _check_selected(weight, mask):

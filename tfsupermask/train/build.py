@@ -10,7 +10,7 @@ import numpy as np
 
 from tfsupermask import init, models
 from tfsupermask._validation import fail
-from tfsupermask.layers import masked_weights
+from tfsupermask.layers import get_method, masked_weights
 from tfsupermask.layers.walking import mask_variables
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.runs import Config
@@ -91,6 +91,8 @@ def _check_most(name, count, most, what, model):
 
 def set_sparsity(config: Config, model: keras.Model, epoch: int) -> None:
     """Sets how many weights each mask keeps, by the epoch (from 0) and the scores."""
+    if not get_method(config.method).takes_sparsity:
+        return
     sparsity = config.prune
     if config.ramp_epochs:
         sparsity = SparsityRamp(final=config.prune, end_epoch=config.ramp_epochs)(epoch)
@@ -110,7 +112,7 @@ def restore(
         # Old checkpoints without this number come from runs with one sparsity.
         count = int(saved.values.get(_count_name(weight), weight.num_kept))
         if count != weight.num_kept:
-            weight.num_kept = count
+            weight.variables.num_kept.assign(count)
 
 
 def check_fits(
@@ -166,8 +168,9 @@ def named_variables(
         if id(variable) not in masks
     }
     for weight in masked_weights(model):
-        prefix = weight.kernel.path.removesuffix("kernel")
-        named[f"model/{prefix}score"] = weight.score
+        if weight.method.has_scores:
+            prefix = weight.kernel.path.removesuffix("kernel")
+            named[f"model/{prefix}score"] = weight.score
     if optimizer is not None:
         named |= {f"optimizer/{i}": v for i, v in enumerate(optimizer.variables)}
     return named

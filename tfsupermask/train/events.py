@@ -66,11 +66,10 @@ def filter_pictures(weight: MaskedWeight) -> dict[str, np.ndarray]:
     white where it keeps. Kernels of three channels are in colour, others show the mean
     over their channels. At most 64 filters are shown.
     """
-    kernel, mask = (
+    kernel, mask, masked = (
         np.moveaxis(array.numpy()[..., :_MAX_TILES], -1, 0)
-        for array in (weight.kernel, weight.mask)
+        for array in (weight.kernel, weight.mask, weight.effective())
     )
-    masked = kernel * mask
     # With the largest percent in the scale, the others would be grey.
     scale = np.quantile(np.abs(kernel), 0.99) or 1.0
     shades = {

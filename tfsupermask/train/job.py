@@ -20,6 +20,7 @@ from tfsupermask._files import write_json
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
+    GIVEN,
     PATCH_INITS,
     RANDOM_INITS,
     Config,
@@ -40,10 +41,11 @@ from tfsupermask.train.build import (
     values_of,
 )
 from tfsupermask.train.events import write_events, write_model_events
+from tfsupermask.train.given import take_mask
 from tfsupermask.train.interruption import Interrupted, Interruption
 from tfsupermask.train.load import load_images
 from tfsupermask.train.loop import Loop
-from tfsupermask.train.optimizer import SGDWithL2
+from tfsupermask.train.optimizer import make_optimizer
 from tfsupermask.train.results import summarise, write_results
 from tfsupermask.train.strategies import is_chief, make_strategy
 from tfsupermask.train.totals import Totals
@@ -188,12 +190,8 @@ class Job:
         )
         with strategy.scope():
             self.model = build(config, dataset.image_shape, dataset.num_classes)
-            self.optimizer = SGDWithL2(
-                keras.optimizers.schedules.CosineDecay(
-                    config.learning_rate, config.epochs * self.batches.steps_per_epoch
-                ),
-                config.momentum,
-                config.weight_decay,
+            self.optimizer = make_optimizer(
+                config, config.epochs * self.batches.steps_per_epoch
             )
             self.optimizer.build(self.model.trainable_variables)
         self.loop = Loop(
@@ -203,6 +201,7 @@ class Job:
             dataset,
             config.batch_size,
             config.jit_compile,
+            config.redraw_steps,
         )
 
     def _start(self):
@@ -305,7 +304,18 @@ class Job:
     def initialise(self) -> None:
         """Initialises the kernels and writes the first checkpoint."""
         config, start = self.config, time.perf_counter()
-        train = self.dataset.train
+        if config.init != GIVEN:
+            self._draw_weights()
+        if config.mask_from is not None:
+            take_mask(config, self.model)
+        seconds = time.perf_counter() - start
+        self.say(f"initialised by {config.init} in {seconds:.1f} s")
+        set_sparsity(config, self.model, 0)
+        self.save(Checkpoint(0, {}, {"init_seconds": seconds, "rows": []}))
+        shutil.rmtree(self.folder.init_progress, ignore_errors=True)
+
+    def _draw_weights(self):
+        config, train = self.config, self.dataset.train
         with_patches = config.init in PATCH_INITS
         init.initialize(
             self.model,
@@ -330,11 +340,6 @@ class Job:
                 self.model, train.images, train.labels, self.loop.normalise, config.seed
             )
             self.say(_rescaled(factors))
-        seconds = time.perf_counter() - start
-        self.say(f"initialised by {config.init} in {seconds:.1f} s")
-        set_sparsity(config, self.model, 0)
-        self.save(Checkpoint(0, {}, {"init_seconds": seconds, "rows": []}))
-        shutil.rmtree(self.folder.init_progress, ignore_errors=True)
 
     def save(self, at: Checkpoint) -> Checkpoint:
         """Writes a checkpoint with its own values and the model's current ones."""

@@ -12,7 +12,11 @@ import tensorflow as tf
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, Split, TrainBatches, eval_chunks
 from tfsupermask.data.dataset import normalise
-from tfsupermask.layers import masks_found_once, stochastic_weights
+from tfsupermask.layers import (
+    masks_found_once,
+    redraw_removed,
+    stochastic_weights,
+)
 from tfsupermask.ops import THRESHOLDED
 from tfsupermask.train.totals import Totals, loss_and_hits
 
@@ -39,6 +43,7 @@ class Loop:
         batch_size: B, images per step over all replicas, divisible by R.
         jit_compile: Whether XLA compiles a step's forward and backward pass, which
             changes the rounding. Defaults to `False`.
+        redraw_steps: Steps after which `redraw_removed` draws anew. Defaults to none.
 
     Attributes:
         num_parts: Number of parts in which a replica computes its share: 2, as above,
@@ -69,6 +74,7 @@ class Loop:
         dataset: Dataset,
         batch_size: int,
         jit_compile: bool = False,
+        redraw_steps: int | None = None,
     ):
         if batch_size % strategy.num_replicas_in_sync:
             raise fail(
@@ -81,6 +87,7 @@ class Loop:
         self.strategy = strategy
         self.batch_size = batch_size
         self._draws = [weight.draw for weight in stochastic_weights(model)]
+        self._redraw_steps = redraw_steps
         self._dataset = dataset
         replicas = strategy.num_replicas_in_sync
         self._share = batch_size // replicas
@@ -214,6 +221,8 @@ class Loop:
                 draw.assign(tf.cast(self.optimizer.iterations.value, tf.int32) + 1)
             per_replica = self.strategy.run(self.train_on_share, (images, labels, step))
             loss, hits1, hits5 = (self._sum(value) for value in per_replica)
+            if self._redraw_steps:
+                self._redraw()
             losses = losses.write(step, loss)
             top1, top5 = top1 + hits1, top5 + hits5
         for draw in self._draws:
@@ -223,6 +232,11 @@ class Loop:
             for variable in self.model.trainable_variables
         ]
         return losses.stack(), top1, top5, tf.stack(finite)
+
+    def _redraw(self):
+        step = tf.cast(self.optimizer.iterations.value, tf.int32)
+        if step % self._redraw_steps == 0:
+            redraw_removed(self.model, step // self._redraw_steps)
 
     def train_on_share(self, images, labels, step):
         """Trains on a replica's share of one of several batches, see `train_steps`."""

@@ -1,11 +1,26 @@
-"""SGD as in the edge-popup paper."""
+"""The optimizers of a run, with weight decay as in the edge-popup paper."""
 
 from __future__ import annotations
 
 import keras
 
+from tfsupermask.runs import Config
 
-class SGDWithL2(keras.optimizers.SGD):
+
+class _WithL2:
+    """Adds the gradient of an L2 penalty to each gradient."""
+
+    l2 = 0.0
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates one variable."""
+        # The graph optimiser may merge and reorder a sum with the one over parts of the
+        # batch. It leaves a difference alone, and this rounds equally.
+        penalised = keras.ops.subtract(gradient, -self.l2 * variable)
+        super().update_step(penalised, variable, learning_rate)
+
+
+class SGDWithL2(_WithL2, keras.optimizers.SGD):
     """SGD with momentum, and with weight decay as an L2 penalty in the gradient.
 
     The penalty goes through the momentum. Keras' own `weight_decay` does not, and is
@@ -32,9 +47,23 @@ class SGDWithL2(keras.optimizers.SGD):
         super().__init__(learning_rate, momentum)
         self.l2 = l2
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Updates one variable."""
-        # The graph optimiser may merge and reorder a sum with the one over parts of the
-        # batch. It leaves a difference alone, and this rounds equally.
-        penalised = keras.ops.subtract(gradient, -self.l2 * variable)
-        super().update_step(penalised, variable, learning_rate)
+
+class AdamWithL2(_WithL2, keras.optimizers.Adam):
+    """Adam with weight decay as an L2 penalty in the gradient.
+
+    Args:
+        learning_rate: Float or Keras schedule.
+        l2: Factor of the penalty's gradient, at least 0.
+    """
+
+    def __init__(self, learning_rate, l2):
+        super().__init__(learning_rate)
+        self.l2 = l2
+
+
+def make_optimizer(config: Config, num_steps: int) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of a resolved config, with a cosine over all steps."""
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)
+    if config.optimizer == "adam":
+        return AdamWithL2(rate, config.weight_decay)
+    return SGDWithL2(rate, config.momentum, config.weight_decay)

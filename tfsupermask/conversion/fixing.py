@@ -1,0 +1,60 @@
+"""The same model with its masks fixed and its kernels trained."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from tfsupermask._validation import fail
+from tfsupermask.conversion.copying import copy_model, remake
+from tfsupermask.conversion.folding import fold_layers
+from tfsupermask.layers import supermask_class, supermask_layers
+
+
+def fix_masks(model: keras.Model) -> keras.Model:
+    """Returns the same model with its masks fixed and its kernels trained.
+
+    Its layers have the method `"fixed"`: the kernels start as kernel · mask. Removed
+    weights stay zero, whatever optimizer trains the others, and after saving and
+    loading.
+
+    Args:
+        model: Built Keras model with supermask layers, of any method.
+
+    Returns:
+        A new model, not compiled; its outputs are the same. The given one is unchanged.
+
+    Raises:
+        InputError: `model` is not built, has no supermask layers, or a part of it
+            cannot be copied.
+
+    Example:
+        >>> model = fix_masks(models.build("conv2", (8, 8, 3), sparsity=0.9))
+        >>> layer = model.get_layer("conv1")
+        >>> layer.method.name, int(np.count_nonzero(layer.kernel))
+        ('fixed', 173)
+        >>> layer.kernel.trainable, layer.score.trainable
+        (True, False)
+
+    Reference:
+        - Frankle and Carbin, 2019, "The lottery ticket hypothesis: finding sparse,
+          trainable neural networks".
+    """
+    plain, masked = fold_layers(model)
+    if not supermask_layers(model):
+        raise fail("`model` must have supermask layers.", model=model.name)
+
+    def new_layer(layer):
+        if layer not in masked:
+            return remake(layer)
+        return remake(layer, supermask_class(type(layer)).without_masks)
+
+    def finish(layer, new):
+        if layer in masked:
+            weights = masked[layer].masked_weights
+            positions = [weight.position for weight in weights]
+            new.set_up([w.sparsity for w in weights], "fixed", kernels=positions)
+            for weight, fixed in zip(weights, new.masked_weights, strict=True):
+                fixed.select(tf.cast(weight.mask != 0, tf.float32).numpy())
+
+    return copy_model(plain, new_layer, finish)
