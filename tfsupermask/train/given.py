@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
+from tfsupermask.layers.walking import mask_variables
 from tfsupermask.ops import num_kept, top_k_mask
 from tfsupermask.runs import DRAWN, Config
 from tfsupermask.tickets import load_ticket
@@ -25,19 +26,20 @@ def take_mask(config: Config, model: keras.Model) -> None:
     source = _load("mask_from", config.mask_from, model)
     pairs = list(zip(masked_weights(model), masked_weights(source), strict=True))
     for weight, given in pairs:
-        mask = np.abs(np.sign(given.mask.numpy()))
+        keeps = given.mask.numpy() != 0
         if config.prune_rest:
-            count = num_kept(int(mask.sum()), config.prune_rest)
-            # Above the removed weights, also where a kept one is 0.
-            ranked = mask * (1 + np.abs(given.effective().numpy()))
-            mask = top_k_mask(ranked, count).numpy()
-        weight.select(mask)
+            count = num_kept(int(keeps.sum()), config.prune_rest)
+            # Removed weights are below kept ones that are 0.
+            ranked = np.where(keeps, np.abs(given.effective().numpy()), -np.inf)
+            keeps = top_k_mask(ranked, count, "score").numpy()
+        weight.select(np.float32(keeps))
     if config.weights_from is None:
-        _take_weights(model, source)
+        _take_weights("mask_from", config.mask_from, model, source)
         for weight, given in pairs:
             weight.kernel.assign(given.effective())
     elif config.weights_from != DRAWN:
-        _take_weights(model, _load("weights_from", config.weights_from, model))
+        start = _load("weights_from", config.weights_from, model)
+        _take_weights("weights_from", config.weights_from, model, start)
     for weight in masked_weights(model):
         weight.kernel.assign(weight.effective())
 
@@ -63,8 +65,17 @@ def _load(flag, path, model):
     return loaded.model
 
 
-def _take_weights(model, source):
-    theirs = named_variables(source)
+def _take_weights(flag, path, model, source):
+    theirs, masks = named_variables(source), mask_variables(model)
     for name, variable in named_variables(model).items():
-        if not name.endswith("score"):
-            variable.assign(theirs[name])
+        if id(variable) in masks:
+            continue
+        shape = None if name not in theirs else tuple(theirs[name].shape)
+        if shape != tuple(variable.shape):
+            raise fail(
+                f"`{flag}` must be of the same network and have {name!r}, numbers of "
+                f"shape {tuple(variable.shape)}.",
+                **{flag: path},
+                shape=shape,
+            )
+        variable.assign(theirs[name])
