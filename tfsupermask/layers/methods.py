@@ -259,6 +259,10 @@ class IteRand(EdgePopup):
     Training does this with `redraw_removed`: a run every `redraw_steps` steps of its
     recipe, `model.fit` with the callback `KernelRedraws`.
 
+    Example:
+        >>> get_method("iterand").mask(tf.constant([0.1, -3.0, 2.0]), k=2).numpy()
+        array([1., 0., 1.], dtype=float32)
+
     Reference:
         - Chijiwa et al., 2021, "Pruning randomly initialized neural networks with
           iterative randomization".
