@@ -114,7 +114,7 @@ def _columns_by_measure(cells):
     heads = {}
     for (_, column), cell in cells.items():
         if cell.measure.higher_is_better is not None:
-            heads.setdefault(cell.measure, {})[column] = cell.head
+            heads.setdefault(cell.measure, {}).setdefault(column, cell.head)
     return heads
 
 
