@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from tfsupermask.experiments import EXPERIMENTS, MEASURES, find
+from tfsupermask.experiments import EXPERIMENTS, MEASURES, Scope, find
 from tfsupermask.experiments.catalogue.experiment import RANDOM
 from tfsupermask.experiments.catalogue.thesis import PARTIAL, PATCHES, RATES, SIMPLE
 from tfsupermask.runs import Config
