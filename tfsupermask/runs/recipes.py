@@ -18,8 +18,10 @@ THESIS = {
     "num_patches": 50_000,
     "num_clusters": 500,
 }
-# Frankle and Carbin, 2019, Figure 2, for the weights of Conv4 and Conv6 (Conv2: 2e-4).
-ADAM = {"learning_rate": 3e-4, "momentum": None, "weight_decay": 0.0}
+# Frankle and Carbin, 2019, Figure 2.
+ADAM = {"momentum": None, "weight_decay": 0.0}
+ADAM_RATES = {"conv2": 2e-4}
+ADAM_RATE = 3e-4
 # A minute on two cores with conv2.
 DIGITS = {**THESIS, "epochs": 10, "batch_size": 64, "num_patches": 20_000}
 # Thesis §5.2, for ResNet-18.
@@ -79,7 +81,8 @@ def resolve(config: Config, num_images: int) -> Config:
         defaults |= DEEP
     defaults |= get_method(config.method).recipe
     if config.optimizer == "adam":
-        defaults |= ADAM
+        rate = ADAM_RATES.get(config.model, ADAM_RATE)
+        defaults |= {**ADAM, "learning_rate": rate}
     if config.weights_are_given:
         config = dataclasses.replace(config, init=GIVEN)
     if config.init not in PATCH_INITS:
