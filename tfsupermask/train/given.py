@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
+from tfsupermask.layers.walking import mask_variables
 from tfsupermask.ops import num_kept, top_k_mask
 from tfsupermask.runs import DRAWN, Config
 from tfsupermask.tickets import load_ticket
@@ -49,13 +50,13 @@ def _load(flag, path, model):
         raise fail(f"`{flag}` must be a run folder or a ticket.", **{flag: str(path)})
     loaded = load_run(path) if path.is_dir() else load_ticket(path)
     ours, theirs = (
-        [(weight.name, tuple(weight.kernel.shape)) for weight in masked_weights(each)]
+        [(name, tuple(variable.shape)) for name, variable in _weights(each).items()]
         for each in (model, loaded.model)
     )
     if ours != theirs:
         others = sorted(set(theirs) ^ set(ours))
         raise fail(
-            f"`{flag}` must be of the same network, with masks of the same shapes.",
+            f"`{flag}` must be of the same network, with weights of the same shapes.",
             **{flag: str(path)},
             network=loaded.model.name,
             differing=others[:2] or "their order",
@@ -64,7 +65,14 @@ def _load(flag, path, model):
 
 
 def _take_weights(model, source):
-    theirs = named_variables(source)
-    for name, variable in named_variables(model).items():
-        if not name.endswith("score"):
-            variable.assign(theirs[name])
+    for variable, given in zip(
+        _weights(model).values(), _weights(source).values(), strict=True
+    ):
+        variable.assign(given)
+
+
+def _weights(model):
+    """Returns the variables of a model that no mask is made of, by name."""
+    masks = mask_variables(model)
+    named = named_variables(model).items()
+    return {name: variable for name, variable in named if id(variable) not in masks}
