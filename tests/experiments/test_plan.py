@@ -51,6 +51,15 @@ def test_number_of_runs_a_seed(label, runs):
     assert len(plan([experiment], Scope(seeds=3))) == 3 * runs
 
 
+def test_wide_networks_take_longer_by_the_square_of_their_width():
+    job = plan([find("table", "8.1")], Scope(seeds=1))[0]
+    fields = {"model": "conv8", "width": 2.0}
+    wide = dataclasses.replace(job, config=dataclasses.replace(job.config, **fields))
+    conv8 = dataclasses.replace(job.config, model="conv8")
+    expected = 4 * dataclasses.replace(job, config=conv8).training_seconds(3)
+    assert wide.training_seconds(3) == expected > 4 * job.training_seconds(3)
+
+
 def runs_of(*tables):
     return names(plan([find("table", name) for name in tables], Scope(seeds=1)))
 
