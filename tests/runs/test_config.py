@@ -18,6 +18,13 @@ FOLDER = {"dataset": "folder", "data_dir": "somewhere"}
     [
         ({"model": "conv7"}, "'conv7'"),
         ({"dataset": "mnist"}, "'mnist'"),
+        ({"width": 0.0}, r"greater than.*width=0\.0"),
+        ({"width": 200.0}, r"at most 100.*width=200\.0"),
+        ({"affine_norm": True}, "resnet50 and vgg16 only.*'conv2', affine_norm=True"),
+        ({"model": "vgg16", "affine_norm": "yes"}, "affine_norm='yes'"),
+        ({"whole_layers": ""}, "separated by commas.*whole_layers=''"),
+        ({"whole_layers": "first,,last"}, "whole_layers='first,,last'"),
+        ({"whole_layers": 1}, "whole_layers=1"),
         ({"prune": 1.0}, "prune=1.0"),
         ({"prune": -0.1}, "prune=-0.1"),
         ({"init": "zeros"}, "'zeros'"),
@@ -77,6 +84,9 @@ def test_refuses_wrong_and_contradictory_values(fields, message):
     "fields",
     [
         {"stop_after_epoch": 0},
+        {"model": "resnet18", "width": 100, "affine_norm": True},
+        {"model": "vgg16", "affine_norm": True, "whole_layers": "block1_*, last"},
+        {"method": "stochastic", "whole_layers": "first"},
         {"method": "signed", "allocation": "global", "ramp_epochs": 1},
         {"method": "edge_popup_by_score", "allocation": "global"},
         {"limit_images": 1},
@@ -136,6 +146,12 @@ DRAWN = {"method": "stochastic"}
             {"model": "resnet18", "dataset": "tiny_imagenet"},
             LARGE | TINY | {"learning_rate": 0.256},
         ),
+        # So do wide ones, and Conv8 with its 512 filters.
+        (50_000, CIFAR | {"model": "conv8"}, LARGE),
+        (1433, {"model": "conv8"}, {"num_patches": 22_928, "num_clusters": 1000}),
+        (50_000, CIFAR | {"model": "conv6", "width": 2.0}, LARGE),
+        (50_000, CIFAR | {"width": 1.001}, {"num_clusters": 501}),
+        (50_000, CIFAR | {"width": 0.5}, {"num_patches": 50_000, "num_clusters": 500}),
         (50_000, CIFAR, {"patch_blocks": None}),
         (50_000, CIFAR | {"init": "partial_patches"}, {"patch_blocks": 1}),
         (50_000, CIFAR | {"init": "partial_patches"}, {"num_clusters": 500}),
@@ -187,6 +203,9 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
     [
         {"seed": 1},
         {"prune": 0.6},
+        {"width": 0.5},
+        {"affine_norm": True},
+        {"whole_layers": "first"},
         {"mixed_precision": True},
         {"jit_compile": True},
         {"epochs": 11},
@@ -225,6 +244,8 @@ def test_runs_from_before_some_fields_keep_their_names():
     fields["ranking"] = "magnitude"
     for later in ("limit_images", "validation_images", "num_components", "double_from"):
         assert fields.pop(later) is None
+    assert fields.pop("whole_layers") is None
+    assert (fields.pop("width"), fields.pop("affine_norm")) == (1.0, False)
     for later in ("select", "signs_only", *FAMILY):
         assert fields.pop(later) is None
     text = json.dumps([fields, "some images"], sort_keys=True)

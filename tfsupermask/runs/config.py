@@ -20,6 +20,7 @@ from tfsupermask._validation import (
 )
 from tfsupermask.init import RESCALINGS
 from tfsupermask.layers import get_method, method_names
+from tfsupermask.models.registry import check_width
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
 
@@ -78,6 +79,12 @@ def _one_of(choices):
     return lambda name, value: check_choice(name, value, choices)
 
 
+def _check_whole_layers(name, value):
+    if not isinstance(value, str) or not all(map(str.strip, value.split(","))):
+        raise fail(f"`{name}` must be patterns, separated by commas.", **{name: value})
+    return value
+
+
 def _methods_that_take_sparsity():
     return [m for m in method_names() if get_method(m).takes_sparsity]
 
@@ -107,6 +114,18 @@ class Config:
 
     model: str = _first(
         "conv2", f"Network: {', '.join(models.names())}.", _one_of(models.names())
+    )
+    width: float = _field(
+        1.0,
+        "Factor of all numbers of filters and of hidden neurons, rounded, at least 1.",
+        check_width,
+    )
+    affine_norm: bool = _field(
+        False,
+        "Batch normalisations have a scale and an offset, trained like the scores "
+        f"({', '.join(models.names('affine_norm'))}).",
+        _one_of((False, True)),
+        applies=("model", lambda: models.names("affine_norm")),
     )
     dataset: str = _first(
         "digits",
@@ -198,6 +217,14 @@ class Config:
         "--prune from the start; --method=magnitude: half of the epochs).",
         _at_least(0),
         applies=_WITH_GIVEN_SPARSITY,
+    )
+    whole_layers: str | None = _field(
+        None,
+        "Layers that keep all their weights; --prune is the sparsity of the others. "
+        "Names or patterns, separated by commas (conv1,dense*); first and last stand "
+        "for the first and the last layer with weights (default: none).",
+        _check_whole_layers,
+        applies=("method", _methods_that_take_sparsity),
     )
     init: str = _first(
         "patches",

@@ -10,8 +10,9 @@ import numpy as np
 
 from tfsupermask import init, models
 from tfsupermask._validation import fail
-from tfsupermask.layers import get_method, masked_weights
-from tfsupermask.layers.walking import mask_variables
+from tfsupermask.layers import get_method, masked_weights, supermask_layers
+from tfsupermask.layers.names import check_patterns
+from tfsupermask.layers.walking import mask_variables, named_weights
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.runs import Config
 from tfsupermask.runs.checkpoint import Checkpoint
@@ -34,6 +35,8 @@ def build_model(
             config.prune,
             config.method,
             config.seed,
+            width=config.width,
+            affine_norm=config.affine_norm,
         )
     finally:
         keras.config.set_dtype_policy(policy)
@@ -96,7 +99,22 @@ def set_sparsity(config: Config, model: keras.Model, epoch: int) -> None:
     sparsity = config.prune
     if config.ramp_epochs:
         sparsity = SparsityRamp(final=config.prune, end_epoch=config.ramp_epochs)(epoch)
-    allocate(model, sparsity, config.allocation)
+    fractions = whole_layers(config, model)
+    fractions.setdefault("*", sparsity)
+    allocate(model, fractions, config.allocation)
+
+
+def whole_layers(config: Config, model: keras.Model) -> dict[str, float]:
+    """Returns a sparsity of 0 for each name or pattern of layers to keep whole."""
+    if config.whole_layers is None:
+        return {}
+    layers = supermask_layers(model)
+    words = {"first": layers[0].name, "last": layers[-1].name}
+    patterns = [pattern.strip() for pattern in config.whole_layers.split(",")]
+    patterns = [words.get(pattern, pattern) for pattern in patterns]
+    names = [name for _, names in named_weights(model) for name in names]
+    check_patterns("whole_layers", patterns, names)
+    return dict.fromkeys(patterns, 0.0)
 
 
 def restore(

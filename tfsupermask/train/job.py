@@ -31,7 +31,7 @@ from tfsupermask.runs import (
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.runs.folder import claim, fingerprint, locked
-from tfsupermask.sparsity import MaskWatch, realised_sparsity
+from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
 from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
 from tfsupermask.train.build import (
     build_model,
@@ -39,6 +39,7 @@ from tfsupermask.train.build import (
     restore,
     set_sparsity,
     values_of,
+    whole_layers,
 )
 from tfsupermask.train.events import write_events, write_model_events
 from tfsupermask.train.given import take_mask
@@ -317,6 +318,8 @@ class Job:
     def _draw_weights(self):
         config, train = self.config, self.dataset.train
         with_patches = config.init in PATCH_INITS
+        # Before the kernels are drawn, as `fan_correction` depends on it.
+        allocate(self.model, whole_layers(config, self.model))
         init.initialize(
             self.model,
             (config.rest or RANDOM_INITS[0]) if with_patches else config.init,
