@@ -455,9 +455,11 @@ class Config:
         other, values = field.metadata["applies"]
         values = values() if callable(values) else values
         if getattr(self, other) not in values:
+            *most, last = values
+            named = " and ".join(filter(None, [", ".join(most), last]))
             received = {name: getattr(self, name) for name in (other, field.name)}
             raise fail(
-                f"`{field.name}` applies to `{other}` {', '.join(values)} only.",
+                f"`{field.name}` applies to `{other}` {named} only.",
                 **received,
             )
 
