@@ -10,10 +10,11 @@ import numpy as np
 
 from tfsupermask import init, models
 from tfsupermask._validation import fail
+from tfsupermask.init.baselines import remember_draws
 from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import mask_variables
 from tfsupermask.patches.reduction import NUM_COMPONENTS
-from tfsupermask.runs import Config
+from tfsupermask.runs import PATCH_INITS, RANDOM_INITS, Config
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.sparsity import SparsityRamp, allocate
 
@@ -37,6 +38,13 @@ def build_model(
         )
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def random_init(config: Config) -> str:
+    """Returns the initialisation of all weights, or of those that get no patterns."""
+    if config.init in PATCH_INITS:
+        return config.rest or RANDOM_INITS[0]
+    return config.init
 
 
 def patches_init(
@@ -98,11 +106,15 @@ def set_sparsity(config: Config, model: keras.Model, epoch: int) -> None:
 
 
 def restore(
+    config: Config,
     saved: Checkpoint,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Puts a checkpoint's values into a model, and into its optimizer if given."""
+    """Puts a checkpoint's values into a run's model, and its optimizer if given.
+
+    The layers' configs then say which kernels are drawn, and how.
+    """
     check_fits(saved, model, optimizer)
     for name, variable in named_variables(model, optimizer).items():
         variable.assign(saved.values[name])
@@ -111,6 +123,7 @@ def restore(
         count = int(saved.values.get(_count_name(weight), weight.num_kept))
         if count != weight.num_kept:
             weight.num_kept = count
+    remember_draws(model, random_init(config), config.seed)
 
 
 def check_fits(

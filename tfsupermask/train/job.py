@@ -21,7 +21,6 @@ from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
     PATCH_INITS,
-    RANDOM_INITS,
     Config,
     RunFolder,
     metrics,
@@ -35,6 +34,7 @@ from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
 from tfsupermask.train.build import (
     build_model,
     patches_init,
+    random_init,
     restore,
     set_sparsity,
     values_of,
@@ -220,7 +220,7 @@ class Job:
             self.say(f"resumed {_when(saved)}")
         at = None if saved is None else [saved.epoch, saved.step]
         agree(self.loop.strategy, {"the checkpoint found in workdir": at})
-        restore(saved, self.model, self.optimizer)
+        restore(self.config, saved, self.model, self.optimizer)
         rows = metrics.understood(saved.state["rows"], self.config.epoch_split)
         self.saved = dataclasses.replace(saved, state={**saved.state, "rows": rows})
         self.watch = MaskWatch(self.model)
@@ -309,7 +309,7 @@ class Job:
         with_patches = config.init in PATCH_INITS
         init.initialize(
             self.model,
-            (config.rest or RANDOM_INITS[0]) if with_patches else config.init,
+            random_init(config),
             config.seed,
             fan_correction=config.fan_correction,
         )
