@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tests.train import common
 from tfsupermask import data, models, patches, report, runs, tickets, train
+from tfsupermask._machine import commit
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights, supermask_layers
 from tfsupermask.ops import num_kept
@@ -61,6 +62,9 @@ def test_leaves_everything_a_person_wants(finished, small):
     assert set(machine) == {"processor", "cores"}
     assert machine["processor"]
     assert machine["cores"] == len(os.sched_getaffinity(0))
+    assert summary["versions"]["tensorflow"] == tf.__version__
+    made_by = "commit", "command", "precision"
+    assert [summary[name] for name in made_by] == [commit(), None, "float32"]
 
 
 def test_init_report_matches_the_kernels_provenance(finished, small):
@@ -96,8 +100,9 @@ def initialised(tmp_path_factory, small):
 def test_initialising_alone_leaves_what_there_is_to_tell(initialised):
     workdir, summary = initialised
     assert json.loads((workdir / "summary.json").read_text()) == summary
-    expected = "epoch epochs sparsity layer_sparsity init_seconds machine versions"
-    assert set(summary) == {*expected.split(), "train_images", "test_images"}
+    expected = """epoch epochs sparsity layer_sparsity train_images test_images
+        init_seconds commit command precision machine versions"""
+    assert set(summary) == set(expected.split())
     assert (summary["epoch"], summary["epochs"]) == (0, 3)
     assert summary["init_seconds"] > 0
     assert not (workdir / "saved_model").exists()

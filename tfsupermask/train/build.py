@@ -24,9 +24,7 @@ def build_model(
 ) -> keras.Model:
     """Builds the model of a resolved config, kernels and scores drawn from its seed."""
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(
-        "mixed_bfloat16" if config.mixed_precision else "float32"
-    )
+    keras.config.set_dtype_policy(config.precision)
     try:
         return models.build(
             config.model,
