@@ -141,13 +141,14 @@ def entry(name: str) -> Entry:
 
 
 def load(name: str) -> Ticket:
-    """Loads a trained ticket: the model with its masks, class names, mean and std.
-
-    The model computes in the precision of its training. Kernels are drawn again from
-    their seeds.
+    """Loads a trained ticket.
 
     Args:
         name: One of `names()`.
+
+    Returns:
+        The model with its masks, class names, mean and std. It computes in the
+        precision of its training.
 
     Raises:
         InputError: There is no such name, the file is not the one of the index, or
