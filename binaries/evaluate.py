@@ -45,7 +45,7 @@ def main(argv):
     path = zoo.resolve(_PATH.value)
     _program.require(
         path.exists(),
-        f"`--path` must be a run folder or an exported model. Received: {path}",
+        f"`--path` must be a run folder or an exported model. Received: {_PATH.value}",
     )
     name, data_dir, image_size = _DATASET.value, _DATA_DIR.value, None
     if is_export(path):
