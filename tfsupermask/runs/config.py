@@ -471,6 +471,11 @@ class Config:
         """The images on which every epoch is evaluated: "validation" or "test"."""
         return "test" if self.validation_images is None else "validation"
 
+    @property
+    def precision(self) -> str:
+        """Keras' name of the precision: "mixed_bfloat16" or "float32"."""
+        return "mixed_bfloat16" if self.mixed_precision else "float32"
+
     def identity(self) -> dict[str, Any]:
         """Returns the fields that determine the result, as plain values.
 
