@@ -27,10 +27,10 @@ from tfsupermask.zoo import Entry
 BLOCK = "zoo"
 PICTURE = "pictures/zoo_curves.png"
 
-# Edge-popup with signed constants, half of the weights removed, 100 epochs; test accuracy
-# in percent. Aladago and Torresani, 2021, "Slot machines", Table 2, as quoted by others;
+# Edge-popup with signed constants, half of the weights removed, 100 epochs, in percent.
+# Aladago and Torresani, 2021, "Slot machines", Table 2, as quoted by others;
 # Ramanujan et al., 2020, print curves alone.
-PAPER = {"conv2": 77.7, "conv4": 85.8, "conv6": 88.1}
+PUBLISHED = {"conv2": 77.7, "conv4": 85.8, "conv6": 88.1}
 
 _MOST = (
     "signed_constant",
@@ -155,11 +155,15 @@ def thesis_value(row: Row) -> str:
     return NONE
 
 
-def paper_value(row: Row) -> str:
+def published_value(row: Row) -> str:
     """Returns what was published for edge-popup on the same network."""
     model = row.config.model
     theirs = Config(model=model, dataset="cifar10", init="signed_constant")
-    return str(PAPER[model]) if model in PAPER and _is_run_of(theirs, row) else NONE
+    return (
+        str(PUBLISHED[model])
+        if model in PUBLISHED and _is_run_of(theirs, row)
+        else NONE
+    )
 
 
 def _is_run_of(config, row):
@@ -188,7 +192,7 @@ def long_block(entries: Sequence[Entry]) -> str:
             row.removed,
             _accuracy(row.top1(), 2),
             thesis_value(row),
-            paper_value(row),
+            published_value(row),
             lead(row, rows, 0),
             lead(row, rows),
         ]
@@ -224,7 +228,7 @@ def short_block(entries: Sequence[Entry]) -> str:
     rows = rows_of(entries)
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for row in rows:
-        values = {"thesis": thesis_value(row), "published": paper_value(row)}
+        values = {"thesis": thesis_value(row), "published": published_value(row)}
         beside = [f"{name} {value}" for name, value in values.items() if value != NONE]
         text = _accuracy(row.top1(), 1) + (f" ({', '.join(beside)})" if beside else "")
         cells.setdefault((row.weights, row.removed), {})[row.task] = text

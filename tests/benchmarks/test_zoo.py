@@ -261,7 +261,7 @@ def test_ours_stand_beside_the_others_and_the_controls(entries):
     head, *rows = cells_of(tables.long_block(entries))
     assert head == (
         "network | weights | ticket | removed | test top-1 / % | thesis | "
-        "edge-popup paper | lead after epoch 1 | lead after the last"
+        "published | lead after epoch 1 | lead after the last"
     )
     expected = """\
 conv2 | `signed_constant` | `conv2_signed_constant_s0` | 50 % | 75.42 | – | 77.7 | – | –
@@ -295,7 +295,7 @@ def test_the_short_table_has_a_column_a_network(entries):
     head, *rows = cells_of(tables.short_block(entries))
     assert head == " | ".join(["weights", "removed", *TASKS.values()])
     assert rows[:3] == [
-        "`signed_constant` | 50 % | 75.4 (edge-popup paper 77.7) | – | –",
+        "`signed_constant` | 50 % | 75.4 (published 77.7) | – | –",
         "`glorot_normal` | 50 % | 68.2 ± 0.4 (thesis 67.3) | 80.0 (thesis 79.6) | –",
         "`patches` | 50 % | 80.0 ± 16.5 (thesis 70.7) | – | 2.0 (thesis 47.7)",
     ]
