@@ -141,6 +141,33 @@ def test_global_masks_are_one_ranking_over_all_layers(method, values):
         np.testing.assert_array_equal(weight.mask.numpy().ravel(), expected)
 
 
+@pytest.mark.parametrize("method", ["magnitude", "magnitude_straight_through"])
+def test_global_magnitude_ranks_the_weights_as_they_are(method):
+    """Without a factor for the layer's size, as in the literature."""
+    model = models.build("conv2", (8, 8, 3), method=method)
+    weights = masked_weights(model)
+    rng = np.random.default_rng(2)
+    for weight in weights:
+        weight.kernel.assign(rng.normal(size=weight.kernel.shape))
+    allocate(model, 0.8, "global")
+    kernels = [np.abs(weight.kernel.numpy()).astype("float64") for weight in weights]
+    for weight, expected in zip(weights, naive_global(kernels, 0.8), strict=True):
+        np.testing.assert_array_equal(weight.mask.numpy().ravel(), expected)
+    # Drawn alike, all layers keep the same share.
+    shares = [weight.num_kept / weight.num_weights for weight in weights]
+    np.testing.assert_allclose(shares, 0.2, atol=0.03)
+
+
+@pytest.mark.parametrize("method", ["dense", "fixed"])
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_refuses_a_method_that_takes_no_sparsity(method, allocation):
+    model = models.build("conv2", (8, 8, 3), method=method)
+    before = counts_of(model)
+    with pytest.raises(InputError, match=f"conv1/kernel.*up to the method '{method}'"):
+        allocate(model, 0.9, allocation)
+    assert counts_of(model) == before
+
+
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
 def test_the_whole_model_has_the_sparsity(model, allocation):
     weights = masked_weights(model)

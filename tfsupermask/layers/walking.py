@@ -179,11 +179,11 @@ def dense_forward(model: keras.Layer) -> Iterator[None]:
         0.9
     """
     weights = masked_weights(model)
-    sparsities = [weight.sparsity for weight in weights]
+    counts = [int(weight.variables.num_kept) for weight in weights]
     try:
         for weight in weights:
-            weight.sparsity = 0.0
+            weight.variables.num_kept.assign(weight.num_weights)
         yield
     finally:
-        for weight, sparsity in zip(weights, sparsities, strict=True):
-            weight.sparsity = sparsity
+        for weight, count in zip(weights, counts, strict=True):
+            weight.variables.num_kept.assign(count)

@@ -394,6 +394,12 @@ class Config:
         for field in dataclasses.fields(self):
             self._check_applies(field)
         self._check_given()
+        if self.fan_correction and self.method not in _methods_that_take_sparsity():
+            raise fail(
+                "`fan_correction` needs a `method` that takes `prune`.",
+                method=self.method,
+                fan_correction=True,
+            )
         if self.dataset == "folder" and self.data_dir is None:
             raise fail(
                 "`dataset` 'folder' needs `data_dir`, a folder with one sub-folder of "

@@ -39,7 +39,8 @@ def allocate(
             `"global"`: by one ranking of all current scores, or of their magnitudes if
             a layer ranks by these, multiplied by √fan_in. Scores start as
             U(-1/√fan_in, 1/√fan_in); without the factor, layers with many inputs would
-            lose nearly all weights before training. Every kernel keeps at least one
+            lose nearly all weights before training. Where the weights themselves are
+            ranked, their magnitudes count as they are. Every kernel keeps at least one
             weight.
 
     Raises:
@@ -60,7 +61,7 @@ def allocate(
         - Evci et al., 2020, "Rigging the lottery: making all tickets winners"
           (Erdős–Rényi-kernel), after Mocanu et al., 2018.
         - Frankle & Carbin, 2019, "The lottery ticket hypothesis", prune deep networks
-          by one ranking over all layers.
+          by one ranking of the weights' magnitudes over all layers.
     """
     check_choice("allocation", allocation, ALLOCATIONS)
     weights = built_weights(model)
@@ -97,10 +98,11 @@ def _share(weights, sparsity, allocation):
 
 
 def _comparable(weight):
-    """Returns the ranking of a weight's method, independent of the layer's size."""
+    """Returns the ranking of a weight's method, which of scores ignores the fan_in."""
     # In double precision different scores stay different.
     score = weight.score.numpy().astype(np.float64)
-    return weight.method.rank(score) * math.sqrt(weight.fans[0])
+    factor = math.sqrt(weight.fans[0]) if weight.method.has_scores else 1.0
+    return weight.method.rank(score) * factor
 
 
 def erdos_renyi_counts(

@@ -321,6 +321,8 @@ class Job:
             self._draw_weights()
         if config.mask_from is not None:
             take_mask(config, self.model)
+        if config.rescale == "unit_power":
+            self._rescale()
         seconds = time.perf_counter() - start
         self.say(f"initialised by {config.init} in {seconds:.1f} s")
         set_sparsity(config, self.model, 0)
@@ -348,13 +350,15 @@ class Job:
             )
             self.say(str(report))
             write_json(self.folder.init_report, report.as_dict())
-        if config.rescale == "unit_power":
-            # With the final sparsity, even if a ramp starts lower.
-            set_sparsity(config, self.model, config.epochs - 1)
-            factors = init.unit_power(
-                self.model, train.images, train.labels, self.loop.normalise, config.seed
-            )
-            self.say(_rescaled(factors))
+
+    def _rescale(self):
+        config, train = self.config, self.dataset.train
+        # With the final sparsity, even if a ramp starts lower.
+        set_sparsity(config, self.model, config.epochs - 1)
+        factors = init.unit_power(
+            self.model, train.images, train.labels, self.loop.normalise, config.seed
+        )
+        self.say(_rescaled(factors))
 
     def save(self, at: Checkpoint) -> Checkpoint:
         """Writes a checkpoint with its own values and the model's current ones."""
