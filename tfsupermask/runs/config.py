@@ -179,7 +179,7 @@ class Config:
     )
     mask_from: str | None = _field(
         None,
-        "Run folder or ticket from which --method=fixed takes the mask.",
+        "Run folder, ticket or zoo:NAME from which --method=fixed takes the mask.",
         applies=_WITH_FIXED_MASKS,
     )
     prune_rest: float = _field(
