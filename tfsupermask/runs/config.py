@@ -192,8 +192,8 @@ class Config:
     weights_from: str | None = _field(
         None,
         "Where the weights of --method=fixed start: as --init and --seed draw them "
-        "(init), or those of another run folder or ticket (default: those of "
-        "--mask_from).",
+        "(init), or those of another run folder or ticket (default: what --mask_from "
+        "computes with).",
         applies=_WITH_FIXED_MASKS,
     )
     redraw_steps: int | None = _field(
@@ -228,12 +228,12 @@ class Config:
     )
     init: str = _first(
         "patches",
-        f"How the frozen weights are initialised: {', '.join(INITS)}.",
+        f"How the weights are initialised: {', '.join(INITS)}.",
         _one_of((*INITS, GIVEN)),
     )
     fan_correction: bool = _first(
         False,
-        "Divide the frozen weights' standard deviation by √(1 - prune).",
+        "Divide the weights' standard deviation by √(1 - prune).",
         applies=("init", RANDOM_INITS),
     )
     num_patches: int | None = _first(

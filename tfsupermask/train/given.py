@@ -72,8 +72,9 @@ def _take_weights(flag, path, model, source):
         shape = None if name not in theirs else tuple(theirs[name].shape)
         if shape != tuple(variable.shape):
             raise fail(
-                f"`{flag}` must be of the same network and have {name!r}, numbers of "
-                f"shape {tuple(variable.shape)}.",
+                f"`{flag}` must be of the same network and have "
+                f"{name.removeprefix('model/')!r}, numbers of shape "
+                f"{tuple(variable.shape)}.",
                 **{flag: path},
                 shape=shape,
             )

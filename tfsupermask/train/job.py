@@ -101,7 +101,7 @@ class Job:
         chief: Whether this process is the one that writes files.
         batches: The `TrainBatches`.
         model: The network.
-        optimizer: Its `SGDWithL2`.
+        optimizer: Its `SGDWithL2` or `AdamWithL2`.
         loop: The `Loop` that trains and evaluates it.
         watch: Counts the mask bits that flip, a `MaskWatch`.
         events: TensorBoard's writer, in the chief.
