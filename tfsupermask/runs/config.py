@@ -117,7 +117,8 @@ class Config:
     )
     width: float = _field(
         1.0,
-        "Factor of all numbers of filters and of hidden neurons, rounded, at least 1.",
+        "Factor, at most 100, of all numbers of filters and of hidden neurons, which "
+        "are rounded and stay at least 1.",
         check_width,
     )
     affine_norm: bool = _field(
