@@ -182,7 +182,7 @@ DRAW = {"weights_from": "init"}
 PATCHES = {"num_patches": 50_000, "num_clusters": 500}
 ITERAND = {"method": "iterand", "redraw_steps": 20}
 ADAM = {"optimizer": "adam"}
-ADAMS = {"learning_rate": 3e-4, "momentum": None, "weight_decay": 0}
+ADAMS = {"learning_rate": 2e-4, "momentum": None, "weight_decay": 0}
 
 
 @pytest.mark.parametrize(
