@@ -1,6 +1,7 @@
 """Kills runs at random moments, and checks that each ends as if undisturbed.
 
     python -m trials.kill --kills=200 --seed=0
+    python -m trials.kill --only=dense,fixed --kills=20
     python -m trials.kill --quick
 
 A run is started, killed in a random phase, started again by the same call, killed
@@ -37,8 +38,10 @@ import keras
 from absl import flags
 from tqdm import tqdm
 
+import tfsupermask
 from tests.small import small_digits
-from tfsupermask import data, layers, runs, train
+from tfsupermask import data, layers, models, runs, train
+from tfsupermask._validation import check_choice
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs import metrics
 from tfsupermask.train import job, loop, pictures, results
@@ -47,6 +50,7 @@ from trials._sabotage import SABOTAGES
 _KILLS = flags.DEFINE_integer("kills", 200, "SIGKILLs in all.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of when and how they come.")
 _JOBS = flags.DEFINE_integer("jobs", 3, "Runs at a time.", lower_bound=1)
+_ONLY = flags.DEFINE_list("only", [], "Names of the configurations (default: all).")
 _QUICK = flags.DEFINE_boolean("quick", False, "4 SIGKILLs and 2 sabotages.")
 
 COMMON = {"batch_size": 10, "epochs": 3, "num_patches": 300, "num_clusters": 20}
@@ -58,6 +62,20 @@ CONFIGS = {
         "allocation": "global",
         "ramp_epochs": 1,
     },
+}
+_DRAWN = {"batch_size": 10, "epochs": 3, "init": "kaiming_normal"}
+CONFIGS |= {
+    method: {**_DRAWN, "method": method, **fields}
+    for method, fields in {
+        "signed": {},
+        "stochastic": {},
+        "biprop": {},
+        "iterand": {"redraw_steps": 4},
+        "magnitude": {"ramp_epochs": 2},
+        "magnitude_straight_through": {"optimizer": "adam"},
+        "dense": {},
+        "fixed": {"init": "patches", "prune_rest": 0.2},
+    }.items()
 }
 KILLS_PER_RUN = 8  # at most
 
@@ -81,12 +99,23 @@ def small_model(config, image_shape, num_classes):
     return keras.Model(inputs, x)
 
 
+def given_ticket(folder):
+    """Returns the path of a ticket for `fixed`, the same in every folder."""
+    path = folder / "given.ticket"
+    if not path.exists():
+        digits = small_digits(300)
+        model = models.build("conv2", digits.image_shape, digits.num_classes, seed=1)
+        tfsupermask.save_ticket(model, path)
+    return str(path)
+
+
 def run_once(which, folder, attempt, cell, sabotage=None):
     """Runs one attempt in this process, which it ends."""
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
-    config = runs.Config(workdir=str(folder / "run"), **CONFIGS[which])
+    given = {"mask_from": given_ticket(folder)} if which == "fixed" else {}
+    config = runs.Config(workdir=str(folder / "run"), **CONFIGS[which], **given)
     network = {"build": small_model} if which == "batch normalisation" else {}
     status = 1
     with contextlib.ExitStack() as stack:
@@ -271,8 +300,9 @@ def result(folder):
         found["SavedModel, masks applied"] = path.read_bytes()
     rows = (run / "metrics.csv").read_text().splitlines()
     found["metrics.csv"] = [row.rpartition(",")[0] for row in rows]  # but seconds
-    for name in ("summary.json", "init.json"):
-        found[name] = json.dumps(timeless(json.loads((run / name).read_text())))
+    for path in (run / "summary.json", run / "init.json"):
+        if path.exists():  # there is no init.json without patches
+            found[path.name] = json.dumps(timeless(json.loads(path.read_text())))
     found["images of every step"] = images_of(folder)
     return found
 
@@ -344,7 +374,9 @@ def disturb_many(share):
 def main(argv):
     """Disturbs and sabotages runs; prints counts; exits with 1 if a check fails."""
     _program.refuse_arguments(argv)
-    kills, names, configs = _KILLS.value, list(SABOTAGES), list(CONFIGS)
+    kills, names, configs = _KILLS.value, list(SABOTAGES), _ONLY.value or list(CONFIGS)
+    for name in configs:
+        check_choice("only", name, CONFIGS)
     if _QUICK.value:
         kills, names, configs = 4, names[::10], configs[:1]
     context = multiprocessing.get_context("fork")  # before TensorFlow has threads
@@ -373,7 +405,7 @@ def main(argv):
                 print("NOT AS UNDISTURBED (seed, run, status, kills, names):", case)
         print(f"seed {_SEED.value}; runs: {dict(num_runs)}")
         print_counts(counts)
-        for name in names:
+        for name in names if "batch normalisation" in references else ():
             folder = Path(tempfile.mkdtemp(dir=scratch))
             status = sabotaged(name, folder)
             found = differences(references["batch normalisation"], folder)

@@ -19,6 +19,13 @@ FIXED = {"method": "fixed", "mask_from": "somewhere"}
     [
         ({"model": "conv7"}, "'conv7'"),
         ({"dataset": "mnist"}, "'mnist'"),
+        ({"width": 0.0}, r"greater than.*width=0\.0"),
+        ({"width": 200.0}, r"at most 100.*width=200\.0"),
+        ({"affine_norm": True}, "resnet50 and vgg16 only.*'conv2', affine_norm=True"),
+        ({"model": "vgg16", "affine_norm": "yes"}, "affine_norm='yes'"),
+        ({"whole_layers": ""}, "separated by commas.*whole_layers=''"),
+        ({"whole_layers": "first,,last"}, "whole_layers='first,,last'"),
+        ({"whole_layers": 1}, "whole_layers=1"),
         ({"prune": 1.0}, "prune=1.0"),
         ({"prune": -0.1}, "prune=-0.1"),
         ({"init": "zeros"}, "'zeros'"),
@@ -112,6 +119,9 @@ def test_refuses_wrong_and_contradictory_values(fields, message):
     "fields",
     [
         {"stop_after_epoch": 0},
+        {"model": "resnet18", "width": 100, "affine_norm": True},
+        {"model": "vgg16", "affine_norm": True, "whole_layers": "block1_*, last"},
+        {"method": "stochastic", "whole_layers": "first"},
         {"method": "signed", "allocation": "global", "ramp_epochs": 1},
         {"method": "edge_popup_by_score", "allocation": "global"},
         {"limit_images": 1},
@@ -172,7 +182,7 @@ DRAW = {"weights_from": "init"}
 PATCHES = {"num_patches": 50_000, "num_clusters": 500}
 ITERAND = {"method": "iterand", "redraw_steps": 20}
 ADAM = {"optimizer": "adam"}
-ADAMS = {"learning_rate": 3e-4, "momentum": None, "weight_decay": 0}
+ADAMS = {"learning_rate": 2e-4, "momentum": None, "weight_decay": 0}
 
 
 @pytest.mark.parametrize(
@@ -185,6 +195,12 @@ ADAMS = {"learning_rate": 3e-4, "momentum": None, "weight_decay": 0}
             {"model": "resnet18", "dataset": "tiny_imagenet"},
             LARGE | TINY | {"learning_rate": 0.256},
         ),
+        # So do wide ones, and Conv8 with its 512 filters.
+        (50_000, CIFAR | {"model": "conv8"}, LARGE),
+        (1433, {"model": "conv8"}, {"num_patches": 22_928, "num_clusters": 1000}),
+        (50_000, CIFAR | {"model": "conv6", "width": 2.0}, LARGE),
+        (50_000, CIFAR | {"width": 1.001}, {"num_clusters": 501}),
+        (50_000, CIFAR | {"width": 0.5}, {"num_patches": 50_000, "num_clusters": 500}),
         (50_000, CIFAR, {"patch_blocks": None}),
         (50_000, CIFAR | {"init": "partial_patches"}, {"patch_blocks": 1}),
         (50_000, CIFAR | {"init": "partial_patches"}, {"num_clusters": 500}),
@@ -261,6 +277,9 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
     [
         {"seed": 1},
         {"prune": 0.6},
+        {"width": 0.5},
+        {"affine_norm": True},
+        {"whole_layers": "first"},
         {"mixed_precision": True},
         {"jit_compile": True},
         {"epochs": 11},
@@ -303,6 +322,8 @@ def test_runs_from_before_some_fields_keep_their_names():
     fields["ranking"] = "magnitude"
     for later in ("limit_images", "validation_images", "num_components", "double_from"):
         assert fields.pop(later) is None
+    assert fields.pop("whole_layers") is None
+    assert (fields.pop("width"), fields.pop("affine_norm")) == (1.0, False)
     for later in ("mask_from", "weights_from", "redraw_steps"):
         assert fields.pop(later) is None
     assert (fields.pop("prune_rest"), fields.pop("optimizer")) == (0, "sgd")

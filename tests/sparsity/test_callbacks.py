@@ -78,6 +78,20 @@ def test_counts_follow_the_schedule_from_the_epochs_first_step(
     assert realised_sparsity(compiled) == pytest.approx(0.9, abs=1e-3)
 
 
+@pytest.mark.parametrize("allocation", ["uniform", "erdos_renyi", "global"])
+def test_layers_stay_whole_along_a_ramp(compiled, images_and_labels, allocation):
+    recorder = Recorder()
+    ramp = SparsitySchedule(lambda epoch: {"conv": 0, "*": RAMP(epoch)}, allocation)
+    fit(compiled, images_and_labels, [ramp, recorder])
+    weights = masked_weights(compiled)
+    assert [counts[0] for counts in recorder.begins] == 3 * [weights[0].num_weights]
+    shared = sum(weight.num_weights for weight in weights[1:])
+    margin = 3 if allocation == "uniform" else 0
+    for epoch, counts in enumerate(recorder.begins):
+        expected = num_kept(shared, RAMP(epoch))
+        assert sum(counts[1:]) == pytest.approx(expected, abs=margin)
+
+
 def test_every_batch_ranks_by_the_scores_of_that_step(compiled, images_and_labels):
     recorder = Recorder()
     schedule = SparsitySchedule(0.4, "global", every="batch")
@@ -146,6 +160,7 @@ def test_logs_have_sparsity_and_churn(model, images_and_labels, jit_compile, tmp
     [
         ((1,), "sparsity=1"),
         (("0.5",), r"sparsity='0\.5'"),
+        (({"conv": 1.5},), r"sparsity=1\.5"),
         ((0.5, "best"), "allocation='best'"),
         ((0.5, "uniform", "step"), "every='step'"),
     ],

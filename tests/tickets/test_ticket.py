@@ -12,6 +12,7 @@ import tensorflow as tf
 from tests.tickets import layout
 from tfsupermask import init, layers, models
 from tfsupermask._validation import InputError
+from tfsupermask.init.baselines import remember_draws
 from tfsupermask.layers import masked_weights
 from tfsupermask.tickets import load_ticket, read_ticket_header, save_ticket
 
@@ -151,6 +152,27 @@ def test_drawn_kernels_take_no_space(name, tmp_path):
     save_ticket(model, path)
     assert kinds(path)[:7] == ["architecture", *["mask", "kept"] * 2, "mask", "drawn"]
     assert_same_masks(model, load_ticket(path).model)
+
+
+@pytest.mark.parametrize(
+    "name", ["glorot_normal", "kaiming_uniform", "signed_constant"]
+)
+def test_kernels_of_a_seed_and_a_factor_take_no_space(name, tmp_path):
+    """Also in a model that its program rebuilt, and gave the values of the old one."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(64, 8, 8, 3)), np.arange(64) % 4
+    model, again = conv2(seed=3), conv2(seed=3)
+    init.initialize(model, name, seed=3)
+    factors = init.unit_power(model, images, labels)
+    assert all(abs(factor - 1) > 1e-3 for factor in factors.values())
+    for weight, other in zip(masked_weights(model), masked_weights(again), strict=True):
+        other.kernel.assign(weight.kernel)
+    remember_draws(again, name, seed=3)
+    for each in (model, again):
+        path = save_ticket(each, tmp_path / "a.ticket")
+        assert path.stat().st_size < 52_000
+        assert kinds(path) == ["architecture"] + ["mask", "drawn"] * 5
+        assert_same_masks(model, load_ticket(path).model, ["kernel", "mask"])
 
 
 def test_what_is_drawn_is_drawn_on_the_first_cpu(tmp_path, monkeypatch):

@@ -51,8 +51,8 @@ def test_penalty_goes_through_the_moments_of_adam(l2):
     [
         ({}, SGDWithL2, 0.1, 1e-4),
         ({"method": "magnitude"}, SGDWithL2, 0.01, 1e-4),
-        ({"optimizer": "adam"}, AdamWithL2, 3e-4, 0),
-        ({"optimizer": "adam", "weight_decay": 0.1}, AdamWithL2, 3e-4, 0.1),
+        ({"optimizer": "adam"}, AdamWithL2, 2e-4, 0),
+        ({"optimizer": "adam", "weight_decay": 0.1}, AdamWithL2, 2e-4, 0.1),
     ],
 )
 def test_a_run_has_the_optimizer_of_its_config(fields, kind, rate, l2):

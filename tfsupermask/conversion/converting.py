@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from collections.abc import Iterable
 
@@ -10,7 +9,7 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.conversion.choosing import IsKernel, Sparsity, choose_sparsities
+from tfsupermask.conversion.choosing import IsKernel, choose_sparsities
 from tfsupermask.conversion.copying import copy_model, remake
 from tfsupermask.conversion.summary_table import share_masked, summary
 from tfsupermask.init import NAMES, initialize
@@ -25,7 +24,9 @@ from tfsupermask.layers import (
 )
 from tfsupermask.layers.walking import check_built, shared_layers, supermask_layers
 from tfsupermask.ops import derive_seed
-from tfsupermask.sparsity import ALLOCATIONS, allocate
+from tfsupermask.sparsity import ALLOCATIONS
+from tfsupermask.sparsity.allocation import share_out
+from tfsupermask.sparsity.choosing import Sparsity
 
 SCORES = ("random", "magnitude")
 
@@ -76,8 +77,9 @@ def convert(
             or another of `tfsupermask.layers.method_names()`. Kernels stay frozen, but
             for `"magnitude"`, `"magnitude_straight_through"`, `"fixed"` and `"dense"`,
             which train them; the last removes nothing, whatever the sparsity.
-        allocation: `"uniform"` (default) gives every layer the same sparsity. The
-            others of `tfsupermask.sparsity.ALLOCATIONS` share one number among them.
+        allocation: `"uniform"` (default) removes the same fraction of every layer with
+            the same sparsity. The others of `tfsupermask.sparsity.ALLOCATIONS` share
+            out their sparsity among them, see `tfsupermask.sparsity.allocate`.
         initializer: `None` (default) keeps the kernels. One of `tfsupermask.init.NAMES`
             draws new kernels for the new supermask layers.
         scores: `"magnitude"` (default if the kernels are kept): the first mask keeps
@@ -125,7 +127,7 @@ def convert(
     if initializer is not None:
         check_choice("initializer", initializer, NAMES)
     if allocation != "uniform":
-        _check_allocation(model, sparsity, allocation)
+        _check_allocation(model, allocation)
     chosen = choose_sparsities(model, sparsity, skip, kernels)
     masked = []
 
@@ -144,7 +146,8 @@ def convert(
         initialize(converted, initializer, seed, layers=masked)
     _start_scores(converted, masked, scores, seed)
     if allocation != "uniform":
-        allocate(converted, sparsity, allocation)
+        weights = masked_weights(converted)
+        share_out(weights, [weight.sparsity for weight in weights], allocation)
     if verbose:
         print(summary(converted))
     for surprise in _surprises(model, converted):
@@ -195,13 +198,7 @@ def _some(names):
     return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
 
 
-def _check_allocation(model, sparsity, allocation):
-    if not isinstance(sparsity, numbers.Real):
-        raise fail(
-            "`sparsity` must be one number to be shared out.",
-            sparsity=sparsity,
-            allocation=allocation,
-        )
+def _check_allocation(model, allocation):
     kept = [layer.name for layer in supermask_layers(model)]
     if kept:
         raise fail(

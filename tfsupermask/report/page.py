@@ -110,6 +110,7 @@ _ENVIRONMENT.filters |= {
     "image_uri": image_uri,
     "number": _text.number,
     "percent": _text.percent,
+    "short_commit": _text.short_commit,
     "significant": _text.significant,
 }
 _ENVIRONMENT.globals |= {

@@ -20,6 +20,7 @@ from tfsupermask._validation import (
 )
 from tfsupermask.init import RESCALINGS
 from tfsupermask.layers import get_method, method_names
+from tfsupermask.models.registry import check_width
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
 
@@ -78,6 +79,12 @@ def _one_of(choices):
     return lambda name, value: check_choice(name, value, choices)
 
 
+def _check_whole_layers(name, value):
+    if not isinstance(value, str) or not all(map(str.strip, value.split(","))):
+        raise fail(f"`{name}` must be patterns, separated by commas.", **{name: value})
+    return value
+
+
 def _methods_that_take_sparsity():
     return [m for m in method_names() if get_method(m).takes_sparsity]
 
@@ -107,6 +114,19 @@ class Config:
 
     model: str = _first(
         "conv2", f"Network: {', '.join(models.names())}.", _one_of(models.names())
+    )
+    width: float = _field(
+        1.0,
+        "Factor, at most 100, of all numbers of filters and of hidden neurons, which "
+        "are rounded and stay at least 1.",
+        check_width,
+    )
+    affine_norm: bool = _field(
+        False,
+        "Batch normalisations have a scale and an offset, trained like the scores "
+        f"({', '.join(models.names('affine_norm'))}).",
+        _one_of((False, True)),
+        applies=("model", lambda: models.names("affine_norm")),
     )
     dataset: str = _first(
         "digits",
@@ -160,7 +180,7 @@ class Config:
     )
     mask_from: str | None = _field(
         None,
-        "Run folder or ticket from which --method=fixed takes the mask.",
+        "Run folder, ticket or zoo:NAME from which --method=fixed takes the mask.",
         applies=_WITH_FIXED_MASKS,
     )
     prune_rest: float = _field(
@@ -198,6 +218,14 @@ class Config:
         "--prune from the start; --method=magnitude: half of the epochs).",
         _at_least(0),
         applies=_WITH_GIVEN_SPARSITY,
+    )
+    whole_layers: str | None = _field(
+        None,
+        "Layers that keep all their weights; --prune is the sparsity of the others. "
+        "Names or patterns, separated by commas (conv1,dense*); first and last stand "
+        "for the first and the last layer with weights (default: none).",
+        _check_whole_layers,
+        applies=("method", _methods_that_take_sparsity),
     )
     init: str = _first(
         "patches",
@@ -434,9 +462,11 @@ class Config:
         other, values = field.metadata["applies"]
         values = values() if callable(values) else values
         if getattr(self, other) not in values:
+            *most, last = values
+            named = " and ".join(filter(None, [", ".join(most), last]))
             received = {name: getattr(self, name) for name in (other, field.name)}
             raise fail(
-                f"`{field.name}` applies to `{other}` {', '.join(values)} only.",
+                f"`{field.name}` applies to `{other}` {named} only.",
                 **received,
             )
 
@@ -447,6 +477,11 @@ class Config:
     def epoch_split(self) -> str:
         """The images on which every epoch is evaluated: "validation" or "test"."""
         return "test" if self.validation_images is None else "validation"
+
+    @property
+    def precision(self) -> str:
+        """Keras' name of the precision: "mixed_bfloat16" or "float32"."""
+        return "mixed_bfloat16" if self.mixed_precision else "float32"
 
     def identity(self) -> dict[str, Any]:
         """Returns the fields that determine the result, as plain values.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 import numpy as np
 
+from tfsupermask import zoo
 from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import mask_variables
@@ -46,7 +45,7 @@ def take_mask(config: Config, model: keras.Model) -> None:
 
 def _load(flag, path, model):
     """Returns the model of a run folder or ticket, with the same masked weights."""
-    path = Path(path)
+    path = zoo.resolve(path)
     if not path.exists():
         raise fail(f"`{flag}` must be a run folder or a ticket.", **{flag: str(path)})
     loaded = load_run(path) if path.is_dir() else load_ticket(path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tfsupermask._validation import fail
 from tfsupermask.experiments.catalogue.experiment import Experiment
+from tfsupermask.experiments.catalogue.field import COMPARED
 from tfsupermask.experiments.catalogue.ours import OURS
 from tfsupermask.experiments.catalogue.thesis import DEEP, FIGURES, TABLES
 
-EXPERIMENTS = (*TABLES, *FIGURES, DEEP, *OURS)
+EXPERIMENTS = (*TABLES, *FIGURES, DEEP, *OURS, *COMPARED)
 
 
 def find(kind: str, name: str) -> Experiment:

@@ -40,10 +40,13 @@ class Cell:
     Attributes:
         row: Name of the row, or of the line in a figure.
         column: Name of the column.
-        config: The run; a seed is put into it later.
+        config: The run; the number of its seed is added to its `seed` later.
         measure: A name in `tfsupermask.experiments.MEASURES`.
-        published: The thesis's value, if it gives one.
+        published: The thesis's value, if it gives one, or that of the experiment's
+            `published_by`.
         panel: Title of the figure's panel.
+        mask_of: The cell from which the run takes its mask (`mask_from`), if any.
+        weights_of: The cell from which the run takes its weights, likewise.
 
     Example:
         >>> cell = Cell("Random", "10 %", Config(prune=0.1, init="glorot_normal"))
@@ -57,6 +60,17 @@ class Cell:
     measure: str = "test_top1"
     published: Value | None = None
     panel: str = ""
+    mask_of: Cell | None = None
+    weights_of: Cell | None = None
+
+    def adapted(self, **changes) -> Cell:
+        """Returns the cell, and those that it depends on, with changed configs."""
+        return dataclasses.replace(
+            self,
+            config=dataclasses.replace(self.config, **changes),
+            mask_of=self.mask_of and self.mask_of.adapted(**changes),
+            weights_of=self.weights_of and self.weights_of.adapted(**changes),
+        )
 
     @property
     def opposite(self) -> Cell:
@@ -82,6 +96,7 @@ class Experiment:
         curves: Columns of metrics.csv that the form "epochs" draws.
         dataset: Name of the dataset of all cells.
         note: What a reader must know beyond the title.
+        published_by: Source of the published values. Defaults to "thesis".
         both_readings: Whether to run it a second time with the pruning rates read as
             the fraction kept. `False` where the rates are our own.
 
@@ -102,6 +117,7 @@ class Experiment:
     dataset: str
     curves: tuple[str, ...] = ()
     note: str = ""
+    published_by: str = "thesis"
     both_readings: bool = True
 
     @property

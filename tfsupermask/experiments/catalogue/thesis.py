@@ -28,6 +28,7 @@ TITLES = {
     "conv2": "Conv2",
     "conv4": "Conv4",
     "conv6": "Conv6",
+    "conv8": "Conv8",
     "resnet18": "ResNet-18",
     "digits": "digits",
     "cifar10": "CIFAR-10",

@@ -9,6 +9,7 @@ from pathlib import Path
 from tfsupermask._validation import InputError
 from tfsupermask.experiments.running.outcomes import Outcome, read_outcome
 from tfsupermask.experiments.running.planning import PlannedRun
+from tfsupermask.runs import Config
 from tfsupermask.runs.folder import inside
 
 
@@ -34,6 +35,11 @@ class OutputFolder:
     def run(self, job: PlannedRun) -> Path:
         """Returns the folder of a run."""
         return self.runs / job.name
+
+    def config(self, job: PlannedRun) -> Config:
+        """Returns the config of a run, with the folders that it writes and reads."""
+        read = {flag: str(self.run(other)) for flag, other in job.needs}
+        return dataclasses.replace(job.config, workdir=str(self.run(job)), **read)
 
     def log(self, job: PlannedRun) -> Path:
         """Returns the file that holds what a run printed."""

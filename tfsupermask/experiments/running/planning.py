@@ -29,6 +29,7 @@ _SECONDS_PER_IMAGE = {
     "conv2": 0.9e-3,
     "conv4": 1.8e-3,
     "conv6": 2.6e-3,
+    "conv8": 3.3e-3,  # from its ratio to conv6 on another machine
     "resnet18": 20e-3,
 }
 _SECONDS_PER_PATCH = 1.4e-4
@@ -47,6 +48,7 @@ class Scope:
         datasets: The datasets to use. An experiment with another dataset runs on the
             first of them. Defaults to the thesis's datasets.
         data_dir: Folder of all datasets. Defaults to that of TensorFlow Datasets.
+        mixed_precision: Whether to compute in bfloat16. Defaults to `False`.
 
     Raises:
         InputError: A value is out of range or unknown.
@@ -61,6 +63,7 @@ class Scope:
     limit_images: int | None = None
     datasets: tuple[str, ...] = ()
     data_dir: str | None = None
+    mixed_precision: bool = False
 
     def __post_init__(self):
         check_integer("seeds", self.seeds, minimum=1)
@@ -80,6 +83,8 @@ class Scope:
             words.append(f"{self.limit_images:,} training images only")
         if self.datasets:
             words.append(f"on {', '.join(self.datasets)} only")
+        if self.mixed_precision:
+            words.append("computed in bfloat16")
         if self.seeds != DEFAULT_SEEDS:
             words.append(counted(self.seeds, "seed"))
         return tuple(words)
@@ -96,12 +101,11 @@ class Scope:
             "epochs": self.epochs,
             "limit_images": self.limit_images,
             "data_dir": self.data_dir,
+            "mixed_precision": self.mixed_precision,
         }
         cells = tuple(
             dataclasses.replace(
-                cell,
-                config=dataclasses.replace(cell.config, **changes),
-                published=cell.published if own else None,
+                cell.adapted(**changes), published=cell.published if own else None
             )
             for cell in experiment.cells
         )
@@ -109,14 +113,27 @@ class Scope:
 
     def job(self, cell: Cell, seed: int) -> PlannedRun:
         """Returns the run with one seed that an adapted cell needs."""
-        config = dataclasses.replace(cell.config, seed=seed)
+        config = dataclasses.replace(cell.config, seed=cell.config.seed + seed)
+        needs = {
+            flag: self.job(other, seed)
+            for flag, other in (
+                ("mask_from", cell.mask_of),
+                ("weights_from", cell.weights_of),
+            )
+            if other is not None
+        }
+        names = {flag: job.name for flag, job in needs.items()}
+        config = dataclasses.replace(config, **names)
         num_images = NUM_IMAGES[config.dataset]
         if config.limit_images is not None:
             num_images = min(num_images, config.limit_images)
         config = resolve(config, num_images)
         if not MEASURES[cell.measure].trained:
             config = dataclasses.replace(config, stop_after_epoch=0)
-        return PlannedRun(config.run_name(""), config)
+        name = config.run_name("")
+        if config.stop_after_epoch:
+            name += f"-epoch{config.stop_after_epoch}"
+        return PlannedRun(name, config, tuple(needs.items()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +143,7 @@ class PlannedRun:
     Attributes:
         name: The name of its folder: readable, with a stable hash of its configuration.
         config: Resolved. It stops before the first epoch if no table needs training.
+        needs: Fields of the config that name a folder, and the runs that make them.
 
     Example:
         >>> job = plan([find("table", "5.4")], Scope())[0]
@@ -135,6 +153,7 @@ class PlannedRun:
 
     name: str
     config: Config
+    needs: tuple[tuple[str, PlannedRun], ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -151,7 +170,8 @@ class PlannedRun:
     def training_seconds(self, epochs: int) -> float:
         """Returns the estimated seconds of some of its epochs."""
         images = self.config.limit_images or NUM_IMAGES[self.config.dataset]
-        return epochs * images * _SECONDS_PER_IMAGE[self.config.model]
+        per_image = _SECONDS_PER_IMAGE[self.config.model] * self.config.width**2
+        return epochs * images * per_image
 
 
 def estimated_seconds(jobs: Iterable[PlannedRun]) -> float:
@@ -192,19 +212,26 @@ def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[PlannedRun, .
         (30, 90)
     """
     jobs: dict[str, PlannedRun] = {}
+
+    def add(job, trained):
+        for _, other in job.needs:
+            add(other, trained=True)
+        # One table may train a run that another one only initialises.
+        if trained or job.name not in jobs:
+            jobs[job.name] = job
+
     adapted = [scope.adapt(experiment) for experiment in experiments]
     for seed in range(scope.seeds):
         for experiment in adapted:
             for cell in _cells_of(experiment):
-                job = scope.job(cell, seed)
-                # One table may train a run that another one only initialises.
-                if MEASURES[cell.measure].trained or job.name not in jobs:
-                    jobs[job.name] = job
+                add(scope.job(cell, seed), MEASURES[cell.measure].trained)
     return tuple(jobs.values())
 
 
 def shard(jobs: Sequence[PlannedRun], index: int, count: int) -> tuple[PlannedRun, ...]:
     """Returns one of `count` disjoint parts of the runs.
+
+    Runs that depend on each other are in the same part.
 
     Args:
         jobs: The result of `plan`.
@@ -222,4 +249,11 @@ def shard(jobs: Sequence[PlannedRun], index: int, count: int) -> tuple[PlannedRu
     check_integer("count", count, minimum=1)
     if check_integer("index", index) >= count:
         raise fail("`index` must be less than `count`.", index=index, count=count)
-    return tuple(jobs[index::count])
+    groups: list[set[str]] = []
+    for job in jobs:
+        names = {job.name, *(other.name for _, other in job.needs)}
+        joined = [group for group in groups if group & names]
+        groups = [group for group in groups if not group & names]
+        groups.append(names.union(*joined))
+    part = set().union(*groups[index::count])
+    return tuple(job for job in jobs if job.name in part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -52,15 +51,27 @@ def run_planned(
     running: dict[PlannedRun, RunProcess] = {}
     with Interruption(), _Progress(jobs, left, folder) as progress:
         try:
-            for job in left:
-                while not slots:
+            while left or running:
+                job = _ready(left, running) if slots else None
+                if job is None:
                     _reap(running, slots, progress)
-                config = dataclasses.replace(job.config, workdir=str(folder.run(job)))
-                running[job] = RunProcess(config, slots.pop(0), folder.log(job))
-            while running:
-                _reap(running, slots, progress)
+                    continue
+                left.remove(job)
+                if undone := [o.name for _, o in job.needs if not folder.outcome(o)]:
+                    progress.failed(job, f"It needs {undone[0]}, which is not done.")
+                    continue
+                process = RunProcess(folder.config(job), slots.pop(0), folder.log(job))
+                running[job] = process
         finally:
             _save_and_end(running.values())
+
+
+def _ready(left, running):
+    """Returns the first run that waits for no other one, `None` if there is none."""
+    coming = {job.name for job in [*left, *running]}
+    return next(
+        (job for job in left if coming.isdisjoint(o.name for _, o in job.needs)), None
+    )
 
 
 def _reap(running, slots, progress):
@@ -110,22 +121,27 @@ class _Progress:
 
     def ended(self, job, process):
         """Records how a run ended, and prints it."""
-        self._seconds += job.estimated_seconds
-        self._done += 1
-        reason, failure = process.why_failed(), self._folder.failure(job)
-        outcome = self._folder.outcome(job)
+        reason, outcome = process.why_failed(), self._folder.outcome(job)
         if reason is None and outcome is None:
             reason = "It ended, but its summary.json says less than was asked for."
         if reason is None:
-            failure.unlink(missing_ok=True)
-            reached = _reached(outcome.summary)
+            self._folder.failure(job).unlink(missing_ok=True)
+            self._say(job, _reached(outcome.summary), process.seconds)
         else:
-            text = f"{reason}\n".encode()
-            write_atomically(failure, lambda file: file.write(text))
-            reached = f"FAILED: {reason}"
+            self.failed(job, reason, process.seconds)
+
+    def failed(self, job, reason, seconds=0.0):
+        """Records why a run failed, and prints it."""
+        text = f"{reason}\n".encode()
+        write_atomically(self._folder.failure(job), lambda file: file.write(text))
+        self._say(job, f"FAILED: {reason}", seconds)
+
+    def _say(self, job, reached, seconds):
+        self._seconds += job.estimated_seconds
+        self._done += 1
         tqdm.write(
             f"[{self._done}/{self._count}] {job.name}: {reached} "
-            f"({duration(process.seconds)}{self._left()})"
+            f"({duration(seconds)}{self._left()})"
         )
 
     def _left(self):

@@ -170,19 +170,27 @@ class _Found:
         outcomes, values = {}, {}
         for seed in range(self._scope.seeds):
             job = self._scope.job(cell, seed)
-            outcome = self._folder.outcome(job)
-            if outcome is not None:
-                self.runs[job.name] = outcome
-                value = _value(MEASURES[cell.measure], outcome)
-                if value is not None:
-                    outcomes[seed], values[seed] = outcome, value
-                    continue
-            reason = self._folder.why_failed(job)
-            if reason is None:
-                self.missing[job.name] = None
-            else:
-                self.failed[job.name] = reason
+            for _, other in job.needs:
+                self._sort(other, MEASURES["test_top1"])
+            value = self._sort(job, MEASURES[cell.measure])
+            if value is not None:
+                outcomes[seed], values[seed] = self.runs[job.name], value
         return outcomes, Sample(values)
+
+    def _sort(self, job, measure):
+        """Notes how a run stands; returns what is measured on it, if it is done."""
+        outcome = self._folder.outcome(job)
+        if outcome is not None:
+            self.runs[job.name] = outcome
+            value = _value(measure, outcome)
+            if value is not None:
+                return value
+        reason = self._folder.why_failed(job)
+        if reason is None:
+            self.missing[job.name] = None
+        else:
+            self.failed[job.name] = reason
+        return None
 
 
 def _value(measure, outcome):

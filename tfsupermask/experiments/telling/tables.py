@@ -38,25 +38,28 @@ class Table:
 def tables_of(results: Results) -> tuple[Table, ...]:
     """Returns a table for each panel of an experiment."""
     return tuple(
-        _table(title, panel, results.scope.seeds)
+        _table(title, panel, results.scope.seeds, results.experiment.published_by)
         for title, panel in results.panels.items()
     )
 
 
-def _table(title, panel, seeds):
-    heads = {column: cell.head for (_, column), cell in panel.items()}
+def _table(title, panel, seeds, published_by):
+    heads = {}
+    for (_, column), cell in panel.items():
+        heads.setdefault(column, cell.head)
     rows = {}
     for row in dict.fromkeys(row for row, _ in panel):
         cells = [panel[row, column] for column in heads]
-        rows[row] = {name: tuple(texts) for name, texts in _lines(cells, seeds)}
+        lines = _lines(cells, seeds, published_by)
+        rows[row] = {name: tuple(texts) for name, texts in lines}
     return Table(title, tuple(heads.values()), rows)
 
 
-def _lines(cells, seeds):
+def _lines(cells, seeds, published_by):
     """Yields the name and the texts of each line in a row."""
     published = any(cell.cell.published for cell in cells)
     if published:
-        yield "thesis", [_value(cell.cell.published, cell) for cell in cells]
+        yield published_by, [_value(cell.cell.published, cell) for cell in cells]
     for suffix, samples in (
         ("", [cell.removed for cell in cells]),
         (", rate read as kept", [cell.kept for cell in cells]),
