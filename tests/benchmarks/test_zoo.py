@@ -1,9 +1,6 @@
 """The program that fills and checks the zoo, on a zoo of its own."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,6 +12,7 @@ from absl.testing import flagsaver
 from benchmarks import _markdown
 from benchmarks import _zoo_tables as tables
 from benchmarks import zoo as program
+from tests import programs
 from tests.zoo.common import make_entry
 from tfsupermask import train, zoo
 from tfsupermask._validation import InputError
@@ -36,16 +34,7 @@ runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def call(folder, name, *flags):
-    inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(folder), name, *flags],
-        cwd=ROOT,
-        env=inherited,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return programs.call("-c", ELSEWHERE, folder, name, *flags, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")

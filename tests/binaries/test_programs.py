@@ -1,14 +1,13 @@
 import json
-import os
 import re
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 
+from tests import programs
 from tests.binaries.test_workers import free_addresses
+from tests.programs import finish
 from tfsupermask import data
 from tfsupermask.runs import checkpoint as checkpoints
 
@@ -16,20 +15,9 @@ FLAGS = ["--epochs=1", "--num_patches=2000", "--num_clusters=100"]
 
 
 def start(program, *arguments, cwd, **environment):
-    inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.Popen(
-        [sys.executable, "-m", f"binaries.{program}", *map(str, arguments)],
-        cwd=cwd,
-        env={**inherited, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    return programs.start(
+        "-m", f"binaries.{program}", *arguments, cwd=cwd, **environment
     )
-
-
-def finish(process):
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
 
 
 def call(program, *arguments, cwd):

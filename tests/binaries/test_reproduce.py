@@ -1,28 +1,19 @@
 import csv
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.programs import call
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--seeds=1", "--epochs=1", "--datasets=digits", "--limit_images=200")
 
 
 def reproduce(*arguments, cwd):
-    inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(
-        [sys.executable, "-m", "binaries.reproduce", *arguments],
-        cwd=cwd,
-        env=inherited,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return call("-m", "binaries.reproduce", *arguments, cwd=cwd)
 
 
 def test_everything_is_listed_and_planned_without_running_anything(tmp_path):
