@@ -62,8 +62,9 @@ def resolve(config: Config, num_images: int) -> Config:
 
     Args:
         config: A valid config.
-        num_images: Number of training images, at least 1. It limits the default of
-            `num_patches`.
+        num_images: Number of training images, at least 1. It limits the defaults of
+            `num_patches` and `batch_size`, which is even, so that two replicas can
+            share a batch.
 
     Returns:
         A valid config; fields that do not apply to it stay `None`.
@@ -96,6 +97,8 @@ def resolve(config: Config, num_images: int) -> Config:
         if config.double_from is not None:
             offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
+    most = max(1, num_images - num_images % 2)
+    defaults["batch_size"] = min(defaults["batch_size"], most)
     if config.dataset == "folder":
         defaults["image_size"] = FOLDER_IMAGE_SIZE
     missing = {
