@@ -2,24 +2,27 @@
 
 python -m binaries.predict --path=runs/my_run cat.jpg dog.png
 python -m binaries.predict --path=my_model.tflite cat.jpg
+python -m binaries.predict --path=zoo:conv2_signed_constant_s0 cat.jpg
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 from absl import flags
 
 from binaries import _program
-from tfsupermask import InputError
+from tfsupermask import InputError, zoo
 from tfsupermask.data import decode_image
 from tfsupermask.export import Classifier
 from tfsupermask.runs import RunFolder
 
 _PATH = flags.DEFINE_string(
-    "path", None, "Run folder, or exported model.", required=True
+    "path",
+    None,
+    "Run folder, exported model, or a trained ticket of the zoo as zoo:NAME.",
+    required=True,
 )
 _TOP = flags.DEFINE_integer("top", 3, "Number of classes to print for each image.", 1)
 
@@ -27,7 +30,7 @@ _TOP = flags.DEFINE_integer("top", 3, "Number of classes to print for each image
 def main(argv):
     """Prints the most probable classes of each file, and an error for each bad one."""
     _program.require(argv, "Name at least one image file after the flags.")
-    path = Path(_PATH.value)
+    path = zoo.resolve(_PATH.value)
     of_run = RunFolder(path).saved_model
     classifier = Classifier(of_run if of_run.exists() else path)
     files, images = [], []

@@ -51,6 +51,11 @@ def summary(run):
     return json.loads((run / "summary.json").read_text())
 
 
+def test_the_summary_holds_the_command(summary):
+    expected = " ".join(["python -m binaries.train", *FLAGS, "--workdir=run"])
+    assert summary["command"] == expected
+
+
 @pytest.mark.parametrize(
     ("program", "arguments", "received"),
     [

@@ -6,7 +6,7 @@ import pytest
 from keras import layers as kl
 
 from tfsupermask import init, models
-from tfsupermask.conversion import convert, fold
+from tfsupermask.conversion import convert, fold, summary
 from tfsupermask.layers import masked_weights, method_names, supermask_layers
 
 from .conftest import every_kind, random, small
@@ -18,11 +18,35 @@ def test_every_method_converts(name):
     for scores in ("random", "magnitude"):
         converted = convert(model, 0.5, method=name, scores=scores, verbose=False)
         np.testing.assert_allclose(fold(converted)(images), converted(images), 1e-5)
+    trained = {id(variable) for variable in converted.trainable_variables}
     for weight in masked_weights(converted):
+        assert id(weight.trained) in trained
+        assert (id(weight.kernel) in trained) == weight.method.trains_kernel
         magnitude, keeps = np.abs(weight.kernel.numpy()), weight.mask.numpy() != 0
         kept = magnitude.size - round(magnitude.size / 2)
-        assert weight.num_kept == keeps.sum() == kept
-        assert magnitude[keeps].min() >= magnitude[~keeps].max()
+        if name == "dense":
+            assert weight.num_kept == magnitude.size
+            assert weight.sparsity == 0
+        else:
+            assert weight.num_kept == keeps.sum() == kept
+            assert magnitude[keeps].min() >= magnitude[~keeps].max()
+
+
+@pytest.mark.parametrize("name", ["magnitude", "dense", "fixed", "biprop"])
+def test_layers_that_are_not_trainable_stay_so(name):
+    model = small()
+    model.get_layer("conv2").trainable = False
+    with pytest.warns(UserWarning, match=r"1 masked weights are not trained \(conv2"):
+        converted = convert(model, 0.5, method=name, verbose=False)
+    layer = converted.get_layer("conv2")
+    assert layer.trainable_weights == []
+    rows = [row for row in summary(converted).splitlines() if "(not trained)" in row]
+    assert [row.split()[0] for row in rows] == ["conv2/kernel"]
+    layer.trainable = True
+    assert [id(v) for v in layer.trainable_weights] == [
+        id(layer.masked_weights[0].trained)
+    ]
+    assert "not trained" not in summary(converted)
 
 
 @pytest.mark.parametrize(

@@ -256,6 +256,13 @@ def test_only_the_images_asked_for_are_read(tmp_path):
         np.testing.assert_array_equal(part.test.images, whole.test.images)
     with pytest.raises(InputError, match="at most the 12 training images"):
         data.load("folder", tmp_path, 8, limit_images=13)
+    write_classes(tmp_path / "split" / "train", {"a": 2, "b": 2})
+    write_classes(tmp_path / "split" / "test", {"a": 2, "b": 2})
+    (tmp_path / "split" / "test" / "a" / "0.png").write_bytes(b"")
+    options = {"limit_images": 1, "bad_images": "skip"}
+    with pytest.warns(UserWarning, match="skipped: 1 of 5 "):
+        dataset = data.load("folder", tmp_path / "split", 8, **options)
+    assert (len(dataset.train), len(dataset.test)) == (1, 3)
 
 
 def classes(**folders):
@@ -319,6 +326,7 @@ def test_refuses_sizes(tmp_path, image_size):
     [
         ("folder", {"test_fraction": 1.0}, "test_fraction=1.0"),
         ("folder", {"bad_images": "keep"}, "bad_images='keep'"),
+        ("folder", {"flip": "no"}, "flip='no'"),
         ("digits", {"flip": False}, "'digits' has no options.*flip=False"),
     ],
 )

@@ -16,10 +16,10 @@ def test_no_run_is_counted_twice_and_the_first_seed_comes_first():
     jobs = plan(EXPERIMENTS, Scope())
     assert len(set(names(jobs))) == len(jobs)
     identities = {
-        tuple((k, v) for k, v in job.config.identity().items()) for job in jobs
+        (job.config.stop_after_epoch, *job.config.identity().items()) for job in jobs
     }
     assert len(identities) == len(jobs)
-    seeds = [job.config.seed for job in jobs]
+    seeds = [job.config.seed % 1000 for job in jobs]
     assert [seed for seed, _ in itertools.groupby(seeds)] == [0, 1, 2]
     alone = set().union(*(names(plan([e], Scope())) for e in EXPERIMENTS))
     assert alone == set(names(jobs))
@@ -43,12 +43,44 @@ def test_no_run_is_counted_twice_and_the_first_seed_comes_first():
         ("study beyond", 24),
         ("study stochastic", 6),
         ("study depth", 8),
+        ("study methods", 22),  # 10 methods at two rates, two dense networks
+        ("study rounds", 34),  # the dense network twice, four rows of eight rounds
     ],
 )
 def test_number_of_runs_a_seed(label, runs):
     experiment = find(*label.split())
     assert len(plan([experiment], Scope(seeds=1))) == runs
     assert len(plan([experiment], Scope(seeds=3))) == 3 * runs
+
+
+def test_chains_of_runs_name_those_that_they_need_and_stay_together():
+    scope = Scope(seeds=2, epochs=3)
+    jobs = plan([find("study", "rounds")], scope)
+    seen = set()
+    for job in jobs:
+        needed = {flag: other.name for flag, other in job.needs}
+        assert seen.issuperset(needed.values())
+        assert job.config.mask_from == needed.get("mask_from")
+        if job.config.weights_from != "init":
+            assert job.config.weights_from == needed.get("weights_from")
+        seen.add(job.name)
+    late = [
+        job for job in jobs if dict(job.needs).keys() == {"mask_from", "weights_from"}
+    ]
+    assert {job.needs[1][1].config.stop_after_epoch for job in late} == {1}
+    assert all(job.needs[1][1].name.endswith("-epoch1") for job in late)
+    shards = [shard(jobs, index, 3) for index in range(3)]
+    assert sorted(map(len, shards)) == [0, 34, 34]
+    assert {job.config.seed % 1000 for job in shards[0]} == {0}
+
+
+def test_wide_networks_take_longer_by_the_square_of_their_width():
+    job = plan([find("table", "8.1")], Scope(seeds=1))[0]
+    fields = {"model": "conv8", "width": 2.0}
+    wide = dataclasses.replace(job, config=dataclasses.replace(job.config, **fields))
+    conv8 = dataclasses.replace(job.config, model="conv8")
+    expected = 4 * dataclasses.replace(job, config=conv8).training_seconds(3)
+    assert wide.training_seconds(3) == expected > 4 * job.training_seconds(3)
 
 
 def runs_of(*tables):

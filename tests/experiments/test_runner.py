@@ -64,6 +64,22 @@ def test_failures_are_recorded_passed_over_and_tried_again(folder, capsys):
     assert [len(starts(folder, one)) for one in jobs] == [1, 2, 1, 1]
 
 
+def test_a_run_waits_for_those_that_it_needs_and_gets_their_folders(folder, capsys):
+    first, failing = job("first"), job("failing", fake.FAILS)
+    fields = {"method": "fixed", "mask_from": "first"}
+    after = PlannedRun("after", Config(epochs=2, **fields), (("mask_from", first),))
+    never = PlannedRun("never", Config(epochs=2, **fields), (("mask_from", failing),))
+    run_planned([failing, never, after, first], folder, processes=1)
+    assert folder.config(after).mask_from == str(folder.run(first))
+    assert folder.outcome(after).epoch == 2
+    assert folder.why_failed(never) == "It needs failing, which is not done."
+    said = capsys.readouterr().out
+    assert said.index("first: test top-1") < said.index("after: test top-1")
+    assert not folder.run(never).exists()
+    run_planned([failing, never], folder, processes=1)
+    assert folder.why_failed(never) is None
+
+
 def test_what_was_only_initialised_is_trained_when_asked_for(folder):
     run_planned([job("a", stop_after_epoch=0)], folder)
     assert folder.outcome(job("a", stop_after_epoch=0)).epoch == 0

@@ -14,9 +14,9 @@ from tfsupermask.layers import supermask_class, supermask_layers
 def fix_masks(model: keras.Model) -> keras.Model:
     """Returns the same model with its masks fixed and its kernels trained.
 
-    Its layers have the method `"fixed"`: the kernels start as kernel · mask. Removed
-    weights stay zero, whatever optimizer trains the others, and after saving and
-    loading.
+    Its layers have the method `"fixed"`. The kernels start as what the given layers
+    compute with. Removed weights are zero after every step, whatever optimizer trains
+    the others, and after saving and loading.
 
     Args:
         model: Built Keras model with supermask layers, of any method.

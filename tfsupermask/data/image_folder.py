@@ -82,6 +82,7 @@ def load(
             f"`image_size` must be at most {_MAX_IMAGE_SIZE}.", image_size=image_size
         )
     check_fraction("test_fraction", test_fraction)
+    check_choice("flip", flip, (False, True))
     check_choice("bad_images", bad_images, BAD_IMAGES)
     root = _check_folder(data_dir)
     listing = list_files(root, test_fraction)
@@ -134,13 +135,11 @@ def _read_splits(listing, root, image_size, bad_images) -> dict[str, Split]:
                 f"{found}. `bad_images` 'skip' (--bad_images=skip) leaves them out."
             )
         listing.notes.append(f"skipped: {found}")
-        trained = np.bincount(
-            splits["train"].labels, minlength=len(listing.class_names)
-        )
-        if not trained.all():
+        gone = np.setdiff1d(listing.splits["train"].labels, splits["train"].labels)
+        if gone.size:
             raise fail(
                 "Every class needs an image to train on that can be read.",
-                classes=[listing.class_names[i] for i in np.flatnonzero(trained == 0)],
+                classes=[listing.class_names[label] for label in gone],
             )
     return splits
 
@@ -172,7 +171,7 @@ def _describe_bad(bad, root, number):
         prefix="bad_images-",
         suffix=".txt",
         delete=False,
-        errors="backslashreplace",
+        encoding="utf-8",
     ) as file:
         for path, why in bad.items():
             file.write(f"{path if path.isprintable() else ascii(path)}\t{why}\n")

@@ -245,9 +245,10 @@ def binary_kernel(kernel: tf.Tensor, score: tf.Tensor, k: int | tf.Tensor) -> tf
 
 def binarised(kernel: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Returns the signs of the kept weights times their mean magnitude."""
-    kept = kernel * tf.cast(mask, kernel.dtype)
-    gain = tf.reduce_sum(tf.abs(kept)) / tf.cast(tf.reduce_sum(mask), kernel.dtype)
-    return gain * tf.sign(kept)
+    # The sums in float32, because float16 ends at 65504.
+    kept = tf.cast(kernel, tf.float32) * mask
+    gain = tf.reduce_sum(tf.abs(kept)) / tf.reduce_sum(mask)
+    return tf.cast(gain * tf.sign(kept), kernel.dtype)
 
 
 def _check(score, k, ranking):

@@ -129,7 +129,7 @@ def load_run(path: str | Path) -> LoadedRun:
         # A model that is larger than the checkpoint is refused before it takes memory.
         check_fits(saved, build_model(config, *size))
     model = build_model(config, *size)
-    restore(saved, model)
+    restore(config, saved, model)
     return LoadedRun(
         config,
         model,
