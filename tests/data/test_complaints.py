@@ -29,6 +29,10 @@ def test_hears_of_damage_and_passes_on_the_rest(capfd):
         assert listener.count() == 1
         assert capfd.readouterr().err == "progress 10 %\n"
         cv2.imdecode(WHOLE, cv2.IMREAD_COLOR)
+        with pytest.raises(cv2.error):
+            cv2.imdecode(WHOLE[:0], cv2.IMREAD_COLOR)
+        bitmap = cv2.imencode(".bmp", np.zeros((9, 9, 3), np.uint8))[1]
+        assert cv2.imdecode(bitmap[:-9], cv2.IMREAD_COLOR) is None  # says why
         os.write(2, b"Corrupt JPEG data: by another\nlast words")
     assert capfd.readouterr().err == "last words"
     assert cv2.utils.logging.getLogLevel() == level

@@ -14,8 +14,10 @@ import threading
 import cv2
 
 _OF_DAMAGE = re.compile(rb"Corrupt JPEG data|Premature end of JPEG|TIFF_Error")
+_OF_OPENCV = rb"\[ *[A-Z]+:.*(\n([> ].*|where|$))*"  # of one or several lines
+_OF_LIBJPEG = rb"(Corrupt JPEG|Premature end|Invalid SOS|Unknown Adobe|Warning: unk).*"
 _OF_LIBRARIES = re.compile(
-    rb"\s*$|\[ *[A-Z]+:|libpng |Corrupt JPEG|Premature end of JPEG"
+    rb"^(%b|%b|libpng .*)\n?" % (_OF_OPENCV, _OF_LIBJPEG), re.MULTILINE
 )
 
 
@@ -72,8 +74,7 @@ class Listener:
         new = os.pread(self._file.fileno(), size, self._position)
         self._position += size
         self._complaints += len(_OF_DAMAGE.findall(new))
-        lines = new.splitlines(keepends=True)
-        os.write(self._stderr, b"".join(x for x in lines if not _OF_LIBRARIES.match(x)))
+        os.write(self._stderr, _OF_LIBRARIES.sub(b"", new))
 
 
 listener = Listener()
