@@ -347,20 +347,25 @@ def test_a_page_with_a_word_on_it(tmp_path, options):
     assert decoded.min() < 128
 
 
-def test_a_large_image_is_decoded_alone(tmp_path, monkeypatch):
+@pytest.mark.parametrize("suffix", [".png", ".bmp"])
+def test_of_large_images_one_is_decoded_at_a_time(tmp_path, suffix, monkeypatch):
     at_once, most, decode = [], {}, cv2.imdecode
 
     def imdecode(encoded, flags):
         at_once.append(len(encoded))
-        most[len(encoded)] = max(most.get(len(encoded), 0), len(at_once))
+        number = at_once.count(len(encoded))
+        most[len(encoded)] = max(most.get(len(encoded), 0), number)
         time.sleep(0.02)
         at_once.remove(len(encoded))
         return decode(encoded, flags)
 
     monkeypatch.setattr(cv2, "imdecode", imdecode)
-    monkeypatch.setattr(images, "_LARGE", 100)
-    large = write(tmp_path / "large.png", smooth_image(11, 11))
-    small = write(tmp_path / "small.png", smooth_image(8, 8))
+    monkeypatch.setattr(images, "_LARGE", 500)
+    # A few bytes of many pixels, and many bytes of a few pixels.
+    side = 100 if suffix == ".png" else 20
+    large = write(tmp_path / f"large{suffix}", np.zeros((side, side, 3), np.uint8))
+    assert (large.stat().st_size > 500) != (side**2 > 500)
+    small = write(tmp_path / "small.png", np.zeros((8, 8, 3), np.uint8))
     threads = [
         threading.Thread(target=data.decode_image, args=(path, 8))
         for path in [small, small, large] * 4

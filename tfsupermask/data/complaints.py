@@ -74,7 +74,8 @@ class Listener:
         new = os.pread(self._file.fileno(), size, self._position)
         self._position += size
         self._complaints += len(_OF_DAMAGE.findall(new))
-        os.write(self._stderr, _OF_LIBRARIES.sub(b"", new))
+        with contextlib.suppress(OSError):  # nobody may read it any more
+            os.write(self._stderr, _OF_LIBRARIES.sub(b"", new))
 
 
 listener = Listener()

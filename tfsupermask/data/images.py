@@ -17,7 +17,7 @@ from tfsupermask.data.headers import FORMATS, Header, read_header
 
 _MAX_BYTES = 1 << 29
 _MAX_PIXELS = 1 << 27
-_LARGE = 1 << 24
+_LARGE = 1 << 25  # bytes or pixels
 _PLACES = 64
 _ROWS = 1024
 _ANY_SHAPE, _MAX_SCALED_PIXELS = 16, 1 << 20
@@ -25,6 +25,7 @@ _ANY_SHAPE, _MAX_SCALED_PIXELS = 16, 1 << 20
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 _UNDECODABLE = f"it is no whole image of a known format ({', '.join(FORMATS)})"
 
+_one_large = threading.RLock()
 _places, _next = threading.Semaphore(_PLACES), threading.Lock()
 
 
@@ -42,8 +43,8 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     from the file's content, not from its name.
 
     A file may have 512 MB and 2²⁷ pixels, half of that with 16 bits: no photograph has
-    more. A file that claims more is refused before it is decoded, and one of more than
-    2²⁴ pixels is decoded while no other is, so that files cannot fill the memory.
+    more. A file that claims more is refused before it is decoded, and of files above
+    32 MB or 2²⁵ pixels one is read at a time, so that they cannot fill the memory.
 
     Args:
         path: The image file: BMP, GIF, JPEG, PNG, TIFF or WebP.
@@ -74,11 +75,17 @@ def decode_square(path: str | os.PathLike, image_size: int) -> tuple[np.ndarray,
 
     It may be called in threads. Its errors are the reasons alone, without the path.
     """
-    content = _read_bytes(path)
-    image, stored_as = decode_pixels(content, _check_header(content))
-    square = _middle(_resize_shorter_side(image, image_size), image_size)
-    to_rgb = cv2.COLOR_GRAY2RGB if square.ndim == 2 else cv2.COLOR_BGR2RGB
-    return cv2.cvtColor(square, to_rgb), stored_as
+    with contextlib.ExitStack() as stack:
+        if (size := _check_file(path)) > _LARGE:
+            stack.enter_context(_one_large)
+        content = _read(path, size)
+        header = _check_header(content)
+        if header.width * header.height > _LARGE:
+            stack.enter_context(_one_large)
+        image, stored_as = decode_pixels(content, header)
+        square = _middle(_resize_shorter_side(image, image_size), image_size)
+        to_rgb = cv2.COLOR_GRAY2RGB if square.ndim == 2 else cv2.COLOR_BGR2RGB
+        return cv2.cvtColor(square, to_rgb), stored_as
 
 
 def _check_header(content: bytes) -> Header:
@@ -102,8 +109,7 @@ def decode_pixels(
 ) -> tuple[np.ndarray, str]:
     """Returns 8-bit pixels, BGR or grey, and what they were if they were not."""
     encoded = np.frombuffer(content, np.uint8, header.end or -1)
-    large = header.width * header.height > _LARGE
-    with _alone() if large else _places:
+    with _places:
         image, damaged = _decode(encoded, flags)
     if damaged and image is not None:  # or another is, in another thread
         with _alone():
@@ -146,7 +152,7 @@ def _to_eight_bits(image, header):
     names = ["CMYK"] if header.cmyk else []
     if header.inverted:
         image = ~image
-    if header.transparent is not None:
+    if header.transparent is not None and image.ndim == 2:
         image[image == header.transparent] = np.iinfo(image.dtype).max
     if image.dtype == np.uint16:
         names.append("16-bit")
@@ -173,29 +179,38 @@ def _lay_over_white(image, premultiplied):
     return image[..., :3]
 
 
-def _read_bytes(path):
-    # Not cv2.imread, which on some systems cannot open a path outside ASCII.
+def _check_file(path):
+    """Returns the number of bytes of a regular file within the limit."""
     try:
         status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise UnreadableImageError("it is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            # Opening a pipe would wait forever, and reading a device never ends.
-            raise UnreadableImageError("it is no regular file")
-        if status.st_size > _MAX_BYTES:
-            raise UnreadableImageError(
-                f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}"
-            )
-        with open(path, "rb") as file:
-            content = file.read(status.st_size)
-    except UnreadableImageError:
-        raise
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableImageError(reason) from error
+        raise _system_says(error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableImageError("it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a pipe would wait forever, and reading a device never ends.
+        raise UnreadableImageError("it is no regular file")
+    if status.st_size > _MAX_BYTES:
+        raise UnreadableImageError(
+            f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}"
+        )
+    return status.st_size
+
+
+def _read(path, size):
+    # Not cv2.imread, which on some systems cannot open a path outside ASCII.
+    try:
+        with open(path, "rb") as file:
+            content = file.read(size)
+    except OSError as error:
+        raise _system_says(error) from error
     if not content:
         raise UnreadableImageError("the file is empty")
     return content
+
+
+def _system_says(error):
+    return UnreadableImageError(getattr(error, "strerror", None) or str(error))
 
 
 def _resize_shorter_side(image, image_size):
