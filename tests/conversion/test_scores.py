@@ -65,6 +65,18 @@ def test_magnitude_scores_start_from_magnitude_pruning(arguments):
         np.testing.assert_array_equal(kept, np.sort(kernel.ravel())[-weight.num_kept :])
 
 
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_converts_half_precision(name):
+    layers = [keras.Input((6,)), kl.Dense(5, dtype="bfloat16", name="half")]
+    converted = convert(keras.Sequential(layers), 0.6, method=name, verbose=False)
+    (weight,) = masked_weights(converted)
+    assert weight.kernel.dtype == "bfloat16"
+    magnitude = np.abs(weight.kernel.numpy().astype("float32"))
+    kept = magnitude[weight.mask.numpy() != 0]
+    assert kept.size == (30 if name == "dense" else 12)
+    assert kept.min() >= np.sort(magnitude, axis=None)[-kept.size]
+
+
 @pytest.mark.parametrize("name", init.NAMES)
 def test_initializer_draws_kernels_anew_and_stays_in_the_layer(name):
     model = every_kind()

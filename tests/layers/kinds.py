@@ -246,6 +246,10 @@ def kept_by_magnitude(weight):
     return (magnitude >= threshold) * 1.0
 
 
+def kept_above_zero(weight):
+    return (weight.score.numpy() > 0) * 1.0
+
+
 def all_kept(weight):
     return np.ones(weight.kernel.shape)
 
@@ -304,7 +308,7 @@ METHODS = {
     "magnitude": ByHand("kernel", kept_by_magnitude, kept_by_magnitude),
     "magnitude_straight_through": ByHand("kernel", kept_by_magnitude, all_kept),
     "dense": ByHand("kernel", all_kept, all_kept),
-    "fixed": ByHand("kernel", kept_by_hand, kept_by_hand),
+    "fixed": ByHand("kernel", kept_above_zero, kept_above_zero),
 }
 
 

@@ -221,6 +221,7 @@ def test_what_a_method_decides_cannot_be_set(method, kind):
     layer, chosen = masked(kind, sparsity=0.6, method=method), get_method(method)
     weight, message = layer.masked_weights[0], f"is up to the method '{method}' and"
     counts = [each.num_kept for each in layer.masked_weights]
+    sparsity = layer.sparsity
     with contextlib.ExitStack() as stack:
         if method in ("stochastic", "dense", "fixed"):
             expected = pytest.raises(InputError, match=rf"{message}.*num_kept=3")
@@ -233,7 +234,9 @@ def test_what_a_method_decides_cannot_be_set(method, kind):
             stack.enter_context(expected)
         layer.sparsity = 0.2
     if method in ("dense", "fixed"):
-        assert layer.sparsity == (0.0 if method == "dense" else 0.6)
+        assert layer.sparsity == sparsity
+        realised = 1 - counts[0] / weight.num_weights
+        assert weight.sparsity == pytest.approx(realised, abs=0.5 / weight.num_weights)
         assert [each.num_kept for each in layer.masked_weights] == counts
     else:
         assert layer.sparsity == layer.get_config()["sparsity"] == 0.2
@@ -248,6 +251,17 @@ def test_dense_forward_keeps_all_and_gives_back(method):
         if method not in ("biprop", "signed"):
             np.testing.assert_array_equal(layer.masked_kernel(), layer.kernel)
     assert (layer.sparsity, layer.num_kept) == before
+    np.testing.assert_array_equal(layer.mask, mask)
+
+
+def test_a_fixed_mask_starts_by_chance_with_the_sparsity_and_stays():
+    layer = SupermaskDense(50, sparsity=0.7, method="fixed")
+    layer.build((None, 40))
+    assert (layer.num_kept, layer.sparsity) == (600, 0.7)
+    assert np.unique(layer.score).tolist() == [0, 1]
+    assert np.ptp(layer.mask.numpy().mean(axis=1)) > 0.1
+    mask = layer.mask.numpy()
+    layer.kernel.assign(-layer.kernel)
     np.testing.assert_array_equal(layer.mask, mask)
 
 

@@ -3,10 +3,11 @@
 import hashlib
 
 from tfsupermask import models
+from tfsupermask.runs import Config
 from tfsupermask.tickets import save_ticket
 from tfsupermask.zoo import Entry
 
-CONFIG = {"model": "conv2", "dataset": "digits", "seed": 0}
+CONFIG = Config(model="conv2", dataset="digits", seed=0).identity()
 
 
 def make_entry(folder, name, **fields):

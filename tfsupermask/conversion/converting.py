@@ -216,7 +216,7 @@ def _start_scores(model, masked, scores, seed):
         if id(weight.layer) not in new or not weight.method.has_scores:
             continue
         if scores == "magnitude":
-            magnitude = np.abs(keras.ops.convert_to_numpy(weight.kernel))
+            magnitude = np.abs(weight.kernel.numpy().astype(np.float32))
             start = weight.method.score_from(magnitude, weight.sparsity)
         else:
             seed_here = derive_seed(seed, "score", place)

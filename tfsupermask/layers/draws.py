@@ -103,7 +103,7 @@ def redraw_removed(
         >>> before = weight.kernel.numpy()
         >>> redraw_removed(model, 1)
         >>> changed = weight.kernel.numpy() != before
-        >>> 0.08 < changed[weight.mask.numpy() == 0].mean() < 0.12
+        >>> bool(0.08 < changed[weight.mask.numpy() == 0].mean() < 0.12)
         True
         >>> bool(changed[weight.mask.numpy() == 1].any())
         False

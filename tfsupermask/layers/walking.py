@@ -179,7 +179,7 @@ def dense_forward(model: keras.Layer) -> Iterator[None]:
         0.9
     """
     weights = masked_weights(model)
-    counts = [int(weight.variables.num_kept) for weight in weights]
+    counts = [int(weight.variables.num_kept.numpy()) for weight in weights]
     try:
         for weight in weights:
             weight.variables.num_kept.assign(weight.num_weights)

@@ -13,6 +13,7 @@ from typing import Any
 from tfsupermask._files import write_json
 from tfsupermask._reading import read_json
 from tfsupermask._validation import fail, listed
+from tfsupermask.runs import Config
 from tfsupermask.runs.metrics import read_csv
 from tfsupermask.tickets import Ticket, load_ticket
 
@@ -106,7 +107,13 @@ def entries() -> tuple[Entry, ...]:
         True
     """
     index = read_json(FOLDER / _INDEX)
-    return tuple(Entry(name, **index[name]) for name in sorted(index))
+    return tuple(_entry(name, index[name]) for name in sorted(index))
+
+
+def _entry(name, fields):
+    # Those of an earlier version get the fields that are new since.
+    config = Config.from_saved(fields["config"]).identity()
+    return Entry(name, **{**fields, "config": config})
 
 
 def names() -> tuple[str, ...]:
