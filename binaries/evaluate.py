@@ -30,6 +30,15 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images (default: the run's)."
 )
+_TEST_FRACTION = flags.DEFINE_float(
+    "test_fraction", None, "As in training, for --dataset=folder (default: the run's)."
+)
+_BAD_IMAGES = flags.DEFINE_enum(
+    "bad_images",
+    None,
+    data.BAD_IMAGES,
+    "As in training, for --dataset=folder (default: the run's).",
+)
 _SAMPLES = flags.DEFINE_integer(
     "samples",
     0,
@@ -48,6 +57,7 @@ def main(argv):
         f"`--path` must be a run folder or an exported model. Received: {_PATH.value}",
     )
     name, data_dir, image_size = _DATASET.value, _DATA_DIR.value, None
+    options = {}
     if is_export(path):
         name = name or _dataset_of(path)
         _program.require(name, "`--dataset` must be given with this exported model.")
@@ -57,8 +67,11 @@ def main(argv):
         config = train.load_run(path).config
         if name in (None, config.dataset):
             name, image_size = config.dataset, config.image_size
+            options = config.folder_options
             data_dir = data_dir or config.data_dir
-    dataset = data.load(name, data_dir, image_size)
+    given = {"test_fraction": _TEST_FRACTION.value, "bad_images": _BAD_IMAGES.value}
+    options |= {key: value for key, value in given.items() if value is not None}
+    dataset = data.load(name, data_dir, image_size, **options)
     means = train.evaluate_path(path, dataset, _SAMPLES.value).means("")
     print(
         f"{dataset.name}, {len(dataset.test)} test images: top-1 {means['top1']:.4f}, "

@@ -95,6 +95,22 @@ def test_predict_names_the_classes_of_image_files(run):
     assert right > 0.3
 
 
+def test_predict_goes_on_after_bad_files(run, tmp_path):
+    image = data.load("digits").test.images[0]
+    files = []
+    for name, pixels in (("grey.png", image[..., 0]), ("16.webp", image)):
+        files.append(tmp_path / name)
+        files[-1].write_bytes(cv2.imencode(files[-1].suffix, pixels)[1].tobytes())
+    (tmp_path / "text.png").write_text("no image")
+    files[1:1] = [tmp_path / "text.png", tmp_path / "none.jpg"]
+    code, out, err = call("predict", f"--path={run}", *files, cwd=run.parent)
+    assert code == 1
+    good, bad = out.splitlines(), err.splitlines()
+    assert [line.split(": ")[0] for line in good] == [str(files[0]), str(files[3])]
+    for line, name in zip(bad, ("text.png", "none.jpg"), strict=True):
+        assert line.startswith(f"error: {str(tmp_path / name)!r} cannot be read: ")
+
+
 def test_two_worker_processes_give_the_bits_of_one(run):
     cluster = {"worker": free_addresses(2)}
     workers = [

@@ -66,6 +66,11 @@ FIXED = {"method": "fixed", "mask_from": "somewhere"}
         ({"rest": "patches"}, "rest='patches'"),
         ({"rescale": "lsuv"}, "'none', 'unit_power'.*'lsuv'"),
         ({"patch_layers": 0}, "patch_layers=0"),
+        ({"test_fraction": 0.1}, "dataset='digits', test_fraction=0.1"),
+        ({"flip": False}, "dataset='digits', flip=False"),
+        ({"bad_images": "skip"}, "dataset='digits', bad_images='skip'"),
+        ({**FOLDER, "bad_images": "keep"}, "bad_images='keep'"),
+        ({**FOLDER, "test_fraction": 1.0}, "test_fraction=1.0"),
         ({"init": "partial_patches", "patch_layers": 1}, "patch_layers=1"),
         ({"init": "simple_patches", "patch_layers": 1}, "patch_layers=1"),
         ({"init": "whitened_patches", "patch_blocks": 1}, "patch_blocks=1"),
@@ -169,6 +174,17 @@ def test_recipe_fills_in_what_is_not_given(dataset, init, expected):
         config.num_patches,
         config.num_clusters,
     )
+
+
+@pytest.mark.parametrize(
+    ("num_images", "batch_size"),
+    [(1, 1), (2, 2), (3, 2), (71, 70), (72, 72), (127, 126), (128, 128), (500, 128)],
+)
+def test_a_batch_has_at_most_all_images(num_images, batch_size):
+    config = Config(**FOLDER, init="kaiming_normal")
+    assert resolve(config, num_images).batch_size == batch_size
+    given = dataclasses.replace(config, batch_size=200)
+    assert resolve(given, num_images).batch_size == 200  # refused later
 
 
 LARGE = {"num_patches": 100_000, "num_clusters": 1000}
@@ -297,6 +313,8 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
         {"select": "random"},
         {"signs_only": True},
         {"rescale": "unit_power"},
+        {"test_fraction": 0.1},
+        {"flip": False},
         {"optimizer": "adam"},
         {"method": "dense"},
         {"method": "fixed", "mask_from": "there"},
@@ -309,6 +327,7 @@ def test_a_run_is_what_determines_its_result(change):
     config = resolve(Config(), 1000)
     elsewhere = {"data_dir": "there", "workdir": "there", "strategy": "mirrored"}
     now = {"deterministic": True, "stop_after_epoch": 2, "resume": False}
+    now["bad_images"] = "skip"
     changed = dataclasses.replace(config, **elsewhere, **now, **change)
     assert (config.identity() == changed.identity()) is (not change)
     assert (config.run_name("data") == changed.run_name("data")) is (not change)
@@ -319,6 +338,7 @@ def test_runs_from_before_some_fields_keep_their_names():
     assert (fields.pop("allocation"), fields.pop("ramp_epochs")) == ("uniform", 0)
     assert fields.pop("jit_compile") is False
     assert fields.pop("method") == "edge_popup"
+    assert (fields.pop("test_fraction"), fields.pop("flip")) == (0.2, True)
     fields["ranking"] = "magnitude"
     for later in ("limit_images", "validation_images", "num_components", "double_from"):
         assert fields.pop(later) is None

@@ -97,6 +97,7 @@ def _methods_of_given_sparsity():
     ]
 
 
+_WITH_FOLDER = ("dataset", ("folder",))
 _WITH_PATCHES = ("init", PATCH_INITS)
 _WITH_PATTERNS = ("init", PATTERN_INITS)
 _WITH_GIVEN_SPARSITY = ("method", _methods_of_given_sparsity)
@@ -145,7 +146,29 @@ class Config:
         "Side in pixels to which the images of --dataset=folder are scaled and "
         "cropped (default 64).",
         _at_least(8),
-        applies=("dataset", ("folder",)),
+        applies=_WITH_FOLDER,
+    )
+    test_fraction: float = _field(
+        data.TEST_FRACTION,
+        "Fraction of each class of --dataset=folder to hold out for the test, if the "
+        "folder has no test images of its own.",
+        check_fraction,
+        applies=_WITH_FOLDER,
+    )
+    flip: bool = _field(
+        True,
+        "Mirror training images of --dataset=folder at random; --noflip for letters, "
+        "digits or whatever else is another thing in the mirror.",
+        _one_of((False, True)),
+        applies=_WITH_FOLDER,
+    )
+    bad_images: str = _field(
+        data.BAD_IMAGES[0],
+        "What happens when files of --dataset=folder cannot be read: fail, or skip "
+        "them. A file lists them.",
+        _one_of(data.BAD_IMAGES),
+        applies=_WITH_FOLDER,
+        identifies=False,
     )
     limit_images: int | None = _field(
         None,
@@ -157,7 +180,7 @@ class Config:
         None,
         "Hold out this number of training images, in equal numbers for the classes as "
         "far as possible, and evaluate every epoch on them; the test images are then "
-        "used only once, at the end (default: none).",
+        "used only once, at the end (default: none, or the folder's own).",
         _at_least(1),
     )
     method: str = _field(
@@ -477,6 +500,14 @@ class Config:
     def epoch_split(self) -> str:
         """The images on which every epoch is evaluated: "validation" or "test"."""
         return "test" if self.validation_images is None else "validation"
+
+    @property
+    def folder_options(self) -> dict[str, Any]:
+        """The options of `tfsupermask.data.load` for the dataset "folder"."""
+        if self.dataset != "folder":
+            return {}
+        names = ("test_fraction", "flip", "bad_images")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def precision(self) -> str:

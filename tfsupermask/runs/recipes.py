@@ -64,7 +64,8 @@ def resolve(config: Config, num_images: int) -> Config:
     Args:
         config: A valid config.
         num_images: Number of training images, at least 1. It limits the default of
-            `num_patches`, which grows with the network's width, like `num_clusters`.
+            `num_patches`, which grows with the network's width, like `num_clusters`,
+            and that of `batch_size`, which is even, so that two replicas can share it.
 
     Returns:
         A valid config; fields that do not apply to it stay `None`.
@@ -100,6 +101,8 @@ def resolve(config: Config, num_images: int) -> Config:
         if config.double_from is not None:
             offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
+    most = max(1, num_images - num_images % 2)
+    defaults["batch_size"] = min(defaults["batch_size"], most)
     if config.dataset == "folder":
         defaults["image_size"] = FOLDER_IMAGE_SIZE
     missing = {

@@ -134,9 +134,8 @@ class Job:
 
         Args:
             config: What to run. Fields that are `None` come from the dataset's recipe.
-            dataset: The images, without validation images: `validation_images` and
-                `limit_images` of the config apply to them. Defaults to those that the
-                config names.
+            dataset: The images; `validation_images` and `limit_images` of the config
+                apply to them. Defaults to those that the config names.
             build: Function from a resolved config, the images' shape and the number of
                 classes to the network. Defaults to the network that the config names.
             command: See `run`.
@@ -150,14 +149,11 @@ class Job:
         strategy = make_strategy(config.strategy)
         if dataset is None:
             dataset = load_images(config)
-        elif dataset.validation is None:
-            dataset = load_images(config, load=lambda *_, given=dataset: given)
         else:
-            raise fail(
-                "`dataset` must come whole, without validation images: set "
-                "`validation_images` of the config, which holds them out.",
-                validation_images=len(dataset.validation),
-            )
+            dataset = load_images(config, load=lambda *_, given=dataset, **__: given)
+        if dataset.validation is not None:
+            held_out = len(dataset.validation)
+            config = dataclasses.replace(config, validation_images=held_out)
         config = resolve(config, len(dataset.train))
         sha256 = fingerprint(dataset)
         root = config.workdir or Path("runs") / config.run_name(sha256)
