@@ -54,6 +54,9 @@ def small_network(shape, classes):
 def mobilenet(shape, classes):
     """Returns MobileNetV2 from random weights."""
     network = keras.applications.MobileNetV2(shape, weights=None, classes=classes)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # its 0.999 needs more than these few steps
     scale = keras.layers.Rescaling(1 / 127.5, offset=-1)
     return keras.Sequential([keras.Input(shape), scale, network])
 
