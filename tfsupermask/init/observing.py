@@ -108,6 +108,17 @@ def statistics_restored(
     return restored(v for layer in layers for v in layer.non_trainable_variables)
 
 
+def check_finite(layer: keras.layers.Layer, output: np.ndarray) -> None:
+    """Raises if a layer's output for some images is not finite."""
+    finite = np.isfinite(output)
+    if not finite.all():
+        raise fail(
+            f"The output of layer '{layer.name}' must be finite.",
+            images=len(output),
+            not_finite=sum(not each.all() for each in finite),
+        )
+
+
 def take_statistics(layer: keras.layers.BatchNormalization, maps: np.ndarray) -> None:
     """Gives a batch normalisation the statistics of float32 maps that it receives.
 

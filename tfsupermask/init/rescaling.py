@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import keras
@@ -11,11 +10,17 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from tfsupermask._validation import check_integer, fail
 from tfsupermask.init.convolutions import named_layers
-from tfsupermask.init.observing import as_float32, check_labels, restored, watched
+from tfsupermask.init.observing import (
+    as_float32,
+    check_finite,
+    check_labels,
+    restored,
+    watched,
+)
 from tfsupermask.layers import drawn, kernels_of, masked_weights
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
-from tfsupermask.patches.ranges import exponent_of
+from tfsupermask.patches.ranges import mean_square
 
 RESCALINGS = ("none", "unit_power")
 _NUM_IMAGES = 250
@@ -118,20 +123,11 @@ def _check_rescaled(weights, done):
 
 def _rescale(layer, product):
     """Gives a layer unit power; returns the factor, and its kernels' initializers."""
-    finite = np.isfinite(product)
-    if not finite.all():
-        raise fail(
-            f"The output of layer '{layer.name}' must be finite.",
-            images=len(product),
-            not_finite=sum(not each.all() for each in finite),
-        )
-    if exponent := exponent_of(float(np.abs(product).max())):
-        product = np.ldexp(product, -exponent)
-    # NumPy adds up in the same order whatever the number of threads.
-    power = float(np.square(product).mean(dtype=np.float64))
+    check_finite(layer, product)
+    power = mean_square(product)
     if power == 0:
         return 1.0, []
-    factor, kernels = math.ldexp(power**-0.5, -exponent), kernels_of(layer)
+    factor, kernels = power**-0.5, kernels_of(layer)
     return factor, [
         (kernel, _multiply(kernel, factor ** (1 / len(kernels)))) for kernel in kernels
     ]
