@@ -138,12 +138,18 @@ def test_rows_are_compared_with_the_first(fake, short):
 
 def test_seeds_without_spread_have_no_interval(fake, short):
     values = {(0.1, RANDOM): {0: 10.0, 1: 20.0}, (0.1, PATCHES): {0: 13.0, 1: 23.0}}
+    values |= {(0.3, name): {0: 9.0, 1: 8.0} for name in (RANDOM, PATCHES)}
     fake.finish(TABLE, short, accuracy(values))
     said = said_of(fake, short)
     assert plain(said.by_column) == [
         "10 % removed (90 % kept): PatchesInit is 3.0 points above Random in all 2 "
-        "seeds (no spread between the seeds: no interval; 2 pairs of the same seed)."
+        "seeds (no spread between the seeds: no interval; 2 pairs of the same seed).",
+        "30 % removed (70 % kept): no difference shown between PatchesInit and Random: "
+        "+0.0 points (no spread between the seeds: no interval; 2 pairs of the same "
+        "seed).",
     ]
+    (overall,) = said.overall
+    assert overall.startswith("all columns: PatchesInit is 1.5 points above Random")
     assert said.caution == ""
 
 

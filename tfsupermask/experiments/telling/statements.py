@@ -132,21 +132,24 @@ def _say(row, first, measure: Measure, where, columns):
     unit = "points" if measure.label.endswith("%") else measure.label.split()[0]
     size = f"{abs(paired.difference):.1f} {unit}"
     everywhere = f" in all {seeds} seeds" if seeds > 1 and paired.unanimous else ""
-    if paired.interval is None:
-        word = "above" if paired.difference >= 0 else "below"
-        said = f"{row} is {size} {word} {first}{everywhere}"
-        why = "no spread between the seeds" if seeds > 1 else "one seed"
-        return [f"{where}: {said} ({why}: no interval; {pairs})."]
+    basis = (
+        "no spread between the seeds" if seeds > 1 else "one seed"
+    ) + ": no interval"
     if paired.shown:
         low, high = (f"{bound:.1f}" for bound in sorted(map(abs, paired.interval)))
+        basis = f"{_INTERVAL} {low} to {high}"
         said = _judged(row, first, measure, paired.difference > 0, size)
+    elif paired.interval is None and any(paired.by_seed):
+        word = "above" if paired.difference > 0 else "below"
+        said = f"{row} is {size} {word} {first}{everywhere}"
     else:
-        low, high = map(signed, paired.interval)
+        if paired.interval is not None:
+            basis = "{} {} to {}".format(_INTERVAL, *map(signed, paired.interval))
         difference = f"{signed(paired.difference)} {unit}"
         said = f"no difference shown between {row} and {first}: {difference}"
         word = "more" if paired.difference > 0 else "less"
         said += f", {word}{everywhere}" if everywhere else ""
-    return [f"{where}: {said} ({_INTERVAL} {low} to {high}; {pairs})."]
+    return [f"{where}: {said} ({basis}; {pairs})."]
 
 
 def _judged(row, first, measure, more, size):
