@@ -255,7 +255,12 @@ def draw(entries: Sequence[Entry]) -> Figure:
             epochs = [line["epoch"] for line in entry.rows]
             top1 = [100 * line["test_top1"] for line in entry.rows]
             (lines[_label(row)],) = panels[row.task].plot(
-                epochs, top1, color=look.colour, linestyle=look.dashes, linewidth=1.2
+                epochs,
+                top1,
+                color=look.colour,
+                linestyle=look.dashes,
+                linewidth=1.2,
+                marker="." if len(epochs) == 1 else "",
             )
     for task, axis in panels.items():
         axis.set_title(task)

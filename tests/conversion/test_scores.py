@@ -129,3 +129,42 @@ def test_allocation_shares_one_sparsity_out(allocation):
     assert len({round(weight.sparsity, 3) for weight in weights}) > 1
     if allocation == "global":  # which looks at the magnitudes
         assert converted.get_layer("conv2").sparsity == 0
+
+
+def nested():
+    base = keras.Sequential(
+        [keras.Input((6, 6, 2)), kl.Conv2D(3, 3, name="conv"), kl.Flatten()],
+        name="base",
+    )
+    base.trainable = False
+    return keras.Sequential([keras.Input((6, 6, 2)), base, kl.Dense(2)]), [
+        "conv/kernel"
+    ]
+
+
+def recurrent():
+    frozen = kl.LSTM(4, trainable=False, name="lstm")
+    names = ["lstm/lstm_cell/kernel", "lstm/lstm_cell/recurrent_kernel"]
+    return keras.Sequential([keras.Input((5, 3)), frozen, kl.Dense(2)]), names
+
+
+def attention():
+    inputs = keras.Input((5, 3))
+    layer = kl.MultiHeadAttention(2, 4, trainable=False, name="heads")
+    model = keras.Model(inputs, kl.Dense(2)(layer(inputs, inputs)))
+    parts = ("query", "key", "value", "attention_output")
+    return model, [f"heads/{part}/kernel" for part in parts]
+
+
+@pytest.mark.parametrize("make", [nested, recurrent, attention])
+def test_masks_that_are_not_trained_are_listed_and_warned_of(make):
+    model, names = make()
+    with pytest.warns(
+        UserWarning, match=f"{len(names)} masked weights are not trained"
+    ):
+        converted = convert(model, 0.5, verbose=False)
+    rows = [row for row in summary(converted).splitlines() if "(not trained)" in row]
+    assert [row.split()[0] for row in rows] == names
+    trained = {id(variable) for variable in converted.trainable_weights}
+    untrained = [w for w in masked_weights(converted) if id(w.trained) not in trained]
+    assert [weight.name for weight in untrained] == names

@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tfsupermask.experiments import Scope, find
 from tfsupermask.experiments.telling.figures import draw, styles
@@ -94,7 +95,6 @@ def test_one_legend_names_rows_kinds_and_restrictions(fake):
             "Xavier uniform",
             "Kaiming normal",
             "Kaiming uniform",
-            "± standard deviation",
             "thesis",
             "ours, rate read as kept",
         ],
@@ -132,6 +132,57 @@ def test_epochs_shorter_than_the_thesis_have_its_value_at_the_edge(fake):
     points = [bar.lines[0].get_xydata().tolist() for bar in accuracy.containers]
     assert points == [[[100, 70.4]], [[100, 76.3]]]
     assert not loss.containers
+
+
+def ink_of(figure):
+    """How many pixels of each panel are of the rows' colours."""
+    (canvas := FigureCanvasAgg(figure)).draw()
+    picture = np.asarray(canvas.buffer_rgba())[::-1, :, :3].astype(int)
+    counts = []
+    for axis in figure.axes:
+        left, bottom, right, top = np.int64(axis.bbox.extents)
+        inside = picture[bottom + 2 : top - 2, left + 2 : right - 2]
+        counts.append(int((np.ptp(inside, axis=-1) > 60).sum()))
+    return counts
+
+
+@pytest.mark.parametrize("number", ["5.2", "5.3", "8.2"])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_one_epoch_is_seen(number, seeds, fake):
+    # Digits have no points of the thesis, which would be seen in any case.
+    scope = Scope(seeds=seeds, epochs=1, datasets=("digits",))
+    fake.finish(find("figure", number), scope, linear)
+    figure = drawn(fake, scope, "figure", number)
+    assert min(ink_of(figure)) > 20
+    assert ("± standard deviation" in legend_of(figure)[1]) is (seeds > 1)
+    assert not any(axis.texts for axis in figure.axes)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_rate_without_neighbours_is_seen(seeds, fake):
+    scope = Scope(seeds=seeds, epochs=1, datasets=("digits",))
+    only = {0.3: 1.0, 0.9: 1.0}
+    fake.finish(
+        find("figure", "5.2"),
+        scope,
+        lambda c: linear(c) * only[c.prune] if c.prune in only else None,
+    )
+    axis, *_ = drawn(fake, scope, "figure", "5.2").axes
+    bars = [bar for bar in axis.containers if bar.has_yerr]
+    assert len(bars) == (4 if seeds > 1 else 0)  # two rows, two rates
+    marked = {
+        x
+        for line in axis.lines
+        if line.get_linestyle() == ":"
+        for x in line.get_xdata()[line.get_markevery()]
+    }
+    assert marked == {10, 70}
+
+
+def test_a_panel_without_a_run_says_so(fake):
+    figure = drawn(fake, Scope(seeds=1, datasets=("digits",)), "figure", "5.3")
+    for axis in figure.axes:
+        assert [text.get_text() for text in axis.texts] == ["no run is done yet"]
 
 
 def test_another_dataset_has_no_values_of_the_thesis(fake):

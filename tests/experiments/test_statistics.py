@@ -1,4 +1,3 @@
-import itertools
 import statistics
 
 import numpy as np
@@ -13,6 +12,7 @@ from tfsupermask.experiments.telling.statistics import (
     difference,
     exceeds_both_spreads,
     fit,
+    t_interval,
 )
 
 
@@ -53,69 +53,122 @@ def test_a_mark_needs_more_than_both_spreads(ours, published, expected):
     assert exceeds_both_spreads(ours, published) is expected
 
 
-def every_resample(groups):
-    """The statistic of each of all equally likely resamples, column by column."""
-    columns = [list(itertools.product(group, repeat=len(group))) for group in groups]
-    means = [[np.mean(resample) for resample in column] for column in columns]
-    return [np.mean(combination) for combination in itertools.product(*means)]
+T_99 = {2: 63.657, 3: 9.925, 5: 4.604, 10: 3.250}  # two-sided, by number of pairs
+
+
+@pytest.mark.parametrize("n", T_99)
+def test_interval_by_a_table_of_t(n):
+    differences = np.random.default_rng(n).normal(1.0, 2.0, n)
+    paired = compare([(of(*differences), of(*[0.0] * n))])
+    half = T_99[n] * statistics.stdev(differences) / n**0.5
+    mean = statistics.fmean(differences)
+    np.testing.assert_allclose(paired.interval, (mean - half, mean + half), rtol=1e-3)
+    assert paired.difference == pytest.approx(mean)
 
 
 @pytest.mark.parametrize(
-    "groups",
-    [
-        [(1.0, 2.0, 6.0)],
-        [(0.1, -0.4)],
-        [(1.0, 2.0, 6.0), (11.0, 12.5, 12.0)],
-        [(3.0, 3.5, 2.0, 4.0, 9.0)],
-        # Columns far apart: seeds are resampled within a column, not columns.
-        [(1.0, 1.1, 0.9), (9.0, 9.1, 8.9)],
-    ],
-)
-def test_interval_against_all_resamples(groups):
-    paired = compare([(of(*group), of(*[0.0] * len(group))) for group in groups])
-    exact = np.quantile(every_resample(groups), (0.025, 0.975), method="inverted_cdf")
-    spread = max(map(np.ptp, groups))
-    np.testing.assert_allclose(paired.interval, exact, atol=0.03 * spread)
-    assert paired.difference == pytest.approx(np.mean([np.mean(g) for g in groups]))
-
-
-@pytest.mark.parametrize(
-    ("pairs", "expected"),
+    ("pairs", "by_seed", "columns"),
     [
         # Pairs are those of the same seed.
         (
             [(Sample({0: 10.0, 2: 30.0, 3: 7.0}), Sample({3: 5.0, 0: 9.0, 1: 0.0}))],
-            Paired(1.5, (1.0, 2.0), 2, 1),
+            (1.0, 2.0),
+            1,
         ),
-        # One seed has no interval.
-        ([(of(5.0), of(3.0)), (of(6.0), of(2.0))], Paired(3.0, None, 2, 2)),
-        ([(of(5.0), of())], None),
-        ([], None),
-        # A column of one pair is left out where others have more.
-        (
-            [(of(5.0, 6.0), of(3.0, 3.0)), (of(60.0), of(2.0))],
-            Paired(2.5, (2.0, 3.0), 2, 1),
-        ),
-        ([(of(2.0, 2.0), of(1.0, 1.0))], Paired(1.0, (1.0, 1.0), 2, 1)),
+        # A seed's columns count once.
+        ([(of(5.0, 6.0), of(3.0, 3.0)), (of(9.0, 5.0), of(1.0, 4.0))], (5.0, 2.0), 2),
+        ([(of(5.0), of(3.0)), (of(6.0), of(2.0))], (3.0,), 2),
+        # Columns that lack a seed are left out, if that leaves more pairs;
+        ([(of(5.0, 6.0), of(3.0, 3.0)), (of(60.0), of(2.0))], (2.0, 3.0), 1),
+        ([(of(1.0, 2.0, 3.0), of(0.0, 0.0, 0.0))] + 2 * [(of(5.0, 6.0),) * 2],
+         (1 / 3, 2 / 3), 3),
+        # in any case, if that leaves several seeds.
+        ([(of(5.0, 6.0), of(3.0, 3.0))] + 9 * [(of(60.0), of(2.0))], (2.0, 3.0), 1),
+        # Columns without a seed in common are not mixed.
+        ([(Sample({0: 1.0}),) * 2, (Sample({1: 3.0}), Sample({1: 1.0}))], (0.0,), 1),
     ],
-)
-def test_differences_of_pairs_that_are_known(pairs, expected):
-    assert compare(pairs) == expected == compare(pairs)
+)  # fmt: skip
+def test_pairs_are_complete_seeds(pairs, by_seed, columns):
+    assert compare(pairs) == Paired(pytest.approx(by_seed), columns)
+
+
+@pytest.mark.parametrize("pairs", [[], [(of(5.0), of())]])
+def test_nothing_is_compared_without_a_pair(pairs):
+    assert compare(pairs) is None
 
 
 @pytest.mark.parametrize(
-    ("interval", "shown"),
+    ("by_seed", "interval", "shown", "unanimous"),
     [
-        ((0.1, 2.0), True),
-        ((-2.0, -0.1), True),
-        ((-1.0, 1.0), False),
-        ((0.0, 1.0), False),
-        ((-1.0, 0.0), False),
-        (None, False),
+        ((3.0, 3.1, 2.9), True, True, True),
+        ((-3.0, -3.1, -2.9), True, True, True),
+        ((1.0, 2.0, 3.0), True, False, True),
+        ((-1.0, 2.0, 3.0), True, False, False),
+        ((0.0, 2.0, 3.0), True, False, False),
+        # Of one seed, and of seeds without spread, nothing is known.
+        ((3.0,), False, False, True),
+        ((3.0, 3.0), False, False, True),
+        ((100 * 0.95 - 100 * 0.90, 100 * 0.85 - 100 * 0.80), False, False, True),
+        ((0.0, 0.0, 0.0), False, False, False),
     ],
 )
-def test_a_difference_is_shown_if_the_interval_leaves_out_zero(interval, shown):
-    assert Paired(0.5, interval, 3, 1).shown is shown
+def test_a_difference_is_shown_if_the_interval_leaves_out_zero(
+    by_seed, interval, shown, unanimous
+):
+    paired = Paired(by_seed, 1)
+    assert (paired.interval is not None) is interval
+    assert (paired.shown, paired.unanimous) == (shown, unanimous)
+
+
+def accuracies(rng, shape):
+    """Differences of accuracies on few images: many are equal."""
+    return np.round(rng.normal(0.0, 2.0, (*shape, 2))) @ (1, -1)
+
+
+def collapses(rng, shape):
+    """Differences of accuracies; one run of ten stays at chance."""
+    runs = rng.normal(90.0, 1.0, (*shape, 2))
+    return np.where(rng.random(runs.shape) < 0.1, 10.0, runs) @ (1, -1)
+
+
+NO_DIFFERENCE = {
+    "normal": lambda rng, shape: rng.normal(0.0, 1.0, shape),
+    "uniform": lambda rng, shape: rng.uniform(-1.0, 1.0, shape),
+    "bounded, mostly at its bounds": lambda rng, shape: rng.beta(0.5, 0.5, shape) - 0.5,
+    "skewed": lambda rng, shape: rng.exponential(1.0, shape) - 1.0,
+    "one of two values": lambda rng, shape: rng.choice((-1.0, 1.0), shape),
+    "accuracies": accuracies,
+    "collapses": collapses,
+}
+DRAWS = 20_000
+# With a rate of 5 %, more are shown in one of 40 simulations.
+MOST = 0.05 + 2 * (0.05 * 0.95 / DRAWS) ** 0.5
+
+
+@pytest.mark.parametrize("n", T_99)
+@pytest.mark.parametrize("draw", NO_DIFFERENCE.values(), ids=NO_DIFFERENCE)
+def test_without_a_difference_at_most_five_of_a_hundred_are_shown(draw, n):
+    draws = draw(np.random.default_rng(0), (DRAWS, n))
+    low, high = t_interval(draws)
+    assert np.mean((low > 0) | (high < 0)) <= MOST
+    for each in draws[:10]:
+        one = Paired(tuple(each), 1).interval
+        np.testing.assert_allclose(one or (np.nan, np.nan), t_interval(each))
+
+
+@pytest.mark.parametrize("n", T_99)
+def test_columns_that_share_a_seed_are_not_taken_for_more_seeds(n):
+    rng = np.random.default_rng(0)
+    of_seed = rng.normal(0.0, 1.0, (200, 1, n))
+    draws = of_seed + rng.normal(0.0, 0.3, (200, 5, n))
+    nothing = of(*[0.0] * n)
+    shown = [compare([(of(*c), nothing) for c in each]).shown for each in draws]
+    assert np.mean(shown) <= 0.05
+
+
+def test_a_large_difference_is_shown_with_three_seeds():
+    low, _ = t_interval(np.random.default_rng(0).normal(10.0, 0.5, (DRAWS, 3)))
+    assert np.mean(low > 0) > 0.95
 
 
 def test_fit_is_over_cells_that_have_everything():

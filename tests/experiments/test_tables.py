@@ -105,37 +105,63 @@ def test_the_nearer_reading_is_named(fake, short):
 def test_rows_are_compared_with_the_first(fake, short):
     values = {
         (0.1, RANDOM): {0: 10.0, 1: 11.0, 2: 12.0},
-        (0.1, PATCHES): {0: 13.0, 1: 14.0, 2: 15.0},  # 3 better
+        (0.1, PATCHES): {0: 30.0, 1: 31.2, 2: 31.9},  # 20 better
         (0.3, RANDOM): {0: 10.0, 1: 11.0},
-        (0.3, PATCHES): {0: 8.0, 1: 10.0, 2: 99.0},  # 1 or 2 worse
+        (0.3, PATCHES): {0: 8.0, 1: 10.0, 2: 99.0},  # 1 or 2 worse, which may be chance
         (0.5, RANDOM): {0: 10.0, 1: 10.0, 2: 10.0},
         (0.5, PATCHES): {0: 9.0, 1: 10.0, 2: 12.0},  # either
         (0.7, RANDOM): {1: 10.0},
         (0.7, PATCHES): {1: 9.0},
-        (0.9, RANDOM): {1: 10.0},
+        (0.9, RANDOM): {0: 40.0, 1: 41.0, 2: 42.0},
+        (0.9, PATCHES): {0: 4.0, 1: 4.8, 2: 6.1},  # 36 worse
     }
     fake.finish(TABLE, short, accuracy(values))
     said = said_of(fake, short)
     assert plain(said.by_column) == [
-        "10 % removed (90 % kept): PatchesInit beats Random by 3.0 points "
-        "(95 % interval 3.0 to 3.0; 3 pairs of the same seed).",
-        "30 % removed (70 % kept): PatchesInit falls short of Random by 1.5 points "
-        "(95 % interval 1.0 to 2.0; 2 pairs of the same seed).",
+        "10 % removed (90 % kept): PatchesInit beats Random by 20.0 points "
+        "(99 % interval 19.2 to 20.9; 3 pairs of the same seed).",
+        "30 % removed (70 % kept): no difference shown between PatchesInit and Random: "
+        "−1.5 points, less in all 2 seeds "
+        "(99 % interval −33.3 to +30.3; 2 pairs of the same seed).",
         "50 % removed (50 % kept): no difference shown between PatchesInit and Random: "
-        "+0.3 points (95 % interval −1.0 to +2.0; 3 pairs of the same seed).",
+        "+0.3 points (99 % interval −8.4 to +9.1; 3 pairs of the same seed).",
         "70 % removed (30 % kept): PatchesInit is 1.0 points below Random "
         "(one seed: no interval; 1 pair of the same seed).",
+        "90 % removed (10 % kept): PatchesInit falls short of Random by 36.0 points "
+        "(99 % interval 35.2 to 36.9; 3 pairs of the same seed).",
     ]
     (overall,) = said.overall
     assert overall.startswith("all columns: ")
-    assert overall.endswith("; 8 pairs of the same seed in 3 of 5 columns).")
+    assert overall.endswith("; 3 pairs of the same seed, each over 3 of 5 columns).")
     assert CAUTION in said.all
+
+
+def test_seeds_without_spread_have_no_interval(fake, short):
+    values = {(0.1, RANDOM): {0: 10.0, 1: 20.0}, (0.1, PATCHES): {0: 13.0, 1: 23.0}}
+    values |= {(0.3, name): {0: 9.0, 1: 8.0} for name in (RANDOM, PATCHES)}
+    fake.finish(TABLE, short, accuracy(values))
+    said = said_of(fake, short)
+    assert plain(said.by_column) == [
+        "10 % removed (90 % kept): PatchesInit is 3.0 points above Random in all 2 "
+        "seeds (no spread between the seeds: no interval; 2 pairs of the same seed).",
+        "30 % removed (70 % kept): no difference shown between PatchesInit and Random: "
+        "+0.0 points (no spread between the seeds: no interval; 2 pairs of the same "
+        "seed).",
+    ]
+    (overall,) = said.overall
+    assert overall.startswith("all columns: PatchesInit is 1.5 points above Random")
+    assert said.caution == ""
 
 
 def test_fewer_minutes_are_better(fake, short):
     experiment = find("table", "5.3")
-    for init, seconds in (("simple_patches", 60.0), (PATCHES, 600.0)):
-        only = accuracy({(0.5, init): {0: 50.0, 1: 51.0}})
+    for init, seed, seconds in (
+        ("simple_patches", 0, 60.0),
+        ("simple_patches", 1, 60.0),
+        (PATCHES, 0, 600.0),
+        (PATCHES, 1, 600.6),
+    ):
+        only = accuracy({(0.5, init): {seed: 50.0}})
         fake.finish(experiment, short, only, init_seconds=seconds)
     simple, large = "P = 10,000, C = SimpleInit", "P = 50,000, C = 500"
     minutes = next(
@@ -143,7 +169,7 @@ def test_fewer_minutes_are_better(fake, short):
     )
     assert minutes == (
         f"minutes: {large} is worse than {simple}: "
-        "9.0 minutes more (95 % interval 9.0 to 9.0; 2 pairs of the same seed)."
+        "9.0 minutes more (99 % interval 8.7 to 9.3; 2 pairs of the same seed)."
     )
     rows = [[c for c in experiment.cells if c.row == row] for row in (large, simple)]
     turned = dataclasses.replace(experiment, cells=(*rows[0], *rows[1]))

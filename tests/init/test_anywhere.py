@@ -311,7 +311,44 @@ def test_what_is_not_finite_in_an_image_or_two_does_no_harm(small, value):
     images = small[0] / np.float32(255)
     images[::2, 4:6] = value
     model = build(L.Conv2D(6, 3), L.Conv2D(5, 3))
-    first, _ = apply(model, images, small[1]).layers
+    with pytest.warns(UserWarning, match=r"'conv2d\w*': 57 of 600 patches were"):
+        first, _ = apply(model, images, small[1]).layers
     assert first.num_patches < 600
     assert np.isfinite(model.get_weights()[0]).all()
     assert np.isfinite(model.get_weights()[2]).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "between"),
+    [
+        (np.nan, [L.BatchNormalization]),
+        (np.inf, [L.BatchNormalization]),
+        (-np.inf, [L.ReLU, L.BatchNormalization]),
+        (3e38, []),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Layer")
+def test_one_huge_activation_leaves_the_other_images_alone(small, value, between):
+    images = small[0] / np.float32(255)
+    images[3, 8, 8, 0] = value
+    model = build(L.Conv2D(6, 3), *(kind() for kind in between), L.Conv2D(5, 3))
+    for layer in apply(model, images, small[1]).layers:
+        assert layer.num_patches > 400
+        assert 3 not in layer.image
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e19, 1e30])
+def test_images_of_any_scale_have_the_same_patterns(small, scale):
+    def places(images):
+        model = build(L.Conv2D(6, 3, activation="relu"), L.Conv2D(5, 3))
+        reports = PatchesInit(600, 30).apply(model, images, small[1]).layers
+        places = [np.c_[each.image, each.row, each.column] for each in reports]
+        return places, model.get_weights()
+
+    images = np.float32(small[0]) / 255
+    (expected, kernels), (found, scaled) = places(images), places(images * scale)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(scaled, kernels, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)

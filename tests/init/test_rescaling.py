@@ -356,11 +356,19 @@ def test_what_is_refused_leaves_the_model_unchanged():
     model = net()
     model.get_layer("dense2").kernel.assign(np.full((256, 256), np.inf))
     configs = [layer.get_config() for layer in model.layers]
-    message = r"layer 'dense2' must be finite.*power="
+    message = r"layer 'dense2' must be finite.*images=\d+, not_finite=\d+"
     with unchanged(model), pytest.raises(InputError, match=message):
         unit_power(model, IMAGES, LABELS, preprocess)
     assert [layer.get_config() for layer in model.layers] == configs
     assert not any("call" in vars(layer) for layer in model.layers)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e19, 1e30])
+def test_images_of_any_scale(scale):
+    expected = unit_power(net(), preprocess(IMAGES), LABELS)
+    found = unit_power(net(), preprocess(IMAGES) * np.float32(scale), LABELS)
+    expected["conv1"] /= scale
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def unmasked():

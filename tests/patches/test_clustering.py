@@ -166,3 +166,13 @@ def test_refuses(value, num_clusters, message):
     points[3, 1] = value
     with pytest.raises(InputError, match=message):
         cluster(points, num_clusters, seed=0)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 2.0**-35, 2.0**35, 1e19, 1e30])
+def test_the_scale_changes_nothing_but_the_scale(scale):
+    points, scale = whole_numbers(1500, 5, 40, seed=0), np.float32(scale)
+    expected, found = cluster(points, 60, 0), cluster(points * scale, 60, 0)
+    np.testing.assert_array_equal(found.assignment, expected.assignment)
+    for name in ("distance", "centroids"):
+        scaled = getattr(expected, name) * scale
+        np.testing.assert_allclose(getattr(found, name), scaled, rtol=1e-4)

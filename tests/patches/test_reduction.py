@@ -151,3 +151,34 @@ def test_the_covariance_of_short_patches_is_exact():
     expected = np.cov(flat, rowvar=False, bias=True)
     found = survey([values[:1500], values[1500:]]).covariance
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-8)
+
+
+SCALES = (1e-30, 1e-12, 1e19, 1e30)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("channels", [3, 20])  # with products in double and single
+def test_the_scale_changes_nothing_but_the_scale(scale, channels):
+    values, scale = random_patches(500, 3, 3, channels), np.float32(scale)
+    expected, found = survey([values[:300], values[300:]]), survey([values * scale])
+    for name, power in (("mean", 1), ("deviation", 1), ("peak", 1), ("covariance", 2)):
+        scaled = np.float64(getattr(expected, name)) * float(scale) ** power
+        size = np.abs(scaled).max()
+        np.testing.assert_allclose(getattr(found, name), scaled, atol=1e-6 * size)
+    np.testing.assert_array_equal(found.not_flat, expected.not_flat)
+
+
+@pytest.mark.parametrize("scale", [1.0, *SCALES])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -3e38])
+@pytest.mark.parametrize("where", [slice(0, 1), slice(None)])
+def test_patches_with_huge_values_are_left_out(value, where, scale):
+    values = random_patches(500, 3, 3, 20) * np.float32(scale)
+    if scale == 1e30 and np.isfinite(value):
+        pytest.skip("3e38 is not huge beside 1e30")
+    values[[3, 120], where] = value
+    found, rest = survey([values]), survey([np.delete(values, [3, 120], axis=0)])
+    assert np.flatnonzero(~found.counted).tolist() == [3, 120]
+    assert not found.not_flat[[3, 120]].any()
+    assert found.peak == rest.peak
+    size = np.abs(rest.covariance).max()
+    np.testing.assert_allclose(found.covariance, rest.covariance, atol=1e-5 * size)

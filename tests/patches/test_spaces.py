@@ -131,3 +131,21 @@ def test_spaces_do_not_depend_on_the_number_of_threads(monkeypatch, space):
     for single, *several in zip(*results, strict=True):
         for each in several:
             np.testing.assert_array_equal(each, single)
+
+
+@pytest.mark.parametrize("space", spaces.SPACES)
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e19, 1e30])
+def test_the_scale_changes_nothing_but_the_scale(space, scale):
+    values = random_patches(300, 3, 3, 3, offset=5)
+
+    def both(values):
+        about = survey([values])
+        filters = to_space(values[:7], about, space)
+        return coordinates([values], about, 8, space), filters / np.abs(filters).max()
+
+    expected, found = both(values), both(values * np.float32(scale))
+    if space == "raw":
+        expected = expected[0] * np.float32(scale), expected[1]
+    for ours, theirs in zip(found, expected, strict=True):
+        size = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, atol=2e-4 * size)

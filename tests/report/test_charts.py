@@ -93,6 +93,22 @@ def test_markers_of_many_points_are_hidden_but_the_last():
     assert len(dots) == 100
 
 
+def test_a_point_without_neighbours_is_shown_and_described_once():
+    nan = math.nan
+    values = [1.0, nan, 3.0, nan, *[4.0] * 40, nan, 5.0]
+    chart = Chart(Series("a", tuple(enumerate(values))), Series("b", ((7, 2.0),)))
+    dots = chart.all("path", "dot")
+    shown = [dot for dot in dots if "hidden" not in dot.get("class").split()]
+    assert [dot.find("title").text for dot in shown] == [
+        "a, 0: 1.0",
+        "a, 2: 3.0",
+        "a, 45: 5.0",
+        "b, 7: 2.0",
+    ]
+    description = chart.svg.get("aria-label")
+    assert description.endswith("a 1.0 at epoch 0, 5.0 at epoch 45; b 2.0 at epoch 7.")
+
+
 def test_names_are_escaped():
     name = "<script>\"&'"
     chart = Chart(Series(name, ((1, 1.0),)), title=name, x_label=name)

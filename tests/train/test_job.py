@@ -7,6 +7,7 @@ import pytest
 
 from tests.train.common import assert_same_result
 from tfsupermask import data, runs, train
+from tfsupermask._machine import num_cores
 from tfsupermask._validation import InputError
 
 FIELDS = {"init": "kaiming_normal", "batch_size": 32, "epochs": 2}
@@ -95,3 +96,28 @@ def test_a_saved_config_that_cannot_be_gone_on_with(whole, tmp_path, saved, mess
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InputError, match=message):
         train.run(config(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (num_cores(), False),
+        (num_cores() + 1, True),
+        (None, False),  # of a version that did not keep it
+        ("many", False),
+    ],
+)
+def test_a_run_that_goes_on_with_other_cores_says_so(
+    small, tmp_path, capsys, monkeypatch, before, said
+):
+    fields = {"init": "kaiming_normal", "stop_after_epoch": 0, "epochs": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr("tfsupermask.train.job.num_cores", lambda: before)
+        with train.Job.open(config(tmp_path, **fields), small):
+            pass
+    capsys.readouterr()
+    with train.Job.open(config(tmp_path, **fields), small) as job:
+        assert job.saved.state["cores"] == before
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if "resumed" in x)
+    assert ("may end with other bits" in line) is said
+    assert (f"before on {num_cores() + 1}" in line) is said

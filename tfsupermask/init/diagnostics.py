@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from tfsupermask._text import aligned
-from tfsupermask._validation import fail
-from tfsupermask.init.observing import as_float32, check_some, watched
+from tfsupermask.init.observing import as_float32, check_finite, check_some, watched
 from tfsupermask.layers import kernels_of
+from tfsupermask.patches.ranges import mean_square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,13 +141,11 @@ def mean_cosine(filters: np.ndarray) -> float:
 
 def _of_output(layer, product):
     """Returns the effective rank of a layer's output and its root mean square."""
-    if not np.isfinite(product).all():
-        raise fail(f"The output of layer '{layer.name}' must be finite.")
+    check_finite(layer, product)
     if getattr(layer, "data_format", None) == "channels_first":
         product = np.moveaxis(product, 1, -1)
     outputs = product.reshape(-1, product.shape[-1])
-    scale = float(np.sqrt(np.square(outputs).mean(dtype=np.float64)))
-    return effective_rank(outputs), scale
+    return effective_rank(outputs), mean_square(outputs) ** 0.5
 
 
 def _of_filters(layer):

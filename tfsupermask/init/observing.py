@@ -108,8 +108,25 @@ def statistics_restored(
     return restored(v for layer in layers for v in layer.non_trainable_variables)
 
 
+def check_finite(layer: keras.layers.Layer, output: np.ndarray) -> None:
+    """Raises if a layer's output for some images is not finite."""
+    finite = np.isfinite(output)
+    if not finite.all():
+        raise fail(
+            f"The output of layer '{layer.name}' must be finite.",
+            images=len(output),
+            not_finite=sum(not each.all() for each in finite),
+        )
+
+
 def take_statistics(layer: keras.layers.BatchNormalization, maps: np.ndarray) -> None:
-    """Gives a batch normalisation the statistics of float32 maps that it receives."""
+    """Gives a batch normalisation the statistics of float32 maps that it receives.
+
+    Images that make maps that are not finite do not count, unless all do.
+    """
+    finite = np.isfinite(maps).reshape(len(maps), -1).all(axis=1)
+    if finite.any() and not finite.all():
+        maps = maps[finite]
     others = tuple(np.delete(np.arange(maps.ndim), layer.axis))
     layer.moving_mean.assign(maps.mean(others, np.float64))
     layer.moving_variance.assign(maps.var(others, np.float64))

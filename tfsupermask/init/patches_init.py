@@ -61,7 +61,7 @@ def algorithm_1(
         size, seed = layer.num_patches, layer.seed("patches")
         patches = p.sample_patches(source, convolution.window, size, seed)  # 8
         survey = p.survey(work.blocks(patches))
-        patches, survey, usable = _finite(patches, survey, layer)
+        patches, survey, usable = _counted(patches, survey, layer)
 
         # Step 2: cluster patches and form patterns
         work.begin(layer, "reduce")
@@ -288,20 +288,27 @@ class SimpleInit(PatchesInit):
     discriminative_from: None = dataclasses.field(default=None, init=False)
 
 
-def _finite(patches, survey, layer):
-    """Returns the patches that are finite, their survey, and which may be patterns."""
-    usable = survey.not_flat
+def _counted(patches, survey, layer):
+    """Returns the patches that count, their survey, and which may be patterns."""
+    usable, counted = survey.not_flat, survey.counted
     wanted = 1 if layer.repeats else layer.num_patterns
+    left_out = len(counted) - int(counted.sum())
     if usable.sum() < wanted:
         raise fail(
             f"The {len(usable)} patches of layer '{layer.convolution.name}' must "
             f"include {wanted} that are finite and not flat, one for each filter.",
             usable=int(usable.sum()),
+            not_finite=left_out,
         )
-    finite = np.isfinite(survey.deviation)
-    if finite.all():
+    if not left_out:
         return patches, survey, usable
-    return patches.only(finite), survey.only(finite), usable[finite]
+    warnings.warn(
+        f"Layer '{layer.convolution.name}': {left_out} of {len(patches)} patches were "
+        "left out, as they have values that are not finite, or are far larger than all "
+        "others.",
+        stacklevel=4,
+    )
+    return patches.only(counted), survey.only(counted), usable[counted]
 
 
 def _repeated(selected, sizes, layer):

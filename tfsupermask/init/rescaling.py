@@ -10,10 +10,17 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from tfsupermask._validation import check_integer, fail
 from tfsupermask.init.convolutions import named_layers
-from tfsupermask.init.observing import as_float32, check_labels, restored, watched
+from tfsupermask.init.observing import (
+    as_float32,
+    check_finite,
+    check_labels,
+    restored,
+    watched,
+)
 from tfsupermask.layers import drawn, kernels_of, masked_weights
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
+from tfsupermask.patches.ranges import mean_square
 
 RESCALINGS = ("none", "unit_power")
 _NUM_IMAGES = 250
@@ -116,10 +123,8 @@ def _check_rescaled(weights, done):
 
 def _rescale(layer, product):
     """Gives a layer unit power; returns the factor, and its kernels' initializers."""
-    # NumPy adds up in the same order whatever the number of threads.
-    power = float(np.square(product).mean(dtype=np.float64))
-    if not np.isfinite(power):
-        raise fail(f"The output of layer '{layer.name}' must be finite.", power=power)
+    check_finite(layer, product)
+    power = mean_square(product)
     if power == 0:
         return 1.0, []
     factor, kernels = power**-0.5, kernels_of(layer)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsupermask import _core
 from tfsupermask._validation import fail
+from tfsupermask.patches.ranges import exponent_of
 
 _BATCH_SIZE = 256  # this and the next: thesis §5.2
 _MAX_ITERATIONS = 10
@@ -59,8 +60,8 @@ def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
         seed: Non-negative integer below 2³².
 
     Returns:
-        The clusters, the same whatever the number of threads. A patch as near to two
-        centroids belongs to the first.
+        The clusters, the same whatever the number of threads, and the scale of the
+        values. A patch as near to two centroids belongs to the first.
 
     Raises:
         InputError: There are fewer patches than clusters, or a value is not finite.
@@ -86,12 +87,17 @@ def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
     finite = np.isfinite(points).all(axis=1)
     if not finite.all():
         raise fail("`projections` must be finite.", patch=int(finite.argmin()))
+    exponent = exponent_of(float(np.abs(points).max(initial=0)))
+    points = np.ldexp(points, -exponent) if exponent else points
     random = np.random.RandomState(seed)
     batch_size = min(_BATCH_SIZE, len(points))
     centroids = _seed(points, num_clusters, batch_size, random)
     _refine(centroids, points, batch_size, random)
     assignment, squared_distance = _core.nearest_centroids(points, centroids)
-    return Clusters(assignment, np.sqrt(squared_distance), centroids)
+    distance = np.sqrt(squared_distance)
+    return Clusters(
+        assignment, np.ldexp(distance, exponent), np.ldexp(centroids, exponent)
+    )
 
 
 def _seed(points, num_clusters, batch_size, random):

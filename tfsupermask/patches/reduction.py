@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from tfsupermask import _core
 from tfsupermask._validation import fail
+from tfsupermask.patches.ranges import LARGEST, exponent_of
 
 NUM_COMPONENTS = 27  # thesis §5.2
 FLAT = 1e-5  # of the largest value; deviations below it are rounding errors
@@ -24,12 +26,17 @@ _SHORT = 100  # values; products of so few are cheap in any precision
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What one pass over all patches finds; only `deviation` counts infinite ones."""
+    """What one pass over all patches finds, those left out having no deviation."""
 
     mean: np.ndarray  # float64 (values of a patch,)
     covariance: np.ndarray  # float64 (values, values)
-    deviation: np.ndarray  # float32 (patches,), standard deviation inside each
+    deviation: np.ndarray  # float32 (patches,), inside each; NaN for those left out
     peak: float  # largest absolute value
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Which patches mean and covariance are of: bool array (P,)."""
+        return np.isfinite(self.deviation)
 
     @property
     def not_flat(self) -> np.ndarray:
@@ -48,9 +55,10 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         blocks: float32 arrays (patches, ...); their sizes decide how sums are rounded.
 
     Returns:
-        Their mean, covariance and largest absolute value, without the patches that are
-        not finite, and the standard deviation inside each; the same whatever the number
-        of threads.
+        Their mean, covariance and largest absolute value, and the standard deviation
+        inside each; the same whatever the number of threads, and for values of any
+        scale. Patches are left out where a value is not finite or more than 10¹⁶ times
+        as large as is common among the first ones.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
@@ -58,13 +66,14 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         (72, 72)
     """
     total, products, deviations, peak, count, shift = 0.0, None, [], 0.0, 0, None
+    exponent = 0
 
-    def sums_of(block):
-        flat = block.reshape(len(block), -1)
+    def sums_of(flat):
         centred, deviation, largest = _centre(flat, shift)
-        finite = np.isfinite(deviation)
-        if not finite.all():
-            centred, _, largest = _centre(flat[finite], shift)
+        if not (np.isfinite(deviation).all() and largest < LARGEST):
+            within = np.abs(centred).max(axis=1) < LARGEST
+            deviation[~within] = np.nan
+            centred, _, largest = _centre(flat[within], shift)
         # Pixels have directions of so little variance that single precision blurs them.
         exact = np.float64 if centred.shape[1] <= _SHORT else np.float32
         factor = centred.astype(exact, copy=False)
@@ -73,12 +82,18 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         return centred.sum(axis=0, dtype=np.float64), squares, deviation, largest
 
     def with_shift():
-        nonlocal shift
+        nonlocal shift, exponent
         for block in blocks:
+            flat = block.reshape(len(block), -1)
+            if shift is None:
+                exponent = exponent_of(_common_size(flat))
+            if exponent:
+                with np.errstate(over="ignore"):
+                    flat = np.ldexp(flat, -exponent)
             if shift is None:
                 # Activations may lie far from zero: take their squares near the mean.
-                shift = _mean_of_finite(block.reshape(len(block), -1))
-            yield block
+                shift = _mean_of_those_within(flat)
+            yield flat
 
     for sums, squares, deviation, largest in _in_threads(sums_of, with_shift()):
         if products is None:
@@ -89,7 +104,13 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         count += np.isfinite(deviation).sum()
     offset = total / max(count, 1)
     covariance = products / max(count, 1) - np.outer(offset, offset)
-    return Survey(shift + offset, covariance, np.concatenate(deviations), float(peak))
+    deviation = np.concatenate(deviations)
+    return Survey(
+        np.ldexp(shift + offset, exponent),
+        np.ldexp(covariance, 2 * exponent),
+        np.ldexp(deviation, exponent) if exponent else deviation,
+        math.ldexp(peak, exponent),
+    )
 
 
 def principal_components(
@@ -122,12 +143,19 @@ def project(
     return np.concatenate(list(_in_threads(projection_of, blocks)))
 
 
-def _mean_of_finite(flat):
-    """Returns the mean of the finite rows; zeros if there are none."""
-    finite = np.isfinite(flat).all(axis=1)
-    if finite.all():
+def _common_size(flat):
+    """Returns the median of the rows' largest values, without 0 and infinite ones."""
+    largest = np.abs(flat).max(axis=1)
+    largest = largest[np.isfinite(largest) & (largest > 0)]
+    return float(np.median(largest)) if len(largest) else 0.0
+
+
+def _mean_of_those_within(flat):
+    """Returns the mean of the rows without huge values; zeros if there are none."""
+    within = (np.abs(flat) < LARGEST).all(axis=1)
+    if within.all():
         return flat.mean(axis=0)
-    return flat[finite].sum(axis=0) / max(1, int(finite.sum()))
+    return flat[within].sum(axis=0) / max(1, int(within.sum()))
 
 
 def _centre(flat, shift):

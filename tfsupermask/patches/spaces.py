@@ -13,6 +13,7 @@ import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from tfsupermask._validation import fail
+from tfsupermask.patches.ranges import exponent_of
 from tfsupermask.patches.reduction import (
     FLAT,
     Survey,
@@ -69,6 +70,7 @@ def coordinates(
         components *= _gains(along, survey)[:, None]
     points = project(blocks, survey.mean, components)
     if space != "raw":
+        points = np.ldexp(points, -exponent_of(float(np.abs(points).max())))
         length = np.linalg.norm(points, axis=1, keepdims=True)
         np.divide(points, length, out=points, where=length > 0)
     return points

@@ -189,7 +189,7 @@ def _frame(x, x_ticks, y, right, x_label):
 
 
 def _line(style, series, x, y):
-    pieces, broken = [], True
+    pieces, broken, alone = [], True, _alone(series.points)
     for at, value in series.points:
         if math.isfinite(value):
             pieces.append(f"{'ML'[not broken]}{x(at):.1f} {y(value):.1f}")
@@ -204,7 +204,7 @@ def _line(style, series, x, y):
             "<title>{}</title></path>"
         ).format(
             style % 8,
-            "" if shown or (at, value) == series.finite[-1] else " hidden",
+            "" if shown or at in alone or at == series.finite[-1][0] else " hidden",
             x(at),
             y(value),
             _MARKERS[style % 4],
@@ -212,6 +212,13 @@ def _line(style, series, x, y):
         )
         for at, value in series.finite
     )
+
+
+def _alone(points):
+    """Returns where points are that have no neighbour which a line could go to."""
+    known = [False, *(math.isfinite(value) for _, value in points), False]
+    neighbours = zip(points, known, known[1:], known[2:], strict=False)
+    return {at for (at, _), *beside in neighbours if beside == [False, True, False]}
 
 
 def _end(style, name, series, x, y, right, height):
@@ -228,9 +235,9 @@ def _end(style, name, series, x, y, right, height):
 def _description(title, lines, x_label, y):
     texts = []
     for each in lines:
-        first, last = (
+        ends = (
             f"{y.value_label(value)} at {x_label} {at:g}"
-            for at, value in (each.finite[0], each.finite[-1])
+            for at, value in dict([each.finite[0], each.finite[-1]]).items()
         )
-        texts.append(f"{each.label} {first}, {last}")
+        texts.append(f"{each.label} {', '.join(ends)}")
     return f"{title} against {x_label}: {'; '.join(texts)}."

@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from tfsupermask import init
 from tfsupermask._files import write_json
+from tfsupermask._machine import num_cores
+from tfsupermask._text import counted
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
@@ -222,7 +224,7 @@ class Job:
             agree(self.loop.strategy, {})  # waits for the chief
             saved = checkpoints.restore_latest(self.folder.checkpoints)
         else:
-            self.say(f"resumed {_when(saved)}")
+            self.say(f"resumed {_when(saved)}{_other_cores(saved)}")
         at = None if saved is None else [saved.epoch, saved.step]
         agree(self.loop.strategy, {"the checkpoint found in workdir": at})
         restore(self.config, saved, self.model, self.optimizer)
@@ -359,7 +361,8 @@ class Job:
     def save(self, at: Checkpoint) -> Checkpoint:
         """Writes a checkpoint with its own values and the model's current ones."""
         values = {**at.values, **values_of(self.model, self.optimizer)}
-        saved = dataclasses.replace(at, values=values)
+        state = {**at.state, "cores": num_cores()}
+        saved = dataclasses.replace(at, values=values, state=state)
         if self.chief:
             checkpoints.save(self.folder.checkpoints, saved)
         return saved
@@ -477,6 +480,17 @@ def _outcome(summary, folder):
 def _when(saved):
     inside = f", step {saved.step} of the next" if saved.step else ""
     return f"after epoch {saved.epoch}{inside}"
+
+
+def _other_cores(saved):
+    """Returns a remark if the run had another number of cores before."""
+    before, now = saved.state.get("cores"), num_cores()
+    if type(before) is not int or before == now:
+        return ""
+    return (
+        f" (on {counted(now, 'core')}, before on {before}: sums are rounded otherwise, "
+        "and the run may end with other bits)"
+    )
 
 
 def _bit_names(watch):

@@ -71,7 +71,7 @@ def _draw_rates(results):
         _name_rates(axis, {_rate(cell) for cell in panel.values()})
     axes[0].set_ylabel(results.cells[0].measure.label)
     entries = [_row_entry(row, s.colour, marker=s.marker) for row, s in looks.items()]
-    entries.append(_SHADE)
+    entries += _spread_entry(cell.removed for cell in results.cells)
     if any(cell.cell.published for cell in results.cells):
         entries.append(grey_entry("thesis", marker="o", **_THESIS))
     if any(cell.kept is not None and cell.kept.n for cell in results.cells):
@@ -86,7 +86,9 @@ def _draw_row(axis: Axes, cells: list[CellResult], style: Style) -> None:
     if any(cell.kept is not None and cell.kept.n for cell in cells):
         # A rate of 50 % is the same run in both readings.
         kept = [cell.removed if cell.kept is None else cell.kept for cell in cells]
-        axis.plot(rates, _means(kept), color=style.colour, **_KEPT)
+        alone = np.flatnonzero(_alone(means := _means(kept)))
+        mark = {"marker": style.marker, "markersize": 3, "markevery": list(alone)}
+        axis.plot(rates, means, color=style.colour, **_KEPT, **mark)
     published = [cell.cell.published for cell in cells]
     if any(published):
         axis.errorbar(
@@ -123,11 +125,14 @@ def _draw_epochs(results):
     curves = results.experiment.curves
     panels = [(title, curve) for title in results.panels for curve in curves]
     figure, axes = _panels(len(panels))
+    all_samples: list[Sample] = []
     for axis, (title, curve) in zip(axes, panels, strict=True):
         for cell in results.panels[title].values():
             style = looks[cell.cell.row]
             line = {"color": style.colour, "linestyle": style.dashes}
-            _draw_shaded(axis, *_samples_by_epoch(cell, curve), **line)
+            epochs, samples = _samples_by_epoch(cell, curve)
+            _draw_shaded(axis, epochs, samples, **line)
+            all_samples += samples
             if cell.cell.measure == curve and cell.cell.published is not None:
                 _draw_last_epoch(axis, cell, style, schedule)
         axis.set_title(title)
@@ -139,7 +144,7 @@ def _draw_epochs(results):
     entries = [
         _row_entry(row, s.colour, linestyle=s.dashes) for row, s in looks.items()
     ]
-    entries.append(_SHADE)
+    entries += _spread_entry(all_samples)
     if any(cell.cell.published for cell in results.cells):
         point = {"marker": "o", **_LAST_EPOCH}
         mark = point if schedule == THESIS_EPOCHS else _EDGE
@@ -187,17 +192,34 @@ def _panels(number):
 def _draw_shaded(
     axis: Axes, x: Sequence[float], samples: Sequence[Sample], color: str, **line: Any
 ) -> None:
-    """Draws a line of means, with one standard deviation shaded on either side."""
+    """Draws a line of means, with one standard deviation shaded on either side.
+
+    A mean without another one beside it is a point, with a bar in place of the shade.
+    """
     mean = _means(samples)
     spread = np.array([sample.deviation or 0.0 for sample in samples])
     axis.plot(x, mean, color=color, **_OURS, **line)
     axis.fill_between(
         x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0
     )
+    for place in np.flatnonzero(_alone(mean)):
+        point = {"marker": line.get("marker", "o"), "markersize": _OURS["markersize"]}
+        error = spread[place] or None
+        axis.errorbar(x[place], mean[place], error, color=color, capsize=3, **point)
+
+
+def _alone(means):
+    """Returns which means have no neighbour that a line could go to."""
+    known = np.pad(np.isfinite(means), 1)
+    return known[1:-1] & ~known[:-2] & ~known[2:]
 
 
 def _means(samples):
     return np.array([np.nan if s.mean is None else s.mean for s in samples])
+
+
+def _spread_entry(samples):
+    return [_SHADE] if any(s.deviation is not None for s in samples) else []
 
 
 def _row_entry(row, colour, **line):
@@ -211,6 +233,11 @@ def grey_entry(label: str, **line: Any) -> Line2D:
 
 def _finished(figure, results, entries):
     figure.suptitle(_name(results), fontsize=11)
+    for axis in figure.axes:
+        heights = [np.asarray(line.get_ydata(), float) for line in axis.lines]
+        if not any(np.isfinite(each).any() for each in heights):
+            at = {"transform": axis.transAxes, "ha": "center", "color": GREY}
+            axis.text(0.5, 0.5, "no run is done yet", **at)
     legend = figure.legend(
         handles=entries,
         loc="outside lower center",
