@@ -99,14 +99,15 @@ def listen(worker: Worker) -> socket.socket:
     """Returns a socket that listens where a worker of this machine is to listen."""
     host, port = worker.host_and_port
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        local = all(ipaddress.ip_address(each[4][0]).is_loopback for each in found)
-    except OSError:  # a name that only others know
-        local = False
-    family = socket.AF_INET6 if local and ":" in host else socket.AF_INET
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    # Else on all interfaces, like TensorFlow: a machine may know its name as 127.0.1.1.
+    both = not local and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both or (local and ":" in host) else socket.AF_INET
     try:
-        # Like TensorFlow on all interfaces: the name may be another machine's alias.
-        return socket.create_server((host if local else "", port), family=family)
+        where = (host if local else "", port)
+        return socket.create_server(where, family=family, dualstack_ipv6=both)
     except OSError as error:
         raise fail(
             f"{worker} cannot listen on port {port} ({os.strerror(error.errno)}); it "
