@@ -105,10 +105,11 @@ class Workers:
             yield
             return
         done, mine = os.pipe()
+        watched = os.getpid()
         watcher = os.fork()
         if not watcher:
             os.close(mine)
-            self._watch(done)
+            self._watch(watched, done)
         os.close(done)
         try:
             yield
@@ -217,8 +218,8 @@ class Workers:
             f"run goes on from its last checkpoint ({type(error).__name__})."
         )
 
-    def _watch(self, done):
-        """Kills the parent if a worker ends before `done` closes; never returns."""
+    def _watch(self, process, done):
+        """Kills a process if a worker ends before `done` closes; never returns."""
         why = f"{self._me} gave up: TensorFlow did not reach the others in time."
         watched, end = dict(self._lines), time.monotonic() + self._wait_seconds
         try:
@@ -234,7 +235,7 @@ class Workers:
                     break
                 watched = {p: line for p, line in watched.items() if p not in spoke}
             os.write(2, f"error: {why}\n".encode())
-            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
         finally:
             os._exit(1)
 
