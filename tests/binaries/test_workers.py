@@ -2,9 +2,9 @@
 
 import json
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.workers import free_addresses
 from tfsupermask import data, runs, train
 from tfsupermask.runs import checkpoint as checkpoints
 
@@ -45,32 +46,29 @@ def flags(images, workdir, **fields):
     return [f"--{name}={value}" for name, value in fields.items()]
 
 
-def free_addresses(number):
-    addresses = []
-    for _ in range(number):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            addresses.append(f"127.0.0.1:{probe.getsockname()[1]}")
-    return addresses
+def start(cluster, index, *arguments, module="binaries.train"):
+    task = {"type": "worker", "index": index}
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env=os.environ | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
-def start_workers(images, workdir, number, each=()):
+def start_workers(images, workdir, number, each=(), late=None):
     """Returns the processes; `each` has fields of single workers."""
-    cluster, processes = {"worker": free_addresses(number)}, []
-    for index in range(number):
-        task = {"type": "worker", "index": index}
-        fields = flags(images, workdir, **(each[index] if each else {}))
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "binaries.train", *fields],
-                env=os.environ
-                | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+    cluster = {"worker": free_addresses(number)}
+    return [
+        start(
+            cluster,
+            index,
+            *flags(images, workdir, **(each[index] if each else {})),
+            module="tests.binaries.late" if index == late else "binaries.train",
         )
-    return processes
+        for index in range(number)
+    ]
 
 
 def finish(processes):
@@ -105,7 +103,7 @@ def test_killed_stopped_and_resumed_on_other_numbers_of_workers(
     workers[1].kill()
     statuses, texts = finish(workers)
     assert statuses == [1, -signal.SIGKILL], texts
-    assert "error: Another worker ended" in texts[0][1]
+    assert re.search(r"error: worker 1 \(127\.0\.0\.1:\d+\) ended; start", texts[0][1])
 
     workers = start_workers(images, two, 2)
     wait_for(two / "checkpoints" / "epoch_00003.npz", workers)
@@ -138,5 +136,37 @@ def test_another_configuration_is_refused_by_name(images, tmp_path):
     assert statuses == [1, 1], texts
     for _, err in texts:
         assert "All workers must run the same, but `prune` differs." in err
-        assert "replica_0=0.5, replica_1=0.6" in err
+        assert "worker_0=0.5, worker_1=0.6" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_whoever_is_late_everywhere_the_run_is_done(images, tmp_path, late):
+    workers = start_workers(images, tmp_path, 2, [{"epochs": 1}] * 2, late)
+    statuses, texts = finish(workers)
+    assert statuses == [0, 0], texts
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_who_waits_alone_says_for_whom_and_ends(tmp_path):
+    """In the role of each, by each signal, and after the time of the flag."""
+    workers, arguments = [], [f"--workdir={tmp_path / 'run'}"]
+    for index, number in (0, signal.SIGTERM), (1, signal.SIGINT), (1, None):
+        cluster = {"worker": free_addresses(2)}
+        limit = [] if number else ["--wait_seconds=6"]
+        workers.append((start(cluster, index, *arguments, *limit), number))
+    for worker, number in workers:
+        line = next(line for line in worker.stderr if " waits for " in line)
+        assert re.fullmatch(
+            r"worker \d \(127\.0\.0\.1:\d+\) waits for worker \d \(127\.0\.0\.1:\d+\) "
+            r"since \d\d:\d\d:\d\d, at most \d+ s\n",
+            line,
+        )
+        if number:
+            worker.send_signal(number)
+    (first, second, third), texts = finish([worker for worker, _ in workers])
+    assert (first, second, third) == (143, 130, 1), texts
+    assert texts[0][1].endswith("interrupted SIGTERM\n")
+    assert texts[1][1].endswith("interrupted SIGINT\n")
+    assert re.search(r"error: worker 1 .* gave up after 6 s.*--wait_sec", texts[2][1])
     assert not (tmp_path / "run").exists()

@@ -48,3 +48,11 @@ def test_a_postponed_signal_is_raised_at_the_end():
 def test_an_error_hides_no_earlier_one():
     with pytest.raises(ZeroDivisionError):
         postponed(SIGTERM, error=ZeroDivisionError)
+
+
+def test_it_listens_again_where_others_took_a_signal_for_themselves():
+    with Interruption() as interruption:
+        signal.signal(SIGTERM, signal.SIG_IGN)
+        interruption.listen()
+        with pytest.raises(Interrupted):
+            signal.raise_signal(SIGTERM)

@@ -385,6 +385,13 @@ class Config:
         _one_of(STRATEGIES),
         identifies=False,
     )
+    wait_seconds: int = _field(
+        600,
+        "Longest time that a worker (--strategy=multi_worker) waits for the others; "
+        "the wait for the first one to initialise has no limit.",
+        _at_least(1),
+        identifies=False,
+    )
     mixed_precision: bool = _first(False, "Compute in bfloat16; scores stay float32.")
     jit_compile: bool = _field(
         False,

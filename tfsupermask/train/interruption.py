@@ -42,12 +42,18 @@ class Interruption:
     def __enter__(self) -> Interruption:
         # Python lets only the main thread handle signals.
         if threading.current_thread() is threading.main_thread():
-            self._before = {n: signal.signal(n, self._handle) for n in SIGNALS}
+            self._before = {n: signal.getsignal(n) for n in SIGNALS}
+        self.listen()
         return self
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Listens to signals, also where other code has taken them for itself since."""
+        for number in self._before:
+            signal.signal(number, self._handle)
 
     @contextlib.contextmanager
     def postponed(self) -> Iterator[None]:

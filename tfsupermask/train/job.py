@@ -33,7 +33,8 @@ from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.runs.folder import claim, fingerprint, locked
 from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
-from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
+from tfsupermask.train import tf_config
+from tfsupermask.train.agreement import agree, agree_to_stop
 from tfsupermask.train.build import (
     build_model,
     patches_init,
@@ -50,8 +51,9 @@ from tfsupermask.train.load import load_images
 from tfsupermask.train.loop import Loop
 from tfsupermask.train.optimizer import make_optimizer
 from tfsupermask.train.results import provenance, summarise, write_results
-from tfsupermask.train.strategies import is_chief, make_strategy
+from tfsupermask.train.strategies import make_strategy, takes_workers
 from tfsupermask.train.totals import Totals
+from tfsupermask.train.workers import Workers
 
 
 def run(config: Config, command: str | None = None) -> dict[str, Any]:
@@ -69,7 +71,7 @@ def run(config: Config, command: str | None = None) -> dict[str, Any]:
         InputError: The config, the images or the run folder cannot be used, or the loss
             became infinite or NaN. The earlier content of the run folder stays intact.
         Interrupted: SIGTERM or Ctrl-C came. The run was saved where it was.
-        ConnectionError: Another worker ended.
+        ConnectionError: Another worker ended, or did not come.
 
     Example:
         >>> mine = {"dataset": "folder", "data_dir": "my_images", "image_size": 8}
@@ -94,6 +96,7 @@ class Job:
         config: The resolved configuration.
         dataset: The images.
         strategy: The devices.
+        workers: The processes that do the run together.
         folder: The `RunFolder`, claimed and locked.
         interruption: Hears signals.
         build: Builds the network, see `Job.open`.
@@ -148,46 +151,54 @@ class Job:
         config.validate()
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
-        strategy = make_strategy(config.strategy)
-        if dataset is None:
-            dataset = load_images(config)
-        else:
-            dataset = load_images(config, load=lambda *_, given=dataset, **__: given)
-        if dataset.validation is not None:
-            held_out = len(dataset.validation)
-            config = dataclasses.replace(config, validation_images=held_out)
-        config = resolve(config, len(dataset.train))
-        sha256 = fingerprint(dataset)
-        root = config.workdir or Path("runs") / config.run_name(sha256)
-        folder = RunFolder(Path(root))
-        try:
-            agree(strategy, {**config.identity(), "images": sha256})
-            with contextlib.ExitStack() as stack:
-                if is_chief(strategy):
-                    claim(folder, config, dataset, sha256)
-                    stack.enter_context(locked(folder.root))
-                interruption = stack.enter_context(Interruption())
-                job = cls(
-                    config, dataset, strategy, folder, interruption, build, command
+        with contextlib.ExitStack() as stack:
+            interruption = stack.enter_context(Interruption())
+            workers = stack.enter_context(_workers(config))
+            workers.join()
+            with workers.watched():
+                strategy = make_strategy(config.strategy)
+            interruption.listen()  # TensorFlow has taken SIGTERM for itself
+            if dataset is None:
+                dataset = load_images(config)
+            else:
+                dataset = load_images(
+                    config, load=lambda *_, given=dataset, **__: given
                 )
-                job._start()
-                if job.chief:
-                    stack.callback(job.events.close)
-                yield job
-        except tf.errors.OpError as error:
-            if num_workers(strategy) == 1:
-                raise
-            raise ConnectionError(
-                "Another worker ended or cannot be reached; start all of them again, "
-                "and the run goes on from its last checkpoint "
-                f"({type(error).__name__})."
-            ) from error
+            if dataset.validation is not None:
+                held_out = len(dataset.validation)
+                config = dataclasses.replace(config, validation_images=held_out)
+            config = resolve(config, len(dataset.train))
+            sha256 = fingerprint(dataset)
+            root = config.workdir or Path("runs") / config.run_name(sha256)
+            folder = RunFolder(Path(root))
+            agree(workers, {**config.identity(), "images": sha256})
+            if workers.chief:
+                claim(folder, config, dataset, sha256)
+                stack.enter_context(locked(folder.root))
+            # Before TensorFlow makes variables, for which it waits for all workers.
+            saved = _newest(workers, folder)
+            job = cls(
+                config,
+                dataset,
+                strategy,
+                workers,
+                folder,
+                interruption,
+                build,
+                command,
+            )
+            job._start(saved)
+            if job.chief:
+                stack.callback(job.events.close)
+            yield job
 
-    def __init__(self, config, dataset, strategy, folder, interruption, build, command):
+    def __init__(
+        self, config, dataset, strategy, workers, folder, interruption, build, command
+    ):
         self.config, self.dataset, self.folder = config, dataset, folder
         # Now, as the checkout may be another one when the run ends.
         self._provenance = provenance(config, command)
-        self.chief = is_chief(strategy)
+        self.chief, self._workers = workers.chief, workers
         self._interruption = interruption
         self.batches = TrainBatches(
             dataset.train,
@@ -212,21 +223,18 @@ class Job:
             config.redraw_steps,
         )
 
-    def _start(self):
-        """Restores the newest checkpoint; initialises first if there is none."""
+    def _start(self, saved):
+        """Restores a checkpoint; initialises first if there is none."""
         replicas = self.loop.strategy.num_replicas_in_sync
         device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
         self.say(f"{self.folder.root}  ({replicas} x {device})")
-        saved = checkpoints.restore_latest(self.folder.checkpoints)
         if saved is None:
             if self.chief:
                 self.initialise()
-            agree(self.loop.strategy, {})  # waits for the chief
-            saved = checkpoints.restore_latest(self.folder.checkpoints)
+            self._workers.gather(None, limited=False)  # waits for the chief
+            saved = _newest(self._workers, self.folder)
         else:
             self.say(f"resumed {_when(saved)}{_other_cores(saved)}")
-        at = None if saved is None else [saved.epoch, saved.step]
-        agree(self.loop.strategy, {"the checkpoint found in workdir": at})
         restore(self.config, saved, self.model, self.optimizer)
         rows = metrics.understood(saved.state["rows"], self.config.epoch_split)
         self.saved = dataclasses.replace(saved, state={**saved.state, "rows": rows})
@@ -424,7 +432,7 @@ class Job:
 
     def _stop_if_asked(self, at: Checkpoint, save: bool = False) -> None:
         """Ends the run here if any worker has been asked to."""
-        number = agree_to_stop(self.loop.strategy, self._interruption.pending or 0)
+        number = agree_to_stop(self._workers, self._interruption.pending or 0)
         if number:
             if save:
                 self.saved = self.save(at)
@@ -453,6 +461,20 @@ class Job:
                 f"{split} accuracy {accuracy:.4f}, most frequent class {chance:.4f}; "
                 "another --init or --learning_rate may help."
             )
+
+
+def _workers(config):
+    if not takes_workers(config.strategy):
+        return Workers()
+    return Workers(*tf_config.read(), config.wait_seconds)
+
+
+def _newest(workers, folder):
+    """Returns the newest checkpoint, once all workers have found the same one."""
+    saved = checkpoints.restore_latest(folder.checkpoints)
+    at = None if saved is None else [saved.epoch, saved.step]
+    agree(workers, {"the checkpoint found in workdir": at})
+    return saved
 
 
 def _rescaled(factors):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import tensorflow as tf
 
 from tfsupermask._validation import fail
+from tfsupermask.train import tf_config
+
+
+def takes_workers(name: str) -> bool:
+    """Returns whether the strategy of that name is of the workers in TF_CONFIG."""
+    return name == "multi_worker" or (name == "auto" and tf_config.is_set())
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -21,42 +25,22 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
             is set, mirrored if there are several GPUs, otherwise single.
 
     Raises:
-        InputError: `"multi_worker"` without TF_CONFIG, or `"mirrored"` without a GPU
-            after TensorFlow has been used.
+        InputError: `"multi_worker"` without a TF_CONFIG, or with one that is wrong, or
+            `"mirrored"` without a GPU after TensorFlow has been used.
 
     Example:
         >>> make_strategy("single").num_replicas_in_sync
         1
     """
     gpus = tf.config.list_physical_devices("GPU")
-    if name == "auto":
-        if os.environ.get("TF_CONFIG"):
-            name = "multi_worker"
-        else:
-            name = "mirrored" if len(gpus) > 1 else "single"
-    if name == "multi_worker":
-        if not os.environ.get("TF_CONFIG"):
-            raise fail(
-                "`strategy` 'multi_worker' needs the environment variable TF_CONFIG, "
-                "which names the workers' addresses and this worker's index.",
-                TF_CONFIG=os.environ.get("TF_CONFIG"),
-            )
+    if takes_workers(name):
+        tf_config.read()
         return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "auto":
+        name = "mirrored" if len(gpus) > 1 else "single"
     if name == "mirrored":
         return _mirror_two_cpus() if not gpus else tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
-
-
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process writes the files."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.cluster_spec():
-        return True
-    return resolver.task_type == "chief" or (
-        resolver.task_type == "worker"
-        and resolver.task_id == 0
-        and "chief" not in resolver.cluster_spec().jobs
-    )
 
 
 def _mirror_two_cpus() -> tf.distribute.MirroredStrategy:
