@@ -104,7 +104,9 @@ class TrainBatches:
                 padding=padding,
                 image_shape=split.images.shape[1:],
             )
-        self._images = np.ascontiguousarray(split.images)
+        self._images = split.images
+        if isinstance(self._images, np.ndarray):
+            self._images = np.ascontiguousarray(self._images)
         self._labels = split.labels
         self._cached_epoch = None
 
@@ -171,8 +173,10 @@ class TrainBatches:
         return cached[1:]
 
     def _augmented(self, index, rows, columns, flips):
-        height, width = self._images.shape[1:3]
-        images = _core.gather_patches(self._images, index, rows, columns, height, width)
+        whole, (height, width) = self._images, self._images.shape[1:3]
+        if not isinstance(whole, np.ndarray):
+            whole, index = whole[index], np.arange(len(index))
+        images = _core.gather_patches(whole, index, rows, columns, height, width)
         images[flips] = images[flips, :, ::-1]
         return images
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsupermask._reading import check_names
 from tfsupermask._validation import InputError, check_integer, fail
+from tfsupermask.data.stored import StoredImages, select
 
 _IMAGES_PER_HISTOGRAM = 1024
 
@@ -22,7 +23,7 @@ class Split:
     """Images and their labels.
 
     Args:
-        images: uint8 (n, height, width, 3), RGB.
+        images: uint8 (n, height, width, 3), RGB: an array, or `StoredImages`.
         labels: int64 (n,), the index of each image's class.
 
     Raises:
@@ -34,7 +35,7 @@ class Split:
         2
     """
 
-    images: np.ndarray
+    images: np.ndarray | StoredImages
     labels: np.ndarray
 
     def __post_init__(self):
@@ -57,7 +58,7 @@ class Split:
         return len(self.labels)
 
     def __getitem__(self, indices: np.ndarray | slice) -> Split:
-        return Split(self.images[indices], self.labels[indices])
+        return Split(select(self.images, indices), self.labels[indices])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -35,15 +35,19 @@ def rgb_of(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         >>> seen.shape, seen.dtype, seen[0, 0, 0, 0]
         ((2, 8, 8, 3), dtype('uint8'), np.uint8(0))
     """
-    if images.ndim == 3:
-        images = images[..., None]
-    elif images.ndim == 5:
-        images = images[:, 0]
-    seen = images[..., : 3 if images.shape[-1] >= 3 else 1]
-    stretch = _stretch(seen) if images.dtype != np.uint8 else lambda values: values
+
+    def seen(images):
+        if images.ndim == 3:
+            images = images[..., None]
+        elif images.ndim == 5:
+            images = images[:, 0]
+        return images[..., : 3 if images.shape[-1] >= 3 else 1]
+
+    bytes_ = images.dtype == np.uint8
+    stretch = (lambda values: values) if bytes_ else _stretch(seen(images))
 
     def rgb(indices):
-        chosen = stretch(seen[indices])
+        chosen = stretch(seen(images[indices]))
         return np.broadcast_to(chosen, (*chosen.shape[:3], 3))
 
     return rgb
