@@ -103,4 +103,6 @@ class _File:
 
 def select(images: np.ndarray | StoredImages, indices: np.ndarray | slice):
     """Returns some images: of an array a part, of stored images without reading."""
-    return images.select(indices) if isinstance(images, StoredImages) else images[indices]
+    return (
+        images.select(indices) if isinstance(images, StoredImages) else images[indices]
+    )
