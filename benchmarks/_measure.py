@@ -17,6 +17,7 @@ from typing import Any
 from absl import flags
 from matplotlib.figure import Figure
 
+from benchmarks import _markdown
 from tfsupermask._machine import num_cores, processor
 
 QUICK = flags.DEFINE_boolean("quick", False, "The smallest sizes, few rounds.")
@@ -125,20 +126,7 @@ def resident_bytes() -> int:
 
 def print_table(heads: list[str], rows: list[list[str]]) -> None:
     """Prints a Markdown table: first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-
-    def line(cells):
-        first, *others = zip(cells, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(c.rjust(w) for c, w in others)]
-        return f"| {' | '.join(cells)} |"
-
-    print()
-    print(line(heads))
-    print(
-        f"| {'-' * widths[0]} |" + "".join(f" {'-' * (w - 1)}: |" for w in widths[1:])
-    )
-    for row in rows:
-        print(line(row))
+    print(f"\n{_markdown.table(heads, rows)}")
 
 
 def save(

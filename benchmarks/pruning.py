@@ -22,8 +22,8 @@ from absl import flags
 from ai_edge_litert.interpreter import Interpreter
 
 import tfsupermask
+from benchmarks import _measure
 from tfsupermask import data
-from tfsupermask._text import aligned
 from tfsupermask.export import export_model
 from tfsupermask.export.sizes import compressed_bytes, file_bytes
 
@@ -31,7 +31,6 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of CIFAR-10.")
 _IMAGES = flags.DEFINE_integer("limit_images", 10_000, "Training images.", 10)
 _EPOCHS = flags.DEFINE_integer("epochs", 5, "Epochs of each training.", 2)
 _SPARSITY = flags.DEFINE_float("prune", 0.8, "Fraction of the weights removed.", 0, 1)
-_QUICK = flags.DEFINE_boolean("quick", False, "Digits and the small network only.")
 _BATCH_SIZE = 64
 
 
@@ -119,12 +118,13 @@ def _constants(interpreter):
 def main(argv):
     """Trains, exports, and prints a table."""
     _program.refuse_arguments(argv)
-    dataset = data.load("digits" if _QUICK.value else "cifar10", _DATA_DIR.value)
+    quick = _measure.QUICK.value
+    dataset = data.load("digits" if quick else "cifar10", _DATA_DIR.value)
     if len(dataset.train) > _IMAGES.value:
         dataset = data.limit(dataset, _IMAGES.value)
-    lines = [("network", "", "accuracy", "zeros", "bytes", "compressed")]
+    rows = []
     networks = [(small_network, ())]
-    if not _QUICK.value:
+    if not quick:
         networks.append((mobilenet, "*depthwise*"))
     for build, skip in networks:
         for kind in ("dense", "pruned"):
@@ -138,9 +138,10 @@ def main(argv):
                 accuracy, zeros = file_results(path, dataset.test)
                 sizes = file_bytes(path), compressed_bytes(path)
             numbers = (f"{100 * accuracy:.1f} %", f"{100 * zeros:.1f} %")
-            lines.append((build.__name__, kind, *numbers, *map("{:,}".format, sizes)))
-            print(lines[-1], flush=True)
-    print(aligned(lines, "<<>>>>"))
+            texts = [*numbers, *map("{:,}".format, sizes)]
+            rows.append([f"{build.__name__}, {kind}", *texts])
+            print(*rows[-1], sep="  ", flush=True)
+    _measure.print_table(["network", "accuracy", "zeros", "bytes", "compressed"], rows)
 
 
 if __name__ == "__main__":

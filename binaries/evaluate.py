@@ -3,26 +3,41 @@
 python -m binaries.evaluate --path=runs/my_run
 python -m binaries.evaluate --path=runs/my_run/saved_model --dataset=cifar10
 python -m binaries.evaluate --path=my_model.tflite --dataset=cifar10
+python -m binaries.evaluate --path=zoo:conv2_signed_constant_s0
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from absl import flags
 
 from binaries import _program
-from tfsupermask import data, train
+from tfsupermask import data, train, zoo
 from tfsupermask.export import Classifier, is_export
+from tfsupermask.tickets import read_ticket_header
 
 _PATH = flags.DEFINE_string(
-    "path", None, "Run folder, or exported model.", required=True
+    "path",
+    None,
+    "Run folder, exported model, or a trained ticket of the zoo as zoo:NAME.",
+    required=True,
 )
 _DATASET = flags.DEFINE_string(
-    "dataset", None, f"One of {', '.join(data.NAMES)} (default: the run's)."
+    "dataset",
+    None,
+    f"One of {', '.join(data.NAMES)} (default: the run's, or the one that a ticket "
+    "names).",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images (default: the run's)."
+)
+_TEST_FRACTION = flags.DEFINE_float(
+    "test_fraction", None, "As in training, for --dataset=folder (default: the run's)."
+)
+_BAD_IMAGES = flags.DEFINE_enum(
+    "bad_images",
+    None,
+    data.BAD_IMAGES,
+    "As in training, for --dataset=folder (default: the run's).",
 )
 _SAMPLES = flags.DEFINE_integer(
     "samples",
@@ -36,26 +51,40 @@ _SAMPLES = flags.DEFINE_integer(
 def main(argv):
     """Prints the accuracy on the dataset's test images."""
     _program.refuse_arguments(argv)
+    path = zoo.resolve(_PATH.value)
     _program.require(
-        Path(_PATH.value).exists(),
+        path.exists(),
         f"`--path` must be a run folder or an exported model. Received: {_PATH.value}",
     )
     name, data_dir, image_size = _DATASET.value, _DATA_DIR.value, None
-    if is_export(_PATH.value):
-        _program.require(name, "`--dataset` must be given with an exported model.")
+    options = {}
+    if is_export(path):
+        name = name or _dataset_of(path)
+        _program.require(name, "`--dataset` must be given with this exported model.")
         if name == "folder":
-            image_size = Classifier(_PATH.value).image_shape[0]
+            image_size = Classifier(path).image_shape[0]
     else:
-        config = train.load_run(_PATH.value).config
+        config = train.load_run(path).config
         if name in (None, config.dataset):
             name, image_size = config.dataset, config.image_size
+            options = config.folder_options
             data_dir = data_dir or config.data_dir
-    dataset = data.load(name, data_dir, image_size)
-    means = train.evaluate_path(_PATH.value, dataset, _SAMPLES.value).means("")
+    given = {"test_fraction": _TEST_FRACTION.value, "bad_images": _BAD_IMAGES.value}
+    options |= {key: value for key, value in given.items() if value is not None}
+    dataset = data.load(name, data_dir, image_size, **options)
+    means = train.evaluate_path(path, dataset, _SAMPLES.value).means("")
     print(
         f"{dataset.name}, {len(dataset.test)} test images: top-1 {means['top1']:.4f}, "
         f"top-5 {means['top5']:.4f}, loss {means['loss']:.4f}"
     )
+
+
+def _dataset_of(path):
+    """Returns the dataset that a ticket's recipe names, `None` without one."""
+    if path.suffix != ".ticket":
+        return None
+    recipe = read_ticket_header(path).get("recipe")
+    return recipe.get("dataset") if isinstance(recipe, dict) else None
 
 
 if __name__ == "__main__":

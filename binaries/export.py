@@ -1,10 +1,12 @@
-"""Exports a run's newest checkpoint; the name of the output decides the format.
+"""Exports a run's newest checkpoint, or a ticket; the output's name says the format.
 
 python -m binaries.export --path=runs/my_run --output=my_model         # SavedModel
 python -m binaries.export --path=runs/my_run --output=my_model.keras
 python -m binaries.export --path=runs/my_run --output=my_model.onnx
 python -m binaries.export --path=runs/my_run --output=my_model.tflite --precision=int8
 python -m binaries.export --path=runs/my_run --output=my_model.ticket  # the small one
+python -m binaries.export --path=my_model.ticket --output=my_model.onnx
+python -m binaries.export --path=zoo:conv2_signed_constant_s0 --output=my_model.keras
 """
 
 from __future__ import annotations
@@ -15,12 +17,20 @@ import numpy as np
 from absl import flags
 
 from binaries import _program
+from tfsupermask import zoo
 from tfsupermask.export import check_format, export_model, size_table
+from tfsupermask.runs import Config
+from tfsupermask.tickets import load_ticket
 from tfsupermask.train import load_images, load_run
 
 _REPRESENTATIVE_IMAGES = 200
 
-_PATH = flags.DEFINE_string("path", None, "Run folder.", required=True)
+_PATH = flags.DEFINE_string(
+    "path",
+    None,
+    "Run folder, ticket, or a trained ticket of the zoo as zoo:NAME.",
+    required=True,
+)
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -50,23 +60,32 @@ def main(argv):
         _DATA_DIR.value is None or _PRECISION.value == "int8",
         "`--data_dir` is for --precision=int8 alone.",
     )
-    run = load_run(_PATH.value)
-    images = _training_images(run.config) if _PRECISION.value == "int8" else None
+    source = zoo.resolve(_PATH.value)
+    if source.suffix == ".ticket" and source.is_file():
+        made = load_ticket(source)
+        recipe, whence = made.recipe, f"of {source.name}"
+    else:
+        made = load_run(source)
+        recipe = dataclasses.asdict(made.config)
+        whence = f"after epoch {made.epoch}"
+    images = _training_images(recipe) if _PRECISION.value == "int8" else None
     path = export_model(
-        run.model,
+        made.model,
         _OUTPUT.value,
-        run.mean,
-        run.std,
-        run.class_names,
+        made.mean,
+        made.std,
+        made.class_names,
         precision=_PRECISION.value,
         representative_images=images,
-        recipe=dataclasses.asdict(run.config),
+        recipe=recipe,
     )
-    print(f"{path}: {run.config.model} after epoch {run.epoch}")
-    print(size_table(run.model, path))
+    print(f"{path}: {made.model.name} {whence}")
+    print(size_table(made.model, path))
 
 
-def _training_images(config):
+def _training_images(recipe):
+    _program.require(recipe, "int8 needs a ticket with the recipe of its run.")
+    config = Config.from_saved(recipe)
     images = load_images(config, _DATA_DIR.value).train.images
     rng = np.random.default_rng(config.seed)
     count = min(_REPRESENTATIVE_IMAGES, len(images))

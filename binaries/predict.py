@@ -2,37 +2,51 @@
 
 python -m binaries.predict --path=runs/my_run cat.jpg dog.png
 python -m binaries.predict --path=my_model.tflite cat.jpg
+python -m binaries.predict --path=zoo:conv2_signed_constant_s0 cat.jpg
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 
 import numpy as np
 from absl import flags
 
 from binaries import _program
+from tfsupermask import InputError, zoo
 from tfsupermask.data import decode_image
 from tfsupermask.export import Classifier
 from tfsupermask.runs import RunFolder
 
 _PATH = flags.DEFINE_string(
-    "path", None, "Run folder, or exported model.", required=True
+    "path",
+    None,
+    "Run folder, exported model, or a trained ticket of the zoo as zoo:NAME.",
+    required=True,
 )
 _TOP = flags.DEFINE_integer("top", 3, "Number of classes to print for each image.", 1)
 
 
 def main(argv):
-    """Prints the most probable classes of each file."""
+    """Prints the most probable classes of each file, and an error for each bad one."""
     _program.require(argv, "Name at least one image file after the flags.")
-    path = Path(_PATH.value)
+    path = zoo.resolve(_PATH.value)
     of_run = RunFolder(path).saved_model
     classifier = Classifier(of_run if of_run.exists() else path)
-    images = np.stack([decode_image(f, classifier.image_shape[0]) for f in argv])
-    for file, row in zip(argv, classifier.probabilities(images), strict=True):
+    files, images = [], []
+    for file in argv:
+        try:
+            images.append(decode_image(file, classifier.image_shape[0]))
+            files.append(file)
+        except InputError as error:
+            print(f"error: {_program.one_line(str(error))}", file=sys.stderr)
+    rows = classifier.probabilities(np.stack(images)) if images else ()
+    for file, row in zip(files, rows, strict=True):
         best = np.argsort(-row, kind="stable")[: _TOP.value]
         named = [f"{classifier.class_names[i]} {row[i]:.4f}" for i in best]
         print(f"{file}: {', '.join(named)}")
+    if len(files) < len(argv):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

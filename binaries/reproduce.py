@@ -56,6 +56,9 @@ _DATA_DIR = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", "reproduction", "Folder of the runs, tables and figures."
 )
+_MIXED_PRECISION = flags.DEFINE_boolean(
+    "mixed_precision", False, "Compute in bfloat16; scores stay float32."
+)
 _PROCESSES = flags.DEFINE_integer(
     "processes",
     None,
@@ -79,6 +82,7 @@ def main(argv):
         _LIMIT_IMAGES.value,
         tuple(_DATASETS.value),
         _DATA_DIR.value,
+        _MIXED_PRECISION.value,
     )
     if _LIST.value:
         _list(scope)

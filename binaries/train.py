@@ -18,6 +18,9 @@ one stopped.
 
 from __future__ import annotations
 
+import shlex
+import sys
+
 from absl import flags
 
 from binaries import _program
@@ -30,7 +33,8 @@ flags.adopt_module_key_flags(_program)  # for --help
 def main(argv):
     """Runs the configuration that the flags describe."""
     _program.refuse_arguments(argv)
-    train.run(_program.from_flags(runs.Config))
+    command = shlex.join(["python", "-m", "binaries.train", *sys.argv[1:]])
+    train.run(_program.from_flags(runs.Config), command)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ SLOW = (
     "init/test_rescaling.py",
     "layers/test_forward.py",
     "layers/test_methods.py",
+    "layers/test_redraws.py",
     "layers/test_state.py",
     "layers/test_supermask.py",
     "models/test_all.py",

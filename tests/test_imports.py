@@ -36,6 +36,7 @@ ALLOWED["tickets"] = GROUND | {"ops", "layers"}
 ALLOWED["conversion"] = GROUND | {"ops", "layers", "init", "sparsity"}
 ALLOWED["export"] = GROUND | {"layers", "conversion", "tickets"}
 ALLOWED["runs"] = GROUND | {"layers", "models", "patches", "init", "data", "sparsity"}
+ALLOWED["zoo"] = GROUND | {"runs", "tickets"}
 ALLOWED["train"] = GROUND | set(ALLOWED)
 ALLOWED["report"] = GROUND | set(ALLOWED)
 ALLOWED["experiments"] = GROUND | set(ALLOWED)

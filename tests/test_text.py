@@ -37,6 +37,8 @@ def test_tables_are_aligned():
         (_text.general(12345), "12,345"),
         (_text.signed(-1234.56), "−1,234.6"),
         (_text.counted(0, "seed"), "0 seeds"),
+        (_text.short_commit("0123456789" * 4), "0123456789"),
+        (_text.short_commit("0123456789" * 4 + "+"), "0123456789+"),
         (_text.data_uri(b"abc", "image/png"), "data:image/png;base64,YWJj"),
     ],
 )

@@ -8,7 +8,8 @@
     tfsupermask.fold(model).save("model.keras")        # plain Keras
 
 The parts, ground up: `ops`, `layers`, `models`, `patches`, `init`, `sparsity`,
-`conversion`, `tickets`, `export`, `data`, `runs`, `train`, `report`, `experiments`.
+`conversion`, `tickets`, `export`, `data`, `runs`, `train`, `report`, `experiments`, and
+`zoo`, trained tickets by name.
 """
 
 import importlib

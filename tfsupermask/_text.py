@@ -126,3 +126,13 @@ def signed(value: float, digits: int = 1) -> str:
 def data_uri(content: bytes, kind: str) -> str:
     """Returns a file's content as a URI, of a kind such as "image/png"."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def short_commit(commit: str) -> str:
+    """Returns a git commit with ten digits, and its mark of changes if it has one.
+
+    Example:
+        >>> short_commit("0123456789" * 4 + "+")
+        '0123456789+'
+    """
+    return f"{commit[:10]}{commit[40:]}"

@@ -180,7 +180,8 @@ _INTRODUCTION = [
     f"{MAX_SECONDS:.0f} s and",
     f"{MAX_BYTES >> 20} MB beyond a started program. `python -m trials.hostile` "
     "tries them all anew and",
-    "ends with status 1 if one falls outside; `tests/hostile` holds them.",
+    "ends with status 1 if one falls outside; `tests/hostile` holds them. Only images",
+    "of many pixels may take more, one at a time: 1.2 GB for 2²⁷ (docs/images.md).",
     "",
     "Tickets, checkpoints, run folders, images and `.keras` files are data: nothing in",
     "them is run. **A SavedModel is a program**, as TensorFlow's own documents say: it",

@@ -36,6 +36,9 @@ _QUICK = flags.DEFINE_boolean("quick", False, "Four combinations.")
 
 VALUES = {
     "model": ("conv2", "conv4", "resnet18"),
+    "width": (1.0, 0.3),
+    "affine_norm": (False, True),
+    "whole_layers": (None, "first,last"),
     "method": ("edge_popup", "edge_popup_by_score", "signed", "stochastic"),
     "prune": (0.0, 0.5, 0.9),
     "allocation": ("uniform", "erdos_renyi", "global"),

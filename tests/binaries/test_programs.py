@@ -1,14 +1,13 @@
 import json
-import os
 import re
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 
+from tests import programs
 from tests.binaries.test_workers import free_addresses
+from tests.programs import finish
 from tfsupermask import data
 from tfsupermask.runs import checkpoint as checkpoints
 
@@ -16,20 +15,9 @@ FLAGS = ["--epochs=1", "--num_patches=2000", "--num_clusters=100"]
 
 
 def start(program, *arguments, cwd, **environment):
-    inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    return subprocess.Popen(
-        [sys.executable, "-m", f"binaries.{program}", *map(str, arguments)],
-        cwd=cwd,
-        env={**inherited, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    return programs.start(
+        "-m", f"binaries.{program}", *arguments, cwd=cwd, **environment
     )
-
-
-def finish(process):
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
 
 
 def call(program, *arguments, cwd):
@@ -49,6 +37,11 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def summary(run):
     return json.loads((run / "summary.json").read_text())
+
+
+def test_the_summary_holds_the_command(summary):
+    expected = " ".join(["python -m binaries.train", *FLAGS, "--workdir=run"])
+    assert summary["command"] == expected
 
 
 @pytest.mark.parametrize(
@@ -100,6 +93,22 @@ def test_predict_names_the_classes_of_image_files(run):
     best = [line.split(": ")[1].split()[0] for line in lines]
     right = np.mean([name == str(test.labels[i]) for i, name in enumerate(best)])
     assert right > 0.3
+
+
+def test_predict_goes_on_after_bad_files(run, tmp_path):
+    image = data.load("digits").test.images[0]
+    files = []
+    for name, pixels in (("grey.png", image[..., 0]), ("16.webp", image)):
+        files.append(tmp_path / name)
+        files[-1].write_bytes(cv2.imencode(files[-1].suffix, pixels)[1].tobytes())
+    (tmp_path / "text.png").write_text("no image")
+    files[1:1] = [tmp_path / "text.png", tmp_path / "none.jpg"]
+    code, out, err = call("predict", f"--path={run}", *files, cwd=run.parent)
+    assert code == 1
+    good, bad = out.splitlines(), err.splitlines()
+    assert [line.split(": ")[0] for line in good] == [str(files[0]), str(files[3])]
+    for line, name in zip(bad, ("text.png", "none.jpg"), strict=True):
+        assert line.startswith(f"error: {str(tmp_path / name)!r} cannot be read: ")
 
 
 def test_two_worker_processes_give_the_bits_of_one(run):

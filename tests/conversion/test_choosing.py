@@ -8,6 +8,7 @@ from keras import layers as kl
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import convert, fold
 from tfsupermask.layers import masked_weights
+from tfsupermask.sparsity import ALLOCATIONS, allocate
 
 from .conftest import assert_same, nested, random, randomize, small, sparsities
 
@@ -31,6 +32,25 @@ def test_sparsity_by_number_pattern_and_function(sparsity, expected):
         assert type(left) is type(layer)
         assert left.kernel.trainable
         np.testing.assert_array_equal(left.kernel, layer.kernel)
+
+
+def first_whole(layer):
+    return 0.0 if layer.name == "conv1" else 0.75
+
+
+@pytest.mark.parametrize("sparsity", [{"conv1": 0, "*": 0.75}, first_whole])
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_what_is_shared_out_by_layer_is_what_allocate_shares_out(sparsity, allocation):
+    options = {"allocation": allocation, "verbose": False}
+    converted = convert(small(), sparsity, **options)
+    expected = convert(small(), verbose=False)
+    allocate(expected, sparsity, allocation)
+    counts = [
+        [weight.num_kept for weight in masked_weights(model)]
+        for model in (converted, expected)
+    ]
+    assert counts[0] == counts[1]
+    assert converted.get_layer("conv1").realised_sparsity == 0
 
 
 @pytest.mark.parametrize(
@@ -70,7 +90,6 @@ def test_skip_leaves_layers_and_nested_models_alone(make, skip, left):
         ({"skip": "*"}, "a kernel to mask.*neither `skip` nor.*'small'"),
         ({"sparsity": lambda layer: None}, "a kernel to mask"),
         ({"allocation": "even"}, "`allocation` must be one of.*'even'"),
-        ({"allocation": "global", "sparsity": {"*": 0.5}}, "must be one number"),
         ({"initializer": "xavier"}, "`initializer` must be one of.*'xavier'"),
         ({"scores": "zeros"}, "`scores` must be one of.*'zeros'"),
         ({"method": "abs"}, "`method` must be one of.*'abs'"),

@@ -141,7 +141,7 @@ def frozen():
     [
         (lambda: convert(small(), verbose=False), {}, "3 layers were masked already"),
         (small, {"skip": ["dense"]}, r"Only \d+.\d% of the model"),
-        (frozen, {}, r"1 masks are not trained \(conv1/kernel\)"),
+        (frozen, {}, r"1 masked weights are not trained \(conv1/kernel\)"),
     ],
 )
 def test_what_may_surprise_is_said(make, arguments, message):

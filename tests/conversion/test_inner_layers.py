@@ -73,7 +73,7 @@ def test_steps_of_ones_own_train_the_masks():
 def test_freezing_a_part_freezes_its_masks_and_nothing_frees_kernels():
     plain = built(Net, X)
     plain.backbone.trainable = False
-    with pytest.warns(UserWarning, match=r"2 masks are not trained \(net"):
+    with pytest.warns(UserWarning, match=r"2 masked weights are not trained \(net"):
         model = convert(plain, verbose=False)
     assert not model.backbone.trainable
     assert changed(model, "score", lambda: fit(model)) == [False, False, True]

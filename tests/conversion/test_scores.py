@@ -6,7 +6,7 @@ import pytest
 from keras import layers as kl
 
 from tfsupermask import init, models
-from tfsupermask.conversion import convert, fold
+from tfsupermask.conversion import convert, fold, summary
 from tfsupermask.layers import masked_weights, method_names, supermask_layers
 
 from .conftest import every_kind, random, small
@@ -18,11 +18,35 @@ def test_every_method_converts(name):
     for scores in ("random", "magnitude"):
         converted = convert(model, 0.5, method=name, scores=scores, verbose=False)
         np.testing.assert_allclose(fold(converted)(images), converted(images), 1e-5)
+    trained = {id(variable) for variable in converted.trainable_variables}
     for weight in masked_weights(converted):
+        assert id(weight.trained) in trained
+        assert (id(weight.kernel) in trained) == weight.method.trains_kernel
         magnitude, keeps = np.abs(weight.kernel.numpy()), weight.mask.numpy() != 0
         kept = magnitude.size - round(magnitude.size / 2)
-        assert weight.num_kept == keeps.sum() == kept
-        assert magnitude[keeps].min() >= magnitude[~keeps].max()
+        if name == "dense":
+            assert weight.num_kept == magnitude.size
+            assert weight.sparsity == 0
+        else:
+            assert weight.num_kept == keeps.sum() == kept
+            assert magnitude[keeps].min() >= magnitude[~keeps].max()
+
+
+@pytest.mark.parametrize("name", ["magnitude", "dense", "fixed", "biprop"])
+def test_layers_that_are_not_trainable_stay_so(name):
+    model = small()
+    model.get_layer("conv2").trainable = False
+    with pytest.warns(UserWarning, match=r"1 masked weights are not trained \(conv2"):
+        converted = convert(model, 0.5, method=name, verbose=False)
+    layer = converted.get_layer("conv2")
+    assert layer.trainable_weights == []
+    rows = [row for row in summary(converted).splitlines() if "(not trained)" in row]
+    assert [row.split()[0] for row in rows] == ["conv2/kernel"]
+    layer.trainable = True
+    assert [id(v) for v in layer.trainable_weights] == [
+        id(layer.masked_weights[0].trained)
+    ]
+    assert "not trained" not in summary(converted)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +63,18 @@ def test_magnitude_scores_start_from_magnitude_pruning(arguments):
         np.testing.assert_array_equal(weight.score, kernel)
         kept = np.sort(kernel[weight.mask.numpy() == 1])
         np.testing.assert_array_equal(kept, np.sort(kernel.ravel())[-weight.num_kept :])
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_converts_half_precision(name):
+    layers = [keras.Input((6,)), kl.Dense(5, dtype="bfloat16", name="half")]
+    converted = convert(keras.Sequential(layers), 0.6, method=name, verbose=False)
+    (weight,) = masked_weights(converted)
+    assert weight.kernel.dtype == "bfloat16"
+    magnitude = np.abs(weight.kernel.numpy().astype("float32"))
+    kept = magnitude[weight.mask.numpy() != 0]
+    assert kept.size == (30 if name == "dense" else 12)
+    assert kept.min() >= np.sort(magnitude, axis=None)[-kept.size]
 
 
 @pytest.mark.parametrize("name", init.NAMES)

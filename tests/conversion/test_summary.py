@@ -60,7 +60,7 @@ def test_follows_the_model():
     assert total(summary(model), "frozen") == 160
     assert "not trained" not in summary(model)
     model.get_layer("sep").trainable = False
-    assert summary(model).count("SupermaskSeparableConv2D (mask not trained)") == 2
+    assert summary(model).count("SupermaskSeparableConv2D (not trained)") == 2
     model.get_layer("prelu").sparsity = 0.0
     row = next(row for row in summary(model).splitlines() if "prelu/" in row).split()
     assert row[-3:] == ["450", "0.000", "450"]

@@ -1,4 +1,4 @@
-import logging
+import tempfile
 
 import cv2
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 
 from tfsupermask import data
 from tfsupermask._validation import InputError
+from tfsupermask.data.headers import FORMATS
 
 
 def write_image(path, value=0, side=8, channels=3):
@@ -28,12 +29,11 @@ def values_of(split):
     return split.images[:, 0, 0, 0].tolist()
 
 
-@pytest.mark.parametrize("test_name", ["test", "val", "validation"])
-def test_reads_train_and_test(tmp_path, test_name):
-    train = write_classes(tmp_path / "train", {"b": 2, "a": 120})
+@pytest.mark.parametrize("train_name", ["train", "Training"])
+@pytest.mark.parametrize("test_name", ["test", "Testing", "val", "valid", "VALIDATION"])
+def test_reads_train_and_test(tmp_path, train_name, test_name):
+    train = write_classes(tmp_path / train_name, {"b": 2, "a": 120})
     test = write_classes(tmp_path / test_name, {"b": 1, "a": 1}, first_value=200)
-    if test_name == "test":  # which is preferred
-        write_classes(tmp_path / "val", {"a": 1, "b": 1}, first_value=50)
     dataset = data.load("folder", data_dir=tmp_path)
     assert dataset.class_names == ("a", "b")
     assert dataset.horizontal_flip is True
@@ -42,6 +42,60 @@ def test_reads_train_and_test(tmp_path, test_name):
     assert values_of(dataset.test) == [test["a/0.png"], test["b/0.png"]]
     assert dataset.train.labels.tolist() == [0] * 120 + [1] * 2
     assert dataset.test.labels.tolist() == [0, 1]
+    assert dataset.validation is None
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "validation"])
+def test_reads_validation_images_too(tmp_path, name):
+    for first, split in enumerate(("train", name, "test")):
+        write_classes(tmp_path / split, {"a": 2, "b": 1}, first_value=50 * first)
+    dataset = data.load("folder", data_dir=tmp_path, image_size=8, flip=False)
+    assert values_of(dataset.train) == [0, 1, 2]
+    assert values_of(dataset.validation) == [50, 51, 52]
+    assert values_of(dataset.test) == [100, 101, 102]
+    assert dataset.validation.labels.tolist() == [0, 0, 1]
+    assert dataset.horizontal_flip is False
+
+
+def test_of_train_alone_a_fraction_is_held_out(tmp_path):
+    write_classes(tmp_path / "train", {"a": 20, "b": 20})
+    write_classes(tmp_path / "here", {"a": 20, "b": 20})
+    here = data.load("folder", tmp_path / "here", 8, test_fraction=0.5)
+    (tmp_path / "here").rename(tmp_path.with_name("elsewhere"))
+    dataset = data.load("folder", tmp_path, 8, test_fraction=0.5)
+    assert np.bincount(dataset.test.labels).tolist() == [10, 10]
+    assert values_of(dataset.test) == values_of(here.test)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_classes(tmp_path, {"train": 4, "plane": 4})
+    assert data.load("folder", tmp_path, 8).class_names == ("plane", "train")
+
+
+def test_images_may_be_at_any_depth(tmp_path, recwarn):
+    """The order is that of the paths, and links are followed."""
+    for number, name in enumerate(["a/images/0", "a/2019/may/1", "a/2", "b/0", "b/1"]):
+        write_image(tmp_path / "here" / f"{name}.JPEG", 50 * number)
+    write_image(tmp_path / "elsewhere" / "1.png", 250)
+    (tmp_path / "here" / "b" / "link").symlink_to(tmp_path / "elsewhere")
+    dataset = data.load("folder", tmp_path / "here", 8, test_fraction=0)
+    values = sorted(values_of(dataset.train) + values_of(dataset.test))
+    assert values == [0, 50, 100, 150, 200, 250]
+    assert not recwarn
+    dataset = data.load("folder", tmp_path / "here", 8, test_fraction=0.9)
+    assert (len(dataset.train), len(dataset.test)) == (2, 4)
+
+
+def test_links_are_not_followed_in_circles(tmp_path):
+    write_classes(tmp_path / "here", {"a": 2, "b": 2})
+    (tmp_path / "here" / "a" / "more").mkdir()
+    for number, target in enumerate((".", "..", "../..", "/", "more", "more")):
+        (tmp_path / "here" / "a" / f"link{number}").symlink_to(target)
+    (tmp_path / "here" / "itself").symlink_to(tmp_path / "here")
+    with pytest.warns(UserWarning, match=r"left out: 7 links .*; without .*: 'itself'"):
+        dataset = data.load("folder", tmp_path / "here", 8)
+    assert dataset.class_names == ("a", "b")
+    assert len(dataset.train) + len(dataset.test) == 4
 
 
 @pytest.mark.parametrize(
@@ -68,48 +122,147 @@ def test_hold_out_depends_on_names_only(tmp_path):
     assert values_of(one.test) == [0, 15, 19, 8, 20, 32, 36, 23]
 
 
-def test_ignores_other_files(tmp_path, caplog):
-    write_classes(tmp_path, {"a": 4, "b": 4})
-    (tmp_path / "a" / ".hidden.png").write_bytes(b"broken")
-    (tmp_path / "a" / "notes.txt").write_text("no image")
-    (tmp_path / "b" / "folder.png").mkdir()
-    (tmp_path / ".git").mkdir()
+def test_one_warning_counts_what_is_left_out(tmp_path):
+    write_classes(tmp_path / "Train", {"a": 4, "b": 4})
+    write_classes(tmp_path / "Test", {"a": 1})
+    folder = tmp_path / "Train" / "a"
+    (folder / ".hidden.png").write_bytes(b"broken")
+    (folder / "folder.png").mkdir()
+    for name in (
+        "x.HEIC",
+        "y.heic",
+        "z.avif",
+        "notes.txt",
+        "film.MOV",
+        "none",
+        "x.tar~",
+    ):
+        (folder / name).touch()
+    write_image(folder / "__MACOSX" / "x.png")
+    write_image(tmp_path / "Train" / "@eaDir" / "x" / "x.png")
+    write_image(tmp_path / "Train" / ".ipynb_checkpoints" / "x.png")
+    write_image(tmp_path / "Train" / "outside.png")
+    write_image(tmp_path / "Test" / "c" / "x.heif.png")
+    (tmp_path / "Test" / "c" / "x.heif.png").rename(tmp_path / "Test" / "c" / "x.heif")
+    write_image(tmp_path / "labels" / "a.png")
     (tmp_path / "README.md").write_text("no class")
-    with caplog.at_level(logging.INFO):
+    with pytest.warns(UserWarning, match="left out") as caught:
         dataset = data.load("folder", data_dir=tmp_path, image_size=8)
     assert dataset.class_names == ("a", "b")
-    assert len(dataset.train) + len(dataset.test) == 8
-    assert "Ignored 3 " in caplog.text
+    assert (len(dataset.train), len(dataset.test)) == (8, 1)
+    (message,) = (str(warning.message) for warning in caught)
+    assert message.startswith(f"{str(tmp_path)!r}: left out: 2 .heic, ")
+    for counted in (
+        *("1 hidden", "1 .avif", "1 .txt", "1 .mov", "1 __MACOSX/", "1 @eaDir/"),
+        "2 of other endings",
+        "1 images outside of the classes' folders",
+        "not used: 'labels'",
+        "no images in 'Test' of 'b'",
+    ):
+        assert counted in message
+
+
+def test_one_warning_counts_what_is_converted(tmp_path, monkeypatch):
+    write_classes(tmp_path, {"a": 4, "b": 4})
+    decode, calls = cv2.imdecode, []
+    monkeypatch.setattr(cv2, "imdecode", lambda *all: calls.append(all) or decode(*all))
+    for index in range(3):
+        write_image(tmp_path / "b" / f"grey{index}.jpg", channels=1)
+    write_image(tmp_path / "b" / "alpha.png", channels=4)
+    deep = np.full((8, 8), 10_000, np.uint16)
+    cv2.imencode(".png", deep)[1].tofile(tmp_path / "b" / "deep.png")
+    with pytest.warns(UserWarning, match="converted") as caught:
+        dataset = data.load("folder", data_dir=tmp_path, image_size=8)
+    (message,) = (str(warning.message) for warning in caught)
+    kinds = "3 grey, 1 with alpha, 1 16-bit grey"
+    assert message == f"{str(tmp_path)!r}: converted to 8-bit RGB: {kinds}."
+    assert len(dataset.train) + len(dataset.test) == len(calls) == 13
 
 
 def test_reads_every_extension_in_any_case(tmp_path):
-    names = ["1.PNG", "2.jpg", "3.JPEG", "4.bmp", "5.webp", "6.tif", "7.Tiff"]
+    names = ["1.PNG", "2.jpg", "3.JPEG", "4.bmp", "5.webp", "6.tif", "7.Tiff", "8.gif"]
+    for name in ("JPE", "jfif", "jif", "jfi"):  # which OpenCV does not write
+        for folder in ("a", "b"):
+            write_image(tmp_path / folder / "x.jpg")
+            (tmp_path / folder / "x.jpg").rename(tmp_path / folder / f"9.{name}")
     for name in names:
         write_image(tmp_path / "a" / name)
         write_image(tmp_path / "b" / name)
     dataset = data.load("folder", data_dir=tmp_path, image_size=8)
-    assert len(dataset.train) + len(dataset.test) == 14
+    assert len(dataset.train) + len(dataset.test) == 24
 
 
-def test_reports_all_bad_images_at_once(tmp_path, capfd):
-    write_classes(tmp_path, {"a": 4, "b": 4})
+@pytest.fixture
+def with_bad(tmp_path, monkeypatch):
+    """A folder with five bad files; what is temporary goes beside it."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    root = tmp_path / "mine"
+    write_classes(root, {"a": 4, "b": 4})
     for index in range(5):
-        (tmp_path / "a" / f"bad{index}.png").write_bytes(b"broken" * (index > 0))
-    (tmp_path / "a" / "bad0.png").rename(tmp_path / "a" / "bad0\x1b[2J\n.png")
-    write_image(tmp_path / "b" / "grey.png", channels=1)
-    write_image(tmp_path / "b" / "alpha.png", channels=4)
-    with pytest.raises(InputError) as caught:
-        data.load("folder", data_dir=tmp_path)
-    message = str(caught.value)
-    assert "5 of 15 image files are empty or cannot be decoded: " in message
+        (root / "a" / f"bad{index}.png").write_bytes(b"broken" * (index > 0))
+    (root / "a" / "bad0.png").rename(root / "a" / "bad0\x1b[2J\n.png")
+    return root
+
+
+def check_list(with_bad, message):
+    assert "5 of 13 image files cannot be read, all listed in " in message
     assert r"bad0\x1b[2J\n.png" in message
     assert all((f"bad{index}.png" in message) == (index < 3) for index in range(1, 5))
     assert "and 2 more" in message
-    assert "2 of 15 images are not 8-bit RGB: " in message
-    assert "grey.png' (8-bit grayscale)" in message
-    assert "alpha.png' (8-bit RGBA)" in message
-    assert "expected 8-bit RGB with 3 channels" in message
+    (path,) = (with_bad.parent / "temporary").iterdir()
+    assert repr(str(path)) in message
+    lines = [line.split("\t") for line in path.read_text().splitlines()]
+    assert len(lines) == 5
+    assert [name for name, _ in lines if "bad1" in name] == [f"{with_bad}/a/bad1.png"]
+    assert {why for _, why in lines} == {
+        "the file is empty",
+        f"it is no whole image of a known format ({', '.join(FORMATS)})",
+    }
+
+
+def test_reports_all_bad_images_at_once(with_bad, capfd):
+    with pytest.raises(InputError) as caught:
+        data.load("folder", data_dir=with_bad)
+    check_list(with_bad, str(caught.value))
+    assert "--bad_images=skip" in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+def test_skips_bad_images_if_asked_to(with_bad):
+    with pytest.warns(UserWarning, match="skipped") as caught:
+        dataset = data.load("folder", with_bad, image_size=8, bad_images="skip")
+    check_list(with_bad, str(caught[0].message))
+    values = values_of(dataset.train) + values_of(dataset.test)
+    assert sorted(values) == list(range(8))
+    labels = [*dataset.train.labels, *dataset.test.labels]
+    assert [value >= 4 for value in values] == [label == 1 for label in labels]
+    for path in (with_bad / "b").iterdir():
+        path.write_bytes(b"")
+    with (
+        pytest.raises(InputError, match=r"an image to train on.*classes=\['b'\]"),
+    ):
+        data.load("folder", with_bad, image_size=8, bad_images="skip")
+
+
+def test_only_the_images_asked_for_are_read(tmp_path):
+    write_classes(tmp_path, {"a": 10, "b": 5})
+    whole = data.load("folder", tmp_path, 8)
+    for number in (1, 5, 12):
+        part = data.load("folder", tmp_path, 8, limit_images=number)
+        expected = data.limit(whole, number)
+        np.testing.assert_array_equal(part.train.images, expected.train.images)
+        np.testing.assert_array_equal(part.train.labels, expected.train.labels)
+        np.testing.assert_array_equal(part.test.images, whole.test.images)
+    with pytest.raises(InputError, match="at most the 12 training images"):
+        data.load("folder", tmp_path, 8, limit_images=13)
+    write_classes(tmp_path / "split" / "train", {"a": 2, "b": 2})
+    write_classes(tmp_path / "split" / "test", {"a": 2, "b": 2})
+    (tmp_path / "split" / "test" / "a" / "0.png").write_bytes(b"")
+    options = {"limit_images": 1, "bad_images": "skip"}
+    with pytest.warns(UserWarning, match="skipped: 1 of 5 "):
+        dataset = data.load("folder", tmp_path / "split", 8, **options)
+    assert (len(dataset.train), len(dataset.test)) == (1, 3)
 
 
 def classes(**folders):
@@ -125,10 +278,11 @@ def classes(**folders):
     return make
 
 
-def empty_classes(root):
-    write_classes(root, {"a": 2, "d": 2})
+def no_images(root):
+    write_classes(root, {"a": 2})
     (root / "b").mkdir()
-    (root / "c").mkdir()
+    for name in ("1.heic", "2.HEIC"):
+        (root / "b" / name).touch()
     return root
 
 
@@ -145,16 +299,14 @@ def a_file(root):
         (a_file, r"is not a folder.*data_dir='.*image\.png'"),
         (lambda root: a_file(root).parent, r"at least two classes.*classes=\[\]"),
         (classes(_="a"), r"at least two classes.*classes=\['a'\]"),
-        (empty_classes, r"classes_without_images=\['b', 'c'\]"),
+        (no_images, r"at least two classes.*classes=\['a'\], left_out='2 \.heic'"),
         (classes(_="aabc"), r"classes_with_one_image=\['b', 'c'\]"),
-        (
-            classes(train="aabb"),
-            "holds 'train' must also hold 'test', 'val' or 'validation'",
-        ),
+        (classes(train="aabb", val="ab", valid="ab"), r"folders=\['val', 'valid'\]"),
+        (classes(train="aabb", test="c"), r"only_in_test=\['c'\]"),
         (classes(val="aabb"), "holds 'val' must also hold 'train'"),
         (
             classes(train="abc", test="abd"),
-            r"only_in_train=\['c'\], only_in_test=\['d'\]",
+            r"only_in_test=\['d'\], only_in_train=\['c'\]",
         ),
     ],
 )
@@ -167,6 +319,20 @@ def test_refuses_other_layouts(tmp_path, make, message):
 def test_refuses_sizes(tmp_path, image_size):
     with pytest.raises(InputError, match=f"image_size={image_size!r}"):
         data.load("folder", data_dir=tmp_path, image_size=image_size)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("folder", {"test_fraction": 1.0}, "test_fraction=1.0"),
+        ("folder", {"bad_images": "keep"}, "bad_images='keep'"),
+        ("folder", {"flip": "no"}, "flip='no'"),
+        ("digits", {"flip": False}, "'digits' has no options.*flip=False"),
+    ],
+)
+def test_refuses_options(tmp_path, name, options, message):
+    with pytest.raises(InputError, match=message):
+        data.load(name, tmp_path, **options)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "caf\udce9"])

@@ -4,9 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from tfsupermask.data.headers import FORMATS, is_whole_png, jpeg_header, read_size
+from tfsupermask.data.headers import FORMATS, read_header
 
-SUFFIXES = {"BMP": ".bmp", "JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif"}
+SUFFIXES = {"BMP": ".bmp", "GIF": ".gif", "JPEG": ".jpg"}
+SUFFIXES |= {"PNG": ".png", "TIFF": ".tif"}
+
+
+def read_size(content):
+    header = read_header(content)
+    return header and (header.kind, header.width, header.height)
 
 
 def encode(suffix, height, width, channels=3, dtype=np.uint8, options=()):
@@ -75,24 +81,50 @@ def test_any_beginning_is_safe(suffix):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"GIF89a" + bytes(50), b"\xff\xd8", b"II*\0", b"BM" + bytes(50)]
+    "content", [b"", b"GIF89b" + bytes(50), b"\xff\xd8", b"II*\0", b"BM" + bytes(50)]
 )
 def test_other_files_have_no_size(content):
-    assert read_size(content) is None
+    assert read_header(content) is None
     assert set(FORMATS) == {*SUFFIXES, "WebP"}
 
 
-def test_finds_the_end_of_a_jpegs_header():
-    content = encode(".jpg", 20, 33)
-    size, end = jpeg_header(content)
-    assert size == (20, 33)
-    assert content[end - 17 : end - 15] == b"\xff\xc0"
+def segment(marker, body):
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("restart", [0, 1])
+def test_a_jpeg_ends_at_its_own_end(progressive, restart):
+    options = cv2.IMWRITE_JPEG_PROGRESSIVE, progressive
+    options += cv2.IMWRITE_JPEG_RST_INTERVAL, restart
+    whole = encode(".jpg", 20, 33, options=options)
+    thumbnail = segment(0xE1, b"Exif\0\0" + encode(".jpg", 8, 8))
+    whole = whole[:2] + thumbnail + b"\xff\xff" + segment(0xFE, b"\xff\xd9") + whole[2:]
+    for behind in (b"", b"\xff", whole, b"\xff\xda" * 200, b"\0" * 9 + b"\xff\xd9"):
+        header = read_header(whole + behind)
+        assert (header.width, header.height, header.end) == (33, 20, len(whole))
+        assert not header.fault
+    for length in range(len(whole) - 700, len(whole)):
+        assert "without its end" in read_header(whole[:length]).fault
+
+
+def test_a_jpeg_of_many_scans_has_a_fault():
+    whole = encode(".jpg", 20, 33)
+    scan = whole[whole.index(b"\xff\xda") : -2]
+    assert not read_header(whole[:-2] + scan * 99 + whole[-2:]).fault
+    assert "100 scans" in read_header(whole[:-2] + scan * 100 + whole[-2:]).fault
 
 
 def test_a_whole_png_ends_with_its_last_chunk():
     content = encode(".png", 20, 33)
-    assert is_whole_png(content)
-    assert is_whole_png(content + b"more")
-    assert not any(is_whole_png(content[:length]) for length in range(len(content)))
+    assert read_header(content + b"more").end == len(content)
+    for length in range(33, len(content)):
+        assert "without its end" in read_header(content[:length]).fault
     huge = content[:33] + b"\x7f\xff\xff\xffIDAT"
-    assert not is_whole_png(huge)
+    assert "without its end" in read_header(huge).fault
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_the_bits_of_a_tiff_may_be_elsewhere(count):
+    content = encode(".tif", 20, 33, channels=count, dtype=np.uint16)
+    assert read_header(content).bits == 16

@@ -74,6 +74,15 @@ def test_chains_of_runs_name_those_that_they_need_and_stay_together():
     assert {job.config.seed % 1000 for job in shards[0]} == {0}
 
 
+def test_wide_networks_take_longer_by_the_square_of_their_width():
+    job = plan([find("table", "8.1")], Scope(seeds=1))[0]
+    fields = {"model": "conv8", "width": 2.0}
+    wide = dataclasses.replace(job, config=dataclasses.replace(job.config, **fields))
+    conv8 = dataclasses.replace(job.config, model="conv8")
+    expected = 4 * dataclasses.replace(job, config=conv8).training_seconds(3)
+    assert wide.training_seconds(3) == expected > 4 * job.training_seconds(3)
+
+
 def runs_of(*tables):
     return names(plan([find("table", name) for name in tables], Scope(seeds=1)))
 

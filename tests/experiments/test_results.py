@@ -113,12 +113,16 @@ def test_machines_and_time(fake, short):
     fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 0 else None)
     less = {"machine": ..., "train_seconds": ..., "versions": {"python": "3.12.0"}}
     fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 1 else None, **less)
-    spent, *machines = background(fake, short)[:3]
-    # 10 runs of 90 + 30 seconds, 10 of 90
+    made_by = {"commit": "0123456789" * 4 + "+", "precision": "mixed_bfloat16"}
+    fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 2 else None, **made_by)
+    spent, *machines = background(fake, short)[:4]
+    # 20 runs of 90 + 30 seconds, 10 of 90
     assert spent.replace("\N{NO-BREAK SPACE}", " ") == (
-        "Runs: 20 of 30 done, 35 min 0 s in all."
+        "Runs: 30 of 30 done, 55 min 0 s in all."
     )
     assert machines == [
+        "Machine of 10 runs: Abacus 9, 4 cores; commit 0123456789+, precision "
+        "mixed_bfloat16, python 3.11.1, tensorflow 2.21.0.",
         "Machine of 10 runs: Abacus 9, 4 cores; python 3.11.1, tensorflow 2.21.0.",
         "Machine of 10 runs: machine not recorded; python 3.12.0.",
     ]

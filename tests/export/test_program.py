@@ -1,24 +1,18 @@
 """The program, and that each of its outputs evaluates and predicts alike."""
 
-import os
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import pytest
 
+from tests import programs
 from tfsupermask import data, runs, train
 from tfsupermask.export import export_model
 
 
 def call(program, *arguments, cwd):
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
-    command = [sys.executable, "-m", f"binaries.{program}", *map(str, arguments)]
-    options = {"capture_output": True, "text": True, "timeout": 300}
-    done = subprocess.run(command, cwd=cwd, env=environment, **options)
-    return done.returncode, done.stdout, done.stderr
+    return programs.call("-m", f"binaries.{program}", *arguments, cwd=cwd)
 
 
 def call_all(calls, cwd):

@@ -130,6 +130,22 @@ def tiff_strip():
     return whole
 
 
+def tiff_tile():
+    """A TIFF of 8 × 8 pixels in tiles of 2³¹ − 1 squared."""
+    entries = [(256, 8), (257, 8), (258, 8), (259, 1), (262, 1), (277, 1)]
+    entries += [(322, 2**31 - 1), (323, 2**31 - 1), (324, 8), (325, 64)]
+    packed = b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in entries)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + packed + bytes(99)
+
+
+def damaged():
+    """A JPEG with bytes in its middle overwritten, its end intact."""
+    whole = bytearray(encode(noise(64), "JPEG"))
+    middle = len(whole) // 2
+    whole[middle : middle + 200] = noise(9).tobytes()[:200]
+    return bytes(whole)
+
+
 def exif(orientation, entries=1):
     """Returns an EXIF segment that points at itself."""
     entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
@@ -163,7 +179,7 @@ def converted(mode, kind):
 
 
 def black(side):
-    """A PNG of one bit a pixel: a thousand pixels a byte."""
+    """A PNG of one bit a pixel, with thousands of pixels a byte."""
     return png(side, side, bytes(side * (1 + side // 8)), 1, "grey")
 
 
@@ -210,6 +226,25 @@ def deep(folder):
     return load(folder)
 
 
+def links(folder):
+    """2³⁰ ways to one image."""
+    classes(folder)
+    for level in range(30):
+        (folder / "a" / f"{level}").mkdir()
+        for name in ("left", "right"):
+            link = folder / "a" / f"{level}" / name
+            link.symlink_to(folder / "a" / f"{level + 1}")
+    (folder / "a" / "30").mkdir()
+    (folder / "a" / "30" / "x.png").write_bytes(encode(noise()))
+    return load(folder)
+
+
+def nested(folder):
+    classes(folder)
+    (folder / "a").joinpath(*["n"] * 900).mkdir(parents=True)
+    return load(folder)
+
+
 def only(*parts):
     """Returns the maker of a folder with these images alone."""
 
@@ -237,7 +272,7 @@ def pipe_as_folder(folder):
 
 
 TOO_MANY = r"claims .* pixels, .* at most"
-NOT_DECODED = "empty or cannot be decoded"
+NOT_DECODED = "image files cannot be read"
 
 INPUTS = {
     "an honest folder": Input(
@@ -252,14 +287,14 @@ INPUTS = {
         "a WebP whose pixels claim 4 GB":
             file(lambda: patched("WEBP", 16, b"\xf0\xff\xff\xff"), "x.webp"),
         "a PNG that claims 0 × 0": file(png(0, 0)),
-        "an animated GIF called .png": file(lambda: several("GIF")),
         "a file that may not be read": special(unreadable),
         "a broken image whose name commands the terminal":
             file(b"", f"{_TERMINAL}.png"),
     }),
-    "a JPEG called .png": Input(
-        file(lambda: encode(noise(), "JPEG")),
-        rule="the content decides, not the name"),
+    **works("the content decides, not the name", {
+        "a JPEG called .png": file(lambda: encode(noise(), "JPEG")),
+        "an animated GIF called .png": file(lambda: several("GIF")),
+    }),
     "a TIFF whose pixels claim 4 GB": Input(
         file(tiff_strip, "x.tif"), rule="no more is read than its pixels need"),
     **refused(TOO_MANY, {
@@ -272,13 +307,26 @@ INPUTS = {
         "a TIFF that claims 2³² − 1 squared": file(tiff_size(2**32 - 1), "x.tif"),
         "a WebP that claims 16,383 × 16,383":
             file(lambda: patched("WEBP", 14, b"\xff\x3f" * 2, b"VP8 "), "x.webp"),
-        "a PNG of 10,000 × 10,000 black pixels in 12 kB": file(lambda: black(10_000)),
+        "a PNG of 12,000 × 12,000 black pixels in 17 kB": file(lambda: black(12_000)),
+        "a GIF that claims 65,535 × 65,535":
+            file(lambda: patched("GIF", 6, b"\xff" * 4), "x.gif"),
     }),
+    "a PNG of 4,000 × 4,000 black pixels in 2 kB": Input(
+        file(lambda: black(4000)), rule="an empty page"),
     **works("the text is passed over", {
         "a PNG with 50 MB of text in 50 kB": file(lambda: png(8, 8, bytes(200),
             extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50 << 20), 9)))),
     }),
-    "a JPEG of 3,000 scans": Input(file(scans, "x.jpg"), "at most .* scans"),
+    "a JPEG of 3,000 scans": Input(file(scans, "x.jpg"), "more than .* scans"),
+    "a JPEG with 8 MB of noise behind its end": Input(
+        file(lambda: encode(noise(), "JPEG") + noise(1640).tobytes(), "x.jpg"),
+        rule="read to its own end"),
+    "a JPEG with noise in its middle": Input(
+        file(damaged, "x.jpg"), "it is cut or damaged|it is damaged"),
+    "a JPEG of 100,000 segments": Input(
+        file(lambda: b"\xff\xd8" + b"\xff\xe0\0\2" * 100_001), "no whole image"),
+    "a TIFF whose tiles claim 2³¹ − 1 squared": Input(
+        file(tiff_tile, "x.tif"), NOT_DECODED),
     "an image of 1 × 1": Input(file(encode(noise(1))), rule="scaled like any other"),
     "an image of 1 × 60,000": Input(
         file(lambda: encode(np.zeros((1, 60000, 3), np.uint8))),
@@ -288,16 +336,18 @@ INPUTS = {
         "a class called 花 été": class_called("花 été".encode()),
         "paths of 1,700 bytes outside ASCII": deep,
     }),
-    "a 16-bit PNG": Input(file(png(8, 8, bytes(8 * 49), bits=16)), "16-bit RGB"),
-    "a PNG with alpha": Input(file(encode(noise(channels=4))), "8-bit RGBA"),
-    "a grey PNG": Input(file(encode(noise(channels=1))), "8-bit grayscale"),
+    **works("converted to 8-bit RGB; a warning counts them", {
+        "a 16-bit PNG": file(png(8, 8, bytes(8 * 49), bits=16)),
+        "a PNG with alpha": file(encode(noise(channels=4))),
+        "a grey PNG": file(encode(noise(channels=1))),
+    }),
     "a PNG with a palette": Input(
         file(lambda: converted("P", "PNG")), rule="colours looked up"),
     "a CMYK JPEG": Input(
         file(lambda: converted("CMYK", "JPEG"), "x.jpg"), rule="converted to RGB"),
     "a float TIFF of NaN": Input(
         file(lambda: encode(np.full((8, 8), np.nan, np.float32), "TIFF"), "x.tif"),
-        "32-bit float"),
+        "numbers are float32"),
     "a TIFF of three pages": Input(
         file(lambda: several("TIFF"), "x.tif"), rule="the first page is read"),
     "EXIF that turns the image": Input(file(lambda: exif(6), "x.jpg"), rule="turned"),
@@ -305,7 +355,7 @@ INPUTS = {
         file(lambda: exif(65535), "x.jpg"), rule="no such orientation: left as it is"),
     "EXIF of 65,535 entries that point at themselves": Input(
         file(lambda: exif(6, 65535), "x.jpg"), rule="an EXIF that is cut counts not"),
-    **works("ignored, no file", {
+    **works("left out; a warning counts them", {
         "a pipe among the images": special(os.mkfifo),
         "a link to /dev/zero among the images": special(zero),
         "a link to itself among the images": special(itself),
@@ -324,7 +374,11 @@ INPUTS = {
     f"{_MANY:,} broken images": Input(
         many("broken{}.png"), r"3000 of 3004 .* and 2997 more"),
     f"{_MANY:,} other files of long names": Input(
-        many("n" * 200 + "{}.txt"), rule="ignored"),
+        many("n" * 200 + "{}.txt"), rule="left out; a warning counts them"),
+    f"{_MANY:,} endings": Input(
+        many("x.{}"), rule="left out; a warning counts the ten most common"),
+    f"{_MANY:,} endings that command the terminal": Input(
+        many("x.\x1b[2J{}"), rule="left out; a warning counts them together"),
     **refused("at least two classes", {
         "a folder of nothing": folders(),
         "a folder of one class": only("a/1.png", "a/2.png"),
@@ -332,10 +386,15 @@ INPUTS = {
     }),
     "a class of one image": Input(
         only("a/1.png", "b/1.png", "b/2.png"), "at least 2 images"),
-    "classes without images": Input(folders("a", "b"), "must hold an image file"),
-    "a class that is a link to the folder itself": Input(
-        changed(lambda folder: (folder / "c").symlink_to(folder)),
-        r"classes_without_images=\['c'\]"),
+    "classes without images": Input(folders("a", "b"), "at least two classes"),
+    **works("no folder is entered twice", {
+        "a class that is a link to the folder itself":
+            changed(lambda folder: (folder / "c").symlink_to(folder)),
+        "a class that is a link to the root":
+            changed(lambda folder: (folder / "c").symlink_to("/")),
+        "links that double with every level": links,
+    }),
+    "sub-folders 900 deep": Input(nested, rule="searched"),
     "a pipe in place of the folder": Input(pipe_as_folder, "is not a folder"),
     "a folder's name with a zero byte": Input(
         lambda folder: load(f"{folder}/a\0b"), "does not exist"),

@@ -175,6 +175,12 @@ INPUTS = {
         "a config of prune NaN": config(prune=float("nan")),
         "a config of prune '0.5'": config(prune="0.5"),
     }),
+    "a config of width 1e999": Input(
+        config(width=float("inf")), "`width` must be"),
+    "a config of whole_layers []": Input(
+        config(whole_layers=[]), "`whole_layers` must be"),
+    "a config of affine_norm 'yes'": Input(
+        config(affine_norm="yes"), "`affine_norm` must be"),
     "a config of seed 2**70": Input(
         config(seed=2**70), rule="any integer from 0 on is a seed"),
     "a config of seed -1": Input(config(seed=-1), "`seed` must be"),
@@ -188,6 +194,7 @@ INPUTS = {
         "images of texts": images(image_shape=["8", "8", "3"]),
     }),
     **refused("checkpoint", {
+        "a config of width 100": config(width=100),
         "images of 4,000 × 4,000": images(image_shape=[4000, 4000, 3]),
         "100,000 class names": images(class_names=["c"] * 100_000),
         "a checkpoint that lacks a kernel": kernel(None),

@@ -1,4 +1,5 @@
 import pickle
+import tempfile
 from unittest import mock
 
 import pytest
@@ -9,7 +10,8 @@ from tests.hostile.judging import ESCAPE, RAN, Input, judge
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_does_no_harm(name, tmp_path):
+def test_does_no_harm(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     given = INPUTS[name]
     outcome = judge(given, given.make(tmp_path), tmp_path)
     assert not outcome.faults, outcome.words

@@ -66,14 +66,20 @@ def _run(given):
         outcome = judge(given, timed_call, folder)
         return {
             "refused": outcome.refused,
-            "words": outcome.words.replace(str(folder), "FOLDER"),
+            "words": _same_paths(outcome.words, folder),
             "faults": outcome.faults,
-            "warned": [text.replace(str(folder), "FOLDER") for text in outcome.warned],
+            "warned": [_same_paths(text, folder) for text in outcome.warned],
             "seconds": timed[0],
             "bytes": max(0, _status("VmHWM") - held),
         }
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _same_paths(text, folder):
+    """Returns a text with the same paths in every trial."""
+    text = text.replace(str(folder), "FOLDER")
+    return re.sub(rf"{tempfile.gettempdir()}/(\w+-)\w+", r"TEMPORARY/\1…", text)
 
 
 def _status(field):

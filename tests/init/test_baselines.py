@@ -297,3 +297,60 @@ def test_a_layer_of_an_outer_and_an_inner_model_has_one_place():
     baselines.initialize(model, "glorot_normal")
     seeds = [each.kernel_initializer.seed for each in (shared, second, last)]
     assert seeds == [derive_seed(0, "kernel", place) for place in range(3)]
+
+
+def rebuilt(model):
+    """The model as its program rebuilds it: new, with the values of the old one."""
+    again = build_small()
+    for layer, old in zip(
+        supermask_layers(again), supermask_layers(model), strict=True
+    ):
+        layer.kernel.assign(old.kernel)
+    return again
+
+
+@each_name
+@pytest.mark.parametrize("factor", [1.0, 0.0123, 3.7e4])
+def test_draws_are_remembered_at_any_scale(name, factor):
+    model = build_small()
+    baselines.initialize(model, name, seed=5)
+    for layer in supermask_layers(model):
+        config = layer.kernel_initializer.get_config()
+        config["scale"] *= factor**2
+        layer.kernel.assign(
+            type(layer.kernel_initializer).from_config(config)(layer.kernel.shape)
+        )
+    again = rebuilt(model)
+    baselines.remember_draws(again, name, seed=5)
+    for layer, old in zip(
+        supermask_layers(again), supermask_layers(model), strict=True
+    ):
+        drawn = layer.kernel_initializer(layer.kernel.shape)
+        np.testing.assert_array_equal(drawn, old.kernel)
+        np.testing.assert_array_equal(layer.kernel, old.kernel)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: -values,
+        lambda values: np.zeros_like(values),
+        lambda values: np.where(values == values.max(), np.nan, values),
+        lambda values: np.where(values == values.max(), np.inf, values),
+        lambda values: np.where(
+            values == values.max(), np.nextafter(values, np.float32(9)), values
+        ),
+        lambda values: values[..., ::-1],
+    ],
+)
+def test_what_is_no_draw_is_not_remembered_as_one(change):
+    model = build_small()
+    baselines.initialize(model, "kaiming_normal", seed=5)
+    for layer in supermask_layers(model):
+        layer.kernel.assign(change(layer.kernel.numpy()))
+    again = rebuilt(model)
+    before = [layer.kernel_initializer for layer in supermask_layers(again)]
+    baselines.remember_draws(again, "kaiming_normal", seed=5)
+    after = [layer.kernel_initializer for layer in supermask_layers(again)]
+    assert all(one is other for one, other in zip(before, after, strict=True))

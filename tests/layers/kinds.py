@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -214,8 +215,8 @@ def scramble(layer):
             variable.assign(abs(value) if "variance" in variable.name else value)
 
 
-def plain_twin(name, layer, mask_of):
-    """Returns the plain layer whose kernels are masked, and those kernels."""
+def plain_twin(name, layer, factors_of):
+    """Returns the plain layer with the kernels times factors, and those kernels."""
     plain = KINDS[name].make()
     plain(*KINDS[name].inputs())
     weights = {id(weight.kernel): weight for weight in layer.masked_weights}
@@ -223,7 +224,7 @@ def plain_twin(name, layer, mask_of):
     kernels = []
     for theirs, ours in zip(plain.weights, own, strict=True):
         weight = weights.get(id(ours))
-        theirs.assign(ours * mask_of(weight) if weight else ours)
+        theirs.assign(ours * factors_of(weight) if weight else ours)
         kernels += [theirs] if weight else []
     return plain, kernels
 
@@ -237,6 +238,20 @@ def kept_by_hand(weight, rank=np.abs):
 
 def kept_by_score(weight):
     return kept_by_hand(weight, np.positive)
+
+
+def kept_by_magnitude(weight):
+    magnitude = np.abs(weight.kernel.numpy().astype(np.float32))
+    threshold = np.sort(magnitude, axis=None)[-weight.num_kept]
+    return (magnitude >= threshold) * 1.0
+
+
+def kept_above_zero(weight):
+    return (weight.score.numpy() > 0) * 1.0
+
+
+def all_kept(weight):
+    return np.ones(weight.kernel.shape)
 
 
 def signed_by_hand(weight):
@@ -253,13 +268,47 @@ def slope_by_hand(weight):
     return thresholded_by_hand(weight).max() * probability * (1 - probability)
 
 
-# Of each method: the mask, and the score's gradient as a multiple of
-# (gradient of the masked kernel) * kernel.
+def signs_by_hand(weight):
+    mask, magnitude = kept_by_hand(weight), np.abs(weight.kernel.numpy())
+    return mask * magnitude[mask > 0].mean() / magnitude
+
+
+def kernel_by_hand(weight):
+    return weight.kernel.numpy()
+
+
+def kernel_and_sign_by_hand(weight):
+    return weight.kernel.numpy() * np.sign(weight.score)
+
+
+class ByHand(NamedTuple):
+    """A method: what is trained, the mask, and the gradient of what is trained.
+
+    The gradient is a multiple of that of the masked kernel. Where this kernel is not
+    kernel · mask, `factors` are those of the kernel.
+    """
+
+    trained: str
+    mask: Callable
+    gradient: Callable
+    factors: Callable | None = None
+
+
 METHODS = {
-    "edge_popup": (kept_by_hand, lambda weight: np.sign(weight.score)),
-    "edge_popup_by_score": (kept_by_score, np.ones_like),
-    "signed": (signed_by_hand, np.ones_like),
-    "stochastic": (thresholded_by_hand, slope_by_hand),
+    "edge_popup": ByHand("score", kept_by_hand, kernel_and_sign_by_hand),
+    "edge_popup_by_score": ByHand("score", kept_by_score, kernel_by_hand),
+    "signed": ByHand("score", signed_by_hand, kernel_by_hand),
+    "stochastic": ByHand(
+        "score",
+        thresholded_by_hand,
+        lambda weight: weight.kernel.numpy() * slope_by_hand(weight),
+    ),
+    "biprop": ByHand("score", kept_by_hand, kernel_and_sign_by_hand, signs_by_hand),
+    "iterand": ByHand("score", kept_by_score, kernel_by_hand),
+    "magnitude": ByHand("kernel", kept_by_magnitude, kept_by_magnitude),
+    "magnitude_straight_through": ByHand("kernel", kept_by_magnitude, all_kept),
+    "dense": ByHand("kernel", all_kept, all_kept),
+    "fixed": ByHand("kernel", kept_above_zero, kept_above_zero),
 }
 
 

@@ -40,27 +40,32 @@ def half(request):
 
 def check(kind, method, transform, rtol):
     """Compares a layer with the plain one whose kernels are masked by hand."""
-    mask_by_hand, slope = METHODS[method]
+    by_hand = METHODS[method]
     layer = masked(kind, sparsity=0.7, method=method)
-    plain, kernels = plain_twin(kind, layer, mask_by_hand)
+    plain, kernels = plain_twin(kind, layer, by_hand.factors or by_hand.mask)
     inputs, weights = KINDS[kind].inputs(), layer.masked_weights
     for weight, kernel in zip(weights, kernels, strict=True):
-        mask = mask_by_hand(weight)
+        mask = by_hand.mask(weight)
         np.testing.assert_allclose(weight.mask, mask, rtol=1e-6)
-        np.testing.assert_allclose(weight.masked(), kernel, rtol=1e-6)
+        for found in (weight.masked(), weight.effective()):
+            np.testing.assert_allclose(found, kernel, rtol=1e-6)
         assert weight.num_kept == np.count_nonzero(mask)
-    scores = [weight.score for weight in weights]
+        assert weight.trained is getattr(weight, by_hand.trained)
+    trained = [weight.trained for weight in weights]
     expected, *upstream = outputs_and_gradients(plain, inputs, kernels)
     outputs, *gradients = transform(
-        lambda: outputs_and_gradients(layer, inputs, scores)
+        lambda: outputs_and_gradients(layer, inputs, trained)
     )()
     atol = rtol * float(tf.reduce_max(tf.abs(expected)))
     np.testing.assert_allclose(outputs, expected, rtol=rtol, atol=atol)
     for weight, found, kernel in zip(weights, gradients, upstream, strict=True):
-        by_hand = kernel * weight.kernel.numpy() * slope(weight)
-        atol = rtol * float(tf.reduce_max(tf.abs(by_hand)))
-        np.testing.assert_allclose(found, by_hand, rtol=rtol, atol=atol)
-        assert np.any(found.numpy()[weight.mask.numpy() == 0] != 0)
+        factors = by_hand.gradient(weight)
+        expected = kernel * factors
+        atol = rtol * float(tf.reduce_max(tf.abs(expected)))
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
+        # So that the comparison means something for removed weights too.
+        removed = weight.mask.numpy() == 0
+        assert np.any(found.numpy()[removed] != 0) == np.any(factors[removed] != 0)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +73,8 @@ def check(kind, method, transform, rtol):
     [
         *[(kind, "edge_popup", how) for kind in KINDS for how in (eager, tf.function)],
         *[(kind, method, eager) for kind in FEW for method in [*METHODS][1:]],
+        *[("embedding", method, eager) for method in ("dense", "magnitude", "fixed")],
+        *[("separable", method, tf.function) for method in [*METHODS][1:]],
     ],
 )
 def test_outputs_and_gradients_by_hand(kind, method, transform):
@@ -108,6 +115,28 @@ def test_half_precision_ranks_float32_scores(kind, half):
     for gradient in gradients:
         assert gradient.dtype == tf.float32
         assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("half", ["mixed_bfloat16", "float16"], indirect=True)
+def test_every_method_computes_in_half_precision(method, half):
+    by_hand, layer = METHODS[method], masked("conv", sparsity=0.7, method=method)
+    (weight,) = layer.masked_weights
+    weight.kernel.assign(0.1 * weight.kernel)
+    assert weight.mask.dtype == tf.float32
+    np.testing.assert_array_equal(weight.mask != 0, by_hand.mask(weight) != 0)
+    factors = (by_hand.factors or by_hand.mask)(weight)
+    np.testing.assert_allclose(weight.masked(), weight.kernel * factors, rtol=2e-3)
+    plain, _ = plain_twin("conv", layer, lambda weight: factors)
+    inputs = KINDS["conv"].inputs()
+    outputs, gradient = outputs_and_gradients(layer, inputs, [weight.trained])
+    assert outputs.dtype == half
+    np.testing.assert_allclose(outputs, plain(*inputs), rtol=0.02, atol=0.02)
+    assert gradient.dtype == weight.trained.dtype
+    policy = keras.config.dtype_policy()
+    expected = "float32" if by_hand.trained == "score" else policy.variable_dtype
+    assert weight.trained.dtype == expected
+    assert np.all(np.isfinite(gradient))
 
 
 @pytest.mark.parametrize("kind", ["composite", "built", "model"])

@@ -44,17 +44,39 @@ def _own_methods_are_forgotten(monkeypatch):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_all_have_the_same_weights_and_config(method):
-    layer, plain = masked("separable", method=method), masked("separable")
-    for each in ("weights", "trainable_weights", "variables"):
-        names, expected = ([v.name for v in getattr(m, each)] for m in (layer, plain))
-        assert names == expected
+def test_variables_and_config(method):
+    layer = masked("separable", method=method)
+    expected = ["depthwise_kernel", "pointwise_kernel", "bias"]
+    mask = ["score", "num_kept"] if get_method(method).has_scores else ["num_kept"]
+    for each in (layer.weights, layer.variables):
+        assert sorted(v.name for v in each) == sorted([*expected, *mask, *mask])
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert again.method is get_method(method)
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", FEW)
+@pytest.mark.parametrize("trainable", [True, False])
+def test_what_is_trained(method, kind, trainable):
+    layer = supermask(KINDS[kind].make(), method=method)
+    layer.trainable = trainable  # when it is built
+    layer(*KINDS[kind].inputs())
+    trained = {
+        id(getattr(weight, METHODS[method].trained)) for weight in layer.masked_weights
+    }
+    variables = {id(v) for w in layer.masked_weights for v in (w.kernel, w.score)}
+    assert bool(trained & {id(v) for v in layer.trainable_weights}) is trainable
+    for owner in (layer, keras.Sequential([layer])):
+        owner.trainable = False
+        assert layer.trainable_weights == []
+        owner.trainable = True
+        assert variables & {id(v) for v in layer.trainable_weights} == trained
+        layer(*KINDS[kind].inputs())
+        assert variables & {id(v) for v in layer.trainable_weights} == trained
+
+
+@pytest.mark.parametrize("method", sorted({*METHODS} - {"dense"}))
 @pytest.mark.parametrize("sparsity", [0.0, 0.6])
 def test_scores_from_magnitudes_and_for_a_mask_give_them(method, sparsity):
     chosen = get_method(method)
@@ -191,8 +213,80 @@ def test_the_number_kept_follows_the_scores_and_cannot_be_set():
     layer.score.assign(-np.ones((7, 5)))
     assert layer.num_kept == 1
     assert float(layer.mask[0, 0]) == 35
-    with pytest.raises(InputError, match=r"is learned and cannot be set.*num_kept=3"):
-        layer.masked_weights[0].num_kept = 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", FEW)
+def test_what_a_method_decides_cannot_be_set(method, kind):
+    layer, chosen = masked(kind, sparsity=0.6, method=method), get_method(method)
+    weight, message = layer.masked_weights[0], f"is up to the method '{method}' and"
+    counts = [each.num_kept for each in layer.masked_weights]
+    sparsity = layer.sparsity
+    with contextlib.ExitStack() as stack:
+        if method in ("stochastic", "dense", "fixed"):
+            expected = pytest.raises(InputError, match=rf"{message}.*num_kept=3")
+            stack.enter_context(expected)
+        weight.num_kept = 3
+    assert weight.num_kept == (counts[0] if chosen.decides_num_kept else 3)
+    with contextlib.ExitStack() as stack:
+        if method in ("dense", "fixed"):
+            expected = pytest.raises(InputError, match=rf"{message}.*sparsity=0\.2")
+            stack.enter_context(expected)
+        layer.sparsity = 0.2
+    if method in ("dense", "fixed"):
+        assert layer.sparsity == sparsity
+        realised = 1 - counts[0] / weight.num_weights
+        assert weight.sparsity == pytest.approx(realised, abs=0.5 / weight.num_weights)
+        assert [each.num_kept for each in layer.masked_weights] == counts
+    else:
+        assert layer.sparsity == layer.get_config()["sparsity"] == 0.2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_dense_forward_keeps_all_and_gives_back(method):
+    layer = masked("dense", sparsity=0.6, method=method)
+    before, mask = (layer.sparsity, layer.num_kept), layer.mask.numpy()
+    with dense_forward(layer):
+        np.testing.assert_array_equal(np.abs(layer.mask), 1)
+        if method not in ("biprop", "signed"):
+            np.testing.assert_array_equal(layer.masked_kernel(), layer.kernel)
+    assert (layer.sparsity, layer.num_kept) == before
+    np.testing.assert_array_equal(layer.mask, mask)
+
+
+def test_a_fixed_mask_starts_by_chance_with_the_sparsity_and_stays():
+    layer = SupermaskDense(50, sparsity=0.7, method="fixed")
+    layer.build((None, 40))
+    assert (layer.num_kept, layer.sparsity) == (600, 0.7)
+    assert np.unique(layer.score).tolist() == [0, 1]
+    assert np.ptp(layer.mask.numpy().mean(axis=1)) > 0.1
+    mask = layer.mask.numpy()
+    layer.kernel.assign(-layer.kernel)
+    np.testing.assert_array_equal(layer.mask, mask)
+
+
+def test_magnitude_follows_the_weights_in_every_step():
+    layer = SupermaskDense(2, sparsity=0.5, method="magnitude")
+    layer.build((None, 3))
+    layer.kernel.assign([[6.0, -5.0], [4.0, 3.0], [-2.0, 1.0]])
+    np.testing.assert_array_equal(layer.mask, [[1, 1], [1, 0], [0, 0]])
+    layer.kernel.assign([[0.0, -5.0], [4.0, 3.0], [-7.0, 3.0]])
+    np.testing.assert_array_equal(layer.mask, [[0, 1], [1, 0], [1, 0]])
+    assert layer.score is layer.kernel
+
+
+def test_removed_weights_come_back_straight_through_only():
+    """They are pulled by a gradient that asks for them."""
+    for method, back in [("magnitude", False), ("magnitude_straight_through", True)]:
+        layer = SupermaskDense(1, sparsity=0.5, method=method)
+        model = keras.Sequential([keras.Input((2,)), layer])
+        layer.kernel.assign([[1.0], [0.5]])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        inputs = np.float32([[0, 1]] * 4)
+        model.fit(inputs, 3 * np.ones((4, 1)), batch_size=4, epochs=20, verbose=0)
+        assert bool(layer.mask[1, 0]) is back
+        assert (float(layer.kernel[1, 0]) > 1) is back
+        assert abs(float(model(inputs)[0, 0]) - (3 if back else 0)) < 0.5
 
 
 @each_kind

@@ -28,6 +28,7 @@ from tfsupermask.layers import (
     supermask,
     supermask_layers,
 )
+from tfsupermask.layers.methods import OF_RANKING
 from tfsupermask.sparsity import allocate
 
 
@@ -159,6 +160,12 @@ def test_a_copy_evaluates_as_the_model(way, make, tmp_path):
         (spatial, "edge_popup_by_score"),
         (of_any_layer, "signed"),
         (subclassed, "stochastic"),
+        (spatial, "biprop"),
+        (subclassed, "iterand"),
+        (of_any_layer, "magnitude"),
+        (spatial, "magnitude_straight_through"),
+        (subclassed, "dense"),
+        (of_any_layer, "fixed"),
     ],
 )
 def test_a_saved_model_has_its_method_and_trains_on_as_before(make, method, tmp_path):
@@ -302,13 +309,31 @@ def write_as_before(model, folder, ranking):
             file.write(folder / name, name)
 
 
+@pytest.mark.parametrize("method", ["magnitude", "fixed"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_copy_trains_its_kernels_too(way, method, tmp_path):
+    model, other = (of_any_layer(0.7, each) for each in (method, method))
+    scramble(model)
+    twin = WAYS[way](model, other, tmp_path)
+    np.testing.assert_array_equal(model(inputs_of(model)), twin(inputs_of(model)))
+    for one, two in zip(*map(masked_weights, (model, twin)), strict=True):
+        assert two.kernel.trainable
+        assert two.trained is two.kernel
+        assert (two.kernel.constraint is None) == (method == "magnitude")
+        assert_same((one.kernel, one.mask), (two.kernel, two.mask))
+    names = [v.name for v in model.trainable_weights]
+    assert [v.name for v in twin.trainable_weights] == names
+    assert "score" not in names
+
+
 @pytest.mark.parametrize("ranking", ["score", "stochastic"])
 def test_older_files_load(ranking, tmp_path):
-    model = older_model(ranking)
+    name = OF_RANKING.get(ranking, ranking)
+    model = older_model(name)
     fit(model)
     write_as_before(model, tmp_path, f'"ranking": "{ranking}"')
     loaded = keras.models.load_model(tmp_path / "old.keras")
-    other = older_model(ranking)
+    other = older_model(name)
     other.load_weights(tmp_path / "model.weights.h5")
     method = {model.layers[0].method}
     for twin in (loaded, other):

@@ -18,6 +18,7 @@ SMALLEST = {
     "conv2": (2, 1),
     "conv4": (4, 2),
     "conv6": (8, 3),
+    "conv8": (16, 4),
     "resnet18": (8, 3),
     "resnet34": (8, 3),
     "resnet50": (8, 3),
@@ -86,6 +87,28 @@ def test_all_that_has_a_kernel_is_masked_and_only_scores_are_trained(name):
         assert (layer.epsilon, layer.momentum) == (1e-5, 0.9)
         assert layer.synchronized
         assert len(layer.variables) == 2
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+def test_scale_and_offset_are_trained_and_change_nothing_at_first(name):
+    plain, model = build_small(name), build_small(name, affine_norm=True)
+    count = len(plain.trainable_variables)
+    trained = [variable.name for variable in model.trainable_variables]
+    assert (trained.count("score"), len(trained)) == (
+        count,
+        3 * count - 2 * dense(name),
+    )
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            np.testing.assert_array_equal(layer.gamma, 1)
+            np.testing.assert_array_equal(layer.beta, 0)
+    logits = plain(images(plain), training=True)
+    np.testing.assert_array_equal(model(images(model), training=True), logits)
+
+
+def dense(name):
+    """Returns how many layers of a network have no batch normalisation."""
+    return 3 if name == "vgg16" else 1
 
 
 @pytest.mark.parametrize("name", ["alexnet", *NORMALISED])

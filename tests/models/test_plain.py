@@ -1,4 +1,4 @@
-"""Conv2, Conv4, Conv6 and AlexNet: convolutions, poolings, fully connected layers."""
+"""Conv2 to Conv8 and AlexNet: convolutions, poolings, fully connected layers."""
 
 import itertools
 
@@ -10,12 +10,13 @@ from tfsupermask import models
 from tfsupermask.layers import supermask_layers
 
 CONVOLUTIONS = [
-    9 * a * b for a, b in itertools.pairwise([3, 64, 64, 128, 128, 256, 256])
+    9 * a * b for a, b in itertools.pairwise([3, 64, 64, 128, 128, 256, 256, 512, 512])
 ]
 WEIGHTS = {
     "conv2": (CONVOLUTIONS[:2], [16 * 16 * 64 * 256, 256 * 256, 256 * 10]),
     "conv4": (CONVOLUTIONS[:4], [8 * 8 * 128 * 256, 256 * 256, 256 * 10]),
-    "conv6": (CONVOLUTIONS, [4 * 4 * 256 * 256, 256 * 256, 256 * 10]),
+    "conv6": (CONVOLUTIONS[:6], [4 * 4 * 256 * 256, 256 * 256, 256 * 10]),
+    "conv8": (CONVOLUTIONS, [2 * 2 * 512 * 256, 256 * 256, 256 * 10]),
     "alexnet": (
         [9 * a * b for a, b in itertools.pairwise([3, 64, 192, 384, 256, 256])],
         [1024 * 1024, 1024 * 1024, 1024 * 10],
@@ -24,6 +25,8 @@ WEIGHTS = {
 TOTALS = {
     ("conv2", 32, 100): 4_324_032,
     ("conv6", 32, 100): 2_284_224,
+    # 4,683,456 in the convolutions, 524,288 + 65,536 + 2,560 behind them.
+    ("conv8", 32, 10): 5_275_840,
     ("alexnet", 64, 200): 7_698_112,
 }
 
@@ -60,6 +63,12 @@ def test_trains_exactly_one_score_for_every_weight(name, side, num_classes):
             "conv4",
             "conv1 conv2 pool1 conv3 conv4 pool2 flatten",
             {"conv2": (32, 32, 64), "pool1": (16, 16, 64), "pool2": (8, 8, 128)},
+        ),
+        (
+            "conv8",
+            "conv1 conv2 pool1 conv3 conv4 pool2 conv5 conv6 pool3 conv7 conv8 pool4 "
+            "flatten",
+            {"conv6": (8, 8, 256), "conv8": (4, 4, 512), "pool4": (2, 2, 512)},
         ),
         (
             "alexnet",

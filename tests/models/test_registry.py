@@ -5,8 +5,10 @@ from tfsupermask._validation import InputError
 
 
 def test_names_are_in_alphabetical_order():
-    expected = "alexnet conv2 conv4 conv6 resnet101 resnet18 resnet34 resnet50 vgg16"
-    assert models.names() == expected.split()
+    expected = (
+        "alexnet conv2 conv4 conv6 conv8 resnet101 resnet18 resnet34 resnet50 vgg16"
+    )
+    assert models.names() == models.names("width") == expected.split()
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,12 @@ def test_refuses_an_unknown_name_with_a_hint(name, hint):
         ("input_shape", (None, 32, 3), "height=None"),
         ("input_shape", (32, "32", 3), "width='32'"),
         ("input_shape", (32, 32, 0), "channels=0"),
+        ("width", 0, "width=0"),
+        ("width", float("inf"), "width=inf"),
+        ("width", 101, "width=101"),
+        ("width", "2", "width='2'"),
+        ("affine_norm", "yes", "affine_norm='yes'"),
+        ("affine_norm", True, "affine_norm=True"),
     ],
 )
 def test_refuses_bad_arguments(argument, value, named):
@@ -50,18 +58,44 @@ def test_refuses_bad_arguments(argument, value, named):
         models.build("conv2", **{argument: value})
 
 
-def test_a_registered_builder_receives_all_arguments():
-    received = {}
-    models.register("test_only")(lambda **arguments: received.update(arguments))
-    try:
-        assert "test_only" in models.names()
-        models.build("test_only", [8, 9, 1], 7, 0.25, "signed", 3)
-    finally:
-        del models.registry._BUILDERS["test_only"]
-    assert received == {
-        "input_shape": (8, 9, 1),
-        "num_classes": 7,
-        "sparsity": 0.25,
-        "method": "signed",
-        "seed": 3,
-    }
+@pytest.fixture
+def registered():
+    """Registers builders for a test, by name."""
+    before = dict(models.registry._BUILDERS)
+    yield lambda name, builder: models.register(name)(builder)
+    models.registry._BUILDERS.clear()
+    models.registry._BUILDERS.update(before)
+
+
+GIVEN = {
+    "input_shape": (8, 9, 1),
+    "num_classes": 7,
+    "sparsity": 0.25,
+    "method": "signed",
+    "seed": 3,
+}
+
+
+def test_a_registered_builder_receives_what_is_not_the_default(registered):
+    received = []
+    registered("takes_all", lambda **arguments: received.append(arguments))
+    for options in ({}, {"width": 1, "affine_norm": False}, {"width": 0.5}):
+        models.build("takes_all", **GIVEN, **options)
+    assert received == [GIVEN, GIVEN, GIVEN | {"width": 0.5}]
+    assert "takes_all" in models.names("affine_norm")
+
+
+def test_a_builder_of_five_arguments_works_without_options_and_refuses_them(registered):
+    def build(*, input_shape, num_classes, sparsity, method, seed):
+        return input_shape, num_classes, sparsity, method, seed
+
+    registered("takes_five", build)
+    assert models.build("takes_five", **GIVEN) == tuple(GIVEN.values())
+    assert "takes_five" not in models.names("width")
+    for option, value in {"width": 0.5, "affine_norm": True}.items():
+        with pytest.raises(InputError) as error:
+            models.build("takes_five", **GIVEN, **{option: value})
+        assert str(error.value) == (
+            f"`{option}` must be left out: takes_five does not have this option. "
+            f"Received: {option}={value}"
+        )

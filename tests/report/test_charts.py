@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tfsupermask.report.charts import Series, line_chart, score_histogram
+from tfsupermask.report.charts import Series, line_chart, mask_histogram
 
 
 def numbers(text):
@@ -103,7 +103,7 @@ def test_names_are_escaped():
 
 def test_histogram_shows_kept_within_all():
     histogram = np.array([[1, 4, 2], [0, 4, 1]])
-    svg = ElementTree.fromstring(score_histogram(histogram, "scores <of>"))
+    svg = ElementTree.fromstring(mask_histogram(histogram, "scores <of>"))
     assert svg.get("aria-label") == "scores <of>"
     tops = {
         path.get("class"): numbers(" ".join(re.findall(r"V([\d.]+)h1", path.get("d"))))

@@ -28,9 +28,23 @@ def test_facts_are_those_of_scores_and_mask(rng, method):
         assert mask.kept == bits.mean()
         unpacked = np.unpackbits(mask.bits, count=bits.size).astype(bool)
         np.testing.assert_array_equal(unpacked, bits.ravel())
-        assert mask.score_mean == pytest.approx(scores.mean(), abs=1e-5)
-        assert mask.score_std == pytest.approx(scores.std(), rel=1e-5)
-        assert mask.score_range == (scores.min(), scores.max())
+        assert mask.trained == "Scores"
+        assert mask.mean == pytest.approx(scores.mean(), abs=1e-5)
+        assert mask.std == pytest.approx(scores.std(), rel=1e-5)
+        assert mask.range == (scores.min(), scores.max())
+
+
+@pytest.mark.parametrize("method", ["magnitude", "dense", "fixed"])
+def test_facts_of_trained_weights_are_those_of_the_kernel(method):
+    for weight in weights(0.7, 0, method=method):
+        mask, kernel = mask_statistics(weight), weight.kernel.numpy()
+        keeps = weight.mask.numpy() != 0
+        assert (mask.trained, mask.num_kept) == ("Weights", keeps.sum())
+        assert mask.range == (kernel.min(), kernel.max())
+        assert mask.histogram[0].sum() == kernel.size
+        assert mask.histogram[1].sum() == keeps.sum()
+        if method == "magnitude":  # which keeps nothing near zero
+            assert mask.histogram[1, 20] == 0 < mask.histogram[0, 20]
 
 
 def test_histograms_count_all_and_kept(rng):

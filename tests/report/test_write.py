@@ -1,9 +1,6 @@
-import os
-import subprocess
-import sys
-
 import pytest
 
+from tests.programs import finish, start
 from tfsupermask import data
 from tfsupermask._validation import InputError
 from tfsupermask.report import page, write_report
@@ -51,21 +48,14 @@ def test_a_name_that_is_not_unicode(folder, small_digits, tmp_path):
 
 def test_the_program(made, folder, tmp_path):
     started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "binaries.report", *paths],
-            cwd=tmp_path,
-            env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        start("-m", "binaries.report", *paths, cwd=tmp_path)
         for paths in ([folder], [made["patches"], made["kaiming"]])
     ]
     for process, path in zip(
         started, (folder / "report.html", "report.html"), strict=True
     ):
-        out, err = process.communicate(timeout=300)
-        assert (out, process.returncode) == (f"{path}\n", 0)
+        code, out, err = finish(process)
+        assert (out, code) == (f"{path}\n", 0)
         # The embedded digits are larger than those that the runs were trained on.
         assert err.startswith("warning: The report goes without test images.")
         assert len(err.splitlines()) == 1

@@ -11,6 +11,7 @@ from tfsupermask.runs.config import removed_options
 FAMILY = ("patch_layers", "rest", "cluster_space", "filter_space", "rescale")
 CIFAR = {"dataset": "cifar10"}
 FOLDER = {"dataset": "folder", "data_dir": "somewhere"}
+FIXED = {"method": "fixed", "mask_from": "somewhere"}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,13 @@ FOLDER = {"dataset": "folder", "data_dir": "somewhere"}
     [
         ({"model": "conv7"}, "'conv7'"),
         ({"dataset": "mnist"}, "'mnist'"),
+        ({"width": 0.0}, r"greater than.*width=0\.0"),
+        ({"width": 200.0}, r"at most 100.*width=200\.0"),
+        ({"affine_norm": True}, "resnet50 and vgg16 only.*'conv2', affine_norm=True"),
+        ({"model": "vgg16", "affine_norm": "yes"}, "affine_norm='yes'"),
+        ({"whole_layers": ""}, "separated by commas.*whole_layers=''"),
+        ({"whole_layers": "first,,last"}, "whole_layers='first,,last'"),
+        ({"whole_layers": 1}, "whole_layers=1"),
         ({"prune": 1.0}, "prune=1.0"),
         ({"prune": -0.1}, "prune=-0.1"),
         ({"init": "zeros"}, "'zeros'"),
@@ -58,6 +66,11 @@ FOLDER = {"dataset": "folder", "data_dir": "somewhere"}
         ({"rest": "patches"}, "rest='patches'"),
         ({"rescale": "lsuv"}, "'none', 'unit_power'.*'lsuv'"),
         ({"patch_layers": 0}, "patch_layers=0"),
+        ({"test_fraction": 0.1}, "dataset='digits', test_fraction=0.1"),
+        ({"flip": False}, "dataset='digits', flip=False"),
+        ({"bad_images": "skip"}, "dataset='digits', bad_images='skip'"),
+        ({**FOLDER, "bad_images": "keep"}, "bad_images='keep'"),
+        ({**FOLDER, "test_fraction": 1.0}, "test_fraction=1.0"),
         ({"init": "partial_patches", "patch_layers": 1}, "patch_layers=1"),
         ({"init": "simple_patches", "patch_layers": 1}, "patch_layers=1"),
         ({"init": "whitened_patches", "patch_blocks": 1}, "patch_blocks=1"),
@@ -66,17 +79,54 @@ FOLDER = {"dataset": "folder", "data_dir": "somewhere"}
         ({"init": "glorot_normal", "filter_space": "raw"}, "filter_space='raw'"),
         ({"init": "simple_patches", "select": "size"}, "select='size'"),
         ({"init": "simple_patches", "signs_only": False}, "signs_only=False"),
+        ({"method": "dense", "prune": 0.7}, "edge_popup.*method='dense', prune=0.7"),
+        ({"method": "dense", "allocation": "global"}, "allocation='global'"),
+        ({"method": "dense", "ramp_epochs": 2}, "ramp_epochs=2"),
+        (
+            {"method": "dense", "init": "glorot_normal", "fan_correction": True},
+            "takes `prune`.*method='dense', fan_correction=True",
+        ),
+        ({"method": "fixed"}, r"needs `mask_from`, a run.*mask_from=None"),
+        (FIXED | {"prune": 0.7}, "prune=0.7"),
+        (FIXED | {"allocation": "erdos_renyi"}, "allocation='erdos_renyi'"),
+        (FIXED | {"ramp_epochs": 2}, "ramp_epochs=2"),
+        (FIXED | {"prune_rest": 1.0}, r"prune_rest=1\.0"),
+        (FIXED | {"prune_rest": -0.1}, r"prune_rest=-0\.1"),
+        (
+            FIXED | {"init": "kaiming_normal"},
+            "to `weights_from` 'init' only.*init='kaiming_normal', weights_from=None",
+        ),
+        (
+            FIXED | {"init": "kaiming_normal", "weights_from": "there"},
+            "init='kaiming_normal', weights_from='there'",
+        ),
+        (
+            FIXED | {"init": "given", "weights_from": "init"},
+            "must be one of patches, .*, as nothing gives weights.*init='given'",
+        ),
+        ({"init": "given"}, "as nothing gives weights.*init='given'"),
+        ({"mask_from": "there"}, "`method` fixed only.*mask_from='there'"),
+        ({"prune_rest": 0.2}, r"prune_rest=0\.2"),
+        ({"weights_from": "init"}, "weights_from='init'"),
+        ({"redraw_steps": 100}, "`method` iterand only.*redraw_steps=100"),
+        ({"method": "iterand", "redraw_steps": 0}, "redraw_steps=0"),
+        ({"optimizer": "rmsprop"}, "'sgd', 'adam'.*optimizer='rmsprop'"),
+        ({"optimizer": "adam", "momentum": 0.9}, r"`optimizer` sgd.*momentum=0\.9"),
     ],
 )
 def test_refuses_wrong_and_contradictory_values(fields, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         Config(**fields).validate()
+    assert str(caught.value).count(" Received: ") == 1
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"stop_after_epoch": 0},
+        {"model": "resnet18", "width": 100, "affine_norm": True},
+        {"model": "vgg16", "affine_norm": True, "whole_layers": "block1_*, last"},
+        {"method": "stochastic", "whole_layers": "first"},
         {"method": "signed", "allocation": "global", "ramp_epochs": 1},
         {"method": "edge_popup_by_score", "allocation": "global"},
         {"limit_images": 1},
@@ -89,6 +139,14 @@ def test_refuses_wrong_and_contradictory_values(fields, message):
         {"init": "simple_patches", "rest": "kaiming_normal", "rescale": "unit_power"},
         {"init": "whitened_patches", "filter_space": "centred", "double_from": 2},
         {"init": "signed_constant", "rescale": "unit_power"},
+        {"method": "dense", "init": "kaiming_normal", "optimizer": "adam"},
+        {"method": "magnitude", "allocation": "global", "ramp_epochs": 1},
+        {"method": "biprop", "allocation": "erdos_renyi"},
+        {"method": "iterand", "redraw_steps": 1, "ramp_epochs": 2},
+        FIXED,
+        FIXED | {"init": "given", "rescale": "unit_power"},
+        FIXED | {"weights_from": "elsewhere", "prune_rest": 0.2},
+        FIXED | {"weights_from": "init", "init": "kaiming_normal"},
     ],
 )
 def test_takes_the_ends_of_ranges_and_what_applies(fields):
@@ -118,12 +176,29 @@ def test_recipe_fills_in_what_is_not_given(dataset, init, expected):
     )
 
 
+@pytest.mark.parametrize(
+    ("num_images", "batch_size"),
+    [(1, 1), (2, 2), (3, 2), (71, 70), (72, 72), (127, 126), (128, 128), (500, 128)],
+)
+def test_a_batch_has_at_most_all_images(num_images, batch_size):
+    config = Config(**FOLDER, init="kaiming_normal")
+    assert resolve(config, num_images).batch_size == batch_size
+    given = dataclasses.replace(config, batch_size=200)
+    assert resolve(given, num_images).batch_size == 200  # refused later
+
+
 LARGE = {"num_patches": 100_000, "num_clusters": 1000}
 TINY = {"momentum": 0.875, "weight_decay": 1e-5, "batch_size": 256}
 GIVEN = {"epochs": 3, "num_patches": 700, "learning_rate": 0.0}
 OPEN = dict.fromkeys(("limit_images", "num_components", "double_from", *FAMILY))
 DOUBLED = FOLDER | {"double_from": 3}
 DRAWN = {"method": "stochastic"}
+DENSE = {"learning_rate": 0.01, "redraw_steps": None}
+DRAW = {"weights_from": "init"}
+PATCHES = {"num_patches": 50_000, "num_clusters": 500}
+ITERAND = {"method": "iterand", "redraw_steps": 20}
+ADAM = {"optimizer": "adam"}
+ADAMS = {"learning_rate": 2e-4, "momentum": None, "weight_decay": 0}
 
 
 @pytest.mark.parametrize(
@@ -136,6 +211,12 @@ DRAWN = {"method": "stochastic"}
             {"model": "resnet18", "dataset": "tiny_imagenet"},
             LARGE | TINY | {"learning_rate": 0.256},
         ),
+        # So do wide ones, and Conv8 with its 512 filters.
+        (50_000, CIFAR | {"model": "conv8"}, LARGE),
+        (1433, {"model": "conv8"}, {"num_patches": 22_928, "num_clusters": 1000}),
+        (50_000, CIFAR | {"model": "conv6", "width": 2.0}, LARGE),
+        (50_000, CIFAR | {"width": 1.001}, {"num_clusters": 501}),
+        (50_000, CIFAR | {"width": 0.5}, {"num_patches": 50_000, "num_clusters": 500}),
         (50_000, CIFAR, {"patch_blocks": None}),
         (50_000, CIFAR | {"init": "partial_patches"}, {"patch_blocks": 1}),
         (50_000, CIFAR | {"init": "partial_patches"}, {"num_clusters": 500}),
@@ -151,11 +232,36 @@ DRAWN = {"method": "stochastic"}
         (1000, {}, OPEN),
         (1000, {"init": "partial_patches"}, dict.fromkeys(FAMILY)),
         (1000, {"init": "kaiming_normal"}, dict.fromkeys(FAMILY)),
+        *[
+            (50_000, dataset | {"method": method}, DENSE)
+            for dataset in (CIFAR, FOLDER, {"dataset": "tiny_imagenet"})
+            for method in ("dense", "magnitude", "magnitude_straight_through")
+        ],
+        (50_000, CIFAR | FIXED, DENSE | {"init": "given", "num_patches": None}),
+        (50_000, CIFAR | FIXED | DRAW, DENSE | {"init": "patches"} | PATCHES),
+        (50_000, CIFAR | {"method": "dense"} | GIVEN, GIVEN),
+        (50_000, CIFAR | {"method": "biprop"}, {"learning_rate": 0.1}),
+        (50_000, CIFAR | {"method": "iterand"}, {"redraw_steps": 300}),
+        (50_000, CIFAR | ITERAND, ITERAND | {"learning_rate": 0.1}),
+        (50_000, CIFAR, {"redraw_steps": None, "ramp_epochs": 0}),
+        (50_000, CIFAR | ADAM, ADAMS),
+        (50_000, CIFAR | ADAM | {"method": "dense"}, ADAMS),
+        (50_000, CIFAR | ADAM | {"method": "stochastic"}, ADAMS),
+        (50_000, ADAM | GIVEN, GIVEN | {"momentum": None}),
+        # The sparsity rises over half of the epochs.
+        (50_000, CIFAR | {"method": "magnitude"}, {"ramp_epochs": 50}),
+        (1000, {"method": "magnitude_straight_through"}, {"ramp_epochs": 5}),
+        (1000, {"method": "magnitude", "epochs": 3}, {"ramp_epochs": 1}),
+        (1000, {"method": "magnitude", "epochs": 1}, {"ramp_epochs": 0}),
+        (1000, {"method": "magnitude", "ramp_epochs": 9}, {"ramp_epochs": 9}),
+        (1000, {"method": "dense"}, {"ramp_epochs": 0}),
     ],
 )
 def test_recipes(num_images, fields, expected):
     config = resolve(Config(**fields), num_images)
     assert {name: getattr(config, name) for name in expected} == expected
+    assert resolve(config, num_images) == config
+    assert Config.from_saved(dataclasses.asdict(config)) == config
 
 
 def test_whitened_patches_stands_for_a_choice_that_can_be_overridden():
@@ -187,6 +293,9 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
     [
         {"seed": 1},
         {"prune": 0.6},
+        {"width": 0.5},
+        {"affine_norm": True},
+        {"whole_layers": "first"},
         {"mixed_precision": True},
         {"jit_compile": True},
         {"epochs": 11},
@@ -204,6 +313,12 @@ def test_resolving_still_refuses_contradictions_with_the_recipe():
         {"select": "random"},
         {"signs_only": True},
         {"rescale": "unit_power"},
+        {"test_fraction": 0.1},
+        {"flip": False},
+        {"optimizer": "adam"},
+        {"method": "dense"},
+        {"method": "fixed", "mask_from": "there"},
+        {"method": "iterand", "redraw_steps": 20},
         {},
     ],
     ids=str,
@@ -212,6 +327,7 @@ def test_a_run_is_what_determines_its_result(change):
     config = resolve(Config(), 1000)
     elsewhere = {"data_dir": "there", "workdir": "there", "strategy": "mirrored"}
     now = {"deterministic": True, "stop_after_epoch": 2, "resume": False}
+    now["bad_images"] = "skip"
     changed = dataclasses.replace(config, **elsewhere, **now, **change)
     assert (config.identity() == changed.identity()) is (not change)
     assert (config.run_name("data") == changed.run_name("data")) is (not change)
@@ -222,9 +338,15 @@ def test_runs_from_before_some_fields_keep_their_names():
     assert (fields.pop("allocation"), fields.pop("ramp_epochs")) == ("uniform", 0)
     assert fields.pop("jit_compile") is False
     assert fields.pop("method") == "edge_popup"
+    assert (fields.pop("test_fraction"), fields.pop("flip")) == (0.2, True)
     fields["ranking"] = "magnitude"
     for later in ("limit_images", "validation_images", "num_components", "double_from"):
         assert fields.pop(later) is None
+    assert fields.pop("whole_layers") is None
+    assert (fields.pop("width"), fields.pop("affine_norm")) == (1.0, False)
+    for later in ("mask_from", "weights_from", "redraw_steps"):
+        assert fields.pop(later) is None
+    assert (fields.pop("prune_rest"), fields.pop("optimizer")) == (0, "sgd")
     for later in ("select", "signs_only", *FAMILY):
         assert fields.pop(later) is None
     text = json.dumps([fields, "some images"], sort_keys=True)
@@ -233,6 +355,35 @@ def test_runs_from_before_some_fields_keep_their_names():
     assert name == f"conv6-digits-prune0.7-patches-seed0-{digest}"
     assert digest == "a9a764e6"
     assert name != Config(model="conv6", prune=0.7, epochs=3).run_name("others")
+
+
+@pytest.mark.parametrize(
+    ("fields", "start"),
+    [
+        ({"method": "dense"}, "conv2-digits-dense-patches-seed0-"),
+        (FIXED, "conv2-digits-fixed-given-seed0-"),
+        (FIXED | DRAW, "conv2-digits-fixed-patches-seed0-"),
+        ({"method": "magnitude", "prune": 0.9}, "conv2-digits-prune0.9-patches-seed0-"),
+        ({"method": "biprop"}, "conv2-digits-prune0.5-patches-seed0-"),
+    ],
+)
+def test_names_say_what_is_removed_or_why_that_is_not_given(fields, start):
+    assert resolve(Config(**fields), 1000).run_name("data").startswith(start)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"mask_from": "elsewhere"},
+        {"prune_rest": 0.2},
+        {"weights_from": "there"},
+        {"weights_from": "init"},
+    ],
+)
+def test_where_masks_and_weights_come_from_is_part_of_a_run(field):
+    one, other = (resolve(Config(**FIXED | each), 1000) for each in ({}, field))
+    assert one.identity() != other.identity()
+    assert one.run_name("data") != other.run_name("data")
 
 
 @pytest.mark.parametrize("method", ["edge_popup", "edge_popup_by_score", "signed"])

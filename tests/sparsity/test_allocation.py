@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfsupermask import models
 from tfsupermask._validation import InputError
-from tfsupermask.layers import SupermaskDense, masked_weights
+from tfsupermask.layers import SupermaskDense, masked_weights, supermask
 from tfsupermask.ops import num_kept
 from tfsupermask.sparsity import ALLOCATIONS, allocate, realised_sparsity
 from tfsupermask.sparsity.allocation import erdos_renyi_counts, global_counts
@@ -141,6 +141,33 @@ def test_global_masks_are_one_ranking_over_all_layers(method, values):
         np.testing.assert_array_equal(weight.mask.numpy().ravel(), expected)
 
 
+@pytest.mark.parametrize("method", ["magnitude", "magnitude_straight_through"])
+def test_global_magnitude_ranks_the_weights_as_they_are(method):
+    """Without a factor for the layer's size, as in the literature."""
+    model = models.build("conv2", (8, 8, 3), method=method)
+    weights = masked_weights(model)
+    rng = np.random.default_rng(2)
+    for weight in weights:
+        weight.kernel.assign(rng.normal(size=weight.kernel.shape))
+    allocate(model, 0.8, "global")
+    kernels = [np.abs(weight.kernel.numpy()).astype("float64") for weight in weights]
+    for weight, expected in zip(weights, naive_global(kernels, 0.8), strict=True):
+        np.testing.assert_array_equal(weight.mask.numpy().ravel(), expected)
+    # Drawn alike, all layers keep the same share.
+    shares = [weight.num_kept / weight.num_weights for weight in weights]
+    np.testing.assert_allclose(shares, 0.2, atol=0.03)
+
+
+@pytest.mark.parametrize("method", ["dense", "fixed"])
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+def test_refuses_a_method_that_takes_no_sparsity(method, allocation):
+    model = models.build("conv2", (8, 8, 3), method=method)
+    before = counts_of(model)
+    with pytest.raises(InputError, match=f"conv1/kernel.*up to the method '{method}'"):
+        allocate(model, 0.9, allocation)
+    assert counts_of(model) == before
+
+
 @pytest.mark.parametrize("allocation", ALLOCATIONS)
 def test_the_whole_model_has_the_sparsity(model, allocation):
     weights = masked_weights(model)
@@ -157,6 +184,88 @@ def test_the_whole_model_has_the_sparsity(model, allocation):
         assert realised_sparsity(model) == pytest.approx(sparsity, abs=5 / total)
         for weight in weights:
             assert weight.mask.numpy().sum() == weight.num_kept
+
+
+@pytest.mark.parametrize("allocation", ALLOCATIONS)
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("pattern", ["conv", "[cs]*"])
+def test_the_layers_that_are_not_whole_share_the_sparsity(
+    model, allocation, sparsity, pattern
+):
+    allocate(model, {pattern: 0, "*": sparsity}, allocation)
+    weights = masked_weights(model)
+    whole = weights[:1] if pattern == "conv" else [*weights[:3], weights[-1]]
+    rest = [weight for weight in weights if weight not in whole]
+    for weight in whole:
+        assert np.all(weight.mask.numpy() == 1), weight.name
+    if allocation == "uniform":
+        assert {weight.sparsity for weight in rest} == {sparsity}
+        expected = [num_kept(weight.num_weights, sparsity) for weight in rest]
+    elif allocation == "erdos_renyi":
+        shapes = [tuple(weight.kernel.shape) for weight in rest]
+        expected = list(erdos_renyi_counts(shapes, sparsity))
+    else:
+        ranked = [
+            np.abs(weight.score.numpy().astype("float64")) * np.sqrt(weight.fans[0])
+            for weight in rest
+        ]
+        expected = [mask.sum() for mask in naive_global(ranked, sparsity)]
+    assert [weight.num_kept for weight in rest] == expected
+    sizes = sum(weight.num_weights for weight in rest)
+    if allocation != "uniform":
+        assert sum(expected) == num_kept(sizes, sparsity)
+    assert {weight.layer.sparsity for weight in whole} == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "expected"),
+    [
+        # The first match counts; without one, a layer stays at 0.5.
+        ({"w*": 0.75, "*e": 0.0}, {"wide": 0.75, "separable": 0.0}),
+        ({"*e": 0.0, "w*": 0.75}, {"wide": 0.0, "separable": 0.0}),
+        ({"conv": 0.25}, {"conv": 0.25}),
+        ({}, {}),
+        (lambda layer: None if layer.name == "wide" else 0.25, "all but wide"),
+    ],
+)
+def test_sparsity_by_patterns_and_by_a_function(model, sparsity, expected):
+    if expected == "all but wide":
+        expected = dict.fromkeys(("conv", "separable", "classes"), 0.25)
+    allocate(model, 0.5)
+    allocate(model, sparsity)
+    for weight in masked_weights(model):
+        assert weight.sparsity == expected.get(weight.layer.name, 0.5)
+
+
+def test_layers_with_the_same_sparsity_share_it_in_one_ranking(model):
+    allocate(model, {"conv": 0.8, "wide": 0.8, "*": 0.3}, "global")
+    weights = masked_weights(model)
+    for names in ({"conv", "wide"}, {"separable", "classes"}):
+        group = [weight for weight in weights if weight.layer.name in names]
+        ranked = [
+            np.abs(weight.score.numpy().astype("float64")) * np.sqrt(weight.fans[0])
+            for weight in group
+        ]
+        masks = naive_global(ranked, 0.8 if "wide" in names else 0.3)
+        assert [weight.num_kept for weight in group] == [mask.sum() for mask in masks]
+
+
+def test_layers_in_models_and_in_layers_match_by_the_names_around_them(model):
+    inputs = keras.Input((6, 6, 2))
+    outer = keras.Model(inputs, SupermaskDense(2, name="head")(model(inputs)))
+    model.name = "inside"
+    allocate(outer, {"inside": 0.0, "*": 0.75})
+    names = {weight.name: weight.sparsity for weight in masked_weights(outer)}
+    assert names.pop("head/kernel") == 0.75
+    assert set(names.values()) == {0.0}
+
+    attention = supermask(keras.layers.MultiHeadAttention(2, 3, name="attention"))
+    tokens = keras.Input((4, 6))
+    model = keras.Model(tokens, attention(tokens, tokens))
+    allocate(model, {"query": 0.0, "attention": 0.75})
+    found = {weight.name.split("/")[1]: weight for weight in masked_weights(model)}
+    assert found.pop("query").sparsity == 0.0
+    assert {weight.sparsity for weight in found.values()} == {0.75}
 
 
 def test_compiled_functions_follow(model, images_and_labels):
@@ -177,6 +286,9 @@ def test_compiled_functions_follow(model, images_and_labels):
         (None, (1.0,), r"`sparsity`.*sparsity=1\.0"),
         (None, (float("nan"), "global"), "sparsity=nan"),
         (None, (0.5, "random"), r"`allocation`.*'erdos_renyi'.*='random'"),
+        (None, ({"conv": 0.0, "fc*": 0.5},), r"match the name of a.*pattern='fc\*'"),
+        (None, ({"conv": 0.0, "*": 1.0}, "global"), r"sparsity=1\.0"),
+        (None, ("half",), r"or a function.*sparsity='half'"),
         (keras.layers.Dense(3), (0.5,), "must have supermask layers"),
         (
             SupermaskDense(3, name="late"),

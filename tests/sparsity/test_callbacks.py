@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfsupermask._validation import InputError
-from tfsupermask.layers import masked_weights
+from tfsupermask.layers import SupermaskDense, masked_weights
 from tfsupermask.ops import num_kept
 from tfsupermask.sparsity import (
     SparsityRamp,
@@ -78,6 +78,20 @@ def test_counts_follow_the_schedule_from_the_epochs_first_step(
     assert realised_sparsity(compiled) == pytest.approx(0.9, abs=1e-3)
 
 
+@pytest.mark.parametrize("allocation", ["uniform", "erdos_renyi", "global"])
+def test_layers_stay_whole_along_a_ramp(compiled, images_and_labels, allocation):
+    recorder = Recorder()
+    ramp = SparsitySchedule(lambda epoch: {"conv": 0, "*": RAMP(epoch)}, allocation)
+    fit(compiled, images_and_labels, [ramp, recorder])
+    weights = masked_weights(compiled)
+    assert [counts[0] for counts in recorder.begins] == 3 * [weights[0].num_weights]
+    shared = sum(weight.num_weights for weight in weights[1:])
+    margin = 3 if allocation == "uniform" else 0
+    for epoch, counts in enumerate(recorder.begins):
+        expected = num_kept(shared, RAMP(epoch))
+        assert sum(counts[1:]) == pytest.approx(expected, abs=margin)
+
+
 def test_every_batch_ranks_by_the_scores_of_that_step(compiled, images_and_labels):
     recorder = Recorder()
     schedule = SparsitySchedule(0.4, "global", every="batch")
@@ -146,6 +160,7 @@ def test_logs_have_sparsity_and_churn(model, images_and_labels, jit_compile, tmp
     [
         ((1,), "sparsity=1"),
         (("0.5",), r"sparsity='0\.5'"),
+        (({"conv": 1.5},), r"sparsity=1\.5"),
         ((0.5, "best"), "allocation='best'"),
         ((0.5, "uniform", "step"), "every='step'"),
     ],
@@ -153,6 +168,56 @@ def test_logs_have_sparsity_and_churn(model, images_and_labels, jit_compile, tmp
 def test_refuses(arguments, message):
     with pytest.raises(InputError, match=message):
         SparsitySchedule(*arguments)
+
+
+def with_method(method):
+    """A model of two layers, compiled."""
+    mask = {"sparsity": 0.0, "method": method}
+    layers = [SupermaskDense(30, activation="relu", **mask), SupermaskDense(3, **mask)]
+    flat = keras.layers.Flatten()
+    model = keras.Sequential([keras.Input((6, 6, 2)), flat, *layers])
+    model.compile(keras.optimizers.SGD(0.05, 0.9), LOSS, jit_compile=False)
+    return model
+
+
+@pytest.mark.parametrize("method", ["magnitude", "magnitude_straight_through"])
+@pytest.mark.parametrize("allocation", ["uniform", "global"])
+def test_trained_weights_are_removed_more_and_more(
+    images_and_labels, method, allocation
+):
+    keras.utils.set_random_seed(0)
+    model, recorder = with_method(method), Recorder()
+    ramp = SparsityRamp(final=0.9, end_epoch=3)
+    fit(model, images_and_labels, [SparsitySchedule(ramp, allocation), recorder], 4)
+    counts = [sum(each) for each in recorder.begins]
+    total = counts[0]
+    assert counts == sorted(counts, reverse=True)
+    for epoch, count in enumerate(counts):
+        assert abs(count - num_kept(total, ramp(epoch))) <= 1
+    magnitudes = []
+    for weight, mask in zip(masked_weights(model), recorder.ends[-1], strict=True):
+        kernel = np.abs(weight.kernel.numpy())
+        assert kernel[mask == 1].min() >= kernel[mask == 0].max()
+        magnitudes.append(kernel[mask == 1].min())
+    removed = [
+        np.all(now[then == 0] == 0)
+        for epochs in itertools.pairwise(recorder.ends)
+        for then, now in zip(*epochs, strict=True)
+    ]
+    # Without a gradient nothing comes back that was far from the threshold.
+    assert method != "magnitude" or np.mean(removed) > 0.5
+    if allocation == "global":
+        threshold = max(magnitudes)
+        for weight, mask in zip(masked_weights(model), recorder.ends[-1], strict=True):
+            assert np.all(np.abs(weight.kernel.numpy())[mask == 0] <= threshold)
+
+
+@pytest.mark.parametrize("method", ["dense", "fixed", "stochastic"])
+def test_refuses_a_method_that_decides_how_many_are_kept(images_and_labels, method):
+    model = with_method(method)
+    message = rf"that decides it.*layer='supermask_dense.*method='{method}'"
+    with pytest.raises(InputError, match=message):
+        fit(model, images_and_labels, [SparsitySchedule(0.5)])
 
 
 def test_refuses_what_a_function_returns(compiled, images_and_labels):

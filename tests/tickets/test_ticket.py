@@ -12,6 +12,7 @@ import tensorflow as tf
 from tests.tickets import layout
 from tfsupermask import init, layers, models
 from tfsupermask._validation import InputError
+from tfsupermask.init.baselines import remember_draws
 from tfsupermask.layers import masked_weights
 from tfsupermask.tickets import load_ticket, read_ticket_header, save_ticket
 
@@ -153,6 +154,27 @@ def test_drawn_kernels_take_no_space(name, tmp_path):
     assert_same_masks(model, load_ticket(path).model)
 
 
+@pytest.mark.parametrize(
+    "name", ["glorot_normal", "kaiming_uniform", "signed_constant"]
+)
+def test_kernels_of_a_seed_and_a_factor_take_no_space(name, tmp_path):
+    """Also in a model that its program rebuilt, and gave the values of the old one."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(size=(64, 8, 8, 3)), np.arange(64) % 4
+    model, again = conv2(seed=3), conv2(seed=3)
+    init.initialize(model, name, seed=3)
+    factors = init.unit_power(model, images, labels)
+    assert all(abs(factor - 1) > 1e-3 for factor in factors.values())
+    for weight, other in zip(masked_weights(model), masked_weights(again), strict=True):
+        other.kernel.assign(weight.kernel)
+    remember_draws(again, name, seed=3)
+    for each in (model, again):
+        path = save_ticket(each, tmp_path / "a.ticket")
+        assert path.stat().st_size < 52_000
+        assert kinds(path) == ["architecture"] + ["mask", "drawn"] * 5
+        assert_same_masks(model, load_ticket(path).model, ["kernel", "mask"])
+
+
 def test_what_is_drawn_is_drawn_on_the_first_cpu(tmp_path, monkeypatch):
     devices = []
     original = keras.initializers.VarianceScaling.__call__
@@ -254,6 +276,46 @@ def test_every_count_comes_back(sparsity, method, tmp_path):
         again = load_ticket(save_ticket(loaded, tmp_path / "b.ticket")).model
         assert again.layers[0].num_kept == num_kept
         assert_same_masks(loaded, again)
+
+
+@pytest.mark.parametrize("method", layers.method_names())
+def test_every_method_comes_back_and_stores_its_weights_once(method, tmp_path):
+    model = dense(40, 50, method=method, sparsity=0.6, use_bias=True)
+    rng, (weight,) = np.random.default_rng(2), masked_weights(model)
+    for variable in {id(v): v for v in (weight.kernel, weight.score)}.values():
+        variable.assign(rng.normal(size=variable.shape))
+    path = save_ticket(model, tmp_path / "a.ticket")
+    loaded = load_ticket(path).model
+    inputs = rng.normal(size=(3, 40)).astype(np.float32)
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+    assert_same_masks(model, loaded)
+    (other,) = masked_weights(loaded)
+    assert other.method is weight.method
+    assert other.trained is (
+        other.score if weight.trained is weight.score else other.kernel
+    )
+    np.testing.assert_array_equal(other.effective(), weight.effective())
+    expected = {"mask": 2000 // 8, "kept": 4 * weight.num_kept, "values": 4 * 50}
+    if method == "signed":
+        expected["signs"] = weight.num_kept // 8
+    parts = {part["kind"]: part for part in read_ticket_header(path)["parts"]}
+    del parts["architecture"]
+    assert {kind: part["decoded_length"] for kind, part in parts.items()} == expected
+    again = save_ticket(loaded, tmp_path / "b.ticket")
+    assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("method", ["magnitude", "fixed"])
+def test_kept_weights_that_are_zero_change_no_output(method, tmp_path):
+    model = dense(6, 5, method=method, sparsity=0.5)
+    kernel = np.where(np.arange(30) % 3, 0, np.arange(30) - 15.0).reshape(6, 5)
+    model.layers[0].kernel.assign(kernel)
+    path = save_ticket(model, tmp_path / "a.ticket", precision="float16")
+    loaded, inputs = load_ticket(path).model, np.ones((2, 6))
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+    assert loaded.layers[0].num_kept == 15
+    if method == "fixed":
+        assert_same_masks(model, loaded)
 
 
 def test_counts_of_the_file_win_over_the_architecture(small, tmp_path):

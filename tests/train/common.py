@@ -1,9 +1,11 @@
 """Runs that tests make and compare."""
 
 import numpy as np
+import pytest
 
 from tfsupermask import runs, train
 from tfsupermask.runs import checkpoint as checkpoints
+from tfsupermask.train.interruption import Interrupted
 
 PATTERNS = {"batch_size": 32, "epochs": 3, "num_patches": 1000, "num_clusters": 80}
 STOCHASTIC = {
@@ -32,3 +34,20 @@ def assert_same_result(one, other):
     assert set(mine.values) == set(theirs.values)
     for name, value in mine.values.items():
         np.testing.assert_array_equal(value, theirs.values[name], err_msg=name)
+
+
+def stop_within_the_first_epoch(monkeypatch, workdir, **fields):
+    """Runs eight steps on two replicas, and ends in the way a signal does."""
+    calls = []
+
+    def stop(strategy, pending):
+        calls.append(pending)
+        return 15 if len(calls) == 2 else 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", 4)
+        patch.setattr("tfsupermask.train.job.agree_to_stop", stop)
+        with pytest.raises(Interrupted):
+            run(workdir, strategy="mirrored", **fields)
+    saved = checkpoints.restore_latest(workdir / "checkpoints")
+    assert (saved.epoch, saved.step) == (0, 8)

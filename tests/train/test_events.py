@@ -56,6 +56,31 @@ def test_scores_are_told_exactly(model, tmp_path):
         assert buckets[:, 2].sum() == weight.num_weights
 
 
+@pytest.mark.parametrize("method", ["magnitude", "fixed", "dense"])
+def test_trained_weights_are_told_in_place_of_scores(method, tmp_path):
+    layer = SupermaskDense(3, name="dense", method=method, sparsity=0.25)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    values = read_back(tmp_path, events.write_model_events, model, 1)
+    tags = "weights/dense/kernel", "sparsity/dense/kernel"
+    assert set(values) == {(tag, 1) for tag in tags}
+    _, buckets = values[tags[0], 1]
+    kernel = layer.kernel.numpy()
+    assert (buckets[0, 0], buckets[-1, 1]) == (kernel.min(), kernel.max())
+    removed = 0 if method == "dense" else 0.25
+    assert float(values[tags[1], 1][1]) == removed
+
+
+def test_pictures_show_signs_with_their_gain():
+    weight = masked_weights(models.build("conv2", (8, 8, 3), method="biprop"))[0]
+    kernel, mask = weight.kernel.numpy(), weight.mask.numpy()
+    gain = np.abs(kernel[mask == 1]).mean()
+    expected = 0.5 + gain * np.sign(kernel) * mask / 2 / np.quantile(
+        np.abs(kernel), 0.99
+    )
+    shown = tile(events.filter_pictures(weight)["kernel_times_mask"], 9, 8)
+    np.testing.assert_allclose(shown, 255 * np.clip(expected, 0, 1)[..., 9], atol=0.51)
+
+
 def test_sparsity_and_churn_are_told_by_layer(model, tmp_path):
     masked_weights(model)[0].sparsity = 0.25
     churn = {"conv2/kernel": 0.125}

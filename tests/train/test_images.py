@@ -67,9 +67,12 @@ def test_refuses_numbers_of_images(tmp_path, limit_images, message):
 def test_images_come_from_where_they_are_asked_for(small, monkeypatch):
     asked = []
 
-    def load(*arguments):
-        asked.append(arguments)
+    def load(*arguments, **options):
+        asked.append((*arguments, options))
         return small
+
+    options = {"test_fraction": 0.2, "flip": True, "bad_images": "fail"}
+    options["limit_images"] = None
 
     config = runs.Config(dataset="folder", data_dir="there", image_size=8)
     assert load_images(config, load=load) is small
@@ -77,7 +80,7 @@ def test_images_come_from_where_they_are_asked_for(small, monkeypatch):
     monkeypatch.setattr(data, "load", load)
     assert load_images(runs.Config()) is small
     assert asked == [
-        ("folder", "there", 8),
-        ("folder", "elsewhere", 8),
-        ("digits", None, None),
+        ("folder", "there", 8, options),
+        ("folder", "elsewhere", 8, options),
+        ("digits", None, None, {}),
     ]

@@ -61,9 +61,20 @@ def test_the_config_holds_out_of_given_images(small, tmp_path):
     fields = {"validation_images": 50, "limit_images": 64, "epochs": 1}
     with train.Job.open(config(tmp_path / "run", **fields), small) as job:
         assert (len(job.dataset.train), len(job.dataset.validation)) == (64, 50)
+
+
+def test_given_images_may_have_validation_images(small, tmp_path):
+    held = data.hold_out(small, 50)
+    with train.Job.open(config(tmp_path / "own"), held) as job:
+        assert job.dataset.validation is held.validation
+        assert (job.config.validation_images, job.config.epoch_split) == (
+            50,
+            "validation",
+        )
+    fields = {"validation_images": 49}
     with (
-        pytest.raises(InputError, match=r"whole, without validation images.*=50"),
-        train.Job.open(config(tmp_path / "other"), data.hold_out(small, 50)),
+        pytest.raises(InputError, match=r"of its own.*validation_images=49, found=50"),
+        train.Job.open(config(tmp_path / "other", **fields), held),
     ):
         pass
     assert not (tmp_path / "other").exists()

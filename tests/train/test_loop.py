@@ -16,6 +16,8 @@ from tfsupermask.init import initialize
 from tfsupermask.layers import (
     SupermaskDense,
     drawn,
+    masked_weights,
+    redraw_removed,
     stochastic_weights,
     supermask_layers,
 )
@@ -130,7 +132,17 @@ def test_evaluation_counts_every_image_once(small):
 STOCHASTIC = {"method": "stochastic", "learning_rate": 100.0}
 
 
-@pytest.mark.parametrize("options", [{}, {"method": "signed"}, STOCHASTIC], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"method": "signed"},
+        STOCHASTIC,
+        {"method": "biprop"},
+        {"method": "magnitude_straight_through", "learning_rate": 0.01},
+    ],
+    ids=str,
+)
 def test_one_and_two_replicas_compute_the_same_bits(small, options):
     mirrored = make_loop(small, make_strategy("mirrored"), **options)
     single, batches = make_loop(small, **options), make_batches(small)
@@ -370,6 +382,29 @@ def test_each_step_has_a_draw_of_its_own(small, few_steps_a_call):
     plain_keras_steps(other, batches, lambda step: drawn(other.model, step + 1))
     for mine, theirs in zip(state(loop), state(other), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-2, atol=1e-3)
+
+
+def test_removed_weights_are_drawn_anew_after_every_so_many_steps(
+    small, few_steps_a_call
+):
+    loop = make_loop(small, method="iterand", redraw_steps=3)
+    batches = make_batches(small)
+    start = [weight.kernel.numpy() for weight in masked_weights(loop.model)]
+    train(loop, batches)
+    other = make_loop(small, method="iterand")
+
+    def redraw_before(step):
+        if step % 3 == 0 < step:
+            redraw_removed(other.model, step // 3)
+        return contextlib.nullcontext()
+
+    plain_keras_steps(other, batches, redraw_before)  # ten steps, three draws
+    for weight, mine, kernel in zip(
+        masked_weights(loop.model), masked_weights(other.model), start, strict=True
+    ):
+        # Rounding may decide otherwise on a weight at the mask's edge.
+        assert np.mean(weight.kernel.numpy() != mine.kernel.numpy()) < 1e-3
+        assert np.mean(weight.kernel.numpy() != kernel) > 0.1
 
 
 def test_masks_are_without_chance_outside_of_steps(small):

@@ -1,12 +1,19 @@
 """Runs of other methods than edge-popup, and what they leave behind."""
 
+import csv
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.train.common import PATTERNS, STOCHASTIC, assert_same_result, run
+from tests.train.common import (
+    PATTERNS,
+    STOCHASTIC,
+    assert_same_result,
+    run,
+    stop_within_the_first_epoch,
+)
 from tfsupermask import init, models, runs, train
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import fold
@@ -16,10 +23,8 @@ from tfsupermask.layers import (
     method_names,
     supermask_layers,
 )
-from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.tickets import load_ticket, save_ticket
 from tfsupermask.train.build import build_model
-from tfsupermask.train.interruption import Interrupted
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +99,7 @@ def test_refuses_samples_where_nothing_is_drawn(finished, small, tmp_path):
 def test_stopped_within_an_epoch_of_two_replicas_and_resumed_on_one(
     finished, tmp_path, monkeypatch
 ):
-    calls = []
-
-    def stop(strategy, pending):
-        calls.append(pending)
-        return 15 if len(calls) == 2 else 0  # in the first epoch
-
-    with monkeypatch.context() as patch:
-        patch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", 4)
-        patch.setattr("tfsupermask.train.job.agree_to_stop", stop)
-        with pytest.raises(Interrupted):
-            run(tmp_path, strategy="mirrored", **STOCHASTIC)
-    saved = checkpoints.restore_latest(tmp_path / "checkpoints")
-    assert (saved.epoch, saved.step) == (0, 8)
+    stop_within_the_first_epoch(monkeypatch, tmp_path, **STOCHASTIC)
     assert run(tmp_path, **STOCHASTIC)["epoch"] == 2
     assert_same_result(finished[0], tmp_path)
 
@@ -140,6 +133,68 @@ def test_signed_runs_leave_what_evaluation_said(small, tmp_path):
     np.testing.assert_allclose(fold(loaded.model)(images), logits, rtol=1e-5, atol=1e-5)
     totals = train.evaluate_path(tmp_path / "saved_model", small).means("test_")
     assert totals["test_top1"] == summary["test_top1"]
+
+
+OTHERS = {
+    "iterand": {"redraw_steps": 3},
+    "magnitude": {"prune": 0.8, "allocation": "global", "epochs": 3},
+}
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def other(request, tmp_path_factory, small):
+    """A complete run of another method: its fields and its summary."""
+    workdir = tmp_path_factory.mktemp("runs") / request.param
+    own = {"method": request.param, "learning_rate": None, **OTHERS[request.param]}
+    fields = {**STOCHASTIC, "init": "kaiming_normal", **own}
+    return workdir, fields, run(workdir, **fields)
+
+
+def test_other_methods_leave_what_evaluation_said(other, small, tmp_path):
+    workdir, fields, summary = other
+    loaded = train.load_run(workdir)
+    images = loaded.normalise(small.test.images)
+    logits = loaded.model(images).numpy()
+    hits = (logits.argmax(axis=1) == small.test.labels).mean()
+    assert summary["test_top1"] == pytest.approx(hits)
+    assert hits > 0.2
+    np.testing.assert_allclose(fold(loaded.model)(images), logits, rtol=1e-5, atol=1e-5)
+    totals = train.evaluate_path(workdir / "saved_model", small).means("test_")
+    assert totals["test_top1"] == summary["test_top1"]
+    ticket = load_ticket(save_ticket(loaded.model, tmp_path / "model.ticket"))
+    np.testing.assert_array_equal(ticket.model(images), logits)
+    prune = fields.get("prune", 0.5)
+    assert summary["sparsity"] == pytest.approx(prune, abs=1e-4)
+    # What the run began with, drawn again.
+    drawn = models.build("conv2", (8, 8, 3), 10, prune, fields["method"], 0)
+    init.initialize(drawn, "kaiming_normal", 0)
+    pairs = list(zip(*map(masked_weights, (loaded.model, drawn)), strict=True))
+    if fields["method"] == "iterand":
+        # Six draws of a tenth of what was removed then; nothing else was changed.
+        for weight, start in pairs:
+            values, before = weight.kernel.numpy(), start.kernel.numpy()
+            assert np.isin(values, before).all()
+            assert 0.05 < (values != before).mean() < 1 - 0.9**6
+    else:
+        with open(workdir / "metrics.csv") as file:
+            sparsity = [float(row["sparsity"]) for row in csv.DictReader(file)]
+        np.testing.assert_allclose(sparsity, [0, 0.8, 0.8], atol=1e-4)
+        magnitudes = [np.abs(weight.kernel.numpy()) for weight, _ in pairs]
+        kept = [
+            m[w.mask.numpy() == 1] for m, (w, _) in zip(magnitudes, pairs, strict=True)
+        ]
+        assert (
+            len({len(k) / m.size for k, m in zip(kept, magnitudes, strict=True)}) == 5
+        )
+
+
+def test_other_methods_stop_within_an_epoch_of_two_replicas_and_resume_on_one(
+    other, tmp_path, monkeypatch
+):
+    workdir, fields, _ = other
+    stop_within_the_first_epoch(monkeypatch, tmp_path, **fields)
+    assert run(tmp_path, **fields)["epoch"] == fields["epochs"]
+    assert_same_result(workdir, tmp_path)
 
 
 @pytest.mark.parametrize("name", method_names())

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 
 from tests.train import common
-from tfsupermask import data, models, patches, report, runs, train
+from tfsupermask import data, models, patches, report, runs, tickets, train
+from tfsupermask._machine import commit
 from tfsupermask._validation import InputError
 from tfsupermask.layers import masked_weights, supermask_layers
 from tfsupermask.ops import num_kept
@@ -61,6 +62,9 @@ def test_leaves_everything_a_person_wants(finished, small):
     assert set(machine) == {"processor", "cores"}
     assert machine["processor"]
     assert machine["cores"] == len(os.sched_getaffinity(0))
+    assert summary["versions"]["tensorflow"] == tf.__version__
+    made_by = "commit", "command", "precision"
+    assert [summary[name] for name in made_by] == [commit(), None, "float32"]
 
 
 def test_init_report_matches_the_kernels_provenance(finished, small):
@@ -96,8 +100,9 @@ def initialised(tmp_path_factory, small):
 def test_initialising_alone_leaves_what_there_is_to_tell(initialised):
     workdir, summary = initialised
     assert json.loads((workdir / "summary.json").read_text()) == summary
-    expected = "epoch epochs sparsity layer_sparsity init_seconds machine versions"
-    assert set(summary) == {*expected.split(), "train_images", "test_images"}
+    expected = """epoch epochs sparsity layer_sparsity train_images test_images
+        init_seconds commit command precision machine versions"""
+    assert set(summary) == set(expected.split())
     assert (summary["epoch"], summary["epochs"]) == (0, 3)
     assert summary["init_seconds"] > 0
     assert not (workdir / "saved_model").exists()
@@ -122,6 +127,30 @@ def test_what_is_only_initialised_can_be_loaded_evaluated_and_reported(
     assert collected.summary == summary
     assert "No epoch is done yet." in report.render([collected])
     assert report.render([collected, collected])
+
+
+@pytest.mark.parametrize(
+    ("fields", "stored"),
+    [
+        ({"init": "signed_constant", "mixed_precision": True}, []),
+        ({"init": "kaiming_uniform", "rescale": "unit_power"}, []),
+        (
+            {"init": "whitened_patches", "num_patches": 1000, "num_clusters": 80},
+            ["conv1/kernel", "conv2/kernel"],
+        ),
+    ],
+)
+def test_a_loaded_runs_ticket_stores_patterns_alone(fields, stored, tmp_path):
+    """What was drawn is drawn again, whatever it was multiplied by, to the bit."""
+    workdir = tmp_path / "run"
+    common.run(workdir, stop_after_epoch=0, **fields)
+    model = train.load_run(workdir).model
+    path = tickets.save_ticket(model, tmp_path / "a.ticket")
+    parts = tickets.read_ticket_header(path)["parts"]
+    assert [part["name"] for part in parts if part["kind"] == "kept"] == stored
+    again = tickets.load_ticket(path).model
+    images = np.random.default_rng(0).normal(size=(9, *model.input_shape[1:]))
+    np.testing.assert_array_equal(again(images), model(images))
 
 
 def test_in_parts_equals_at_once(finished, initialised, tmp_path):
@@ -367,10 +396,11 @@ def test_load_run_restores_the_last_epochs_counts(allocated, small):
 
 
 def test_restoring_leaves_the_configured_sparsity():
-    model = build_model(runs.Config(prune=0.3), (8, 8, 3), 10)
+    config = runs.Config(prune=0.3)
+    model = build_model(config, (8, 8, 3), 10)
     optimizer = train.SGDWithL2(0.1, 0.9, 1e-4)
     optimizer.build(model.trainable_variables)
-    restore(checkpoints.Checkpoint(0, values_of(model, optimizer), {}), model)
+    restore(config, checkpoints.Checkpoint(0, values_of(model, optimizer), {}), model)
     assert {layer.sparsity for layer in supermask_layers(model)} == {0.3}
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
-import numbers
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 
-from tfsupermask._validation import check_fraction, fail
-from tfsupermask.layers import Kernel, SupermaskMixin, kernels_of, supermask_layers
+from tfsupermask._validation import fail
+from tfsupermask.layers import SupermaskMixin, kernels_of, supermask_layers
+from tfsupermask.layers.names import check_patterns, matches
 from tfsupermask.layers.walking import children_of, is_graph, leaves
+from tfsupermask.sparsity.choosing import Sparsity, choose
 
-Sparsity = float | Mapping[str, float] | Callable[[keras.Layer], float | None]
 IsKernel = Callable[[keras.Layer, keras.Variable], bool]
 
 
@@ -30,22 +29,19 @@ def choose_sparsities(
         )
     skip = list(skip)
     every_name = [each.name for each in model._flatten_layers(include_self=False)]
-    _check_patterns("skip", skip, every_name)
+    check_patterns("skip", skip, every_name)
     found = []
     for layer, outer in _layers_in(model):
-        if not _matches([*outer, layer.name], skip):
+        if not matches([*outer, layer.name], skip):
             _check_convertible(layer, skip)
             for kernel in kernels_of(layer, kernels):
-                names = [*outer, layer.name, *_names_in(layer, kernel)]
-                if not _matches(names, skip):
+                names = [*outer, layer.name, *kernel.name.split("/")[:-1]]
+                if not matches(names, skip):
                     found.append((layer, kernel, names))
-    choose = _chooser(sparsity, found)
     chosen: dict[int, dict[int, float]] = {}
-    for layer, kernel, names in found:
-        value = choose(layer, kernel, names)
+    for (layer, kernel, _), value in zip(found, choose(sparsity, found), strict=True):
         if value is not None:
-            by_position = chosen.setdefault(id(layer), {})
-            by_position[kernel.position] = check_fraction("sparsity", value)
+            chosen.setdefault(id(layer), {})[kernel.position] = value
     if not chosen and not supermask_layers(model):
         raise fail(
             "`model` must have a kernel to mask, in a layer that neither `skip` nor "
@@ -66,57 +62,11 @@ def _layers_in(model, outer=()) -> Iterator[tuple[keras.Layer, tuple[str, ...]]]
         yield model, outer
 
 
-def _names_in(layer, kernel: Kernel):
-    """Returns the names of the inner layers that a kernel belongs to."""
-    if kernel.owner is layer:
-        return []
-    return [kernel.owner.name, *kernel.name.split("/")[:-1]]
-
-
-def _chooser(sparsity, found):
-    """Returns a function from a kernel to its sparsity or `None`."""
-    if isinstance(sparsity, numbers.Real):
-        return lambda layer, kernel, names: sparsity
-    if isinstance(sparsity, Mapping):
-        every_name = [name for *_, names in found for name in names]
-        _check_patterns("sparsity", sparsity, every_name)
-        return lambda layer, kernel, names: next(
-            (sparsity[key] for key in sparsity if _matches(names, [key])), None
-        )
-    if callable(sparsity):
-        return lambda layer, kernel, names: sparsity(_shown(layer, kernel))
-    raise fail(
-        "`sparsity` must be a number in [0, 1), a dict from patterns of layer names to "
-        "numbers, or a function from a layer to a number or `None`.",
-        sparsity=sparsity,
-    )
-
-
-def _shown(layer, kernel):
-    """Returns the layer to give to users: for a recurrent cell the layer around it."""
-    return layer if hasattr(kernel.owner, "state_size") else kernel.owner
-
-
-def _check_patterns(argument, patterns, names):
-    for pattern in patterns:
-        if not isinstance(pattern, str) or not fnmatch.filter(names, pattern):
-            raise fail(
-                f"Each pattern in `{argument}` must match the name of a layer.",
-                pattern=pattern,
-            )
-
-
-def _matches(names, patterns):
-    return any(
-        fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns
-    )
-
-
 def _check_convertible(layer, skip):
     for each in layer._flatten_layers():
         lora = getattr(each, "lora_enabled", False)
         quantized = getattr(each, "quantization_mode", None) is not None
-        if (lora or quantized) and not _matches([each.name], skip):
+        if (lora or quantized) and not matches([each.name], skip):
             state = "uses LoRA" if lora else "is quantized"
             raise fail(
                 f"A layer that {state} has no plain kernel to mask: name it in `skip`.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from collections.abc import Iterable
 
@@ -10,7 +9,7 @@ import keras
 import numpy as np
 
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.conversion.choosing import IsKernel, Sparsity, choose_sparsities
+from tfsupermask.conversion.choosing import IsKernel, choose_sparsities
 from tfsupermask.conversion.copying import copy_model, remake
 from tfsupermask.conversion.summary_table import share_masked, summary
 from tfsupermask.init import NAMES, initialize
@@ -25,7 +24,9 @@ from tfsupermask.layers import (
 )
 from tfsupermask.layers.walking import check_built, shared_layers, supermask_layers
 from tfsupermask.ops import derive_seed
-from tfsupermask.sparsity import ALLOCATIONS, allocate
+from tfsupermask.sparsity import ALLOCATIONS
+from tfsupermask.sparsity.allocation import share_out
+from tfsupermask.sparsity.choosing import Sparsity
 
 SCORES = ("random", "magnitude")
 
@@ -43,7 +44,10 @@ def convert(
     seed: int = 0,
     verbose: bool = True,
 ) -> keras.Model:
-    """Returns the same model with frozen kernels, and a mask to learn for each of them.
+    """Returns the same model with a mask for each kernel.
+
+    Most methods freeze the kernels and learn which of their weights to keep; others
+    train the weights themselves, see `method`.
 
     Each layer with kernels becomes a supermask layer with the same name and weights.
     That includes convolutions, dense, recurrent and attention layers, embeddings,
@@ -52,9 +56,9 @@ def convert(
 
     Other weights that were trainable are still trained: biases, and the scales and
     offsets of normalisations. The printed table shows how much of the model is masked,
-    trained without a mask, and frozen. A warning says if less than half is masked. The
-    scores of a layer that is not trainable are not trained either: set
-    `layer.trainable = True` to find its mask; the kernels stay frozen.
+    trained without a mask, and frozen. A warning says if less than half is masked. Of a
+    layer that is not trainable neither scores nor kernels are trained: set
+    `layer.trainable = True` to train what the method trains.
 
     Args:
         model: Built Keras model: Sequential, functional, nested, or of your own class,
@@ -69,15 +73,19 @@ def convert(
             are. Defaults to none.
         kernels: Function from a layer and one of its weights to whether it is a kernel.
             Defaults to `tfsupermask.layers.is_kernel`.
-        method: How weights are selected, `"edge_popup"` (default) or another of
-            `tfsupermask.layers.method_names()`.
-        allocation: `"uniform"` (default) gives every layer the same sparsity. The
-            others of `tfsupermask.sparsity.ALLOCATIONS` share one number among them.
+        method: How weights are selected, and what is trained: `"edge_popup"` (default)
+            or another of `tfsupermask.layers.method_names()`. Kernels stay frozen, but
+            for `"magnitude"`, `"magnitude_straight_through"`, `"fixed"` and `"dense"`,
+            which train them; the last removes nothing, whatever the sparsity.
+        allocation: `"uniform"` (default) removes the same fraction of every layer with
+            the same sparsity. The others of `tfsupermask.sparsity.ALLOCATIONS` share
+            out their sparsity among them, see `tfsupermask.sparsity.allocate`.
         initializer: `None` (default) keeps the kernels. One of `tfsupermask.init.NAMES`
             draws new kernels for the new supermask layers.
         scores: `"magnitude"` (default if the kernels are kept): the first mask keeps
             the weights with the largest magnitudes. `"random"` (default if they are
-            drawn): the scores are drawn from U(-1/√fan_in, 1/√fan_in).
+            drawn): the scores are drawn from U(-1/√fan_in, 1/√fan_in). Methods
+            without scores ignore it.
         seed: Non-negative integer, 0 by default. Kernels and scores depend only on it
             and on their place in the model.
         verbose: Whether to print `summary` of the result. Defaults to `True`.
@@ -119,7 +127,7 @@ def convert(
     if initializer is not None:
         check_choice("initializer", initializer, NAMES)
     if allocation != "uniform":
-        _check_allocation(model, sparsity, allocation)
+        _check_allocation(model, allocation)
     chosen = choose_sparsities(model, sparsity, skip, kernels)
     masked = []
 
@@ -138,7 +146,8 @@ def convert(
         initialize(converted, initializer, seed, layers=masked)
     _start_scores(converted, masked, scores, seed)
     if allocation != "uniform":
-        allocate(converted, sparsity, allocation)
+        weights = masked_weights(converted)
+        share_out(weights, [weight.sparsity for weight in weights], allocation)
     if verbose:
         print(summary(converted))
     for surprise in _surprises(model, converted):
@@ -175,7 +184,7 @@ def _surprises(model, converted):
     weights = masked_weights(converted)
     if frozen := [each.name for each in weights if id(each.trained) not in trained]:
         yield (
-            f"{len(frozen)} masks are not trained ({_some(frozen)}), as their "
+            f"{len(frozen)} masked weights are not trained ({_some(frozen)}), as their "
             "layers are not trainable: set `layer.trainable = True`."
         )
     if shared := sorted({layer.name for layer, _ in shared_layers(converted)}):
@@ -189,13 +198,7 @@ def _some(names):
     return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
 
 
-def _check_allocation(model, sparsity, allocation):
-    if not isinstance(sparsity, numbers.Real):
-        raise fail(
-            "`sparsity` must be one number to be shared out.",
-            sparsity=sparsity,
-            allocation=allocation,
-        )
+def _check_allocation(model, allocation):
     kept = [layer.name for layer in supermask_layers(model)]
     if kept:
         raise fail(
@@ -213,7 +216,7 @@ def _start_scores(model, masked, scores, seed):
         if id(weight.layer) not in new or not weight.method.has_scores:
             continue
         if scores == "magnitude":
-            magnitude = np.abs(keras.ops.convert_to_numpy(weight.kernel))
+            magnitude = np.abs(weight.kernel.numpy().astype(np.float32))
             start = weight.method.score_from(magnitude, weight.sparsity)
         else:
             seed_here = derive_seed(seed, "score", place)

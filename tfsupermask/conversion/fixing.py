@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
+import numpy as np
 
-from tfsupermask._validation import fail
 from tfsupermask.conversion.copying import copy_model, remake
 from tfsupermask.conversion.folding import fold_layers
-from tfsupermask.layers import supermask_class, supermask_layers
+from tfsupermask.layers import supermask_class
+from tfsupermask.sparsity.measures import built_weights
 
 
 def fix_masks(model: keras.Model) -> keras.Model:
     """Returns the same model with its masks fixed and its kernels trained.
 
-    Its layers have the method `"fixed"`: the kernels start as kernel · mask. Removed
-    weights stay zero, whatever optimizer trains the others, and after saving and
-    loading.
+    Its layers have the method `"fixed"`. The kernels start as what the given layers
+    compute with. Removed weights are zero after every step, whatever optimizer trains
+    the others, and after saving and loading.
 
     Args:
         model: Built Keras model with supermask layers, of any method.
@@ -41,8 +41,7 @@ def fix_masks(model: keras.Model) -> keras.Model:
           trainable neural networks".
     """
     plain, masked = fold_layers(model)
-    if not supermask_layers(model):
-        raise fail("`model` must have supermask layers.", model=model.name)
+    built_weights(model)
 
     def new_layer(layer):
         if layer not in masked:
@@ -55,6 +54,6 @@ def fix_masks(model: keras.Model) -> keras.Model:
             positions = [weight.position for weight in weights]
             new.set_up([w.sparsity for w in weights], "fixed", kernels=positions)
             for weight, fixed in zip(weights, new.masked_weights, strict=True):
-                fixed.select(tf.cast(weight.mask != 0, tf.float32).numpy())
+                fixed.select(np.float32(weight.mask.numpy() != 0))
 
     return copy_model(plain, new_layer, finish)

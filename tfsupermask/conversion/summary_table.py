@@ -61,7 +61,7 @@ def _masked_table(model, weights):
     rows = []
     for weight in weights:
         trained = id(weight.trained) in trainable
-        kind = type(weight.layer).__name__ + ("" if trained else " (mask not trained)")
+        kind = type(weight.layer).__name__ + ("" if trained else " (not trained)")
         texts = (weight.name, kind, "×".join(map(str, weight.kernel.shape)))
         rows.append((*texts, *_counts(weight.num_weights, weight.num_kept)))
     size = sum(weight.num_weights for weight in weights)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+from typing import Any
 
-from tfsupermask._validation import check_choice
+from tfsupermask._validation import check_choice, fail
 from tfsupermask.data import digits, image_folder, tfds, tiny_imagenet
 from tfsupermask.data.batches import TrainBatches, eval_chunks
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
+from tfsupermask.data.image_folder import BAD_IMAGES, TEST_FRACTION
 from tfsupermask.data.images import decode_image
 from tfsupermask.data.subsets import hold_out, limit
 
@@ -27,6 +29,7 @@ def load(
     name: str,
     data_dir: str | os.PathLike | None = None,
     image_size: int | None = None,
+    **options: Any,
 ) -> Dataset:
     """Returns a dataset by name.
 
@@ -38,6 +41,10 @@ def load(
         image_size: Side of the images in pixels. For `"folder"` from 1 to 4,096, by
             default 64. The others accept only their own size, 64 for `"tiny_imagenet"`
             and 32 for the rest.
+        **options: Of `"folder"` alone. `test_fraction` (0.2) is held out of folders
+            without a test split; `flip` (`True`) lets training mirror images;
+            `bad_images` (`"fail"`) may be `"skip"` to leave out files that cannot be
+            read; `limit_images` is the number of training images to read (all).
 
     Returns:
         The `Dataset`.
@@ -55,11 +62,15 @@ def load(
     loader = _LOADERS[check_choice("name", name, NAMES)]
     if data_dir is not None:
         data_dir = os.path.expanduser(data_dir)
-    return loader(data_dir=data_dir, image_size=image_size)
+    if options and name != "folder":
+        raise fail(f"The dataset {name!r} has no options.", **options)
+    return loader(data_dir=data_dir, image_size=image_size, **options)
 
 
 __all__ = [
+    "BAD_IMAGES",
     "NAMES",
+    "TEST_FRACTION",
     "DataNotFoundError",
     "Dataset",
     "Split",

@@ -1,96 +1,181 @@
-"""Reads the sizes of images from their files' headers, without decoding."""
+"""Reads what the files of images claim to hold, without decoding."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import struct
 
-FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WebP")
-
-_MAX_CHUNKS = 100_000
+_MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG
+_MAX_SCANS = 100
+# Markers with a length behind them, and the end; in scans 0xFF00 stands for a pixel.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+_SCAN, _END = 0xDA, 0xD9
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _TIFF_ORDERS = {b"II": "<", b"MM": ">"}
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_TAGS = {
+    256: "width",
+    257: "height",
+    258: "bits",
+    262: "photometric",
+    277: "channels",
+    338: "extra",
+}
 # Of classic and big files: position of the first directory's offset, formats of offset
 # and entry count, bytes of an entry, position of the value in it.
 _TIFF_KINDS = {42: (4, "I", "H", 12, 8), 43: (8, "Q", "Q", 20, 12)}
 _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_WHITE_IS_ZERO, _CMYK, _STRAIGHT = 0, 5, 2  # values in a TIFF
 
 
-def read_size(content: bytes) -> tuple[str, int, int] | None:
-    """Returns the format, width and height that the beginning of a file claims."""
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a file claims to hold, and what decoded pixels do not tell of themselves.
+
+    Attributes:
+        kind: One of `FORMATS`.
+        width: Pixels, at least 1.
+        height: Pixels, at least 1.
+        bits: Of each channel.
+        fault: Why it is not decoded, in words.
+        end: Bytes of the image; the file may go on. `None`: as many as there are.
+        cmyk: Whether its colours are inks.
+        alpha: Whether a fourth channel is alpha, or padding.
+        premultiplied: Whether the colours come multiplied by alpha.
+        inverted: Whether 0 comes as white.
+        transparent: The grey level that stands for transparent pixels.
+    """
+
+    kind: str
+    width: int
+    height: int
+    bits: int = 8
+    fault: str = ""
+    end: int | None = None
+    cmyk: bool = False
+    alpha: bool = True
+    premultiplied: bool = False
+    inverted: bool = False
+    transparent: int | None = None
+
+
+def read_header(content: bytes) -> Header | None:
+    """Returns what a file claims to hold, `None` if it is no image of `FORMATS`."""
     try:
         for kind, (starts, read) in _READERS.items():
             if content.startswith(starts):
-                size = read(content)
-                return (kind, *size) if size and min(size) > 0 else None
+                claims = read(content)
+                header = claims and Header(kind, **claims)
+                return header if header and header.width and header.height else None
     except struct.error:
         pass  # cut within its header
     return None
 
 
-def jpeg_header(content: bytes) -> tuple[tuple[int, int] | None, int]:
-    """Returns a JPEG's height and width, and where its frame header ends."""
-    position = 2
-    while content[:2] == b"\xff\xd8" and len(content) >= position + 9:
-        marker = content[position + 1]
-        if content[position] != 0xFF:
-            break
-        length = int.from_bytes(content[position + 2 : position + 4])
-        # SOF0 to SOF15; C4, C8 and CC are no frame headers.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height = int.from_bytes(content[position + 5 : position + 7])
-            width = int.from_bytes(content[position + 7 : position + 9])
-            return (height, width), position + length
-        position += 1 if marker == 0xFF else 2 + length
-    return None, position
-
-
-def is_whole_png(content: bytes) -> bool:
-    """Returns whether all chunks of a PNG are within the file, the last one included.
-
-    OpenCV allocates the memory that a chunk claims before it reads the chunk.
-    """
-    position = 8
-    for _ in range(_MAX_CHUNKS):
-        length = int.from_bytes(content[position : position + 4])
-        last = content[position + 4 : position + 8] == b"IEND"
-        position += 12 + length
-        if last or position > len(content):
-            return position <= len(content)
-    return False
-
-
 def _bmp(content):
     (header,) = struct.unpack_from("<I", content, 14)
     width, height = struct.unpack_from("<HH" if header == 12 else "<ii", content, 18)
-    return width, abs(height)  # if negative, the first row is at the top
+    # Only later headers have a mask of alpha's bits.
+    alpha = header >= 56 and any(content[66:70])
+    # If the height is negative, the first row is at the top.
+    return {"width": max(0, width), "height": abs(height), "alpha": alpha}
+
+
+def _gif(content):
+    width, height = struct.unpack_from("<HH", content, 6)
+    return {"width": width, "height": height}
 
 
 def _jpeg(content):
-    size, _ = jpeg_header(content)
-    return size and size[::-1]
+    """Walks from marker to marker: what is behind the image may look like anything."""
+    claims, scans, position = None, 0, 2
+    for _ in range(_MAX_PARTS):
+        found = _JPEG_MARKER.search(content, position)
+        if found is None:
+            break
+        marker, position = found[1][0], found.end()
+        if marker == _END:
+            return claims and {**claims, "end": position}
+        scans += marker == _SCAN
+        if scans > _MAX_SCANS:
+            return claims and {
+                **claims,
+                "fault": f"it has more than {_MAX_SCANS} scans",
+            }
+        if marker in _FRAMES and claims is None:
+            height, width, channels = struct.unpack_from(">HHB", content, position + 3)
+            claims = {"width": width, "height": height, "cmyk": channels == 4}
+        position += int.from_bytes(content[position : position + 2])
+    return claims and {
+        **claims,
+        "fault": "it is cut or damaged, a JPEG without its end",
+    }
 
 
 def _png(content):
-    return struct.unpack_from(">II", content, 16)
+    """Walks over all chunks.
+
+    OpenCV allocates the memory that a chunk claims before it reads the chunk.
+    """
+    width, height, bits, colour = struct.unpack_from(">IIBB", content, 16)
+    claims = {"width": width, "height": height, "bits": bits}
+    position = 8
+    for _ in range(_MAX_PARTS):
+        length = int.from_bytes(content[position : position + 4])
+        kind = content[position + 4 : position + 8]
+        if kind == b"tRNS" and colour == 0 and length == 2:
+            level = int.from_bytes(content[position + 8 : position + 10])
+            scale = 255 // (2**bits - 1) if 0 < bits < 8 else 1
+            claims["transparent"] = level * scale
+        position += 12 + length
+        if position > len(content):
+            break
+        if kind == b"IEND":
+            return {**claims, "end": position}
+    return {**claims, "fault": "it is cut or damaged, a PNG without its end"}
 
 
 def _tiff(content):
+    tags = _tiff_tags(content)
+    if not {"width", "height"} <= tags.keys():
+        return None
+    bits, channels = tags.get("bits", 1), tags.get("channels", 1)
+    # OpenCV takes more than 8 bits as they are, and leaves 8 to libtiff, which
+    # multiplies colours by alpha and inverts where 0 is white.
+    raw = bits > 8
+    return {
+        "width": tags["width"],
+        "height": tags["height"],
+        "bits": bits,
+        "fault": "it is a TIFF of grey and alpha" if channels == 2 else "",
+        "cmyk": tags.get("photometric") == _CMYK,
+        "premultiplied": not (raw and tags.get("extra") == _STRAIGHT),
+        "inverted": raw and tags.get("photometric") == _WHITE_IS_ZERO,
+    }
+
+
+def _tiff_tags(content):
+    """Returns the first directory's tags; of repeated ones the largest counts."""
     order = _TIFF_ORDERS[content[:2]]
     (version,) = struct.unpack_from(f"{order}H", content, 2)
     if version not in _TIFF_KINDS:
-        return None
+        return {}
     position, offset, count, step, value = _TIFF_KINDS[version]
     (start,) = struct.unpack_from(order + offset, content, position)
     (entries,) = struct.unpack_from(order + count, content, start)
     start += struct.calcsize(count)
-    sizes = {}
+    tags = {}
     for entry in range(start, min(start + entries * step, len(content)), step):
         tag, kind = struct.unpack_from(f"{order}HH", content, entry)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and kind in _TIFF_INTEGERS:
-            integer = order + _TIFF_INTEGERS[kind]
-            (size,) = struct.unpack_from(integer, content, entry + value)
-            sizes[tag] = max(size, sizes.get(tag, 0))
-    return sizes.get(_TIFF_WIDTH, 0), sizes.get(_TIFF_HEIGHT, 0)
+        if tag in _TIFF_TAGS and kind in _TIFF_INTEGERS:
+            integer, place = order + _TIFF_INTEGERS[kind], entry + value
+            (number,) = struct.unpack_from(order + offset, content, entry + 4)
+            if number * struct.calcsize(integer) > step - value:
+                (place,) = struct.unpack_from(order + offset, content, place)
+            (first,) = struct.unpack_from(integer, content, place)
+            name = _TIFF_TAGS[tag]
+            tags[name] = max(first, tags.get(name, 0))
+    return tags
 
 
 def _webp(content):
@@ -98,20 +183,25 @@ def _webp(content):
     if content[8:12] != b"WEBP":
         return None
     if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", content, 26)
-        return width & 0x3FFF, height & 0x3FFF
-    if kind == b"VP8L":
+        width, height = (n & 0x3FFF for n in struct.unpack_from("<HH", content, 26))
+    elif kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", content, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8X" and len(content) >= 30:
-        return tuple(int.from_bytes(content[p : p + 3], "little") + 1 for p in (24, 27))
-    return None
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8X" and len(content) >= 30:
+        width, height = (
+            int.from_bytes(content[p : p + 3], "little") + 1 for p in (24, 27)
+        )
+    else:
+        return None
+    return {"width": width, "height": height}
 
 
 _READERS = {
     "BMP": (b"BM", _bmp),
+    "GIF": ((b"GIF87a", b"GIF89a"), _gif),
     "JPEG": (b"\xff\xd8", _jpeg),
     "PNG": (b"\x89PNG\r\n\x1a\n", _png),
     "TIFF": ((b"II", b"MM"), _tiff),
     "WebP": (b"RIFF", _webp),
 }
+FORMATS = tuple(_READERS)

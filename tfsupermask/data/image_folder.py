@@ -2,52 +2,73 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
-import hashlib
-import logging
 import os
 import pathlib
+import tempfile
+import warnings
 
 import numpy as np
 
-from tfsupermask._reading import check_names
-from tfsupermask._validation import InputError, check_integer, fail, listed
-from tfsupermask.data import images as images_lib
+from tfsupermask._validation import (
+    InputError,
+    check_choice,
+    check_fraction,
+    check_integer,
+    fail,
+    listed,
+)
+from tfsupermask.data.complaints import listener
 from tfsupermask.data.dataset import Dataset, Split
+from tfsupermask.data.folder_files import list_files
+from tfsupermask.data.images import UnreadableImageError, decode_square
+from tfsupermask.data.subsets import limit_split
 
-_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_TEST_NAMES = ("test", "val", "validation")
-_TEST_FRACTION = 0.2
+TEST_FRACTION = 0.2
+BAD_IMAGES = ("fail", "skip")
 _DEFAULT_IMAGE_SIZE = 64
 _MAX_IMAGE_SIZE = 4096
-
-_logger = logging.getLogger(__name__)
-
-_Files = dict[str, list[pathlib.Path]]  # The image files of each class.
+_MAX_SHOWN = 100
 
 
 def load(
-    data_dir: str | os.PathLike | None = None, image_size: int | None = None
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | None = None,
+    *,
+    test_fraction: float = TEST_FRACTION,
+    flip: bool = True,
+    bad_images: str = BAD_IMAGES[0],
+    limit_images: int | None = None,
 ) -> Dataset:
     """Returns the images of a folder as a dataset.
 
-    `data_dir` holds either `train/<class>/*` and `test/<class>/*` (or `val`, or
-    `validation`; the first of the three that exists is the test split), or
-    `<class>/*` alone. In the second case a fifth of each class, at least one image, is
-    held out as the test split; the choice depends only on the files' names. Classes are
-    in the order of their names. `tfsupermask.data.decode_image` makes every image
-    square.
+    `data_dir` holds either `<class>/…` or `train/<class>/…`, and beside `train` perhaps
+    `test`, `val` or both. With both, `val` becomes the validation split; either one
+    alone is the test split. With neither, `test_fraction` of each class, at least one
+    image, is held out as the test split; the choice depends only on the files' names.
+    `Train`, `training`, `testing`, `valid` and `validation` are understood as well.
+
+    Images may be at any depth below the folder of their class; links are followed.
+    `tfsupermask.data.decode_image` makes every image square. Classes are in the order
+    of their names. One warning counts what was left out or converted.
 
     Args:
-        data_dir: The folder; it is required. Image files end in .bmp, .jpeg, .jpg,
-            .png, .tif, .tiff or .webp, in upper or lower case. Hidden and other files,
-            pipes and devices are ignored. Links are followed.
+        data_dir: The folder; it is required. Image files end in .bmp, .dib, .gif, .jfi,
+            .jfif, .jif, .jpe, .jpeg, .jpg, .png, .tif, .tiff or .webp, in upper or
+            lower case. Hidden and other files, pipes and devices are left out.
         image_size: Side of the images in pixels, 1 to 4,096. Defaults to 64.
+        test_fraction: In [0, 1). Defaults to 0.2.
+        flip: Whether a mirrored image still belongs to its class. Defaults to `True`.
+        bad_images: Whether files that cannot be read are an error ("fail", the default)
+            or are left out ("skip"). A file lists them.
+        limit_images: Number of training images to read, at least 1, the first ones of
+            each class. Defaults to all.
 
     Raises:
         InputError: The folder does not exist, has another layout or fewer than two
-            classes, a class name has control characters, an image file is unreadable
-            or not 8-bit RGB, or `image_size` is out of range.
+            classes, a class name has control characters, a class is tested but not
+            trained on, image files cannot be read, or an argument is out of range.
 
     Example:
         >>> dataset = data.load("folder", data_dir="my_images", image_size=96)
@@ -60,14 +81,22 @@ def load(
         raise fail(
             f"`image_size` must be at most {_MAX_IMAGE_SIZE}.", image_size=image_size
         )
-    train, test = _find_splits(_check_folder(data_dir))
-    train_split, test_split = _read_splits([train, test], image_size)
+    check_fraction("test_fraction", test_fraction)
+    check_choice("flip", flip, (False, True))
+    check_choice("bad_images", bad_images, BAD_IMAGES)
+    root = _check_folder(data_dir)
+    listing = list_files(root, test_fraction)
+    if limit_images is not None:
+        train = listing.splits["train"]
+        listing.splits["train"] = limit_split(train, limit_images, "folder")
+    splits = _read_splits(listing, root, image_size, bad_images)
+    if listing.notes:
+        warnings.warn(f"{str(root)!r}: {'; '.join(listing.notes)}.", stacklevel=3)
     return Dataset(
         name="folder",
-        train=train_split,
-        test=test_split,
-        class_names=tuple(train),
-        horizontal_flip=True,
+        **splits,
+        class_names=listing.class_names,
+        horizontal_flip=flip,
     )
 
 
@@ -84,92 +113,39 @@ def _check_folder(data_dir):
     return root
 
 
-def _find_splits(root: pathlib.Path) -> tuple[_Files, _Files]:
-    """Returns the files of the training and the test split, for either layout."""
-    has_train = (root / "train").is_dir()
-    test_names = [name for name in _TEST_NAMES if (root / name).is_dir()]
-    if not has_train and not test_names:
-        return _hold_out(_find_classes(root))
-    if not has_train or not test_names:
-        there = "train" if has_train else test_names[0]
-        missing = "'test', 'val' or 'validation'" if has_train else "'train'"
-        raise fail(
-            f"A folder that holds {there!r} must also hold {missing}.",
-            data_dir=str(root),
-        )
-    train, test = _find_classes(root / "train"), _find_classes(root / test_names[0])
-    if train.keys() != test.keys():
-        raise fail(
-            f"'train' and {test_names[0]!r} must hold the same classes.",
-            data_dir=str(root),
-            only_in_train=sorted(train.keys() - test.keys()),
-            only_in_test=sorted(test.keys() - train.keys()),
-        )
-    return train, test
+def _read_splits(listing, root, image_size, bad_images) -> dict[str, Split]:
+    """Decodes all files, and adds to the notes what was converted or skipped."""
+    splits, converted, bad = {}, collections.Counter(), {}
+    with listener, concurrent.futures.ThreadPoolExecutor() as pool:
+        for name, files in listing.splits.items():
+            images, kinds, reasons = _decode(files.paths, image_size, pool)
+            converted.update(filter(None, kinds))
+            bad |= {p: why for p, why in zip(files.paths, reasons, strict=True) if why}
+            good = np.array([not why for why in reasons], bool)
+            if not good.all():
+                images = images[good]
+            splits[name] = Split(images, files.labels[good])
+    if converted:
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in converted.most_common())
+        listing.notes.append(f"converted to 8-bit RGB: {kinds}")
+    if bad:
+        found = _describe_bad(bad, root, sum(map(len, listing.splits.values())))
+        if bad_images == "fail":
+            raise InputError(
+                f"{found}. `bad_images` 'skip' (--bad_images=skip) leaves them out."
+            )
+        listing.notes.append(f"skipped: {found}")
+        gone = np.setdiff1d(listing.splits["train"].labels, splits["train"].labels)
+        if gone.size:
+            raise fail(
+                "Every class needs an image to train on that can be read.",
+                classes=[listing.class_names[label] for label in gone],
+            )
+    return splits
 
 
-def _find_classes(folder: pathlib.Path) -> _Files:
-    """Returns the image files of each class folder in `folder`, sorted by name."""
-    classes = sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.is_dir() and not path.name.startswith(".")
-    )
-    if len(classes) < 2:
-        raise fail(
-            f"{str(folder)!r} must hold one sub-folder of images a class, and at least "
-            "two classes.",
-            classes=classes,
-        )
-    check_names("classes", classes)
-    entries = {name: sorted((folder / name).iterdir()) for name in classes}
-    files = {name: [p for p in entries[name] if _is_image(p)] for name in classes}
-    empty = [name for name in classes if not files[name]]
-    if empty:
-        raise fail(
-            f"Every class folder in {str(folder)!r} must hold an image file (one of "
-            f"{', '.join(_EXTENSIONS)}).",
-            classes_without_images=empty,
-        )
-    ignored = sum(len(entries[name]) - len(files[name]) for name in classes)
-    if ignored:
-        _logger.info("Ignored %d hidden or non-image files in %s.", ignored, folder)
-    return files
-
-
-def _is_image(path):
-    return (
-        path.suffix.lower() in _EXTENSIONS
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-
-
-def _hold_out(files: _Files) -> tuple[_Files, _Files]:
-    """Divides each class into train and test by the hashes of its files' names."""
-    single = [name for name, paths in files.items() if len(paths) < 2]
-    if single:
-        raise fail(
-            "Every class needs at least 2 images, one to train on and one to test on.",
-            classes_with_one_image=single,
-        )
-    train, test = {}, {}
-    for name, paths in files.items():
-        num_test = max(1, round(_TEST_FRACTION * len(paths)))
-        held_out = set(sorted(paths, key=_hash_name)[:num_test])
-        train[name] = [path for path in paths if path not in held_out]
-        test[name] = [path for path in paths if path in held_out]
-    return train, test
-
-
-def _hash_name(path):
-    relative = f"{path.parent.name}/{path.name}"
-    return hashlib.sha256(os.fsencode(relative)).digest()
-
-
-def _read_splits(splits: list[_Files], image_size: int) -> list[Split]:
-    """Decodes all files of all splits, or raises one error about all bad ones."""
-    paths = [path for files in splits for group in files.values() for path in group]
+def _decode(paths, image_size, pool):
+    """Returns the images, what each was converted from, and why it cannot be read."""
     try:
         images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
     except MemoryError as error:
@@ -179,43 +155,31 @@ def _read_splits(splits: list[_Files], image_size: int) -> list[Split]:
 
     def decode(index):
         try:
-            images[index] = images_lib.decode_checked_image(paths[index], image_size)
-        except InputError as error:
-            return paths[index], error
-        return None
+            images[index], kind = decode_square(paths[index], image_size)
+        except UnreadableImageError as error:
+            return "", str(error)
+        return kind, ""
 
-    with images_lib.quiet_opencv(), concurrent.futures.ThreadPoolExecutor() as pool:
-        failed = list(filter(None, pool.map(decode, range(len(paths)))))
-    if failed:
-        raise InputError(_describe_failures(failed, len(paths)))
-
-    labels = [_labels(files) for files in splits]
-    ends = np.cumsum([*map(len, labels)])[:-1]
-    return [Split(*pair) for pair in zip(np.split(images, ends), labels, strict=True)]
+    results = list(pool.map(decode, range(len(paths))))
+    return images, [kind for kind, _ in results], [why for _, why in results]
 
 
-def _labels(files):
-    return np.repeat(np.arange(len(files)), [len(paths) for paths in files.values()])
-
-
-def _describe_failures(failed, number):
-    """Returns a sentence about unreadable files, and one about other formats."""
-    unreadable, other_format, reasons = [], [], []
-    for path, error in failed:
-        if isinstance(error, images_lib.ImageFormatError):
-            other_format.append(f"{str(path)!r} ({error.found})")
-        else:
-            unreadable.append(repr(str(path)))
-            reasons.append(str(error))
-    sentences = []
-    if unreadable:
-        sentences.append(
-            f"{len(unreadable)} of {number} image files are empty or cannot be "
-            f"decoded: {listed(unreadable)}; {min(reasons)}"
-        )
-    if other_format:
-        sentences.append(
-            f"{len(other_format)} of {number} images are not 8-bit RGB: "
-            f"{listed(other_format)}; {images_lib.EXPECTED_FORMAT}."
-        )
-    return " ".join(sentences)
+def _describe_bad(bad, root, number):
+    """Returns a sentence about files that cannot be read, and lists them in a file."""
+    with tempfile.NamedTemporaryFile(
+        "w",
+        prefix="bad_images-",
+        suffix=".txt",
+        delete=False,
+        encoding="utf-8",
+    ) as file:
+        for path, why in bad.items():
+            file.write(f"{path if path.isprintable() else ascii(path)}\t{why}\n")
+    shown = [
+        f"{os.path.relpath(path, root)[-_MAX_SHOWN:]!r} ({why})"
+        for path, why in bad.items()
+    ]
+    return (
+        f"{len(bad)} of {number} image files cannot be read, all listed in "
+        f"{file.name!r}: {listed(shown)}"
+    )

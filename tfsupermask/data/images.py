@@ -5,167 +5,212 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import threading
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from tfsupermask._validation import InputError, check_integer
-from tfsupermask.data.headers import FORMATS, is_whole_png, read_size
+from tfsupermask.data.complaints import listener
+from tfsupermask.data.headers import FORMATS, Header, read_header
 
-EXPECTED_FORMAT = (
-    "expected 8-bit RGB with 3 channels; `cv2.imwrite(path, cv2.imread(path))` "
-    "converts a file"
-)
-
-# Every photograph passes: cameras write at least this many bytes a pixel.
-_MAX_BYTES = 1 << 26
-_MAX_PIXELS = 1 << 26
-_PIXELS_OF_SMALL_FILES = 1 << 22
-_PIXELS_PER_BYTE = 64
-_MAX_SCANS = 100
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+_MAX_BYTES = 1 << 29
+_MAX_PIXELS = 1 << 27
+_LARGE = 1 << 25  # bytes or pixels
+_PLACES = 64
+_ROWS = 1024
 _ANY_SHAPE, _MAX_SCALED_PIXELS = 16, 1 << 20
+# With all three the pixels come as they are stored, but turned.
+_AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 _UNDECODABLE = f"it is no whole image of a known format ({', '.join(FORMATS)})"
+
+_one_large = threading.RLock()
+_places, _next = threading.Semaphore(_PLACES), threading.Lock()
 
 
 class UnreadableImageError(InputError):
-    """The file is missing, empty, too large, or not a whole image of a known format."""
-
-
-class ImageFormatError(InputError):
-    """The image is not 8-bit RGB but `found`, such as `"16-bit grayscale"`."""
-
-    def __init__(self, message: str, found: str):
-        super().__init__(message)
-        self.found = found
+    """The file is missing, too large, damaged, or no image of a known format."""
 
 
 def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     """Returns an image file as a square RGB array.
 
-    The image is turned by its EXIF orientation. Its shorter side is resized to
-    `image_size` (averaging areas to shrink, bicubic to enlarge), and the centre of the
-    longer side is kept. Only the first page is read. The format is taken from the
-    file's content, not from its name.
+    The image is turned by its EXIF orientation. Grey is repeated in the three channels,
+    alpha is laid over white, and 16 bits are scaled to 8. The shorter side is resized
+    to `image_size` (averaging areas to shrink, bicubic to enlarge), and the centre of
+    the longer side is kept. Only the first page or frame is read. The format is taken
+    from the file's content, not from its name.
 
-    A file may have 64 MB, 2²⁶ pixels and 100 scans, and above 2²² pixels at most 64
-    pixels a byte. Photographs are within these limits. A file that claims more could
-    fill the memory, and is refused before it is decoded.
+    A file may have 512 MB and 2²⁷ pixels, half of that with 16 bits: no photograph has
+    more. A file that claims more is refused before it is decoded, and of files above
+    32 MB or 2²⁵ pixels one is read at a time, so that they cannot fill the memory.
 
     Args:
-        path: The image file: BMP, JPEG, PNG, TIFF or WebP.
+        path: The image file: BMP, GIF, JPEG, PNG, TIFF or WebP.
         image_size: Pixels, at least 1.
 
     Returns:
         uint8 array (image_size, image_size, 3).
 
     Raises:
-        InputError: The file cannot be read or decoded or is too large, the image is not
-            8-bit RGB (the caller decides about converting grayscale, transparent or
-            16-bit images), or `image_size` is out of range.
+        InputError: The file cannot be read or decoded, is damaged or too large, its
+            numbers are not integers of 8 or 16 bits, or `image_size` is out of range.
 
     Example:
         >>> decode_image("photo.jpg", image_size=64).shape
         (64, 64, 3)
     """
     image_size = check_integer("image_size", image_size, 1)
-    with quiet_opencv():
-        return decode_checked_image(path, image_size)
+    try:
+        return decode_square(path, image_size)[0]
+    except UnreadableImageError as error:
+        raise UnreadableImageError(
+            f"{os.fspath(path)!r} cannot be read: {error}."
+        ) from None
 
 
-def decode_checked_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
-    """Decodes as `decode_image`, for threads: the caller checks the size and mutes."""
-    path = os.fspath(path)
-    encoded = _read_bytes(path)
-    _check_header(encoded, path)
-    # Colour decoding applies the EXIF orientation; unchanged decoding keeps the format.
-    found = _describe(_decode(encoded, cv2.IMREAD_UNCHANGED, path))
-    if found != "8-bit RGB":
-        raise ImageFormatError(f"{path!r} is {found}: {EXPECTED_FORMAT}.", found)
-    upright = _decode(encoded, cv2.IMREAD_COLOR, path)
-    square = _middle(_resize_shorter_side(upright, image_size), image_size)
-    return cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
+def decode_square(path: str | os.PathLike, image_size: int) -> tuple[np.ndarray, str]:
+    """Decodes as `decode_image`, and returns what was converted, such as "16-bit grey".
+
+    It may be called in threads. Its errors are the reasons alone, without the path.
+    """
+    with contextlib.ExitStack() as stack:
+        if (size := _check_file(path)) > _LARGE:
+            stack.enter_context(_one_large)
+        content = _read(path, size)
+        header = _check_header(content)
+        if header.width * header.height > _LARGE:
+            stack.enter_context(_one_large)
+        image, stored_as = decode_pixels(content, header)
+        square = _middle(_resize_shorter_side(image, image_size), image_size)
+        to_rgb = cv2.COLOR_GRAY2RGB if square.ndim == 2 else cv2.COLOR_BGR2RGB
+        return cv2.cvtColor(square, to_rgb), stored_as
+
+
+def _check_header(content: bytes) -> Header:
+    """Returns the header of a file that can be decoded within the limits."""
+    header = read_header(content)
+    if header is None:
+        raise UnreadableImageError(_UNDECODABLE)
+    most = _MAX_PIXELS * 8 // max(8, header.bits)
+    if header.width * header.height > most:
+        raise UnreadableImageError(
+            f"it claims {header.width} × {header.height} pixels, and an image of "
+            f"{header.bits} bits may have at most {most:,}"
+        )
+    if header.fault:
+        raise UnreadableImageError(header.fault)
+    return header
+
+
+def decode_pixels(
+    content: bytes, header: Header, flags: int = _AS_STORED
+) -> tuple[np.ndarray, str]:
+    """Returns 8-bit pixels, BGR or grey, and what they were if they were not."""
+    encoded = np.frombuffer(content, np.uint8, header.end or -1)
+    with _places:
+        image, damaged = _decode(encoded, flags)
+    if damaged and image is not None:  # or another is, in another thread
+        with _alone():
+            image, damaged = _decode(encoded, flags)
+    if image is None:
+        raise UnreadableImageError(_UNDECODABLE)
+    if damaged:
+        raise UnreadableImageError("it is damaged")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UnreadableImageError(
+            f"its numbers are {image.dtype}, not integers of 8 or 16 bits"
+        )
+    return _to_eight_bits(image, header)
 
 
 @contextlib.contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Mutes OpenCV's messages about broken files, for which errors are raised here."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+def _alone() -> Iterator[None]:
+    """Waits until no image is being decoded, and lets none begin."""
+    with _next:
+        for _ in range(_PLACES):
+            _places.acquire()
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _places.release(_PLACES)
 
 
-def _read_bytes(path):
-    # Not cv2.imread, which on some systems cannot open a path outside ASCII.
+def _decode(encoded, flags):
+    """Returns an image or `None`, and whether a library complained meanwhile."""
+    with listener:
+        before = listener.count()
+        try:
+            image = cv2.imdecode(encoded, flags)
+        except cv2.error:
+            image = None
+        return image, listener.count() > before
+
+
+def _to_eight_bits(image, header):
+    names = ["CMYK"] if header.cmyk else []
+    if header.inverted:
+        image = ~image
+    if header.transparent is not None and image.ndim == 2:
+        image[image == header.transparent] = np.iinfo(image.dtype).max
+    if image.dtype == np.uint16:
+        names.append("16-bit")
+        image = cv2.convertScaleAbs(image, alpha=255 / 65535)
+    if image.ndim == 2:
+        names.append("grey")
+    elif image.shape[2] == 4:
+        if header.alpha and not header.cmyk:
+            names.append("with alpha")
+            image = _lay_over_white(image, header.premultiplied)
+        else:
+            image = image[..., :3]
+    return image, " ".join(names)
+
+
+def _lay_over_white(image, premultiplied):
+    for top in range(0, len(image), _ROWS):  # a large image has no room for copies
+        part = image[top : top + _ROWS]
+        alpha = cv2.merge([part[..., 3]] * 3)
+        colours = part[..., :3]
+        if not premultiplied:
+            colours = cv2.multiply(colours, alpha, scale=1 / 255)
+        part[..., :3] = cv2.add(colours, 255 - alpha)
+    return image[..., :3]
+
+
+def _check_file(path):
+    """Returns the number of bytes of a regular file within the limit."""
     try:
         status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise _unreadable(path, "it is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            # Opening a pipe would wait forever, and reading a device never ends.
-            raise _unreadable(path, "it is no regular file")
-        if status.st_size > _MAX_BYTES:
-            raise _unreadable(
-                path,
-                f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}",
-            )
-        encoded = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise _unreadable(path, str(error.strerror or error)) from error
-    except ValueError as error:
-        raise _unreadable(path, str(error)) from error
-    if not encoded.size:
-        raise _unreadable(path, "the file is empty")
-    return encoded
-
-
-def _check_header(encoded, path):
-    """Raises unless a file can hold the image that its header claims."""
-    content = encoded.tobytes()
-    claimed = read_size(content)
-    if claimed is None:
-        raise _unreadable(path, _UNDECODABLE)
-    kind, width, height = claimed
-    most = max(_PIXELS_OF_SMALL_FILES, _PIXELS_PER_BYTE * len(content))
-    if width * height > min(most, _MAX_PIXELS):
-        raise _unreadable(
-            path,
-            f"it claims {width} × {height} pixels, and a file of its size may hold at "
-            f"most {min(most, _MAX_PIXELS):,} pixels",
+    except (OSError, ValueError) as error:
+        raise _system_says(error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableImageError("it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a pipe would wait forever, and reading a device never ends.
+        raise UnreadableImageError("it is no regular file")
+    if status.st_size > _MAX_BYTES:
+        raise UnreadableImageError(
+            f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}"
         )
-    if kind == "PNG" and not is_whole_png(content):
-        raise _unreadable(path, "it is a PNG without its end")
-    if kind != "JPEG":
-        return
-    if content.count(_SCAN) > _MAX_SCANS:
-        raise _unreadable(path, f"a JPEG must have at most {_MAX_SCANS} scans")
-    # OpenCV fills the missing rest of a cut file with grey.
-    if content.find(_END, content.rfind(_SCAN)) < 0:
-        raise _unreadable(path, "it is a JPEG without its end")
+    return status.st_size
 
 
-def _decode(encoded, flags, path):
+def _read(path, size):
+    # Not cv2.imread, which on some systems cannot open a path outside ASCII.
     try:
-        image = cv2.imdecode(encoded, flags)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise _unreadable(path, _UNDECODABLE)
-    return image
+        with open(path, "rb") as file:
+            content = file.read(size)
+    except OSError as error:
+        raise _system_says(error) from error
+    if not content:
+        raise UnreadableImageError("the file is empty")
+    return content
 
 
-def _unreadable(path, reason):
-    return UnreadableImageError(f"{path!r} cannot be read: {reason}.")
-
-
-def _describe(image):
-    kind = f"{8 * image.itemsize}-bit" + (" float" if image.dtype.kind == "f" else "")
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    names = {1: "grayscale", 3: "RGB", 4: "RGBA"}
-    return f"{kind} {names.get(channels, f'with {channels} channels')}"
+def _system_says(error):
+    return UnreadableImageError(getattr(error, "strerror", None) or str(error))
 
 
 def _resize_shorter_side(image, image_size):

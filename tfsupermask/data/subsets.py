@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -33,15 +34,19 @@ def limit(dataset: Dataset, limit_images: int) -> Dataset:
         >>> np.bincount(part.train.labels), len(part.test) == len(dataset.test)
         (array([3, 3, 3, 3, 3, 2, 2, 2, 2, 2]), True)
     """
-    train = dataset.train
+    train = limit_split(dataset.train, limit_images, dataset.name)
+    return dataclasses.replace(dataset, train=train)
+
+
+def limit_split(train: Any, limit_images: int, name: str) -> Any:
+    """Returns a part of whatever has labels, a length and takes an array of indices."""
     if check_integer("limit_images", limit_images, 1) > len(train):
         raise fail(
             f"`limit_images` must be at most the {len(train)} training images of "
-            f"{dataset.name}.",
+            f"{name}.",
             limit_images=limit_images,
         )
-    kept = np.sort(class_balanced_order(train.labels, None)[:limit_images])
-    return dataclasses.replace(dataset, train=train[kept])
+    return train[np.sort(class_balanced_order(train.labels, None)[:limit_images])]
 
 
 def hold_out(dataset: Dataset, validation_images: int) -> Dataset:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from tfsupermask._validation import check_choice, check_fraction, check_integer
 from tfsupermask.layers import SignedConstant, kernels_of, masked_weights
@@ -22,6 +24,11 @@ _SCALES = {
     "signed_constant": (2.0, "fan_in", "signed_constant"),
 }
 NAMES = tuple(_SCALES)
+
+_SAMPLED = 1 << 20  # numbers that tell the scale
+_ROUNDED = 1e-5  # most that rounding changes a number, relative to the largest
+# The scale is known up to a few units in the last place of its root, a float32.
+_NEARBY = [step * 2.0**-24 for step in sorted(range(-8, 9), key=abs)]
 
 
 def kernel_initializer(
@@ -83,12 +90,50 @@ def initialize(
     sparsities = {}
     if fan_correction:
         sparsities = {id(each.kernel): each.sparsity for each in masked_weights(model)}
-    kernels = [(each, kernel) for each in leaves(model) for kernel in kernels_of(each)]
-    for place, (layer, kernel) in enumerate(kernels):
+    for layer, kernel, draw_seed in _seeded_kernels(model, seed):
         if wanted is None or id(layer) in wanted:
-            draw_seed = derive_seed(seed, "kernel", place)
             sparsity = sparsities.get(id(kernel.variable), 0.0)
             kernel.draw_by(_layout_initializer(name, draw_seed, sparsity, kernel))
+
+
+def remember_draws(model: keras.Model, name: str, seed: int) -> None:
+    """Notes in the layers' configs which kernels `initialize` drew, at any scale."""
+    for _, kernel, draw_seed in _seeded_kernels(model, seed):
+        initializer = _layout_initializer(name, draw_seed, 0.0, kernel)
+        found = _with_scale_of(initializer, kernel.variable.numpy())
+        if found is not None:
+            kernel.remember(found)
+
+
+def _seeded_kernels(model, seed):
+    """Yields every kernel with its layer and the seed of its draw."""
+    kernels = ((each, kernel) for each in leaves(model) for kernel in kernels_of(each))
+    for place, (layer, kernel) in enumerate(kernels):
+        yield layer, kernel, derive_seed(seed, "kernel", place)
+
+
+def _with_scale_of(initializer, values):
+    """Returns the initializer with the scale that draws the values, `None` if none."""
+    drawn, some = _draw(initializer, values), np.s_[:_SAMPLED]
+    one, other = (np.float64(each.ravel()[some]) for each in (drawn, values))
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = (one @ other) / (one @ one)
+        error = np.abs(other - ratio * one).max()
+    if not (ratio > 0 and error <= _ROUNDED * np.abs(other).max()):
+        return None
+    config = initializer.get_config()
+    for change in _NEARBY:
+        scale = config["scale"] * (ratio * (1 + change)) ** 2
+        again = type(initializer).from_config(config | {"scale": float(scale)})
+        if np.array_equal(_draw(again, values), values):
+            return again
+    return None
+
+
+def _draw(initializer, values):
+    """Returns numbers like `values`, drawn on a CPU, as tickets draw them."""
+    with tf.device("CPU:0"):
+        return initializer(values.shape, values.dtype.name).numpy()
 
 
 def _layout_initializer(name, seed, sparsity, kernel):

@@ -216,7 +216,7 @@ class SupermaskSpectralNormalization(
 ):
     """Spectral normalisation of a masked kernel, in evaluation as in training.
 
-    The plain layer stores the normalised kernel during training. A frozen kernel stays
+    The plain layer stores the normalised kernel during training. A masked kernel stays
     as it is and is normalised at each use.
 
     Example:

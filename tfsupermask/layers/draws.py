@@ -74,8 +74,7 @@ class MaskDraws(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Goes on to the step's draw."""
-        step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-        _assign(stochastic_weights(self.model), step + 1)
+        _assign(stochastic_weights(self.model), _step(self.model) + 1)
 
     def on_train_batch_end(self, batch, logs=None):
         """Goes back to masks without chance, for evaluation."""
@@ -91,9 +90,12 @@ def redraw_removed(
     values of its kernel. The draw depends only on the layer's seed and the number.
 
     Args:
-        model: Built Keras model. Weights of which the method is not `IteRand` stay.
+        model: Built Keras model. Only weights with the method `IteRand` are replaced.
         number: Number of the draw, an int32 of at least 0.
         fraction: The probability, in [0, 1). Defaults to 0.1.
+
+    Raises:
+        InputError: `fraction` is out of range.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), method="iterand")
@@ -101,7 +103,7 @@ def redraw_removed(
         >>> before = weight.kernel.numpy()
         >>> redraw_removed(model, 1)
         >>> changed = weight.kernel.numpy() != before
-        >>> 0.08 < changed[weight.mask.numpy() == 0].mean() < 0.12
+        >>> bool(0.08 < changed[weight.mask.numpy() == 0].mean() < 0.12)
         True
         >>> bool(changed[weight.mask.numpy() == 1].any())
         False
@@ -109,6 +111,7 @@ def redraw_removed(
     Reference:
         - Chijiwa et al., 2021: there, from the distribution of the initialisation.
     """
+    check_fraction("fraction", fraction)
     for weight in masked_weights(model):
         if isinstance(weight.method, IteRand):
             weight.redraw(number, fraction)
@@ -118,8 +121,13 @@ class KernelRedraws(keras.callbacks.Callback):
     """Calls `redraw_removed` now and then in `model.fit`.
 
     Args:
-        steps: Steps from one draw to the next, at least 1. Defaults to 300.
+        steps: Steps of the optimizer from one draw to the next, at least 1; with
+            `steps_per_execution`, the draw comes after the call that reaches them.
+            Defaults to 300.
         fraction: See `redraw_removed`. Defaults to 0.1.
+
+    Raises:
+        InputError: An argument is out of range.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), method="iterand")
@@ -137,11 +145,22 @@ class KernelRedraws(keras.callbacks.Callback):
         self.steps = check_integer("steps", steps, minimum=1)
         self.fraction = check_fraction("fraction", fraction)
 
+    def on_train_begin(self, logs=None):
+        """Counts the draws that an earlier training has made."""
+        self._done = self._due()
+
     def on_train_batch_end(self, batch, logs=None):
         """Draws after every `steps` steps."""
-        step = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-        if step % self.steps == 0:
-            redraw_removed(self.model, step // self.steps, self.fraction)
+        if self._due() > self._done:
+            self._done = self._due()
+            redraw_removed(self.model, self._done, self.fraction)
+
+    def _due(self):
+        return _step(self.model) // self.steps
+
+
+def _step(model):
+    return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
 
 def _assign(weights, number):

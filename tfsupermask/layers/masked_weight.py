@@ -135,27 +135,35 @@ class MaskedWeight:
                 num_kept=value,
             )
         if self.method.decides_num_kept:
-            raise fail(
-                f"How many weights {self.name} keeps is up to the method "
-                f"'{self.method.name}' and cannot be set.",
-                num_kept=value,
-            )
+            raise self._cannot_be_set(num_kept=value)
         self.variables.num_kept.assign(value)
+
+    def _cannot_be_set(self, **received):
+        return fail(
+            f"How many weights {self.name} keeps is up to the method "
+            f"'{self.method.name}' and cannot be set.",
+            **received,
+        )
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the weights removed, in [0, 1); may be set.
+        """Fraction of the weights removed, in [0, 1).
 
-        It is the number that was set, if that gives the number of weights kept. For a
-        method that learns this number, only setting 0 (keep all) has an effect later.
+        It may be set if the method takes it, and is the number that was set, if that
+        gives the number of weights kept. For a method that learns this number, only
+        setting 0 (keep all) has an effect later.
         """
-        if num_kept(self.num_weights, self._wanted) == self._count:
+        count = self._count if self.method.takes_sparsity else self.num_kept
+        if num_kept(self.num_weights, self._wanted) == count:
             return self._wanted
-        return 1 - self._count / self.num_weights
+        return 1 - count / self.num_weights
 
     @sparsity.setter
     def sparsity(self, value: float) -> None:
-        self._wanted = check_fraction("sparsity", value)
+        check_fraction("sparsity", value)
+        if not self.method.takes_sparsity:
+            raise self._cannot_be_set(sparsity=value)
+        self._wanted = value
         self.variables.num_kept.assign(num_kept(self.num_weights, value))
 
     def select(self, mask: np.ndarray) -> None:
@@ -217,7 +225,8 @@ class _Within:
 
     def __call__(self, kernel):
         kernel = self._given(kernel) if self._given else kernel
-        return kernel * keras.ops.cast(self._weight.mask, kernel.dtype)
+        # Not a product, which is not 0 where a training diverges.
+        return keras.ops.where(self._weight.mask != 0, kernel, 0)
 
 
 def _read(*variables):

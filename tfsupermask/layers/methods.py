@@ -105,7 +105,9 @@ class Method:
 
     def num_kept(self, score: tf.Tensor, k: int) -> int:
         """Returns how many weights evaluation keeps, if `k` is the number allowed."""
-        return int(tf.math.count_nonzero(self.mask(score, k))) if self.draws else k
+        if self.decides_num_kept:
+            return int(tf.math.count_nonzero(self.mask(score, k)))
+        return k
 
     def starting_score(self, score: tf.Tensor, sparsity: float) -> tf.Tensor:
         """Returns the scores for the start of training, made of drawn ones."""
@@ -259,6 +261,10 @@ class IteRand(EdgePopup):
     Training does this with `redraw_removed`: a run every `redraw_steps` steps of its
     recipe, `model.fit` with the callback `KernelRedraws`.
 
+    Example:
+        >>> get_method("iterand").mask(tf.constant([0.1, -3.0, 2.0]), k=2).numpy()
+        array([1., 0., 1.], dtype=float32)
+
     Reference:
         - Chijiwa et al., 2021, "Pruning randomly initialized neural networks with
           iterative randomization".
@@ -335,15 +341,12 @@ class Dense(Method):
         """Returns the kernel."""
         return tf.convert_to_tensor(kernel)
 
-    def num_kept(self, score, k):
-        """Returns the number of all weights."""
-        return score.shape.num_elements()
-
 
 class Fixed(Method):
-    """Trains the kernel under a mask that stays: that of the frozen scores.
+    """Trains the kernel under a mask that stays: where the frozen scores are above 0.
 
-    `tfsupermask.fix_masks` gives a model's masks to this method.
+    `tfsupermask.fix_masks` gives a model's masks to this method. In a new layer the
+    sparsity and chance determine the mask.
 
     Example:
         >>> get_method("fixed").mask(tf.constant([0.0, 1.0, 1.0]), k=2).numpy()
@@ -361,7 +364,16 @@ class Fixed(Method):
 
     def mask(self, score, k, draw=None):
         """Returns zeros and ones."""
-        return top_k_mask(score, k)
+        everything = k == score.shape.num_elements()
+        return tf.cast((score > 0) | everything, tf.float32)
+
+    def starting_score(self, score, sparsity):
+        """Returns 1 for the largest magnitudes of the scores and 0 for the others."""
+        return top_k_mask(score, num_kept(score.shape.num_elements(), sparsity))
+
+    def score_from(self, magnitude, sparsity):
+        """Returns 1 for the largest magnitudes and 0 for the others."""
+        return self.starting_score(tf.constant(magnitude), sparsity).numpy()
 
 
 _METHODS: dict[str, Method] = {}

@@ -27,17 +27,18 @@ ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
 
 
 class SupermaskMixin:
-    """Freezes a Keras layer's kernels and learns which of their weights to keep.
+    """Puts a Keras layer's kernels under masks and learns which weights to keep.
 
     Put it before any Keras layer, or let `supermask_class` do so. The kernels of the
     layer and of the layers inside it become non-trainable, and float32 scores of the
-    same shapes are trained instead. The layer's own forward pass then sees kernels in
-    which all but the best ranked weights are zero.
+    same shapes are trained instead; some methods train the kernels. The layer's own
+    forward pass then sees kernels in which all but the best ranked weights are zero.
 
     Args:
         sparsity: Fraction of the weights removed, in [0, 1). Defaults to 0.5. Layers
             with several kernels also take a sequence: a number for each, or `None` to
-            train it as usual. It may be set at any time, also for compiled functions.
+            train it as usual. It may be set at any time, also for compiled functions,
+            unless the method fixes it. The method `"dense"` ignores it.
         method: How weights are selected, and whether scores or kernels are trained: a
             `Method` or a name in `method_names()`. Defaults to `"edge_popup"`.
         score_initializer: Keras initializer of the scores. Defaults to Kaiming-uniform
@@ -226,7 +227,7 @@ class SupermaskMixin:
 
     @property
     def score(self) -> keras.Variable:
-        """The trainable scores of a layer with one kernel."""
+        """The scores of a layer with one kernel, see `MaskedWeight.score`."""
         return self._only_weight().score
 
     @property
@@ -235,7 +236,7 @@ class SupermaskMixin:
         return self._only_weight().mask
 
     def masked_kernel(self) -> tf.Tensor:
-        """Returns kernel · mask for the only kernel, differentiable in the scores."""
+        """Returns kernel · mask for the only kernel, see `MaskedWeight.masked`."""
         return self._only_weight().masked()
 
     def _only_weight(self):
@@ -250,7 +251,7 @@ class SupermaskMixin:
         return weights[0]
 
     def enable_lora(self, rank, *args, **kwargs):
-        """Refuses: the kernel is frozen, and an addition to it would not be saved."""
+        """Refuses: an addition to the kernel would have no mask and not be saved."""
         raise fail(
             f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )

@@ -52,18 +52,26 @@ def check_built(model: keras.Model) -> None:
 
 def leaves(model: keras.Layer) -> Iterator[keras.Layer]:
     """Yields each layer that counts as a whole once, in the model's layer order."""
+    return (layer for layer, _ in named_leaves(model))
+
+
+def named_leaves(
+    model: keras.Layer,
+) -> Iterator[tuple[keras.Layer, tuple[str, ...]]]:
+    """Yields each of `leaves`, and the names of the layers in the model around it."""
     seen = set()
 
-    def walk(layer):
+    def walk(layer, around):
         if id(layer) not in seen:
             seen.add(id(layer))
             children = children_of(layer)
             if not children:
-                yield layer
+                yield layer, around
             for child in children:
-                yield from walk(child)
+                inner = around if layer is model else (*around, layer.name)
+                yield from walk(child, inner)
 
-    return walk(model)
+    return walk(model, ())
 
 
 def shared_layers(
@@ -114,6 +122,16 @@ def masked_weights(model: keras.Layer) -> list[MaskedWeight]:
     ]
 
 
+def named_weights(model: keras.Layer) -> list[tuple[MaskedWeight, list[str]]]:
+    """Returns `masked_weights`, each with the names of the layers that it is in."""
+    return [
+        (weight, [*around, *weight.name.split("/")[:-1]])
+        for layer, around in named_leaves(model)
+        if isinstance(layer, SupermaskMixin)
+        for weight in layer.masked_weights
+    ]
+
+
 def mask_variables(model: keras.Layer) -> set[int]:
     """Returns the ids of the variables that are scores and numbers of weights kept."""
     masks = masked_weights(model)
@@ -161,11 +179,11 @@ def dense_forward(model: keras.Layer) -> Iterator[None]:
         0.9
     """
     weights = masked_weights(model)
-    sparsities = [weight.sparsity for weight in weights]
+    counts = [int(weight.variables.num_kept.numpy()) for weight in weights]
     try:
         for weight in weights:
-            weight.sparsity = 0.0
+            weight.variables.num_kept.assign(weight.num_weights)
         yield
     finally:
-        for weight, sparsity in zip(weights, sparsities, strict=True):
-            weight.sparsity = sparsity
+        for weight, count in zip(weights, counts, strict=True):
+            weight.variables.num_kept.assign(count)

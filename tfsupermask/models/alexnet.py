@@ -12,24 +12,24 @@ from __future__ import annotations
 import keras
 
 from tfsupermask.models.registry import check_side, register
-from tfsupermask.models.seeded import SeededLayers
+from tfsupermask.models.seeded import SeededLayers, scaled
 
-_WIDTHS = (64, 192, 384, 256, 256)
+_FILTERS = (64, 192, 384, 256, 256)
 _POOLED = (1, 2, 5)
 _DENSE_UNITS = (1024, 1024)
 
 
 @register("alexnet")
-def _build(*, input_shape, num_classes, sparsity, method, seed):
+def _build(*, input_shape, num_classes, sparsity, method, seed, width=1.0):
     check_side("alexnet", input_shape, 1 + len(_POOLED))
     layers = SeededLayers(sparsity, method, seed)
     inputs = x = keras.Input(input_shape, name="image")
-    for index, width in enumerate(_WIDTHS, start=1):
+    for index, filters in enumerate(scaled(_FILTERS, width), start=1):
         strides = 2 if index == 1 else 1
         name = f"conv{index}"
-        x = layers.conv(width, 3, name, strides=strides, activation="relu")(x)
+        x = layers.conv(filters, 3, name, strides=strides, activation="relu")(x)
         if index in _POOLED:
             x = keras.layers.MaxPooling2D(name=f"pool{index}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    logits = layers.classify(x, _DENSE_UNITS, num_classes)
+    logits = layers.classify(x, scaled(_DENSE_UNITS, width), num_classes)
     return keras.Model(inputs, logits, name="alexnet")

@@ -21,17 +21,17 @@ import functools
 import keras
 
 from tfsupermask.models.registry import check_side, register
-from tfsupermask.models.seeded import SeededLayers
+from tfsupermask.models.seeded import SeededLayers, scaled
 
 _FILTERS = (64, 128, 256, 512)
 
 
-def _stem(layers, x):
+def _stem(layers, x, filters):
     side = min(x.shape[1:3])
     if side <= 128:
-        x = layers.conv_bn(x, _FILTERS[0], 3, "stem_conv")
+        x = layers.conv_bn(x, filters, 3, "stem_conv")
         return x if side <= 48 else keras.layers.MaxPooling2D(name="stem_pool")(x)
-    x = layers.conv_bn(x, _FILTERS[0], 7, "stem_conv", strides=2)
+    x = layers.conv_bn(x, filters, 7, "stem_conv", strides=2)
     return keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
 
 
@@ -50,21 +50,32 @@ def _unit(branch, layers, x, filters, strides, name):
     # The shortcut comes second here and in the sum, and so in `model.layers`.
     y = branch(layers, x, filters, strides, name)
     if x.shape != y.shape:
-        width = y.shape[-1]
-        x = layers.conv_bn(x, width, 1, f"{name}_shortcut", strides, relu=False)
+        shortcut = f"{name}_shortcut"
+        x = layers.conv_bn(x, y.shape[-1], 1, shortcut, strides, relu=False)
     y = keras.layers.Add(name=f"{name}_add")([y, x])
     return keras.layers.ReLU(name=f"{name}_relu")(y)
 
 
 def _build(
-    name, branch, num_units, *, input_shape, num_classes, sparsity, method, seed
+    name,
+    branch,
+    num_units,
+    *,
+    input_shape,
+    num_classes,
+    sparsity,
+    method,
+    seed,
+    width=1.0,
+    affine_norm=False,
 ):
     check_side(name, input_shape, len(_FILTERS) - 1)
-    layers = SeededLayers(sparsity, method, seed)
+    layers = SeededLayers(sparsity, method, seed, affine_norm)
+    sizes = scaled(_FILTERS, width)
     inputs = keras.Input(input_shape, name="image")
-    x = _stem(layers, inputs)
+    x = _stem(layers, inputs, sizes[0])
     for block, (filters, units) in enumerate(
-        zip(_FILTERS, num_units, strict=True), start=1
+        zip(sizes, num_units, strict=True), start=1
     ):
         for unit in range(1, units + 1):
             strides = 2 if block > 1 and unit == 1 else 1

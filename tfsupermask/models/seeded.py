@@ -18,9 +18,12 @@ class SeededLayers:
     supermask layers, which `tfsupermask.init.initialize` counts in that order.
     """
 
-    def __init__(self, sparsity: float, method: str, seed: int):
+    def __init__(
+        self, sparsity: float, method: str, seed: int, affine_norm: bool = False
+    ):
         self._mask = {"sparsity": sparsity, "method": method}
         self._seed = seed
+        self._affine_norm = affine_norm
         self._places = itertools.count()
 
     def conv(self, filters, kernel_size, name, **kwargs) -> SupermaskConv2D:
@@ -32,12 +35,12 @@ class SeededLayers:
     def conv_bn(self, x, filters, kernel_size, name, strides=1, *, relu=True):
         """Returns x after convolution, batch normalisation and, by default, ReLU."""
         x = self.conv(filters, kernel_size, name, strides=strides)(x)
-        # Without scale and offset, so that only scores are trained.
+        # By default without scale and offset, so that only scores are trained.
         x = keras.layers.BatchNormalization(
             momentum=0.9,
             epsilon=1e-5,
-            center=False,
-            scale=False,
+            center=self._affine_norm,
+            scale=self._affine_norm,
             synchronized=True,
             name=_sibling(name, "bn"),
         )(x)
@@ -71,6 +74,11 @@ class SeededLayers:
                 1 / 3, "fan_in", "uniform", score_seed
             ),
         }
+
+
+def scaled(sizes: Sequence[int], width: float) -> list[int]:
+    """Returns numbers of filters or neurons times the width, rounded, at least 1."""
+    return [max(1, round(width * size)) for size in sizes]
 
 
 def _sibling(name, kind):

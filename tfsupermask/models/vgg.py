@@ -12,21 +12,30 @@ from __future__ import annotations
 import keras
 
 from tfsupermask.models.registry import check_side, register
-from tfsupermask.models.seeded import SeededLayers
+from tfsupermask.models.seeded import SeededLayers, scaled
 
 _BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 _DENSE_UNITS = (512, 512)
 
 
 @register("vgg16")
-def _build(*, input_shape, num_classes, sparsity, method, seed):
+def _build(
+    *,
+    input_shape,
+    num_classes,
+    sparsity,
+    method,
+    seed,
+    width=1.0,
+    affine_norm=False,
+):
     check_side("vgg16", input_shape, len(_BLOCKS))
-    layers = SeededLayers(sparsity, method, seed)
+    layers = SeededLayers(sparsity, method, seed, affine_norm)
     inputs = x = keras.Input(input_shape, name="image")
-    for block, widths in enumerate(_BLOCKS, start=1):
-        for index, width in enumerate(widths, start=1):
-            x = layers.conv_bn(x, width, 3, f"block{block}_conv{index}")
+    for block, sizes in enumerate(_BLOCKS, start=1):
+        for index, filters in enumerate(scaled(sizes, width), start=1):
+            x = layers.conv_bn(x, filters, 3, f"block{block}_conv{index}")
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-    logits = layers.classify(x, _DENSE_UNITS, num_classes)
+    logits = layers.classify(x, scaled(_DENSE_UNITS, width), num_classes)
     return keras.Model(inputs, logits, name="vgg16")

@@ -244,10 +244,27 @@ def binary_kernel(kernel: tf.Tensor, score: tf.Tensor, k: int | tf.Tensor) -> tf
 
 
 def binarised(kernel: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Returns the signs of the kept weights times their mean magnitude."""
-    kept = kernel * tf.cast(mask, kernel.dtype)
-    gain = tf.reduce_sum(tf.abs(kept)) / tf.cast(tf.reduce_sum(mask), kernel.dtype)
-    return gain * tf.sign(kept)
+    """Returns the signs of the kept weights times their mean magnitude.
+
+    Args:
+        kernel: Weights, any floating dtype.
+        mask: float32 tensor of zeros and ones, of the same shape; at least one 1.
+
+    Returns:
+        Tensor with the shape and dtype of `kernel`. A weight of 0 has no sign.
+
+    Example:
+        >>> kernel, mask = tf.constant([1.0, -2.0, 5.0]), tf.constant([1.0, 1.0, 0.0])
+        >>> binarised(kernel, mask).numpy()
+        array([ 1.5, -1.5,  0. ], dtype=float32)
+
+    Reference:
+        - Diffenderfer and Kailkhura, 2021.
+    """
+    # The sums in float32, because float16 ends at 65504.
+    kept = tf.cast(kernel, tf.float32) * mask
+    gain = tf.reduce_sum(tf.abs(kept)) / tf.reduce_sum(mask)
+    return tf.cast(gain * tf.sign(kept), kernel.dtype)
 
 
 def _check(score, k, ranking):

@@ -139,7 +139,7 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
     )
 
 
-def score_histogram(histogram: np.ndarray, label: str) -> Markup:
+def mask_histogram(histogram: np.ndarray, label: str) -> Markup:
     """Returns an `<svg>` of a histogram (2, bins): of all weights, and of kept ones."""
     bins = histogram.shape[1]
     heights = 30 * histogram / max(1, histogram.max())

@@ -15,8 +15,9 @@ _BINS = 40
 class MaskStatistics:
     """One masked weight in numbers.
 
-    The histogram, int64 (2, 40), counts all weights and the kept ones by score, within
-    three standard deviations of the mean; the outermost bins also hold those beyond.
+    The histogram, int64 (2, 40), counts all weights and the kept ones by what is
+    trained, their scores or themselves, within three standard deviations of the mean;
+    the outermost bins also hold those beyond.
     """
 
     name: str  # such as conv1/kernel
@@ -24,9 +25,10 @@ class MaskStatistics:
     shape: tuple[int, ...]
     num_kept: int
     bits: np.ndarray  # of the mask in flat order, eight in a byte
-    score_mean: float
-    score_std: float
-    score_range: tuple[float, float]
+    trained: str  # "Scores" or "Weights"
+    mean: float  # of what is trained, as all below
+    std: float
+    range: tuple[float, float]
     histogram: np.ndarray
 
     @property
@@ -50,27 +52,28 @@ class Agreement:
 
 def mask_statistics(weight: MaskedWeight) -> MaskStatistics:
     """Returns the statistics of a masked weight in a built layer."""
-    scores, keeps = weight.score.numpy(), weight.mask.numpy() != 0
-    mean = float(scores.mean(dtype=np.float64))
-    std = float(scores.std(dtype=np.float64))
+    values, keeps = weight.trained.numpy(), weight.mask.numpy() != 0
+    mean = float(values.mean(dtype=np.float64))
+    std = float(values.std(dtype=np.float64))
     return MaskStatistics(
         name=weight.name,
         kind=type(weight.layer).__name__,
-        shape=tuple(scores.shape),
+        shape=tuple(values.shape),
         num_kept=int(keeps.sum()),
         bits=np.packbits(keeps),
-        score_mean=mean,
-        score_std=std,
-        score_range=(float(scores.min()), float(scores.max())),
+        trained="Weights" if weight.method.trains_kernel else "Scores",
+        mean=mean,
+        std=std,
+        range=(float(values.min()), float(values.max())),
         histogram=np.stack(
-            [_histogram(values, mean, 3 * std) for values in (scores, scores[keeps])]
+            [_histogram(some, mean, 3 * std) for some in (values, values[keeps])]
         ),
     )
 
 
-def _histogram(scores, mean, reach):
+def _histogram(values, mean, reach):
     low, high = mean - reach, mean + reach
-    counts, _ = np.histogram(np.clip(scores, low, high), _BINS, (low, high))
+    counts, _ = np.histogram(np.clip(values, low, high), _BINS, (low, high))
     return counts
 
 

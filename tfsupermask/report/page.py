@@ -14,7 +14,7 @@ import numpy as np
 from tfsupermask import _text, data
 from tfsupermask._files import write_atomically
 from tfsupermask._validation import fail
-from tfsupermask.report.charts import score_histogram
+from tfsupermask.report.charts import mask_histogram
 from tfsupermask.report.collect import Run, collect_run
 from tfsupermask.report.comparison import compare
 from tfsupermask.report.curves import common_curves, run_curves
@@ -110,6 +110,7 @@ _ENVIRONMENT.filters |= {
     "image_uri": image_uri,
     "number": _text.number,
     "percent": _text.percent,
+    "short_commit": _text.short_commit,
     "significant": _text.significant,
 }
 _ENVIRONMENT.globals |= {
@@ -117,6 +118,6 @@ _ENVIRONMENT.globals |= {
     "common_curves": common_curves,
     "confusion_map": confusion_map,
     "run_curves": run_curves,
-    "score_histogram": score_histogram,
+    "mask_histogram": mask_histogram,
     "shade": shade,
 }

@@ -20,6 +20,7 @@ from tfsupermask._validation import (
 )
 from tfsupermask.init import RESCALINGS
 from tfsupermask.layers import get_method, method_names
+from tfsupermask.models.registry import check_width
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.sparsity import ALLOCATIONS
 
@@ -78,6 +79,12 @@ def _one_of(choices):
     return lambda name, value: check_choice(name, value, choices)
 
 
+def _check_whole_layers(name, value):
+    if not isinstance(value, str) or not all(map(str.strip, value.split(","))):
+        raise fail(f"`{name}` must be patterns, separated by commas.", **{name: value})
+    return value
+
+
 def _methods_that_take_sparsity():
     return [m for m in method_names() if get_method(m).takes_sparsity]
 
@@ -90,6 +97,7 @@ def _methods_of_given_sparsity():
     ]
 
 
+_WITH_FOLDER = ("dataset", ("folder",))
 _WITH_PATCHES = ("init", PATCH_INITS)
 _WITH_PATTERNS = ("init", PATTERN_INITS)
 _WITH_GIVEN_SPARSITY = ("method", _methods_of_given_sparsity)
@@ -108,6 +116,19 @@ class Config:
     model: str = _first(
         "conv2", f"Network: {', '.join(models.names())}.", _one_of(models.names())
     )
+    width: float = _field(
+        1.0,
+        "Factor, at most 100, of all numbers of filters and of hidden neurons, which "
+        "are rounded and stay at least 1.",
+        check_width,
+    )
+    affine_norm: bool = _field(
+        False,
+        "Batch normalisations have a scale and an offset, trained like the scores "
+        f"({', '.join(models.names('affine_norm'))}).",
+        _one_of((False, True)),
+        applies=("model", lambda: models.names("affine_norm")),
+    )
     dataset: str = _first(
         "digits",
         "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, or "
@@ -125,7 +146,29 @@ class Config:
         "Side in pixels to which the images of --dataset=folder are scaled and "
         "cropped (default 64).",
         _at_least(8),
-        applies=("dataset", ("folder",)),
+        applies=_WITH_FOLDER,
+    )
+    test_fraction: float = _field(
+        data.TEST_FRACTION,
+        "Fraction of each class of --dataset=folder to hold out for the test, if the "
+        "folder has no test images of its own.",
+        check_fraction,
+        applies=_WITH_FOLDER,
+    )
+    flip: bool = _field(
+        True,
+        "Mirror training images of --dataset=folder at random; --noflip for letters, "
+        "digits or whatever else is another thing in the mirror.",
+        _one_of((False, True)),
+        applies=_WITH_FOLDER,
+    )
+    bad_images: str = _field(
+        data.BAD_IMAGES[0],
+        "What happens when files of --dataset=folder cannot be read: fail, or skip "
+        "them. A file lists them.",
+        _one_of(data.BAD_IMAGES),
+        applies=_WITH_FOLDER,
+        identifies=False,
     )
     limit_images: int | None = _field(
         None,
@@ -137,7 +180,7 @@ class Config:
         None,
         "Hold out this number of training images, in equal numbers for the classes as "
         "far as possible, and evaluate every epoch on them; the test images are then "
-        "used only once, at the end (default: none).",
+        "used only once, at the end (default: none, or the folder's own).",
         _at_least(1),
     )
     method: str = _field(
@@ -160,7 +203,7 @@ class Config:
     )
     mask_from: str | None = _field(
         None,
-        "Run folder or ticket from which --method=fixed takes the mask.",
+        "Run folder, ticket or zoo:NAME from which --method=fixed takes the mask.",
         applies=_WITH_FIXED_MASKS,
     )
     prune_rest: float = _field(
@@ -173,8 +216,8 @@ class Config:
     weights_from: str | None = _field(
         None,
         "Where the weights of --method=fixed start: as --init and --seed draw them "
-        "(init), or those of another run folder or ticket (default: those of "
-        "--mask_from).",
+        "(init), or those of another run folder or ticket (default: what --mask_from "
+        "computes with).",
         applies=_WITH_FIXED_MASKS,
     )
     redraw_steps: int | None = _field(
@@ -199,14 +242,22 @@ class Config:
         _at_least(0),
         applies=_WITH_GIVEN_SPARSITY,
     )
+    whole_layers: str | None = _field(
+        None,
+        "Layers that keep all their weights; --prune is the sparsity of the others. "
+        "Names or patterns, separated by commas (conv1,dense*); first and last stand "
+        "for the first and the last layer with weights (default: none).",
+        _check_whole_layers,
+        applies=("method", _methods_that_take_sparsity),
+    )
     init: str = _first(
         "patches",
-        f"How the frozen weights are initialised: {', '.join(INITS)}.",
+        f"How the weights are initialised: {', '.join(INITS)}.",
         _one_of((*INITS, GIVEN)),
     )
     fan_correction: bool = _first(
         False,
-        "Divide the frozen weights' standard deviation by √(1 - prune).",
+        "Divide the weights' standard deviation by √(1 - prune).",
         applies=("init", RANDOM_INITS),
     )
     num_patches: int | None = _first(
@@ -367,6 +418,12 @@ class Config:
         for field in dataclasses.fields(self):
             self._check_applies(field)
         self._check_given()
+        if self.fan_correction and self.method not in _methods_that_take_sparsity():
+            raise fail(
+                "`fan_correction` needs a `method` that takes `prune`.",
+                method=self.method,
+                fan_correction=True,
+            )
         if self.dataset == "folder" and self.data_dir is None:
             raise fail(
                 "`dataset` 'folder' needs `data_dir`, a folder with one sub-folder of "
@@ -428,9 +485,11 @@ class Config:
         other, values = field.metadata["applies"]
         values = values() if callable(values) else values
         if getattr(self, other) not in values:
+            *most, last = values
+            named = " and ".join(filter(None, [", ".join(most), last]))
             received = {name: getattr(self, name) for name in (other, field.name)}
             raise fail(
-                f"`{field.name}` applies to `{other}` {', '.join(values)} only.",
+                f"`{field.name}` applies to `{other}` {named} only.",
                 **received,
             )
 
@@ -441,6 +500,19 @@ class Config:
     def epoch_split(self) -> str:
         """The images on which every epoch is evaluated: "validation" or "test"."""
         return "test" if self.validation_images is None else "validation"
+
+    @property
+    def folder_options(self) -> dict[str, Any]:
+        """The options of `tfsupermask.data.load` for the dataset "folder"."""
+        if self.dataset != "folder":
+            return {}
+        names = ("test_fraction", "flip", "bad_images")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def precision(self) -> str:
+        """Keras' name of the precision: "mixed_bfloat16" or "float32"."""
+        return "mixed_bfloat16" if self.mixed_precision else "float32"
 
     def identity(self) -> dict[str, Any]:
         """Returns the fields that determine the result, as plain values.

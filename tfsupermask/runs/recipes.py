@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from tfsupermask.layers import get_method
 from tfsupermask.patches import SAMPLES_PER_IMAGE
@@ -41,7 +42,7 @@ RECIPES = {
     "folder": THESIS,
     "tiny_imagenet": TINY_IMAGENET,
 }
-# Thesis §5.2 for ResNet-18; its layers have more than 500 filters.
+# Thesis §5.2 for ResNet-18; layers with more than 500 filters need more clusters.
 DEEP = {"num_patches": 100_000, "num_clusters": 1000}
 SIMPLE_NUM_PATCHES = 10_000  # thesis Table 5.3
 # The defaults of the other fields that an initialisation's name stands for.
@@ -63,7 +64,8 @@ def resolve(config: Config, num_images: int) -> Config:
     Args:
         config: A valid config.
         num_images: Number of training images, at least 1. It limits the default of
-            `num_patches`.
+            `num_patches`, which grows with the network's width, like `num_clusters`,
+            and that of `batch_size`, which is even, so that two replicas can share it.
 
     Returns:
         A valid config; fields that do not apply to it stay `None`.
@@ -77,8 +79,10 @@ def resolve(config: Config, num_images: int) -> Config:
         0.1
     """
     defaults = dict(RECIPES[config.dataset])
-    if not config.model.startswith("conv"):
+    if config.model not in ("conv2", "conv4", "conv6"):
         defaults |= DEEP
+    for name in DEEP:
+        defaults[name] = math.ceil(defaults[name] * max(1, config.width))
     defaults |= get_method(config.method).recipe
     if config.optimizer == "adam":
         rate = ADAM_RATES.get(config.model, ADAM_RATE)
@@ -92,10 +96,13 @@ def resolve(config: Config, num_images: int) -> Config:
         del defaults["num_clusters"]
     defaults |= PRESETS.get(config.init, {})
     if "num_patches" in defaults:
-        offered = SAMPLES_PER_IMAGE * num_images
+        # At 32 pixels the last convolutions of conv8 see maps of 4×4.
+        offered = num_images * (16 if config.model == "conv8" else SAMPLES_PER_IMAGE)
         if config.double_from is not None:
             offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
+    most = max(1, num_images - num_images % 2)
+    defaults["batch_size"] = min(defaults["batch_size"], most)
     if config.dataset == "folder":
         defaults["image_size"] = FOLDER_IMAGE_SIZE
     missing = {

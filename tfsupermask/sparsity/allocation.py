@@ -1,4 +1,4 @@
-"""Shares a model's sparsity among its masks."""
+"""Shares sparsities among a model's masks."""
 
 from __future__ import annotations
 
@@ -8,28 +8,39 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tfsupermask._validation import check_choice, check_fraction
+from tfsupermask._validation import check_choice
+from tfsupermask.layers import MaskedWeight
+from tfsupermask.layers.walking import named_weights
 from tfsupermask.ops import num_kept
+from tfsupermask.sparsity.choosing import Sparsity, choose
 from tfsupermask.sparsity.measures import built_weights
 
 ALLOCATIONS = ("uniform", "erdos_renyi", "global")
 
 
-def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -> None:
-    """Sets how many weights each mask of a model keeps, for one sparsity in all.
+def allocate(
+    model: keras.Model, sparsity: Sparsity, allocation: str = "uniform"
+) -> None:
+    """Sets how many weights each mask of a model keeps.
 
     Scores and kernels stay as they are. Compiled functions need no retracing.
 
     Args:
         model: Built model with supermask layers.
-        sparsity: Fraction of all masked weights removed, in [0, 1).
+        sparsity: Fraction of the masked weights removed, in [0, 1): of all of them
+            together, or a dict of fractions by patterns of layer names, or a function
+            from a layer, both as `tfsupermask.convert` takes them. Layers with the same
+            fraction share it out among themselves; layers with a fraction of 0 are kept
+            whole and do not count for the others; layers without a fraction stay as
+            they are.
         allocation: `"uniform"` (default): the same fraction of every kernel.
             `"erdos_renyi"`: by shape; a kernel's density is proportional to the sum of
             its dimensions over their product, so that small kernels stay denser.
             `"global"`: by one ranking of all current scores, or of their magnitudes if
             a layer ranks by these, multiplied by √fan_in. Scores start as
             U(-1/√fan_in, 1/√fan_in); without the factor, layers with many inputs would
-            lose nearly all weights before training. Every kernel keeps at least one
+            lose nearly all weights before training. Where the weights themselves are
+            ranked, their magnitudes count as they are. Every kernel keeps at least one
             weight.
 
     Raises:
@@ -41,17 +52,38 @@ def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -
         >>> allocate(model, 0.9, "erdos_renyi")
         >>> [model.get_layer(f"dense{i}").num_kept for i in (1, 2, 3)]
         [409898, 12612, 2560]
+        >>> allocate(model, {"conv1": 0, "*": 0.9}, "global")
+        >>> model.get_layer("conv1").realised_sparsity
+        0.0
 
     Reference:
         - Ramanujan et al., 2020, for "uniform".
         - Evci et al., 2020, "Rigging the lottery: making all tickets winners"
           (Erdős–Rényi-kernel), after Mocanu et al., 2018.
         - Frankle & Carbin, 2019, "The lottery ticket hypothesis", prune deep networks
-          by one ranking over all layers.
+          by one ranking of the weights' magnitudes over all layers.
     """
-    check_fraction("sparsity", sparsity)
     check_choice("allocation", allocation, ALLOCATIONS)
     weights = built_weights(model)
+    named = [(weight.layer, weight, names) for weight, names in named_weights(model)]
+    share_out(weights, choose(sparsity, named), allocation)
+
+
+def share_out(
+    weights: Sequence[MaskedWeight],
+    sparsities: Sequence[float | None],
+    allocation: str,
+) -> None:
+    """Sets how many weights are kept; those with the same sparsity share it out."""
+    groups: dict[float, list[MaskedWeight]] = {}
+    for weight, sparsity in zip(weights, sparsities, strict=True):
+        if sparsity is not None:
+            groups.setdefault(sparsity, []).append(weight)
+    for sparsity, group in groups.items():
+        _share(group, sparsity, allocation)
+
+
+def _share(weights, sparsity, allocation):
     if allocation == "uniform":
         for weight in weights:
             weight.sparsity = sparsity
@@ -66,10 +98,11 @@ def allocate(model: keras.Model, sparsity: float, allocation: str = "uniform") -
 
 
 def _comparable(weight):
-    """Returns the ranking of a weight's method, independent of the layer's size."""
+    """Returns the ranking of a weight's method, which of scores ignores the fan_in."""
     # In double precision different scores stay different.
     score = weight.score.numpy().astype(np.float64)
-    return weight.method.rank(score) * math.sqrt(weight.fans[0])
+    factor = math.sqrt(weight.fans[0]) if weight.method.has_scores else 1.0
+    return weight.method.rank(score) * factor
 
 
 def erdos_renyi_counts(

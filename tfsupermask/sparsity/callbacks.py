@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 
 from tfsupermask._validation import check_choice, check_fraction, fail
 from tfsupermask.sparsity.allocation import ALLOCATIONS, allocate
+from tfsupermask.sparsity.choosing import Sparsity
 from tfsupermask.sparsity.measures import (
     MaskWatch,
     built_weights,
@@ -22,8 +23,9 @@ class SparsitySchedule(keras.callbacks.Callback):
     """Shares a sparsity among a model's masks at every epoch or after every batch.
 
     Args:
-        sparsity: Fraction of all masked weights removed, in [0, 1): a number, or a
-            function of the epoch, counted from 0, such as `SparsityRamp`.
+        sparsity: Fraction of all masked weights removed, in [0, 1), or a dict of
+            fractions by patterns of layer names, see `allocate`; or a function of the
+            epoch, counted from 0, that returns either, such as `SparsityRamp`.
         allocation: How to share it, see `allocate`: `"uniform"` (default),
             `"erdos_renyi"` or `"global"`.
         every: `"epoch"` (default): at the beginning of each epoch. `"batch"`: also
@@ -45,6 +47,7 @@ class SparsitySchedule(keras.callbacks.Callback):
         >>> run = model.fit(images, labels, epochs=3, callbacks=callbacks, verbose=0)
         >>> [round(sparsity, 4) for sparsity in run.history["sparsity"]]
         [0.0, 0.7875, 0.9]
+        >>> whole = SparsitySchedule(lambda epoch: {"conv1": 0, "*": ramp(epoch)})
 
     Reference:
         - Zhu & Gupta, 2017, for sparsity that rises during training.
@@ -52,13 +55,15 @@ class SparsitySchedule(keras.callbacks.Callback):
 
     def __init__(
         self,
-        sparsity: float | Callable[[float], float],
+        sparsity: float | Mapping[str, float] | Callable[[float], Sparsity],
         allocation: str = "uniform",
         every: str = "epoch",
     ):
         super().__init__()
         if not callable(sparsity):
-            check_fraction("sparsity", sparsity)
+            by_name = isinstance(sparsity, Mapping)
+            for each in sparsity.values() if by_name else [sparsity]:
+                check_fraction("sparsity", each)
         self.sparsity = sparsity
         self.allocation = check_choice("allocation", allocation, ALLOCATIONS)
         self.every = check_choice("every", every, PERIODS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import math
 import numbers
 import os
@@ -14,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfsupermask._machine import package_version
 from tfsupermask._reading import check_names
 from tfsupermask._validation import check_choice, check_integer, check_number, fail
 from tfsupermask.tickets.architecture import build, build_empty, describe
@@ -319,8 +319,8 @@ def _check_recipe(recipe):
 
 
 def _versions():
-    try:
-        package = importlib.metadata.version("tfsupermask")
-    except importlib.metadata.PackageNotFoundError:
-        package = "unknown"
-    return {"format": VERSION, "keras": keras.__version__, "tfsupermask": package}
+    return {
+        "format": VERSION,
+        "keras": keras.__version__,
+        "tfsupermask": package_version(),
+    }

@@ -92,7 +92,8 @@ def weight_parts(weight: Weight, precision: str) -> list[Part]:
     parts = []
     values = keras.ops.convert_to_numpy(weight.variable)
     if weight.masked is not None:
-        _check_finite("scores", weight, keras.ops.convert_to_numpy(weight.masked.score))
+        if weight.masked.method.has_scores:
+            _check_finite("scores", weight, weight.masked.score.numpy())
         mask = weight.masked.mask.numpy()
         kept = values[mask != 0]
         _check_finite("kept weights", weight, kept)

@@ -5,11 +5,12 @@ from tfsupermask.train.interruption import Interrupted
 from tfsupermask.train.job import Job, run
 from tfsupermask.train.load import LoadedRun, load_images, load_run
 from tfsupermask.train.loop import Loop
-from tfsupermask.train.optimizer import SGDWithL2
+from tfsupermask.train.optimizer import AdamWithL2, SGDWithL2
 from tfsupermask.train.strategies import make_strategy
 from tfsupermask.train.totals import Totals
 
 __all__ = [
+    "AdamWithL2",
     "Interrupted",
     "Job",
     "LoadedRun",

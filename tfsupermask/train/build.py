@@ -10,10 +10,12 @@ import numpy as np
 
 from tfsupermask import init, models
 from tfsupermask._validation import fail
-from tfsupermask.layers import get_method, masked_weights
-from tfsupermask.layers.walking import mask_variables
+from tfsupermask.init.baselines import remember_draws
+from tfsupermask.layers import get_method, masked_weights, supermask_layers
+from tfsupermask.layers.names import check_patterns
+from tfsupermask.layers.walking import mask_variables, named_weights
 from tfsupermask.patches.reduction import NUM_COMPONENTS
-from tfsupermask.runs import Config
+from tfsupermask.runs import GIVEN, PATCH_INITS, RANDOM_INITS, Config
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.sparsity import SparsityRamp, allocate
 
@@ -23,9 +25,7 @@ def build_model(
 ) -> keras.Model:
     """Builds the model of a resolved config, kernels and scores drawn from its seed."""
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(
-        "mixed_bfloat16" if config.mixed_precision else "float32"
-    )
+    keras.config.set_dtype_policy(config.precision)
     try:
         return models.build(
             config.model,
@@ -34,9 +34,18 @@ def build_model(
             config.prune,
             config.method,
             config.seed,
+            width=config.width,
+            affine_norm=config.affine_norm,
         )
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def random_init(config: Config) -> str:
+    """Returns the initialisation of all weights, or of those that get no patterns."""
+    if config.init in PATCH_INITS:
+        return config.rest or RANDOM_INITS[0]
+    return config.init
 
 
 def patches_init(
@@ -96,15 +105,34 @@ def set_sparsity(config: Config, model: keras.Model, epoch: int) -> None:
     sparsity = config.prune
     if config.ramp_epochs:
         sparsity = SparsityRamp(final=config.prune, end_epoch=config.ramp_epochs)(epoch)
-    allocate(model, sparsity, config.allocation)
+    fractions = whole_layers(config, model)
+    fractions.setdefault("*", sparsity)
+    allocate(model, fractions, config.allocation)
+
+
+def whole_layers(config: Config, model: keras.Model) -> dict[str, float]:
+    """Returns a sparsity of 0 for each name or pattern of layers to keep whole."""
+    if config.whole_layers is None:
+        return {}
+    layers = supermask_layers(model)
+    words = {"first": layers[0].name, "last": layers[-1].name}
+    patterns = [pattern.strip() for pattern in config.whole_layers.split(",")]
+    patterns = [words.get(pattern, pattern) for pattern in patterns]
+    names = [name for _, names in named_weights(model) for name in names]
+    check_patterns("whole_layers", patterns, names)
+    return dict.fromkeys(patterns, 0.0)
 
 
 def restore(
+    config: Config,
     saved: Checkpoint,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Puts a checkpoint's values into a model, and into its optimizer if given."""
+    """Puts a checkpoint's values into a run's model, and its optimizer if given.
+
+    The layers' configs then say which kernels are drawn, and how.
+    """
     check_fits(saved, model, optimizer)
     for name, variable in named_variables(model, optimizer).items():
         variable.assign(saved.values[name])
@@ -113,6 +141,8 @@ def restore(
         count = int(saved.values.get(_count_name(weight), weight.num_kept))
         if count != weight.num_kept:
             weight.variables.num_kept.assign(count)
+    if config.init != GIVEN:
+        remember_draws(model, random_init(config), config.seed)
 
 
 def check_fits(

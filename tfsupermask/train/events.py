@@ -33,14 +33,15 @@ def write_model_events(
     epoch: int,
     churn: Mapping[str, float] | None = None,
 ) -> None:
-    """Adds scores, sparsities, mask churn and the first filters to the event file.
+    """Adds what is trained, sparsities, churn and the first filters to the event file.
 
     `churn` has, by the name of a masked weight, the fraction of its mask bits that
     flipped in the epoch.
     """
     with writer.as_default(step=epoch):
         for weight in masked_weights(model):
-            _write_histogram(f"scores/{weight.name}", weight.score.numpy())
+            what = "weights" if weight.method.trains_kernel else "scores"
+            _write_histogram(f"{what}/{weight.name}", weight.trained.numpy())
             tf.summary.scalar(
                 f"sparsity/{weight.name}", 1 - weight.num_kept / weight.num_weights
             )

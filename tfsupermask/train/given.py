@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 import numpy as np
 
+from tfsupermask import zoo
 from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import mask_variables
@@ -26,37 +25,38 @@ def take_mask(config: Config, model: keras.Model) -> None:
     source = _load("mask_from", config.mask_from, model)
     pairs = list(zip(masked_weights(model), masked_weights(source), strict=True))
     for weight, given in pairs:
-        mask = np.abs(np.sign(given.mask.numpy()))
+        keeps = given.mask.numpy() != 0
         if config.prune_rest:
-            count = num_kept(int(mask.sum()), config.prune_rest)
-            # Above the removed weights, also where a kept one is 0.
-            ranked = mask * (1 + np.abs(given.effective().numpy()))
-            mask = top_k_mask(ranked, count).numpy()
-        weight.select(mask)
+            count = num_kept(int(keeps.sum()), config.prune_rest)
+            # Removed weights are below kept ones that are 0.
+            ranked = np.where(keeps, np.abs(given.effective().numpy()), -np.inf)
+            keeps = top_k_mask(ranked, count, "score").numpy()
+        weight.select(np.float32(keeps))
     if config.weights_from is None:
-        _take_weights(model, source)
+        _take_weights("mask_from", config.mask_from, model, source)
         for weight, given in pairs:
             weight.kernel.assign(given.effective())
     elif config.weights_from != DRAWN:
-        _take_weights(model, _load("weights_from", config.weights_from, model))
+        start = _load("weights_from", config.weights_from, model)
+        _take_weights("weights_from", config.weights_from, model, start)
     for weight in masked_weights(model):
         weight.kernel.assign(weight.effective())
 
 
 def _load(flag, path, model):
     """Returns the model of a run folder or ticket, with the same masked weights."""
-    path = Path(path)
+    path = zoo.resolve(path)
     if not path.exists():
         raise fail(f"`{flag}` must be a run folder or a ticket.", **{flag: str(path)})
     loaded = load_run(path) if path.is_dir() else load_ticket(path)
     ours, theirs = (
-        [(name, tuple(variable.shape)) for name, variable in _weights(each).items()]
+        [(weight.name, tuple(weight.kernel.shape)) for weight in masked_weights(each)]
         for each in (model, loaded.model)
     )
     if ours != theirs:
         others = sorted(set(theirs) ^ set(ours))
         raise fail(
-            f"`{flag}` must be of the same network, with weights of the same shapes.",
+            f"`{flag}` must be of the same network, with masks of the same shapes.",
             **{flag: str(path)},
             network=loaded.model.name,
             differing=others[:2] or "their order",
@@ -64,15 +64,18 @@ def _load(flag, path, model):
     return loaded.model
 
 
-def _take_weights(model, source):
-    for variable, given in zip(
-        _weights(model).values(), _weights(source).values(), strict=True
-    ):
-        variable.assign(given)
-
-
-def _weights(model):
-    """Returns the variables of a model that no mask is made of, by name."""
-    masks = mask_variables(model)
-    named = named_variables(model).items()
-    return {name: variable for name, variable in named if id(variable) not in masks}
+def _take_weights(flag, path, model, source):
+    theirs, masks = named_variables(source), mask_variables(model)
+    for name, variable in named_variables(model).items():
+        if id(variable) in masks:
+            continue
+        shape = None if name not in theirs else tuple(theirs[name].shape)
+        if shape != tuple(variable.shape):
+            raise fail(
+                f"`{flag}` must be of the same network and have "
+                f"{name.removeprefix('model/')!r}, numbers of shape "
+                f"{tuple(variable.shape)}.",
+                **{flag: path},
+                shape=shape,
+            )
+        variable.assign(theirs[name])

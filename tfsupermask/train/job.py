@@ -22,7 +22,6 @@ from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
     GIVEN,
     PATCH_INITS,
-    RANDOM_INITS,
     Config,
     RunFolder,
     metrics,
@@ -31,14 +30,16 @@ from tfsupermask.runs import (
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.runs.folder import claim, fingerprint, locked
-from tfsupermask.sparsity import MaskWatch, realised_sparsity
+from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
 from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
 from tfsupermask.train.build import (
     build_model,
     patches_init,
+    random_init,
     restore,
     set_sparsity,
     values_of,
+    whole_layers,
 )
 from tfsupermask.train.events import write_events, write_model_events
 from tfsupermask.train.given import take_mask
@@ -46,16 +47,18 @@ from tfsupermask.train.interruption import Interrupted, Interruption
 from tfsupermask.train.load import load_images
 from tfsupermask.train.loop import Loop
 from tfsupermask.train.optimizer import make_optimizer
-from tfsupermask.train.results import summarise, write_results
+from tfsupermask.train.results import provenance, summarise, write_results
 from tfsupermask.train.strategies import is_chief, make_strategy
 from tfsupermask.train.totals import Totals
 
 
-def run(config: Config) -> dict[str, Any]:
+def run(config: Config, command: str | None = None) -> dict[str, Any]:
     """Initialises, trains, evaluates and exports; goes on where an earlier call ended.
 
     Args:
         config: What to run. Fields that are `None` come from the dataset's recipe.
+        command: The command line that asked for it, for `summary.json`. Defaults to
+            none.
 
     Returns:
         The content of the run folder's `summary.json`.
@@ -77,7 +80,7 @@ def run(config: Config) -> dict[str, Any]:
     Reference:
         - Thesis §5.2.
     """
-    with Job.open(config) as job:
+    with Job.open(config, command=command) as job:
         job.train()
         return job.finish()
 
@@ -92,12 +95,13 @@ class Job:
         folder: The `RunFolder`, claimed and locked.
         interruption: Hears signals.
         build: Builds the network, see `Job.open`.
+        command: The command line that asked for the run, or `None`.
 
     Attributes:
         chief: Whether this process is the one that writes files.
         batches: The `TrainBatches`.
         model: The network.
-        optimizer: Its `SGDWithL2`.
+        optimizer: Its `SGDWithL2` or `AdamWithL2`.
         loop: The `Loop` that trains and evaluates it.
         watch: Counts the mask bits that flip, a `MaskWatch`.
         events: TensorBoard's writer, in the chief.
@@ -122,6 +126,7 @@ class Job:
         config: Config,
         dataset: Dataset | None = None,
         build: Callable[..., keras.Model] = build_model,
+        command: str | None = None,
     ) -> Iterator[Job]:
         """Yields the job of a config, at its newest checkpoint or just initialised.
 
@@ -129,11 +134,11 @@ class Job:
 
         Args:
             config: What to run. Fields that are `None` come from the dataset's recipe.
-            dataset: The images, without validation images: `validation_images` and
-                `limit_images` of the config apply to them. Defaults to those that the
-                config names.
+            dataset: The images; `validation_images` and `limit_images` of the config
+                apply to them. Defaults to those that the config names.
             build: Function from a resolved config, the images' shape and the number of
                 classes to the network. Defaults to the network that the config names.
+            command: See `run`.
 
         Raises:
             InputError, ConnectionError: See `run`.
@@ -144,14 +149,11 @@ class Job:
         strategy = make_strategy(config.strategy)
         if dataset is None:
             dataset = load_images(config)
-        elif dataset.validation is None:
-            dataset = load_images(config, load=lambda *_, given=dataset: given)
         else:
-            raise fail(
-                "`dataset` must come whole, without validation images: set "
-                "`validation_images` of the config, which holds them out.",
-                validation_images=len(dataset.validation),
-            )
+            dataset = load_images(config, load=lambda *_, given=dataset, **__: given)
+        if dataset.validation is not None:
+            held_out = len(dataset.validation)
+            config = dataclasses.replace(config, validation_images=held_out)
         config = resolve(config, len(dataset.train))
         sha256 = fingerprint(dataset)
         root = config.workdir or Path("runs") / config.run_name(sha256)
@@ -163,7 +165,9 @@ class Job:
                     claim(folder, config, dataset, sha256)
                     stack.enter_context(locked(folder.root))
                 interruption = stack.enter_context(Interruption())
-                job = cls(config, dataset, strategy, folder, interruption, build)
+                job = cls(
+                    config, dataset, strategy, folder, interruption, build, command
+                )
                 job._start()
                 if job.chief:
                     stack.callback(job.events.close)
@@ -177,8 +181,10 @@ class Job:
                 f"({type(error).__name__})."
             ) from error
 
-    def __init__(self, config, dataset, strategy, folder, interruption, build):
+    def __init__(self, config, dataset, strategy, folder, interruption, build, command):
         self.config, self.dataset, self.folder = config, dataset, folder
+        # Now, as the checkout may be another one when the run ends.
+        self._provenance = provenance(config, command)
         self.chief = is_chief(strategy)
         self._interruption = interruption
         self.batches = TrainBatches(
@@ -219,7 +225,7 @@ class Job:
             self.say(f"resumed {_when(saved)}")
         at = None if saved is None else [saved.epoch, saved.step]
         agree(self.loop.strategy, {"the checkpoint found in workdir": at})
-        restore(saved, self.model, self.optimizer)
+        restore(self.config, saved, self.model, self.optimizer)
         rows = metrics.understood(saved.state["rows"], self.config.epoch_split)
         self.saved = dataclasses.replace(saved, state={**saved.state, "rows": rows})
         self.watch = MaskWatch(self.model)
@@ -281,7 +287,10 @@ class Job:
         is over.
         """
         images = self.batches.steps_per_epoch * self.config.batch_size
-        summary = summarise(self.config, self.model, self.saved, self.dataset, images)
+        summary = {
+            **summarise(self.config, self.model, self.saved, self.dataset, images),
+            **self._provenance,
+        }
         if self.saved.epoch == self.config.epochs and "test_loss" not in summary:
             summary |= self.loop.evaluate(self.dataset.test).means("test_")
         if self.chief:
@@ -308,6 +317,8 @@ class Job:
             self._draw_weights()
         if config.mask_from is not None:
             take_mask(config, self.model)
+        if config.rescale == "unit_power":
+            self._rescale()
         seconds = time.perf_counter() - start
         self.say(f"initialised by {config.init} in {seconds:.1f} s")
         set_sparsity(config, self.model, 0)
@@ -317,9 +328,11 @@ class Job:
     def _draw_weights(self):
         config, train = self.config, self.dataset.train
         with_patches = config.init in PATCH_INITS
+        # Before the kernels are drawn, as `fan_correction` depends on it.
+        allocate(self.model, whole_layers(config, self.model))
         init.initialize(
             self.model,
-            (config.rest or RANDOM_INITS[0]) if with_patches else config.init,
+            random_init(config),
             config.seed,
             fan_correction=config.fan_correction,
         )
@@ -333,13 +346,15 @@ class Job:
             )
             self.say(str(report))
             write_json(self.folder.init_report, report.as_dict())
-        if config.rescale == "unit_power":
-            # With the final sparsity, even if a ramp starts lower.
-            set_sparsity(config, self.model, config.epochs - 1)
-            factors = init.unit_power(
-                self.model, train.images, train.labels, self.loop.normalise, config.seed
-            )
-            self.say(_rescaled(factors))
+
+    def _rescale(self):
+        config, train = self.config, self.dataset.train
+        # With the final sparsity, even if a ramp starts lower.
+        set_sparsity(config, self.model, config.epochs - 1)
+        factors = init.unit_power(
+            self.model, train.images, train.labels, self.loop.normalise, config.seed
+        )
+        self.say(_rescaled(factors))
 
     def save(self, at: Checkpoint) -> Checkpoint:
         """Writes a checkpoint with its own values and the model's current ones."""

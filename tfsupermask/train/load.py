@@ -65,24 +65,38 @@ def load_images(
         load: Loads a dataset, as `tfsupermask.data.load` (default) does.
 
     Returns:
-        The dataset, with `config.validation_images` held out of the training images,
-        and with at most `config.limit_images` of the others.
+        The dataset, with `config.validation_images` held out of the training images
+        unless it has validation images of its own, and with `config.limit_images` of
+        the others.
 
     Raises:
         DataNotFoundError: The files are not there and cannot be downloaded.
-        InputError: They cannot be used, or are fewer than the config asks for.
+        InputError: They cannot be used, are fewer than the config asks for, or have
+            another number of validation images.
 
     Example:
         >>> len(load_images(Config(limit_images=100)).train)
         100
     """
+    limit, options = config.limit_images, config.folder_options
+    if options and config.validation_images is None:
+        options["limit_images"] = limit  # the others need not even be decoded
     dataset = (load or data.load)(
-        config.dataset, data_dir or config.data_dir, config.image_size
+        config.dataset, data_dir or config.data_dir, config.image_size, **options
     )
-    if config.validation_images is not None:
+    if dataset.validation is None and config.validation_images is not None:
         dataset = data.hold_out(dataset, config.validation_images)
-    if config.limit_images is not None:
-        dataset = data.limit(dataset, config.limit_images)
+    elif config.validation_images not in (None, len(dataset.validation or ())):
+        raise fail(
+            f"{dataset.name} has validation images of its own; leave "
+            "`validation_images` out.",
+            validation_images=config.validation_images,
+            found=len(dataset.validation),
+        )
+    if limit is not None:
+        if "limit_images" in options:  # bad ones may have been skipped
+            limit = min(limit, len(dataset.train))
+        dataset = data.limit(dataset, limit)
     return dataset
 
 
@@ -115,7 +129,7 @@ def load_run(path: str | Path) -> LoadedRun:
         # A model that is larger than the checkpoint is refused before it takes memory.
         check_fits(saved, build_model(config, *size))
     model = build_model(config, *size)
-    restore(saved, model)
+    restore(config, saved, model)
     return LoadedRun(
         config,
         model,

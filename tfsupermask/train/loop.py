@@ -128,8 +128,8 @@ class Loop:
             the chunk.
 
         Raises:
-            InputError: The loss or a score is not finite. The model cannot be used
-                afterwards.
+            InputError: The loss or a score or weight is not finite. The model cannot be
+                used afterwards.
         """
         for first, (images, labels) in self._chunks_ahead(batches, epoch, first_step):
             losses, top1, top5, finite = (
@@ -175,8 +175,8 @@ class Loop:
 
     def _diverged(self, epoch, step, **received):
         return fail(
-            f"Loss and scores must stay finite; by step {step + 1} of epoch "
-            f"{epoch + 1} they did not. Try a smaller learning rate or another "
+            f"The loss and what is trained must stay finite; by step {step + 1} of "
+            f"epoch {epoch + 1} they did not. Try a smaller learning rate or another "
             "initialisation.",
             **received,
             learning_rate=float(self.optimizer.learning_rate),

@@ -51,9 +51,18 @@ class SGDWithL2(_WithL2, keras.optimizers.SGD):
 class AdamWithL2(_WithL2, keras.optimizers.Adam):
     """Adam with weight decay as an L2 penalty in the gradient.
 
+    The penalty goes through both moments; Keras' own `weight_decay` does not.
+
     Args:
         learning_rate: Float or Keras schedule.
         l2: Factor of the penalty's gradient, at least 0.
+
+    Example:
+        >>> optimizer = AdamWithL2(3e-4, l2=0.0)
+        >>> optimizer.build(model.trainable_variables)
+
+    Reference:
+        - Kingma and Ba, 2015, "Adam: a method for stochastic optimization".
     """
 
     def __init__(self, learning_rate, l2):

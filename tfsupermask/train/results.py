@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfsupermask._files import write_json
-from tfsupermask._machine import num_cores, processor
+from tfsupermask._machine import commit, num_cores, package_version, processor
 from tfsupermask._reading import read_json
 from tfsupermask.data import Dataset
 from tfsupermask.export import export_saved_model
@@ -50,12 +50,22 @@ def summarise(
         },
         "init_seconds": saved.state["init_seconds"],
         **(_speed(rows, images_per_epoch) if rows else {}),
+    }
+
+
+def provenance(config: Config, command: str | None) -> dict[str, Any]:
+    """Returns what else makes the numbers of summary.json: program and machine."""
+    return {
+        "commit": commit(),
+        "command": command,
+        "precision": config.precision,
         "machine": {"processor": processor(), "cores": num_cores()},
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
             "numpy": np.__version__,
+            "tfsupermask": package_version(),
         },
     }
 

@@ -8,8 +8,8 @@ import os
 import numpy as np
 
 from tfsupermask.data import tfds as tfds_lib
+from tfsupermask.data.complaints import listener
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
-from tfsupermask.data.images import quiet_opencv
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
 from tfsupermask.data.tiny_imagenet.members import IMAGE_SIZE, decode_image
 
@@ -81,7 +81,7 @@ def _read_split(builder, split):
     examples = tfds_lib.read_examples(builder, split, decoders)
     numbers = [archive_lib.image_number(n.decode()) for n in examples["file_name"]]
     order = np.lexsort((numbers, examples["label"]))
-    with quiet_opencv():
+    with listener:
         images = [decode_image(examples["image"][i]) for i in order]
     return Split(np.stack(images), examples["label"][order])
 

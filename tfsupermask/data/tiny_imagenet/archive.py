@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfsupermask._validation import InputError, listed
-from tfsupermask.data.images import quiet_opencv
+from tfsupermask.data.complaints import listener
 from tfsupermask.data.tiny_imagenet.members import (
     FOLDER_NAME,
     IMAGE_SIZE,
@@ -119,7 +119,7 @@ class Archive:
         self._decode_all({})
 
     def _decode_all(self, images):
-        with quiet_opencv():
+        with listener:
             for split in self.examples:
                 self.examples[split] = self._decode(split, images.get(split))
         self._check_classes()

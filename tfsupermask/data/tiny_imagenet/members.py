@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from tfsupermask._validation import InputError
-from tfsupermask.data.headers import jpeg_header
+from tfsupermask.data.headers import read_header
+from tfsupermask.data.images import UnreadableImageError, decode_pixels
 
 FOLDER_NAME = "tiny-imagenet-200"
 IMAGE_SIZE = 64
@@ -109,21 +110,16 @@ def _regular_size(path):
 
 def decode_image(encoded: bytes) -> np.ndarray:
     """Returns a whole 64×64 JPEG as an RGB array; grey is repeated in the channels."""
-    # The size is checked before the pixels are decoded: a small file may claim many.
-    size, end = jpeg_header(encoded)
-    # Some versions of OpenCV fill the missing rest of a cut file with grey.
-    if size is None or encoded.find(b"\xff\xd9", end) < 0:
+    header = read_header(encoded)
+    if header is None or header.kind != "JPEG" or header.fault:
         raise UnusableImageError(UNDECODABLE)
-    if size != (IMAGE_SIZE, IMAGE_SIZE):
+    if (header.width, header.height) != (IMAGE_SIZE, IMAGE_SIZE):
         raise UnusableImageError(_OTHER_SIZE)
     try:
-        image = cv2.imdecode(
-            np.frombuffer(encoded, np.uint8),
-            # The boxes belong to the stored image, whatever its EXIF orientation.
-            cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION,
+        # The boxes belong to the stored image, whatever its EXIF orientation.
+        image, _ = decode_pixels(
+            encoded, header, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         )
-    except cv2.error:
-        image = None
-    if image is None:
-        raise UnusableImageError(UNDECODABLE)
-    return image
+    except UnreadableImageError as error:
+        raise UnusableImageError(UNDECODABLE) from error
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -20,6 +20,7 @@ _NEW_SEED = 1000  # of weights drawn anew, added to the run's seed
 
 _CONSTANT = {"init": "signed_constant"}
 _KAIMING = {"init": "kaiming_normal"}
+_GLOROT = {"init": "glorot_normal"}  # Kaiming's is too large for SGD's first steps
 EDGE_POPUP, DENSE = "edge-popup", "dense"
 _METHODS = {
     EDGE_POPUP: _CONSTANT,
@@ -31,8 +32,8 @@ _METHODS = {
     "stochastic": {"method": "stochastic", **_CONSTANT},
     "biprop": {"method": "biprop", **_KAIMING},
     "iterand": {"method": "iterand", **_CONSTANT},
-    "magnitude": {"method": "magnitude", **_KAIMING},
-    "magnitude, straight-through": {"method": "magnitude_straight_through", **_KAIMING},
+    "magnitude": {"method": "magnitude", **_GLOROT},
+    "magnitude, straight-through": {"method": "magnitude_straight_through", **_GLOROT},
 }
 # Weights trained inside the mask that edge-popup found.
 _TRAINED = {
@@ -45,8 +46,8 @@ _TRAINED = {
     },
 }
 _DENSE = {
-    DENSE: {"method": "dense", **_KAIMING},
-    "dense, Adam": {"method": "dense", "optimizer": "adam", **_KAIMING},
+    DENSE: {"method": "dense", **_GLOROT},
+    "dense, Adam": {"method": "dense", "optimizer": "adam", **_GLOROT},
 }
 
 # Gorbett and Whitley, 2023, by rate; 250 epochs, 100 where dense.

@@ -7,7 +7,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterator
 
-from tfsupermask._text import counted, duration, signed
+from tfsupermask._text import counted, duration, short_commit, signed
 from tfsupermask.experiments.catalogue.experiment import THESIS_EPOCHS
 from tfsupermask.experiments.catalogue.thesis import TITLES
 from tfsupermask.experiments.running.outcomes import Measure, Outcome
@@ -191,16 +191,21 @@ def spent_seconds(runs: dict[str, Outcome]) -> float:
 
 
 def machine_sentences(runs: dict[str, Outcome]) -> Iterator[str]:
-    """Yields for each machine a sentence with its versions and its number of runs."""
+    """Yields for each machine and program a sentence with the number of its runs."""
     machines = Counter(_machine(outcome.summary) for outcome in runs.values())
     for machine, count in sorted(machines.items()):
         yield f"Machine of {counted(count, 'run')}: {machine}."
 
 
 def _machine(summary):
-    machine, versions = summary.get("machine"), summary.get("versions") or {}
+    machine = summary.get("machine")
     where = "machine not recorded"
     if machine:
         where = f"{machine['processor']}, {counted(machine['cores'], 'core')}"
-    names = ", ".join(f"{name} {text}" for name, text in versions.items())
+    made_by = {
+        "commit": short_commit(summary.get("commit") or ""),
+        "precision": summary.get("precision"),
+        **(summary.get("versions") or {}),
+    }
+    names = ", ".join(f"{name} {text}" for name, text in made_by.items() if text)
     return f"{where}; {names}" if names else where

@@ -1,0 +1,27 @@
+"""Starts Python as a user does, with the programs' own level of logging."""
+
+import os
+import subprocess
+import sys
+
+
+def start(*arguments, cwd, **environment):
+    inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**inherited, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    """Returns the exit status of a process, and what it wrote."""
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def call(*arguments, cwd):
+    return finish(start(*arguments, cwd=cwd))

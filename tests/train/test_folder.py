@@ -1,0 +1,66 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.train.common import run
+from tfsupermask import data, runs, train
+from tfsupermask._validation import InputError
+from tfsupermask.runs.folder import fingerprint
+from tfsupermask.train.load import load_images
+
+
+@pytest.fixture(scope="module")
+def every_run_loads_them():
+    """Here runs load what they name."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of training, validation and test images, and a bad one."""
+    for value, name in enumerate(("train", "Valid", "test")):
+        for number in range(20 if name == "train" else 4):
+            path = tmp_path / "images" / name / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image = np.full((8, 8, 3), 50 * value + number, np.uint8)
+            cv2.imencode(".png", image)[1].tofile(path)
+    (tmp_path / "images" / "train" / "a" / "bad.png").touch()
+    images = {
+        "dataset": "folder",
+        "data_dir": str(tmp_path / "images"),
+        "image_size": 8,
+    }
+    images |= {"bad_images": "skip", "flip": False}
+    return images | {"init": "kaiming_normal", "epochs": 1}
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_chooses_by_the_validation_images_of_a_folder(folder, tmp_path):
+    summary = run(tmp_path / "run", **folder)
+    images = [summary[f"{name}_images"] for name in ("train", "validation", "test")]
+    assert images == [20, 4, 4]
+    assert run(tmp_path / "run", **folder) == summary
+    config = train.load_run(tmp_path / "run").config
+    assert (config.validation_images, config.batch_size) == (4, 20)
+    assert (config.bad_images, config.flip) == ("skip", False)
+    again = load_images(config)
+    assert [len(again.train), len(again.validation)] == [20, 4]
+    assert again.horizontal_flip is False
+    with pytest.raises(InputError, match=r"of its own.*validation_images=3, found=4"):
+        run(tmp_path / "other", **folder, validation_images=3)
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_of_a_folder_no_more_is_read_than_asked_for(folder, monkeypatch):
+    config = runs.Config(**folder)
+    expected = data.limit(load_images(config), 5)
+    read, decode = [], cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda *all: read.append(1) or decode(*all))
+    part = load_images(dataclasses.replace(config, limit_images=5))
+    assert len(read) == 5 + 4 + 4
+    assert fingerprint(part) == fingerprint(expected)
+    with pytest.raises(InputError, match=r"the 21 training .*limit_images=22"):
+        load_images(dataclasses.replace(config, limit_images=22))
+    whole = load_images(dataclasses.replace(config, limit_images=21))
+    assert len(whole.train) == 20
