@@ -24,14 +24,19 @@ _PATH = flags.DEFINE_string(
 _DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    f"One of {', '.join(data.NAMES)} (default: the run's, or the one that a ticket "
-    "names).",
+    f"One of {', '.join(data.NAMES)} or tfds:… (default: the run's, or the one that a "
+    "ticket names).",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images (default: the run's)."
 )
 _TEST_FRACTION = flags.DEFINE_float(
-    "test_fraction", None, "As in training, for --dataset=folder (default: the run's)."
+    "test_fraction",
+    None,
+    "As in training, for --dataset=folder or tfds:… (default: the run's).",
+)
+_TEST_SPLIT = flags.DEFINE_string(
+    "test_split", None, "As in training, for --dataset=tfds:… (default: the run's)."
 )
 _BAD_IMAGES = flags.DEFINE_enum(
     "bad_images",
@@ -61,15 +66,19 @@ def main(argv):
     if is_export(path):
         name = name or _dataset_of(path)
         _program.require(name, "`--dataset` must be given with this exported model.")
-        if name == "folder":
+        if data.options_of(name):
             image_size = Classifier(path).image_shape[0]
     else:
         config = train.load_run(path).config
         if name in (None, config.dataset):
             name, image_size = config.dataset, config.image_size
-            options = config.folder_options
+            options = config.load_options
             data_dir = data_dir or config.data_dir
-    given = {"test_fraction": _TEST_FRACTION.value, "bad_images": _BAD_IMAGES.value}
+    given = {
+        "test_fraction": _TEST_FRACTION.value,
+        "test_split": _TEST_SPLIT.value,
+        "bad_images": _BAD_IMAGES.value,
+    }
     options |= {key: value for key, value in given.items() if value is not None}
     dataset = data.load(name, data_dir, image_size, **options)
     means = train.evaluate_path(path, dataset, _SAMPLES.value).means("")

@@ -213,10 +213,17 @@ def eval_chunks(
 
 def _eval_chunks(split, batch_size):
     for start in range(0, len(split), batch_size):
-        images = split.images[start : start + batch_size]
-        labels = split.labels[start : start + batch_size]
-        weights = np.ones(len(labels), np.float32)
-        yield tuple(_fill(array, batch_size) for array in (images, labels, weights))
+        yield eval_rows(split, start, batch_size)
+
+
+def eval_rows(
+    split: Split, first: int, number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns images, labels and weights from one on, filled up as by `eval_chunks`."""
+    images = split.images[first : first + number]
+    labels = split.labels[first : first + number]
+    weights = np.ones(len(labels), np.float32)
+    return tuple(_fill(array, number) for array in (images, labels, weights))
 
 
 def _fill(array, length):

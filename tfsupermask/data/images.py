@@ -70,15 +70,19 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
         ) from None
 
 
-def decode_square(path: str | os.PathLike, image_size: int) -> tuple[np.ndarray, str]:
+def decode_square(
+    source: str | os.PathLike | bytes, image_size: int
+) -> tuple[np.ndarray, str]:
     """Decodes as `decode_image`, and returns what was converted, such as "16-bit grey".
 
-    It may be called in threads. Its errors are the reasons alone, without the path.
+    The source is a path or a file's content. It may be called in threads. Its errors
+    are the reasons alone, without the path.
     """
     with contextlib.ExitStack() as stack:
-        if (size := _check_file(path)) > _LARGE:
+        size = len(source) if isinstance(source, bytes) else _check_file(source)
+        if size > _LARGE:
             stack.enter_context(_one_large)
-        content = _read(path, size)
+        content = source if isinstance(source, bytes) else _read(source, size)
         header = _check_header(content)
         if header.width * header.height > _LARGE:
             stack.enter_context(_one_large)

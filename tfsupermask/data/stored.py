@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import itertools
+import json
 import os
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from tfsupermask._files import write_json
 
 _THREADS = 4
 
@@ -19,14 +28,8 @@ class StoredImages:
     without reading. Nothing that was read is kept.
 
     Args:
-        path: The file: the bytes of the images, one after another.
+        path: The file. It begins with the bytes of the images, one after another.
         shape: (n, height, width, 3).
-
-    Attributes:
-        shape: (n, height, width, 3).
-        dtype: uint8.
-        ndim: 4.
-        reads: Number of images read so far, by `select`ed ones too.
 
     Example:
         >>> pixels = np.arange(4 * 2 * 2 * 3, dtype=np.uint8).reshape(4, 2, 2, 3)
@@ -47,11 +50,34 @@ class StoredImages:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
+        """(n, height, width, 3)."""
         return (len(self._rows), *self._file.image_shape)
 
     @property
     def reads(self) -> int:
+        """Number of images read so far, by `select`ed ones too."""
         return self._file.reads
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Text that tells these images in this order from others."""
+        rows = hashlib.sha256(np.ascontiguousarray(self._rows)).hexdigest()[:16]
+        return f"{self._file.path.stem}-{rows}"
+
+    def remember(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Returns what `compute` makes of the images, or made at an earlier time.
+
+        Args:
+            key: Part of the name of a file beside that of the images.
+            compute: Function without arguments that returns what JSON can hold.
+        """
+        path = self._file.path.with_name(f"{self.identity}-{key}.json")
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(path.read_text())
+        value = compute()
+        with contextlib.suppress(OSError):  # others' files may only be read
+            write_json(path, value)
+        return value
 
     def select(self, indices: np.ndarray | slice) -> StoredImages:
         """Returns some of the images, in the order of the indices, without reading."""
@@ -75,7 +101,7 @@ class _File:
     """An open file of images; threads may read it at the same time."""
 
     def __init__(self, path, image_shape):
-        self.image_shape, self.reads = tuple(image_shape), 0
+        self.path, self.image_shape, self.reads = Path(path), tuple(image_shape), 0
         self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
         self._size = int(np.prod(image_shape))
@@ -103,6 +129,6 @@ class _File:
 
 def select(images: np.ndarray | StoredImages, indices: np.ndarray | slice):
     """Returns some images: of an array a part, of stored images without reading."""
-    return (
-        images.select(indices) if isinstance(images, StoredImages) else images[indices]
-    )
+    if isinstance(images, StoredImages):
+        return images.select(indices)
+    return images[indices]

@@ -7,7 +7,9 @@ import functools
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from tfsupermask import data, init, models, patches
@@ -98,6 +100,8 @@ def _methods_of_given_sparsity():
 
 
 _WITH_FOLDER = ("dataset", ("folder",))
+_WITH_TFDS = ("dataset", ("tfds:*",))
+_WITH_OWN = ("dataset", ("folder", "tfds:*"))
 _WITH_PATCHES = ("init", PATCH_INITS)
 _WITH_PATTERNS = ("init", PATTERN_INITS)
 _WITH_GIVEN_SPARSITY = ("method", _methods_of_given_sparsity)
@@ -131,9 +135,10 @@ class Config:
     )
     dataset: str = _first(
         "digits",
-        "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, or "
-        "folder (your own, with a sub-folder for each class).",
-        _one_of(data.NAMES),
+        "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, "
+        "folder (your own, with a sub-folder for each class), or any of TensorFlow "
+        "Datasets, as tfds:NAME[/CONFIG][:VERSION].",
+        data.check_name,
     )
     data_dir: str | None = _field(
         None,
@@ -143,24 +148,36 @@ class Config:
     )
     image_size: int | None = _first(
         None,
-        "Side in pixels to which the images of --dataset=folder are scaled and "
-        "cropped (default 64).",
+        "Side in pixels to which the images of --dataset=folder or tfds:… are scaled "
+        "and cropped (default 64; tfds:… their own, if all are equal squares).",
         _at_least(8),
-        applies=_WITH_FOLDER,
+        applies=_WITH_OWN,
+    )
+    train_split: str | None = _field(
+        None,
+        "Images of --dataset=tfds:… to train on, in its notation, such as train[:90%] "
+        "(default train).",
+        applies=_WITH_TFDS,
+    )
+    test_split: str | None = _field(
+        None,
+        "Images of --dataset=tfds:… to test on (default: test or validation, else a "
+        "part of train).",
+        applies=_WITH_TFDS,
     )
     test_fraction: float = _field(
         data.TEST_FRACTION,
-        "Fraction of each class of --dataset=folder to hold out for the test, if the "
-        "folder has no test images of its own.",
+        "Fraction of the images of --dataset=folder or tfds:… to hold out for the "
+        "test, if they have no test images of their own.",
         check_fraction,
-        applies=_WITH_FOLDER,
+        applies=_WITH_OWN,
     )
     flip: bool = _field(
         True,
-        "Mirror training images of --dataset=folder at random; --noflip for letters, "
-        "digits or whatever else is another thing in the mirror.",
+        "Mirror training images of --dataset=folder or tfds:… at random; --noflip for "
+        "letters, digits or whatever else is another thing in the mirror.",
         _one_of((False, True)),
-        applies=_WITH_FOLDER,
+        applies=_WITH_OWN,
     )
     bad_images: str = _field(
         data.BAD_IMAGES[0],
@@ -168,6 +185,19 @@ class Config:
         "them. A file lists them.",
         _one_of(data.BAD_IMAGES),
         applies=_WITH_FOLDER,
+        identifies=False,
+    )
+    images_in: str = _field(
+        "auto",
+        "Where decoded images are: memory; disk (decoded once to a file that later "
+        "runs use again, and read as they are needed); or auto: disk if they take more "
+        "than half of the free memory.",
+        _one_of(data.PLACES),
+        identifies=False,
+    )
+    cache_dir: str | None = _field(
+        None,
+        "Folder of files of decoded images (default ~/.cache/tfsupermask).",
         identifies=False,
     )
     limit_images: int | None = _field(
@@ -484,7 +514,7 @@ class Config:
             return
         other, values = field.metadata["applies"]
         values = values() if callable(values) else values
-        if getattr(self, other) not in values:
+        if not any(fnmatchcase(getattr(self, other), value) for value in values):
             *most, last = values
             named = " and ".join(filter(None, [", ".join(most), last]))
             received = {name: getattr(self, name) for name in (other, field.name)}
@@ -502,12 +532,10 @@ class Config:
         return "test" if self.validation_images is None else "validation"
 
     @property
-    def folder_options(self) -> dict[str, Any]:
-        """The options of `tfsupermask.data.load` for the dataset "folder"."""
-        if self.dataset != "folder":
-            return {}
-        names = ("test_fraction", "flip", "bad_images")
-        return {name: getattr(self, name) for name in names}
+    def load_options(self) -> dict[str, Any]:
+        """The options with which `tfsupermask.data.load` loads the dataset."""
+        own = set(data.options_of(self.dataset)) - {"limit_images"}
+        return {name: getattr(self, name) for name in ("images_in", "cache_dir", *own)}
 
     @property
     def precision(self) -> str:
@@ -559,9 +587,8 @@ class Config:
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         takes_sparsity = get_method(self.method).takes_sparsity
         masked = f"prune{self.prune:g}" if takes_sparsity else self.method
-        return (
-            f"{self.model}-{self.dataset}-{masked}-{self.init}-seed{self.seed}-{digest}"
-        )
+        dataset = re.sub(r"[^\w.]+", "-", self.dataset)
+        return f"{self.model}-{dataset}-{masked}-{self.init}-seed{self.seed}-{digest}"
 
 
 def removed_options(fields: Mapping[str, Any]) -> dict[str, Any]:

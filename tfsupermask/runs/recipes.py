@@ -78,7 +78,7 @@ def resolve(config: Config, num_images: int) -> Config:
         >>> resolve(Config(model="conv6", dataset="cifar10"), 50_000).learning_rate
         0.1
     """
-    defaults = dict(RECIPES[config.dataset])
+    defaults = dict(RECIPES.get(config.dataset, THESIS))
     if config.model not in ("conv2", "conv4", "conv6"):
         defaults |= DEEP
     for name in DEEP:

@@ -29,7 +29,7 @@ from tfsupermask.runs import (
 )
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
-from tfsupermask.runs.folder import claim, fingerprint, locked
+from tfsupermask.runs.folder import claim, locked
 from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
 from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
 from tfsupermask.train.build import (
@@ -155,14 +155,13 @@ class Job:
             held_out = len(dataset.validation)
             config = dataclasses.replace(config, validation_images=held_out)
         config = resolve(config, len(dataset.train))
-        sha256 = fingerprint(dataset)
-        root = config.workdir or Path("runs") / config.run_name(sha256)
+        root = config.workdir or Path("runs") / config.run_name(dataset.sha256)
         folder = RunFolder(Path(root))
         try:
-            agree(strategy, {**config.identity(), "images": sha256})
+            agree(strategy, {**config.identity(), "images": dataset.sha256})
             with contextlib.ExitStack() as stack:
                 if is_chief(strategy):
-                    claim(folder, config, dataset, sha256)
+                    claim(folder, config, dataset)
                     stack.enter_context(locked(folder.root))
                 interruption = stack.enter_context(Interruption())
                 job = cls(

@@ -78,8 +78,8 @@ def load_images(
         >>> len(load_images(Config(limit_images=100)).train)
         100
     """
-    limit, options = config.limit_images, config.folder_options
-    if options and config.validation_images is None:
+    limit, options = config.limit_images, config.load_options
+    if config.dataset == "folder" and config.validation_images is None:
         options["limit_images"] = limit  # the others need not even be decoded
     dataset = (load or data.load)(
         config.dataset, data_dir or config.data_dir, config.image_size, **options

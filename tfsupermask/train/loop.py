@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfsupermask._validation import fail
-from tfsupermask.data import Dataset, Split, TrainBatches, eval_chunks
+from tfsupermask.data import Dataset, Split, TrainBatches
+from tfsupermask.data.batches import eval_rows
 from tfsupermask.data.dataset import normalise
 from tfsupermask.layers import (
     masks_found_once,
@@ -185,11 +186,11 @@ class Loop:
     def evaluate(self, split: Split) -> Totals:
         """Returns the totals over a split; every image counts exactly once."""
         sums = []
-        for batch in eval_chunks(split, self.batch_size):
+        for start in range(0, len(split), self.batch_size):
             shares = self._shares(
-                lambda position, batch=batch: [
-                    array[position : position + self._share] for array in batch
-                ]
+                lambda position, start=start: eval_rows(
+                    split, start + position, self._share
+                )
             )
             sums.append(self._evaluate_call(*shares))
         # Read at the end, so that a device never waits for the host.
