@@ -7,9 +7,10 @@ import os
 from typing import Any
 
 from tfsupermask._validation import fail
-from tfsupermask.data import digits, image_folder, tfds, tiny_imagenet
-from tfsupermask.data.batches import TrainBatches, eval_chunks
+from tfsupermask.data import digits, given, image_folder, tfds, tiny_imagenet
+from tfsupermask.data.batches import CROPS, TrainBatches, eval_chunks
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
+from tfsupermask.data.given import from_examples
 from tfsupermask.data.image_folder import BAD_IMAGES, TEST_FRACTION
 from tfsupermask.data.images import decode_image
 from tfsupermask.data.storage import PLACES, Storage
@@ -21,6 +22,7 @@ _LOADERS = {
     "cifar100": functools.partial(tfds.load, "cifar100"),
     "folder": image_folder.load,
     "tiny_imagenet": tiny_imagenet.load,
+    given.NAME: given.load,
 }
 _FOR_ANY = ("test_fraction", "flip")
 _OPTIONS = {
@@ -28,7 +30,7 @@ _OPTIONS = {
     tfds.PREFIX: (*_FOR_ANY, "train_split", "test_split"),
 }
 
-NAMES = tuple(_LOADERS)
+NAMES = tuple(name for name in _LOADERS if name != given.NAME)
 
 
 def load(
@@ -91,9 +93,14 @@ def load(
     return loader(data_dir=data_dir, image_size=image_size, storage=storage, **options)
 
 
+def is_name(value: Any) -> bool:
+    """Returns whether a value may be the name of a dataset."""
+    return value in _LOADERS or bool(tfds.NAME.fullmatch(str(value)))
+
+
 def check_name(name: str, value: Any) -> str:
     """Returns the name of a dataset, or raises InputError if there is none like it."""
-    if value not in NAMES and not tfds.NAME.fullmatch(str(value)):
+    if not is_name(value):
         raise fail(
             f"`{name}` must be one of {', '.join(map(repr, NAMES))}, or "
             f"'{tfds.PREFIX}NAME[/CONFIG][:VERSION]'.",
@@ -109,6 +116,7 @@ def options_of(name: str) -> tuple[str, ...]:
 
 __all__ = [
     "BAD_IMAGES",
+    "CROPS",
     "NAMES",
     "PLACES",
     "TEST_FRACTION",
@@ -119,7 +127,9 @@ __all__ = [
     "check_name",
     "decode_image",
     "eval_chunks",
+    "from_examples",
     "hold_out",
+    "is_name",
     "limit",
     "load",
     "options_of",

@@ -87,9 +87,15 @@ def decode_square(
         if header.width * header.height > _LARGE:
             stack.enter_context(_one_large)
         image, stored_as = decode_pixels(content, header)
-        square = _middle(_resize_shorter_side(image, image_size), image_size)
-        to_rgb = cv2.COLOR_GRAY2RGB if square.ndim == 2 else cv2.COLOR_BGR2RGB
-        return cv2.cvtColor(square, to_rgb), stored_as
+        square = as_square(image, image_size)
+        return cv2.cvtColor(square, cv2.COLOR_BGR2RGB), stored_as
+
+
+def as_square(image: np.ndarray, image_size: int) -> np.ndarray:
+    """Returns an image (height, width[, 1 or 3]), scaled and cropped, in 3 channels."""
+    square = _middle(_resize_shorter_side(image, image_size), image_size)
+    is_grey = square.ndim == 2 or square.shape[2] == 1
+    return cv2.cvtColor(square, cv2.COLOR_GRAY2RGB) if is_grey else square
 
 
 def _check_header(content: bytes) -> Header:

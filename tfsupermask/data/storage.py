@@ -71,10 +71,10 @@ class Storage:
         """Returns images, and a value for each, decoded now or by an earlier run.
 
         `source` is all that they depend on, for JSON, such as the names, sizes and
-        times of their files.
+        times of their files; `None` if nobody knows. Then no other run can use them.
         """
         size = int(np.prod(shape))
-        key = json.dumps([shape, source]).encode()
+        key = json.dumps([shape, source or os.urandom(16).hex()]).encode()
         path = self._folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.images"
         fits = size <= _SHARE * available_memory()
         in_memory = self.images_in == "memory" or (self.images_in == "auto" and fits)
@@ -83,6 +83,11 @@ class Storage:
                 return _in_memory(shape, _progress(decode(), shape[0]))
             self._write(path, size, lambda: _progress(decode(), shape[0]))
         stored = StoredImages(path, shape)
+        if source is None:
+            values = _values(path, size)
+            path.with_suffix(".lock").unlink()
+            path.unlink()  # it stays open until nobody uses the images
+            return stored, values
         return stored[:] if in_memory else stored, _values(path, size)
 
     def _folder(self):
@@ -106,8 +111,8 @@ class Storage:
                     free=free,
                 )
             warnings.warn(
-                f"The images are decoded to {str(path)!r} ({size:,} bytes) and read "
-                "from there; later runs use the file again.",
+                f"The images are decoded to {str(path)!r}, {size:,} bytes, and read "
+                "from there.",
                 stacklevel=4,
             )
             write_atomically(path, lambda file: _write_blocks(file, decode()))

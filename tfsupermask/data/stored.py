@@ -71,6 +71,8 @@ class StoredImages:
             key: Part of the name of a file beside that of the images.
             compute: Function without arguments that returns what JSON can hold.
         """
+        if not self._file.path.is_file():
+            return compute()
         path = self._file.path.with_name(f"{self.identity}-{key}.json")
         with contextlib.suppress(OSError, ValueError):
             return json.loads(path.read_text())

@@ -380,6 +380,13 @@ class Config:
         "default; --init=whitened_patches: unit_power).",
         _one_of(RESCALINGS),
     )
+    crop: str | None = _field(
+        None,
+        "How training images are cropped at random: shifted by at most an eighth of "
+        "their side (shift), or a part of 8 to 100 % of their area scaled up (resized) "
+        "(default shift; tfds:imagenet2012 resized).",
+        _one_of(data.CROPS),
+    )
     epochs: int | None = _first(None, "Length of the schedule in epochs.", _at_least(1))
     stop_after_epoch: int | None = _field(
         None,
@@ -398,6 +405,18 @@ class Config:
     )
     learning_rate: float | None = _first(
         None, "Initial learning rate of the cosine schedule.", check_number
+    )
+    warmup_epochs: int | None = _field(
+        None,
+        "Raise the learning rate from 0 during this number of first epochs; the cosine "
+        "follows (default 0; tfds:imagenet2012 5).",
+        _at_least(0),
+    )
+    label_smoothing: float | None = _field(
+        None,
+        "Part of each training label that all classes share (default 0; "
+        "tfds:imagenet2012 0.1).",
+        check_fraction,
     )
     momentum: float | None = _first(
         None, "Momentum of SGD.", check_fraction, applies=("optimizer", ("sgd",))
@@ -474,6 +493,14 @@ class Config:
                 "deterministic gradient of max-pooling.",
                 deterministic=True,
                 jit_compile=True,
+            )
+        if None not in (self.epochs, self.warmup_epochs) and (
+            self.warmup_epochs >= self.epochs
+        ):
+            raise fail(
+                "`warmup_epochs` must be less than `epochs`.",
+                warmup_epochs=self.warmup_epochs,
+                epochs=self.epochs,
             )
         if self.epochs is not None and self.ramp_epochs >= self.epochs:
             raise fail(

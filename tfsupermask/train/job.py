@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfsupermask import init
+from tfsupermask import data, init
 from tfsupermask._files import write_json
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, TrainBatches
@@ -52,13 +52,19 @@ from tfsupermask.train.strategies import is_chief, make_strategy
 from tfsupermask.train.totals import Totals
 
 
-def run(config: Config, command: str | None = None) -> dict[str, Any]:
+def run(
+    config: Config, command: str | None = None, dataset: Any = None
+) -> dict[str, Any]:
     """Initialises, trains, evaluates and exports; goes on where an earlier call ended.
 
     Args:
         config: What to run. Fields that are `None` come from the dataset's recipe.
         command: The command line that asked for it, for `summary.json`. Defaults to
             none.
+        dataset: The images, a `Dataset` or the arguments of `data.from_examples` as a
+            tuple: train, test, and perhaps validation. `validation_images` and
+            `limit_images` of the config apply to them, and its `dataset` becomes their
+            name. Defaults to the images that the config names.
 
     Returns:
         The content of the run folder's `summary.json`.
@@ -80,7 +86,12 @@ def run(config: Config, command: str | None = None) -> dict[str, Any]:
     Reference:
         - Thesis §5.2.
     """
-    with Job.open(config, command=command) as job:
+    if dataset is not None and not isinstance(dataset, Dataset):
+        dataset = data.from_examples(*dataset)
+    if dataset is not None:
+        name = dataset.name if data.is_name(dataset.name) else data.given.NAME
+        config = dataclasses.replace(config, dataset=name)
+    with Job.open(config, dataset, command=command) as job:
         job.train()
         return job.finish()
 
@@ -192,6 +203,7 @@ class Job:
             config.seed,
             dataset.crop_padding,
             dataset.horizontal_flip,
+            config.crop or data.CROPS[0],
         )
         with strategy.scope():
             self.model = build(config, dataset.image_shape, dataset.num_classes)
@@ -207,6 +219,7 @@ class Job:
             config.batch_size,
             config.jit_compile,
             config.redraw_steps,
+            config.label_smoothing or 0.0,
         )
 
     def _start(self):
