@@ -344,7 +344,7 @@ def test_runs_from_before_some_fields_keep_their_names():
         assert fields.pop(later) is None
     for later in ("whole_layers", "train_split", "test_split", "crop"):
         assert fields.pop(later) is None
-    for later in ("warmup_epochs", "label_smoothing"):
+    for later in ("warmup_epochs", "label_smoothing", "limit_test_images"):
         assert fields.pop(later) is None
     assert (fields.pop("width"), fields.pop("affine_norm")) == (1.0, False)
     for later in ("mask_from", "weights_from", "redraw_steps"):

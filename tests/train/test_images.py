@@ -72,7 +72,7 @@ def test_images_come_from_where_they_are_asked_for(small, monkeypatch):
 
     places = {"images_in": "auto", "cache_dir": None}
     options = {"test_fraction": 0.2, "flip": True, "bad_images": "fail"}
-    options |= {"limit_images": None, **places}
+    options |= {"limit_images": None, "limit_test_images": None, **places}
 
     config = runs.Config(dataset="folder", data_dir="there", image_size=8)
     assert load_images(config, load=load) is small

@@ -26,7 +26,7 @@ _LOADERS = {
 }
 _FOR_ANY = ("test_fraction", "flip")
 _OPTIONS = {
-    "folder": (*_FOR_ANY, "bad_images", "limit_images"),
+    "folder": (*_FOR_ANY, "bad_images", "limit_images", "limit_test_images"),
     tfds.PREFIX: (*_FOR_ANY, "train_split", "test_split"),
 }
 
@@ -60,9 +60,9 @@ def load(
         **options: Of `"folder"` and `"tfds:…"` alone. `test_fraction` (0.2) is held out
             without a test split; `flip` (`True`) lets training mirror images. Of
             `"folder"`: `bad_images` (`"fail"`) may be `"skip"` to leave out files that
-            cannot be read; `limit_images` is the number of training images to read
-            (all). Of `"tfds:…"`: `train_split` and `test_split`, such as
-            `"train[:90%]"`.
+            cannot be read; `limit_images` and `limit_test_images` are the numbers of
+            training and test images to read (all). Of `"tfds:…"`: `train_split` and
+            `test_split`, such as `"train[:90%]"`.
 
     Returns:
         The `Dataset`.

@@ -40,6 +40,7 @@ def load(
     flip: bool = True,
     bad_images: str = BAD_IMAGES[0],
     limit_images: int | None = None,
+    limit_test_images: int | None = None,
     storage: Storage = AUTO,
 ) -> Dataset:
     """Returns the images of a folder as a dataset.
@@ -65,6 +66,7 @@ def load(
             or are left out ("skip"). A file lists them.
         limit_images: Number of training images to read, at least 1, the first ones of
             each class. Defaults to all.
+        limit_test_images: Number of test images to read, likewise.
         storage: Where the images are held.
 
     Raises:
@@ -88,9 +90,10 @@ def load(
     check_choice("bad_images", bad_images, BAD_IMAGES)
     root = _check_folder(data_dir)
     listing = list_files(root, test_fraction)
-    if limit_images is not None:
-        train = listing.splits["train"]
-        listing.splits["train"] = limit_split(train, limit_images, "folder")
+    for split, limit in (("train", limit_images), ("test", limit_test_images)):
+        if limit is not None:
+            files = listing.splits[split]
+            listing.splits[split] = limit_split(files, limit, "folder", split)
     splits = _read_splits(listing, root, image_size, bad_images, storage)
     if listing.notes:
         warnings.warn(f"{str(root)!r}: {'; '.join(listing.notes)}.", stacklevel=3)

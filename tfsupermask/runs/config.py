@@ -206,6 +206,11 @@ class Config:
         "numbers as far as possible (default: all).",
         _at_least(1),
     )
+    limit_test_images: int | None = _field(
+        None,
+        "Test on this number of the test images only, likewise (default: all).",
+        _at_least(1),
+    )
     validation_images: int | None = _field(
         None,
         "Hold out this number of training images, in equal numbers for the classes as "
@@ -561,7 +566,7 @@ class Config:
     @property
     def load_options(self) -> dict[str, Any]:
         """The options with which `tfsupermask.data.load` loads the dataset."""
-        own = set(data.options_of(self.dataset)) - {"limit_images"}
+        own = data.options_of(self.dataset)
         return {name: getattr(self, name) for name in ("images_in", "cache_dir", *own)}
 
     @property
