@@ -31,7 +31,7 @@ from tfsupermask._text import counted
 from tfsupermask._validation import InputError, fail
 from tfsupermask.experiments.running.outcomes import read_outcome
 from tfsupermask.runs import Config, RunFolder, resolve
-from tfsupermask.runs.folder import fingerprint, read_description
+from tfsupermask.runs.folder import read_description
 from tfsupermask.tickets import save_ticket
 from tfsupermask.zoo import index
 
@@ -146,7 +146,7 @@ def evaluate(entry, data_dir, tolerance):
     said = f"top-1 {here[0]:.4f}, top-5 {here[1]:.4f}"
     if not same:
         said += f"; in the index top-1 {there[0]:.4f}, top-5 {there[1]:.4f}"
-    if fingerprint(dataset) != entry.images_sha256:
+    if dataset.sha256 != entry.images_sha256:
         said += "; these are not the images of the run"
     return said, same
 

@@ -8,6 +8,8 @@ python -m binaries.evaluate --path=zoo:conv2_signed_constant_s0
 
 from __future__ import annotations
 
+import dataclasses
+
 from absl import flags
 
 from binaries import _program
@@ -24,14 +26,19 @@ _PATH = flags.DEFINE_string(
 _DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    f"One of {', '.join(data.NAMES)} (default: the run's, or the one that a ticket "
-    "names).",
+    f"One of {', '.join(data.NAMES)} or tfds:… (default: the run's, or the one that a "
+    "ticket names).",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images (default: the run's)."
 )
 _TEST_FRACTION = flags.DEFINE_float(
-    "test_fraction", None, "As in training, for --dataset=folder (default: the run's)."
+    "test_fraction",
+    None,
+    "As in training, for --dataset=folder or tfds:… (default: the run's).",
+)
+_TEST_SPLIT = flags.DEFINE_string(
+    "test_split", None, "As in training, for --dataset=tfds:… (default: the run's)."
 )
 _BAD_IMAGES = flags.DEFINE_enum(
     "bad_images",
@@ -56,27 +63,34 @@ def main(argv):
         path.exists(),
         f"`--path` must be a run folder or an exported model. Received: {_PATH.value}",
     )
-    name, data_dir, image_size = _DATASET.value, _DATA_DIR.value, None
-    options = {}
-    if is_export(path):
-        name = name or _dataset_of(path)
-        _program.require(name, "`--dataset` must be given with this exported model.")
-        if name == "folder":
-            image_size = Classifier(path).image_shape[0]
-    else:
-        config = train.load_run(path).config
-        if name in (None, config.dataset):
-            name, image_size = config.dataset, config.image_size
-            options = config.folder_options
-            data_dir = data_dir or config.data_dir
-    given = {"test_fraction": _TEST_FRACTION.value, "bad_images": _BAD_IMAGES.value}
-    options |= {key: value for key, value in given.items() if value is not None}
-    dataset = data.load(name, data_dir, image_size, **options)
+    dataset = _images(path)
     means = train.evaluate_path(path, dataset, _SAMPLES.value).means("")
     print(
         f"{dataset.name}, {len(dataset.test)} test images: top-1 {means['top1']:.4f}, "
         f"top-5 {means['top5']:.4f}, loss {means['loss']:.4f}"
     )
+
+
+def _images(path):
+    """Returns the dataset that the flags name, or that of the run."""
+    name, data_dir = _DATASET.value, _DATA_DIR.value
+    given = {
+        "test_fraction": _TEST_FRACTION.value,
+        "test_split": _TEST_SPLIT.value,
+        "bad_images": _BAD_IMAGES.value,
+    }
+    given = {option: value for option, value in given.items() if value is not None}
+    if not is_export(path):
+        config = train.load_run(path).config
+        if name in (None, config.dataset):
+            config = dataclasses.replace(config, **given).validate()
+            return train.load_images(config, data_dir)
+        return data.load(name, data_dir, **given)
+    name = name or _dataset_of(path)
+    _program.require(name, "`--dataset` must be given with this exported model.")
+    own_size = bool(data.options_of(name))
+    size = Classifier(path).image_shape[0] if own_size else None
+    return data.load(name, data_dir, size, **given)
 
 
 def _dataset_of(path):

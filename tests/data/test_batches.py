@@ -5,7 +5,12 @@ import pytest
 
 from tfsupermask import data
 from tfsupermask._validation import InputError
-from tfsupermask.data.batches import epoch_augmentation, epoch_order
+from tfsupermask.data.batches import (
+    TrainBatches,
+    epoch_augmentation,
+    epoch_crops,
+    epoch_order,
+)
 
 PADDING = 2
 SEEDS_AND_EPOCHS = list(itertools.product(range(4), range(4)))
@@ -209,3 +214,35 @@ class TestEvalChunks:
     def test_refuses_at_the_call(self, batch_size):
         with pytest.raises(InputError, match=f"batch_size={batch_size}"):
             data.eval_chunks(make_split(), batch_size)
+
+
+def test_resized_crops_are_parts_of_the_image_and_the_same_for_every_worker():
+    size, number = 16, 40
+    # Each pixel's row and column, so that a crop tells where it is from.
+    rows, columns = np.mgrid[:size, :size].astype(np.uint8) * 8
+    images = np.repeat(np.stack([rows, columns, rows], -1)[None], number, axis=0)
+    split = data.Split(images, np.arange(number) % 2)
+    batches = TrainBatches(split, 20, 3, 2, True, crop="resized")
+    whole, labels = batches.chunk(1, 0, 2)
+    for first in (0, 5):
+        part, some = batches.chunk(1, 0, 2, first, 5)
+        np.testing.assert_array_equal(part, whole[:, first : first + 5])
+        np.testing.assert_array_equal(some, labels[:, first : first + 5])
+    crops = epoch_crops(number, 3, 1)
+    order = epoch_order(number, 3, 1)
+    flips = epoch_augmentation(number, 3, 1, 2, True)[2]
+    areas = crops[:, 0] * crops[:, 1]
+    assert 0.05 < areas.min() < 0.2 < 0.8 < areas.max() <= 1
+    assert 0 < crops.min() < crops.max() <= 1
+    for position, image in enumerate(whole.reshape(number, size, size, 3)):
+        sides = np.maximum(1, np.rint(crops[position, :2] * size))
+        start = np.rint(crops[position, 2:] * (size - sides))
+        image = image[:, ::-1] if flips[position] else image
+        middle = image[:, :, :2].mean((0, 1)) / 8
+        np.testing.assert_allclose(middle, start + (sides - 1) / 2, atol=0.2)
+    assert len(set(order)) == number
+
+
+def test_refuses_another_crop():
+    with pytest.raises(InputError, match=r"`crop` must be.*'centre'"):
+        TrainBatches(make_split(), 5, 0, 2, True, crop="centre")

@@ -327,7 +327,7 @@ def test_refuses_sizes(tmp_path, image_size):
         ("folder", {"test_fraction": 1.0}, "test_fraction=1.0"),
         ("folder", {"bad_images": "keep"}, "bad_images='keep'"),
         ("folder", {"flip": "no"}, "flip='no'"),
-        ("digits", {"flip": False}, "'digits' has no options.*flip=False"),
+        ("digits", {"flip": False}, "'digits' has no such options.*flip=False"),
     ],
 )
 def test_refuses_options(tmp_path, name, options, message):

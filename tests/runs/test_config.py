@@ -342,7 +342,10 @@ def test_runs_from_before_some_fields_keep_their_names():
     fields["ranking"] = "magnitude"
     for later in ("limit_images", "validation_images", "num_components", "double_from"):
         assert fields.pop(later) is None
-    assert fields.pop("whole_layers") is None
+    for later in ("whole_layers", "train_split", "test_split", "crop"):
+        assert fields.pop(later) is None
+    for later in ("warmup_epochs", "label_smoothing", "limit_test_images"):
+        assert fields.pop(later) is None
     assert (fields.pop("width"), fields.pop("affine_norm")) == (1.0, False)
     for later in ("mask_from", "weights_from", "redraw_steps"):
         assert fields.pop(later) is None

@@ -13,5 +13,5 @@ def small():
 def every_run_loads_them(small):
     """Makes `data.load` return the small digits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", lambda *args: small)
+        patch.setattr(data, "load", lambda *args, **options: small)
         yield

@@ -6,7 +6,6 @@ import pytest
 from tests.train.common import PATTERNS, run
 from tfsupermask import data, runs, train
 from tfsupermask._validation import InputError
-from tfsupermask.runs.folder import fingerprint
 from tfsupermask.train.load import load_images
 
 FIELDS = {**PATTERNS, "epochs": 1}
@@ -20,7 +19,7 @@ def test_trains_on_a_part_of_the_images(small, tmp_path):
     description = json.loads((tmp_path / "config.json").read_text())
     part = data.limit(small, 70)
     assert description["config"]["limit_images"] == 70
-    assert description["data"]["sha256"] == fingerprint(part)
+    assert description["data"]["sha256"] == part.sha256
     np.testing.assert_array_equal(np.float32(description["data"]["mean"]), part.mean)
     layers = json.loads((tmp_path / "init.json").read_text())["layers"]
     assert max(image for layer in layers for image in layer["image"]) < 70
@@ -71,8 +70,9 @@ def test_images_come_from_where_they_are_asked_for(small, monkeypatch):
         asked.append((*arguments, options))
         return small
 
+    places = {"images_in": "auto", "cache_dir": None}
     options = {"test_fraction": 0.2, "flip": True, "bad_images": "fail"}
-    options["limit_images"] = None
+    options |= {"limit_images": None, "limit_test_images": None, **places}
 
     config = runs.Config(dataset="folder", data_dir="there", image_size=8)
     assert load_images(config, load=load) is small
@@ -82,5 +82,5 @@ def test_images_come_from_where_they_are_asked_for(small, monkeypatch):
     assert asked == [
         ("folder", "there", 8, options),
         ("folder", "elsewhere", 8, options),
-        ("digits", None, None, {}),
+        ("digits", None, None, places),
     ]

@@ -65,3 +65,15 @@ def test_a_run_has_the_optimizer_of_its_config(fields, kind, rate, l2):
         optimizer.iterations.assign(step)
         rates.append(float(optimizer.learning_rate))
     np.testing.assert_allclose(rates, [rate, rate / 2, 0], atol=1e-8)
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_the_rate_rises_and_then_follows_the_cosine(warmup):
+    config = resolve(Config(epochs=10, warmup_epochs=warmup, learning_rate=0.5), 100)
+    optimizer, rates = make_optimizer(config, num_steps=100), []
+    for step in range(101):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    cosine = 0.25 * (1 + np.cos(np.pi * np.linspace(0, 1, 101 - 10 * warmup)))
+    rising = np.linspace(0, 0.5, 10 * warmup, endpoint=False)
+    np.testing.assert_allclose(rates, [*rising, *cosine], atol=1e-6)

@@ -82,7 +82,9 @@ def test_a_run_in_parts_is_the_same_and_leaves_what_can_be_loaded(name, tmp_path
         images=tf.constant(dataset.test.images)
     )
     np.testing.assert_allclose(exported["logits"], logits, rtol=1e-3, atol=1e-4)
-    collected = report.collect_run(tmp_path / "run", load=lambda *args: dataset)
+    collected = report.collect_run(
+        tmp_path / "run", load=lambda *args, **options: dataset
+    )
     assert "<h1>" in report.render([collected])
 
 

@@ -15,7 +15,6 @@ from tests.train.common import run
 from tfsupermask import data, report, runs, train
 from tfsupermask.export import Classifier
 from tfsupermask.runs import checkpoint as checkpoints
-from tfsupermask.runs.folder import fingerprint
 from tfsupermask.runs.metrics import read_csv
 from tfsupermask.train import pictures
 
@@ -168,7 +167,7 @@ def test_fingerprint_covers_the_test_images():
     other = images.copy()
     other[3, 7, 7, 2] = 1
     found = {
-        fingerprint(dataclasses.replace(dataset, validation=validation))
+        dataclasses.replace(dataset, validation=validation).sha256
         for validation in (
             None,
             split,
@@ -177,7 +176,7 @@ def test_fingerprint_covers_the_test_images():
         )
     }
     assert len(found) == 4
-    assert fingerprint(dataset) in found
+    assert dataset.sha256 in found
 
 
 def test_a_run_of_version_0_1_goes_on(made, small, tmp_path):

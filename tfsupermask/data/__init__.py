@@ -1,4 +1,4 @@
-"""Datasets in memory, and batches of them."""
+"""Datasets, in memory or in files, and batches of them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import functools
 import os
 from typing import Any
 
-from tfsupermask._validation import check_choice, fail
-from tfsupermask.data import digits, image_folder, tfds, tiny_imagenet
-from tfsupermask.data.batches import TrainBatches, eval_chunks
+from tfsupermask._validation import fail
+from tfsupermask.data import digits, given, image_folder, tfds, tiny_imagenet
+from tfsupermask.data.batches import CROPS, TrainBatches, eval_chunks
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
+from tfsupermask.data.given import from_examples
 from tfsupermask.data.image_folder import BAD_IMAGES, TEST_FRACTION
 from tfsupermask.data.images import decode_image
+from tfsupermask.data.storage import PLACES, Storage
 from tfsupermask.data.subsets import hold_out, limit
 
 _LOADERS = {
@@ -20,31 +22,47 @@ _LOADERS = {
     "cifar100": functools.partial(tfds.load, "cifar100"),
     "folder": image_folder.load,
     "tiny_imagenet": tiny_imagenet.load,
+    given.NAME: given.load,
+}
+_FOR_ANY = ("test_fraction", "flip")
+_OPTIONS = {
+    "folder": (*_FOR_ANY, "bad_images", "limit_images", "limit_test_images"),
+    tfds.PREFIX: (*_FOR_ANY, "train_split", "test_split"),
 }
 
-NAMES = tuple(_LOADERS)
+NAMES = tuple(name for name in _LOADERS if name != given.NAME)
 
 
 def load(
     name: str,
     data_dir: str | os.PathLike | None = None,
     image_size: int | None = None,
+    *,
+    images_in: str = "auto",
+    cache_dir: str | os.PathLike | None = None,
     **options: Any,
 ) -> Dataset:
     """Returns a dataset by name.
 
     Args:
         name: One of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`,
-            `"tiny_imagenet"`.
+            `"tiny_imagenet"`; or `"tfds:NAME[/CONFIG][:VERSION]"`, any dataset of
+            TensorFlow Datasets with images and class labels.
         data_dir: Folder of its files; a leading `~` is the user's home. The `load` of
             each dataset's module says what the default `None` means.
         image_size: Side of the images in pixels. For `"folder"` from 1 to 4,096, by
-            default 64. The others accept only their own size, 64 for `"tiny_imagenet"`
-            and 32 for the rest.
-        **options: Of `"folder"` alone. `test_fraction` (0.2) is held out of folders
-            without a test split; `flip` (`True`) lets training mirror images;
-            `bad_images` (`"fail"`) may be `"skip"` to leave out files that cannot be
-            read; `limit_images` is the number of training images to read (all).
+            default 64; for `"tfds:…"` by default the images' own. The others accept
+            only their own size, 64 for `"tiny_imagenet"` and 32 for the rest.
+        images_in: `"memory"`; `"disk"`, where they are decoded once, to a file that
+            later runs use again; or `"auto"` (default): disk if they take more than
+            half of the free memory.
+        cache_dir: Folder of such files. Defaults to `~/.cache/tfsupermask`.
+        **options: Of `"folder"` and `"tfds:…"` alone. `test_fraction` (0.2) is held out
+            without a test split; `flip` (`True`) lets training mirror images. Of
+            `"folder"`: `bad_images` (`"fail"`) may be `"skip"` to leave out files that
+            cannot be read; `limit_images` and `limit_test_images` are the numbers of
+            training and test images to read (all). Of `"tfds:…"`: `train_split` and
+            `test_split`, such as `"train[:90%]"`.
 
     Returns:
         The `Dataset`.
@@ -59,25 +77,60 @@ def load(
         >>> dataset.train.images.shape, dataset.num_classes
         ((1433, 32, 32, 3), 10)
     """
-    loader = _LOADERS[check_choice("name", name, NAMES)]
+    check_name("name", name)
     if data_dir is not None:
         data_dir = os.path.expanduser(data_dir)
-    if options and name != "folder":
-        raise fail(f"The dataset {name!r} has no options.", **options)
-    return loader(data_dir=data_dir, image_size=image_size, **options)
+    wrong = sorted(options.keys() - options_of(name))
+    if wrong:
+        raise fail(
+            f"The dataset {name!r} has no such options.",
+            **{option: options[option] for option in wrong},
+        )
+    loader = _LOADERS.get(name) or functools.partial(
+        tfds.load, name.removeprefix(tfds.PREFIX)
+    )
+    storage = Storage(images_in, cache_dir)
+    return loader(data_dir=data_dir, image_size=image_size, storage=storage, **options)
+
+
+def is_name(value: Any) -> bool:
+    """Returns whether a value may be the name of a dataset."""
+    return value in _LOADERS or bool(tfds.NAME.fullmatch(str(value)))
+
+
+def check_name(name: str, value: Any) -> str:
+    """Returns the name of a dataset, or raises InputError if there is none like it."""
+    if not is_name(value):
+        raise fail(
+            f"`{name}` must be one of {', '.join(map(repr, NAMES))}, or "
+            f"'{tfds.PREFIX}NAME[/CONFIG][:VERSION]'.",
+            **{name: value},
+        )
+    return value
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Returns the options of `load` that a dataset has beside those of all."""
+    return _OPTIONS.get(tfds.PREFIX if name.startswith(tfds.PREFIX) else name, ())
 
 
 __all__ = [
     "BAD_IMAGES",
+    "CROPS",
     "NAMES",
+    "PLACES",
     "TEST_FRACTION",
     "DataNotFoundError",
     "Dataset",
     "Split",
     "TrainBatches",
+    "check_name",
     "decode_image",
     "eval_chunks",
+    "from_examples",
     "hold_out",
+    "is_name",
     "limit",
     "load",
+    "options_of",
 ]

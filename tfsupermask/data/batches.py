@@ -8,15 +8,20 @@ and workers that each take a part of every batch together get those of one worke
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 
 from tfsupermask import _core
-from tfsupermask._validation import check_integer, fail
+from tfsupermask._validation import check_choice, check_integer, fail
 from tfsupermask.data.dataset import Split
 
 _ORDER_STREAM = 0
 _AUGMENTATION_STREAM = 1
+_CROP_STREAM = 2
+CROPS = ("shift", "resized")
+_AREAS, _RATIOS = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> np.ndarray:
@@ -39,6 +44,20 @@ def epoch_augmentation(
     return rows, columns, flips & horizontal_flip
 
 
+def epoch_crops(num_images: int, seed: int, epoch: int) -> np.ndarray:
+    """Returns an epoch's resized crops as fractions, float64 (num_images, 4).
+
+    They are height, width, and the place between top and bottom, left and right. The
+    area is uniform in [8 %, 100 %], the logarithm of width / height in ± log(4 / 3);
+    what is longer than the image is cut.
+    """
+    generator = _generator(seed, epoch, _CROP_STREAM)
+    area = generator.uniform(*_AREAS, num_images)
+    ratio = np.exp(generator.uniform(*np.log(_RATIOS), num_images))
+    sides = np.minimum(1, np.sqrt([area / ratio, area * ratio]))
+    return np.concatenate([sides, generator.random((2, num_images))]).T
+
+
 def _generator(seed, epoch, stream):
     return np.random.Generator(
         np.random.Philox(np.random.SeedSequence([seed, epoch, stream]))
@@ -49,8 +68,7 @@ class TrainBatches:
     """Shuffled, cropped and flipped batches of a split, epoch by epoch.
 
     Each epoch visits the images in a new order; images after the last whole batch are
-    dropped. An image is padded with zeros (black, before any normalisation), cropped to
-    its own size at random, and mirrored with probability one half.
+    dropped. An image is cropped at random and mirrored with probability one half.
 
     Args:
         split: The `Split` to draw from.
@@ -60,6 +78,9 @@ class TrainBatches:
         padding: Pixels, at least 0 and smaller than the images; usually
             `dataset.crop_padding`.
         horizontal_flip: Whether to mirror; usually `dataset.horizontal_flip`.
+        crop: `"shift"` (default) pads an image with zeros (black, before any
+            normalisation) and crops it to its own size. `"resized"` scales a part of 8
+            to 100 % of its area, with sides from 3 : 4 to 4 : 3, to its own size.
 
     Raises:
         InputError: A number is out of range.
@@ -78,6 +99,7 @@ class TrainBatches:
 
     Reference:
         - Thesis §5.2, crop-4 and flip.
+        - Szegedy et al., 2015, "Going deeper with convolutions", resized crops.
     """
 
     def __init__(
@@ -87,7 +109,9 @@ class TrainBatches:
         seed: int,
         padding: int,
         horizontal_flip: bool,
+        crop: str = CROPS[0],
     ):
+        self.crop = check_choice("crop", crop, CROPS)
         self.batch_size = check_integer("batch_size", batch_size, 1)
         self.seed = check_integer("seed", seed)
         self.padding = check_integer("padding", padding)
@@ -104,7 +128,9 @@ class TrainBatches:
                 padding=padding,
                 image_shape=split.images.shape[1:],
             )
-        self._images = np.ascontiguousarray(split.images)
+        self._images = split.images
+        if isinstance(self._images, np.ndarray):
+            self._images = np.ascontiguousarray(self._images)
         self._labels = split.labels
         self._cached_epoch = None
 
@@ -164,17 +190,35 @@ class TrainBatches:
         if cached is None or cached[0] != epoch:
             number = len(self._labels)
             order = epoch_order(number, self.seed, epoch)
-            augmentation = epoch_augmentation(
+            rows, columns, flips = epoch_augmentation(
                 number, self.seed, epoch, self.padding, self.horizontal_flip
             )
+            augmentation = (flips, rows, columns)
+            if self.crop == "resized":
+                augmentation = (flips, epoch_crops(number, self.seed, epoch))
             self._cached_epoch = cached = (epoch, order, augmentation)
         return cached[1:]
 
-    def _augmented(self, index, rows, columns, flips):
-        height, width = self._images.shape[1:3]
-        images = _core.gather_patches(self._images, index, rows, columns, height, width)
+    def _augmented(self, index, flips, *crops):
+        whole, (height, width) = self._images, self._images.shape[1:3]
+        if not isinstance(whole, np.ndarray):
+            whole, index = whole[index], np.arange(len(index))
+        if self.crop == "resized":
+            with ThreadPoolExecutor(_core.hardware_threads()) as pool:
+                images = np.stack(list(pool.map(_resized, whole[index], *crops)))
+        else:
+            images = _core.gather_patches(whole, index, *crops, height, width)
         images[flips] = images[flips, :, ::-1]
         return images
+
+
+def _resized(image, crop):
+    """Returns a part of an image, scaled to the size of the whole."""
+    size = image.shape[:2]
+    sides = np.maximum(1, np.rint(crop[:2] * size)).astype(int)
+    top, left = np.rint(crop[2:] * (size - sides)).astype(int)
+    part = image[top : top + sides[0], left : left + sides[1]]
+    return cv2.resize(part, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def eval_chunks(
@@ -209,10 +253,17 @@ def eval_chunks(
 
 def _eval_chunks(split, batch_size):
     for start in range(0, len(split), batch_size):
-        images = split.images[start : start + batch_size]
-        labels = split.labels[start : start + batch_size]
-        weights = np.ones(len(labels), np.float32)
-        yield tuple(_fill(array, batch_size) for array in (images, labels, weights))
+        yield eval_rows(split, start, batch_size)
+
+
+def eval_rows(
+    split: Split, first: int, number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns images, labels and weights from one on, filled up as by `eval_chunks`."""
+    images = split.images[first : first + number]
+    labels = split.labels[first : first + number]
+    weights = np.ones(len(labels), np.float32)
+    return tuple(_fill(array, number) for array in (images, labels, weights))
 
 
 def _fill(array, length):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
+from typing import Any
 
 import numpy as np
 
 from tfsupermask._reading import check_names
 from tfsupermask._validation import InputError, check_integer, fail
+from tfsupermask.data.stored import StoredImages, select
 
-_IMAGES_PER_HISTOGRAM = 1024
+_IMAGES_PER_BLOCK = 1024
 
 
 class DataNotFoundError(InputError):
@@ -22,7 +26,7 @@ class Split:
     """Images and their labels.
 
     Args:
-        images: uint8 (n, height, width, 3), RGB.
+        images: uint8 (n, height, width, 3), RGB: an array, or `StoredImages`.
         labels: int64 (n,), the index of each image's class.
 
     Raises:
@@ -34,7 +38,7 @@ class Split:
         2
     """
 
-    images: np.ndarray
+    images: np.ndarray | StoredImages
     labels: np.ndarray
 
     def __post_init__(self):
@@ -57,12 +61,12 @@ class Split:
         return len(self.labels)
 
     def __getitem__(self, indices: np.ndarray | slice) -> Split:
-        return Split(self.images[indices], self.labels[indices])
+        return Split(select(self.images, indices), self.labels[indices])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification dataset in memory.
+    """A classification dataset.
 
     Args:
         name: Its name in `tfsupermask.data.load`.
@@ -96,8 +100,7 @@ class Dataset:
 
     def __post_init__(self):
         check_names("class_names", self.class_names)
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
-        splits = {name: split for name, split in splits.items() if split is not None}
+        splits = self._splits()
         if not all(map(len, splits.values())):
             raise fail(
                 f"{self.name} must have images in every split.",
@@ -117,6 +120,10 @@ class Dataset:
                 smallest=int(labels.min()),
                 largest=int(labels.max()),
             )
+
+    def _splits(self):
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
 
     def normalise(self, images: np.ndarray) -> np.ndarray:
         """Returns the input of networks: float32 (images / 255 - mean) / std."""
@@ -140,7 +147,7 @@ class Dataset:
     @property
     def mean(self) -> np.ndarray:
         """Mean of the training images, float32 (3,), in 0..1 intensity."""
-        return self._statistics[0]
+        return np.float32(self._facts["mean"])
 
     @property
     def std(self) -> np.ndarray:
@@ -148,20 +155,39 @@ class Dataset:
 
         It is 1 for a channel that is constant, so that dividing by it is safe.
         """
-        return self._statistics[1]
+        return np.float32(self._facts["std"])
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of class names, images and labels, in hexadecimal."""
+        return self._facts["sha256"]
 
     @functools.cached_property
-    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        # Sums of Python integers are exact, and so equal on every machine.
-        means, deviations = [], []
-        for counts in _channel_histograms(self.train.images):
-            number = sum(counts)
-            total = sum(value * count for value, count in enumerate(counts))
-            squares = sum(value**2 * count for value, count in enumerate(counts))
-            spread = number * squares - total**2
-            means.append(total / (255 * number))
-            deviations.append(spread**0.5 / (255 * number) if spread else 1.0)
-        return np.array(means, np.float32), np.array(deviations, np.float32)
+    def _facts(self) -> dict[str, Any]:
+        """What one pass over all images finds; it is kept if they are in a file."""
+        splits = self._splits().values()
+        if not all(isinstance(split.images, StoredImages) for split in splits):
+            return self._pass()
+        digest = hashlib.sha256(json.dumps(self.class_names).encode())
+        for split in splits:
+            digest.update(split.images.identity.encode())
+            digest.update(np.ascontiguousarray(split.labels))
+        key = digest.hexdigest()[:16]
+        return self.train.images.remember(key, self._pass)
+
+    def _pass(self):
+        digest = hashlib.sha256(json.dumps(self.class_names).encode())
+        histograms = np.zeros((3, 256), np.int64)
+        for split in self._splits().values():
+            # In blocks: bincount makes int64 copies, eight times as large.
+            for start in range(0, len(split), _IMAGES_PER_BLOCK):
+                some = split.images[start : start + _IMAGES_PER_BLOCK]
+                digest.update(np.ascontiguousarray(some))
+                if split is self.train:
+                    histograms += _channel_histograms(some)
+            digest.update(np.ascontiguousarray(split.labels))
+        mean, std = _statistics(histograms.tolist())
+        return {"sha256": digest.hexdigest(), "mean": mean, "std": std}
 
 
 def normalise(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
@@ -178,12 +204,21 @@ def check_fixed_size(name: str, image_size: int | None, fixed: int) -> None:
         )
 
 
-def _channel_histograms(images: np.ndarray) -> list[list[int]]:
+def _channel_histograms(images: np.ndarray) -> np.ndarray:
     """Returns how often each of the 256 values occurs, for each channel."""
-    counts = np.zeros((3, 256), np.int64)
-    # In slices, because bincount makes int64 copies, eight times as large.
-    for start in range(0, len(images), _IMAGES_PER_HISTOGRAM):
-        some = images[start : start + _IMAGES_PER_HISTOGRAM]
-        for channel in range(3):
-            counts[channel] += np.bincount(some[..., channel].ravel(), minlength=256)
-    return counts.tolist()
+    channels = (images[..., channel].ravel() for channel in range(3))
+    return np.stack([np.bincount(each, minlength=256) for each in channels])
+
+
+def _statistics(histograms: list[list[int]]) -> tuple[list[float], list[float]]:
+    """Returns mean and standard deviation of each channel, in 0..1 intensity."""
+    # Sums of Python integers are exact, and so equal on every machine.
+    means, deviations = [], []
+    for counts in histograms:
+        number = sum(counts)
+        total = sum(value * count for value, count in enumerate(counts))
+        squares = sum(value**2 * count for value, count in enumerate(counts))
+        spread = number * squares - total**2
+        means.append(total / (255 * number))
+        deviations.append(spread**0.5 / (255 * number) if spread else 1.0)
+    return means, deviations

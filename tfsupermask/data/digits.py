@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
+from tfsupermask.data.storage import AUTO, Storage
 
 _IMAGE_SIZE = 32
 _LARGEST_VALUE = 16
@@ -15,7 +16,10 @@ _TEST_EVERY = 5
 
 
 def load(
-    data_dir: str | os.PathLike | None = None, image_size: int | None = None
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | None = None,
+    *,
+    storage: Storage = AUTO,
 ) -> Dataset:
     """Returns 1,797 handwritten digits of ten classes, as 32×32 RGB images.
 
@@ -26,6 +30,7 @@ def load(
     Args:
         data_dir: Ignored, because no file is read.
         image_size: `None` (default) or 32.
+        storage: Where the images are held.
 
     Reference:
         - `sklearn.datasets.load_digits`, the test set of "Optical recognition of
@@ -41,10 +46,12 @@ def load(
     is_test = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         is_test[np.flatnonzero(labels == label)[::_TEST_EVERY]] = True
+    held, _ = storage.hold(images.shape, lambda: iter([(images, [])]), "digits")
+    digits_of = Split(held, labels)
     return Dataset(
         name="digits",
-        train=Split(images[~is_test], labels[~is_test]),
-        test=Split(images[is_test], labels[is_test]),
+        train=digits_of[~is_test],
+        test=digits_of[is_test],
         class_names=tuple(str(name) for name in digits.target_names),
         horizontal_flip=False,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import os
 import pathlib
 import tempfile
@@ -19,15 +18,16 @@ from tfsupermask._validation import (
     fail,
     listed,
 )
-from tfsupermask.data.complaints import listener
 from tfsupermask.data.dataset import Dataset, Split
 from tfsupermask.data.folder_files import list_files
 from tfsupermask.data.images import UnreadableImageError, decode_square
+from tfsupermask.data.storage import AUTO, Storage, decoded, file_states
+from tfsupermask.data.stored import select
 from tfsupermask.data.subsets import limit_split
 
 TEST_FRACTION = 0.2
 BAD_IMAGES = ("fail", "skip")
-_DEFAULT_IMAGE_SIZE = 64
+DEFAULT_IMAGE_SIZE = 64
 _MAX_IMAGE_SIZE = 4096
 _MAX_SHOWN = 100
 
@@ -40,6 +40,8 @@ def load(
     flip: bool = True,
     bad_images: str = BAD_IMAGES[0],
     limit_images: int | None = None,
+    limit_test_images: int | None = None,
+    storage: Storage = AUTO,
 ) -> Dataset:
     """Returns the images of a folder as a dataset.
 
@@ -64,6 +66,8 @@ def load(
             or are left out ("skip"). A file lists them.
         limit_images: Number of training images to read, at least 1, the first ones of
             each class. Defaults to all.
+        limit_test_images: Number of test images to read, likewise.
+        storage: Where the images are held.
 
     Raises:
         InputError: The folder does not exist, has another layout or fewer than two
@@ -76,7 +80,7 @@ def load(
         (('circle', 'cross', 'square'), (96, 96, 3))
     """
     if image_size is None:
-        image_size = _DEFAULT_IMAGE_SIZE
+        image_size = DEFAULT_IMAGE_SIZE
     if check_integer("image_size", image_size, 1) > _MAX_IMAGE_SIZE:
         raise fail(
             f"`image_size` must be at most {_MAX_IMAGE_SIZE}.", image_size=image_size
@@ -86,10 +90,11 @@ def load(
     check_choice("bad_images", bad_images, BAD_IMAGES)
     root = _check_folder(data_dir)
     listing = list_files(root, test_fraction)
-    if limit_images is not None:
-        train = listing.splits["train"]
-        listing.splits["train"] = limit_split(train, limit_images, "folder")
-    splits = _read_splits(listing, root, image_size, bad_images)
+    for split, limit in (("train", limit_images), ("test", limit_test_images)):
+        if limit is not None:
+            files = listing.splits[split]
+            listing.splits[split] = limit_split(files, limit, "folder", split)
+    splits = _read_splits(listing, root, image_size, bad_images, storage)
     if listing.notes:
         warnings.warn(f"{str(root)!r}: {'; '.join(listing.notes)}.", stacklevel=3)
     return Dataset(
@@ -113,18 +118,18 @@ def _check_folder(data_dir):
     return root
 
 
-def _read_splits(listing, root, image_size, bad_images) -> dict[str, Split]:
+def _read_splits(listing, root, image_size, bad_images, storage) -> dict[str, Split]:
     """Decodes all files, and adds to the notes what was converted or skipped."""
     splits, converted, bad = {}, collections.Counter(), {}
-    with listener, concurrent.futures.ThreadPoolExecutor() as pool:
-        for name, files in listing.splits.items():
-            images, kinds, reasons = _decode(files.paths, image_size, pool)
-            converted.update(filter(None, kinds))
-            bad |= {p: why for p, why in zip(files.paths, reasons, strict=True) if why}
-            good = np.array([not why for why in reasons], bool)
-            if not good.all():
-                images = images[good]
-            splits[name] = Split(images, files.labels[good])
+    for name, files in listing.splits.items():
+        images, results = _decode(files.paths, image_size, storage)
+        kinds, reasons = zip(*results, strict=True)
+        converted.update(filter(None, kinds))
+        bad |= {p: why for p, why in zip(files.paths, reasons, strict=True) if why}
+        good = np.array([not why for why in reasons], bool)
+        if not good.all():
+            images = select(images, good)
+        splits[name] = Split(images, files.labels[good])
     if converted:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in converted.most_common())
         listing.notes.append(f"converted to 8-bit RGB: {kinds}")
@@ -144,24 +149,22 @@ def _read_splits(listing, root, image_size, bad_images) -> dict[str, Split]:
     return splits
 
 
-def _decode(paths, image_size, pool):
-    """Returns the images, what each was converted from, and why it cannot be read."""
-    try:
-        images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
-    except MemoryError as error:
-        raise fail(
-            "The images must fit into memory.", images=len(paths), image_size=image_size
-        ) from error
+def _decode(paths, image_size, storage):
+    """Returns the images; what each was converted from, and why it cannot be read."""
 
-    def decode(index):
+    def decode(path):
         try:
-            images[index], kind = decode_square(paths[index], image_size)
+            image, kind = decode_square(path, image_size)
         except UnreadableImageError as error:
-            return "", str(error)
-        return kind, ""
+            return None, ["", str(error)]
+        return image, [kind, ""]
 
-    results = list(pool.map(decode, range(len(paths))))
-    return images, [kind for kind, _ in results], [why for _, why in results]
+    shape = (image_size, image_size, 3)
+    return storage.hold(
+        (len(paths), *shape),
+        lambda: decoded(paths, shape, decode),
+        ["folder", file_states(paths)],
+    )
 
 
 def _describe_bad(bad, root, number):

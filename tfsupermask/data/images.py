@@ -23,6 +23,11 @@ _ROWS = 1024
 _ANY_SHAPE, _MAX_SCALED_PIXELS = 16, 1 << 20
 # With all three the pixels come as they are stored, but turned.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+_REDUCED = (
+    (8, cv2.IMREAD_REDUCED_COLOR_8),
+    (4, cv2.IMREAD_REDUCED_COLOR_4),
+    (2, cv2.IMREAD_REDUCED_COLOR_2),
+)
 _UNDECODABLE = f"it is no whole image of a known format ({', '.join(FORMATS)})"
 
 _one_large = threading.RLock()
@@ -39,8 +44,9 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     The image is turned by its EXIF orientation. Grey is repeated in the three channels,
     alpha is laid over white, and 16 bits are scaled to 8. The shorter side is resized
     to `image_size` (averaging areas to shrink, bicubic to enlarge), and the centre of
-    the longer side is kept. Only the first page or frame is read. The format is taken
-    from the file's content, not from its name.
+    the longer side is kept. A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, at
+    least four times `image_size`. Only the first page or frame is read. The format is
+    taken from the file's content, not from its name.
 
     A file may have 512 MB and 2²⁷ pixels, half of that with 16 bits: no photograph has
     more. A file that claims more is refused before it is decoded, and of files above
@@ -70,22 +76,45 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
         ) from None
 
 
-def decode_square(path: str | os.PathLike, image_size: int) -> tuple[np.ndarray, str]:
+def decode_square(
+    source: str | os.PathLike | bytes, image_size: int
+) -> tuple[np.ndarray, str]:
     """Decodes as `decode_image`, and returns what was converted, such as "16-bit grey".
 
-    It may be called in threads. Its errors are the reasons alone, without the path.
+    The source is a path or a file's content. It may be called in threads. Its errors
+    are the reasons alone, without the path.
     """
     with contextlib.ExitStack() as stack:
-        if (size := _check_file(path)) > _LARGE:
+        size = len(source) if isinstance(source, bytes) else _check_file(source)
+        if size > _LARGE:
             stack.enter_context(_one_large)
-        content = _read(path, size)
+        content = source if isinstance(source, bytes) else _read(source, size)
         header = _check_header(content)
         if header.width * header.height > _LARGE:
             stack.enter_context(_one_large)
-        image, stored_as = decode_pixels(content, header)
-        square = _middle(_resize_shorter_side(image, image_size), image_size)
-        to_rgb = cv2.COLOR_GRAY2RGB if square.ndim == 2 else cv2.COLOR_BGR2RGB
-        return cv2.cvtColor(square, to_rgb), stored_as
+        flags = _AS_STORED | _reduction(header, image_size)
+        image, stored_as = decode_pixels(content, header, flags)
+        square = as_square(image, image_size)
+        return cv2.cvtColor(square, cv2.COLOR_BGR2RGB), stored_as
+
+
+def as_square(image: np.ndarray, image_size: int) -> np.ndarray:
+    """Returns an image (height, width[, 1 or 3]), scaled and cropped, in 3 channels."""
+    square = _middle(_resize_shorter_side(image, image_size), image_size)
+    is_grey = square.ndim == 2 or square.shape[2] == 1
+    return cv2.cvtColor(square, cv2.COLOR_GRAY2RGB) if is_grey else square
+
+
+def _reduction(header, image_size):
+    """Returns the flag that decodes a JPEG at 1/2, 1/4 or 1/8 of its size, or 0.
+
+    Four times the pixels that are needed stay, to be averaged.
+    """
+    if header.kind == "JPEG":
+        for factor, flag in _REDUCED:
+            if min(header.width, header.height) // factor >= 4 * image_size:
+                return flag
+    return 0
 
 
 def _check_header(content: bytes) -> Header:

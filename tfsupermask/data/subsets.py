@@ -12,18 +12,19 @@ from tfsupermask._validation import check_integer, fail
 from tfsupermask.data.dataset import Dataset
 
 
-def limit(dataset: Dataset, limit_images: int) -> Dataset:
-    """Returns a dataset with a part of the training images.
+def limit(dataset: Dataset, limit_images: int, split: str = "train") -> Dataset:
+    """Returns a dataset with a part of the training images, or of the test images.
 
     The first image of each class is taken before the second of any, so that the classes
     get equal numbers as far as possible.
 
     Args:
-        dataset: The images. Those of validation and test all stay.
-        limit_images: In [1, number of training images].
+        dataset: The images. Those of the other splits all stay.
+        limit_images: In [1, number of images in the split].
+        split: `"train"` (default) or `"test"`.
 
     Returns:
-        The `Dataset`, with the training images in their old order.
+        The `Dataset`, with the images in their old order.
 
     Raises:
         InputError: `limit_images` is out of its range.
@@ -34,19 +35,22 @@ def limit(dataset: Dataset, limit_images: int) -> Dataset:
         >>> np.bincount(part.train.labels), len(part.test) == len(dataset.test)
         (array([3, 3, 3, 3, 3, 2, 2, 2, 2, 2]), True)
     """
-    train = limit_split(dataset.train, limit_images, dataset.name)
-    return dataclasses.replace(dataset, train=train)
+    part = limit_split(getattr(dataset, split), limit_images, dataset.name, split)
+    return dataclasses.replace(dataset, **{split: part})
 
 
-def limit_split(train: Any, limit_images: int, name: str) -> Any:
+def limit_split(images: Any, limit_images: int, name: str, split: str) -> Any:
     """Returns a part of whatever has labels, a length and takes an array of indices."""
-    if check_integer("limit_images", limit_images, 1) > len(train):
+    argument, kind = {
+        "train": ("limit_images", "training"),
+        "test": ("limit_test_images", "test"),
+    }[split]
+    if check_integer(argument, limit_images, 1) > len(images):
         raise fail(
-            f"`limit_images` must be at most the {len(train)} training images of "
-            f"{name}.",
-            limit_images=limit_images,
+            f"`{argument}` must be at most the {len(images)} {kind} images of {name}.",
+            **{argument: limit_images},
         )
-    return train[np.sort(class_balanced_order(train.labels, None)[:limit_images])]
+    return images[np.sort(class_balanced_order(images.labels, None)[:limit_images])]
 
 
 def hold_out(dataset: Dataset, validation_images: int) -> Dataset:

@@ -1,8 +1,9 @@
-"""Datasets of TensorFlow Datasets, such as CIFAR: downloaded once, then read."""
+"""Datasets of TensorFlow Datasets: downloaded and prepared once, then read."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import pathlib
@@ -10,23 +11,33 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsupermask._validation import InputError
+from tfsupermask._validation import InputError, check_fraction, check_integer, fail
 from tfsupermask.data.dataset import (
     DataNotFoundError,
     Dataset,
     Split,
     check_fixed_size,
 )
+from tfsupermask.data.image_folder import DEFAULT_IMAGE_SIZE, TEST_FRACTION
+from tfsupermask.data.images import UnreadableImageError, decode_square
+from tfsupermask.data.storage import AUTO, Storage, decoded, file_states
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-_IMAGE_SIZE = 32
-_IMAGES_PER_READ = 1000
+PREFIX = "tfds:"
+NAME = re.compile(r"tfds:\w+(/[\w.-]+)?(:[0-9*.]+)?")
+_CIFAR = {"cifar10": 32, "cifar100": 32}
+_LARGE = {"imagenet2012": 224}
+# What is another thing in the mirror.
+_NOT_MIRRORED = {"mnist", "emnist", "kmnist", "svhn_cropped", "binary_alpha_digits"}
+_NOT_MIRRORED |= {"cmaterdb", "omniglot", "mnist_corrupted"}
+# Labels of their test images were never published.
+_TEST_SPLITS = {"imagenet2012": "validation"}
 _PROBE_SECONDS = 5
 _MAX_REASON = 300
 
@@ -35,58 +46,94 @@ def load(
     name: str,
     data_dir: str | os.PathLike | None = None,
     image_size: int | None = None,
+    *,
+    train_split: str | None = None,
+    test_split: str | None = None,
+    test_fraction: float = TEST_FRACTION,
+    flip: bool = True,
+    storage: Storage = AUTO,
 ) -> Dataset:
-    """Returns a CIFAR dataset that TensorFlow Datasets prepared.
+    """Returns a dataset that TensorFlow Datasets prepared.
 
     Reading starts TensorFlow's runtime, so a program with several workers must make its
     `tf.distribute` strategy before.
 
-    The images have the order of the files. Prepared data is read without network;
-    missing data is first downloaded and prepared. A failed download leaves `data_dir`
-    as it was.
+    Images have the order of the files, and become square RGB as
+    `tfsupermask.data.decode_image` says. Prepared data is read without network; missing
+    data is first downloaded and prepared. A failed download leaves `data_dir` as it
+    was.
 
     Args:
-        name: `"cifar10"` or `"cifar100"` (its 100 fine labels).
-        data_dir: The folder that holds, or is to hold, `cifar10/3.0.2`. Defaults to
-            that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-        image_size: `None` (default) or 32.
+        name: `"NAME[/CONFIG][:VERSION]"`, such as `"mnist"`. A dataset with an image
+            and a class label for each example.
+        data_dir: The folder that holds, or is to hold, `NAME[/CONFIG]/VERSION`.
+            Defaults to that of TensorFlow Datasets: `$TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`.
+        image_size: Side of the images in pixels, at least 1. Defaults to their own if
+            all are equal squares, 224 for `"imagenet2012"`, else 64. CIFAR's are 32.
+        train_split: Images to train on, such as `"train[:90%]"`. Defaults to `"train"`.
+        test_split: Images to test on. Defaults to `"test"`, beside which `"validation"`
+            becomes the validation split; else to `"validation"`; else `test_fraction`
+            is held out at the end of `"train"`.
+        test_fraction: In (0, 1). Defaults to 0.2.
+        flip: Whether a mirrored image still belongs to its class. Defaults to `True`;
+            well-known letters and digits are never mirrored.
+        storage: Where the images are held.
 
     Raises:
         DataNotFoundError: The data is not there and cannot be downloaded.
-        InputError: The prepared data is damaged, or `image_size` is not 32.
+        InputError: The prepared data is damaged, has no such images, labels or splits,
+            or an argument is out of range.
+
+    Example:
+        >>> dataset = data.load("tfds:mnist")  # doctest: +SKIP
+        >>> dataset.image_shape, dataset.num_classes
+        ((28, 28, 3), 10)
 
     Reference:
-        - Krizhevsky, 2009, "Learning multiple layers of features from tiny images".
+        - https://www.tensorflow.org/datasets/splits
     """
-    check_fixed_size(name, image_size, _IMAGE_SIZE)
-    with open_prepared(name, data_dir) as builder:
-        return Dataset(
-            name=name,
-            train=_read(builder, "train"),
-            test=_read(builder, "test"),
-            class_names=tuple(builder.info.features["label"].names),
-            horizontal_flip=True,
-        )
+    short = re.split("[/:]", name)[0]
+    if name in _CIFAR:
+        check_fixed_size(name, image_size, _CIFAR[name])
+    elif image_size is not None:
+        check_integer("image_size", image_size, 1)
+    if name in _CIFAR:  # without a split, its copy is damaged
+        train_split, test_split = "train", "test"
+    builder = prepared(name, data_dir)
+    with explaining_damage(builder.name, builder.data_dir):
+        image, label = _features(builder)
+        feature = builder.info.features[label]
+        splits = _splits(builder, train_split, test_split, test_fraction)
+        own_size = _own_size(builder.info.features[image])
+    size = image_size or own_size or _LARGE.get(short, DEFAULT_IMAGE_SIZE)
+    return Dataset(
+        name=name if name in _CIFAR else PREFIX + name,
+        **{
+            kind: _read(builder, (image, label), size, storage, split)
+            for kind, split in splits.items()
+        },
+        class_names=tuple(feature.names or map(str, range(feature.num_classes))),
+        horizontal_flip=flip and short not in _NOT_MIRRORED,
+    )
 
 
-@contextlib.contextmanager
-def open_prepared(
+def prepared(
     name: str,
     data_dir: str | os.PathLike | None,
     alternatives: Sequence[str] = (),
-) -> Iterator[tfds.core.DatasetBuilder]:
-    """Yields the builder of a prepared dataset; downloads and prepares it if missing.
+) -> tfds.core.DatasetBuilder:
+    """Returns the builder of a dataset, which is downloaded and prepared if missing.
 
-    Errors in the body count as damage of the prepared data. `alternatives` are names
-    that the caller has not found in `data_dir` either, for the error.
+    `alternatives` are names that the caller has not found in `data_dir` either, for the
+    error.
     """
-    with _without_info_logs():
+    with _logs_from(logging.WARNING):
         builder = _open(name, data_dir)
         if not builder.data_path.exists():
             _download(name, builder, data_dir, alternatives)
             builder = _open(name, data_dir)
-        with _explaining_damage(name, builder.data_dir):
-            yield builder
+        return builder
 
 
 def resolve_root(data_dir: str | os.PathLike | None) -> str | os.PathLike:
@@ -98,34 +145,178 @@ def resolve_root(data_dir: str | os.PathLike | None) -> str | os.PathLike:
     return os.path.expanduser(tfds.core.constants.DATA_DIR)
 
 
-def read_examples(
-    builder: tfds.core.DatasetBuilder,
-    split: str,
-    decoders: tfds.decode.PartialDecoding | None = None,
-) -> dict[str, np.ndarray]:
-    """Returns the features of a split's examples, in the order of the files."""
+def examples(
+    builder: tfds.core.DatasetBuilder, split: str, features: Sequence[str]
+) -> Iterator[list[Any]]:
+    """Yields features of a split's examples, in the order of the files.
+
+    Images stay encoded: TensorFlow decodes JPEG faster and less exactly than OpenCV.
+    """
     import tensorflow_datasets as tfds
 
-    in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    examples = builder.as_dataset(
-        split=split, shuffle_files=False, read_config=in_order, decoders=decoders
-    )
-    batches = list(examples.batch(_IMAGES_PER_READ).as_numpy_iterator())
-    return {
-        name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]
+    images = [
+        name
+        for name in features
+        if isinstance(builder.info.features[name], tfds.features.Image)
+    ]
+    options = {
+        "shuffle_files": False,
+        "read_config": tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        "decoders": tfds.decode.PartialDecoding(
+            dict.fromkeys(features, True),
+            decoders={name: tfds.decode.SkipDecoding() for name in images},
+        ),
     }
+    with _logs_from(logging.ERROR), explaining_damage(builder.name, builder.data_dir):
+        found = builder.as_dataset(split=split, **options)
+        for example in found.as_numpy_iterator():
+            yield [example[name] for name in features]
+
+
+def state(builder: tfds.core.DatasetBuilder) -> list[Any]:
+    """Returns what changes when the prepared data does."""
+    return file_states(sorted(pathlib.Path(builder.data_dir).iterdir()))
+
+
+def _read(builder, features, size, storage, split):
+    def decode(example):
+        encoded, label = example
+        try:
+            return decode_square(encoded, size)[0], int(label)
+        except UnreadableImageError as error:
+            why = f"of an image, {error}"
+            raise _damage(builder.name, builder.data_dir, why) from error
+
+    shape = (size, size, 3)
+    images, labels = storage.hold(
+        (builder.info.splits[split].num_examples, *shape),
+        lambda: decoded(examples(builder, split, features), shape, decode),
+        [state(builder), split, features],
+    )
+    if min(labels, default=0) < 0:
+        raise fail(
+            f"The split must have labels; choose others by `train_split` and "
+            f"`test_split` from {', '.join(builder.info.splits)}.",
+            split=split,
+        )
+    return Split(images, np.array(labels, np.int64))
+
+
+def _features(builder):
+    """Returns the names of the image and of the label."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    known = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+    chosen = []
+    for kind, usual in (
+        (tfds.features.Image, "image"),
+        (tfds.features.ClassLabel, "label"),
+    ):
+        names = [name for name, feature in known.items() if type(feature) is kind]
+        if len(names) != 1 and usual not in names:
+            raise fail(
+                f"{builder.name} must have one feature of the type {kind.__name__}, or "
+                f"one of them called '{usual}'.",
+                found=names,
+                features=list(known),
+            )
+        chosen.append(usual if usual in names else names[0])
+    return tuple(chosen)
+
+
+def _own_size(image):
+    height, width = image.shape[:2]
+    return height if height == width else None
+
+
+def _splits(builder, train, test, test_fraction):
+    """Returns the name of each split in the notation of TensorFlow Datasets."""
+    there = builder.info.splits
+    test = test or (not train and _TEST_SPLITS.get(builder.name)) or None
+    if not there:
+        raise _damage(builder.name, builder.data_dir, "it has no splits")
+    splits = {"train": train or "train", "test": test}
+    if test is None:
+        names = ("test", "validation", "val", "valid")
+        found = [name for name in names if name in there and name != train]
+        if found:
+            splits["test"] = found[0]
+        elif train is None and "train" in there:
+            number = round(
+                check_fraction("test_fraction", test_fraction)
+                * there["train"].num_examples
+            )
+            splits = {"train": f"train[:-{number}]", "test": f"train[-{number}:]"}
+        if found[:1] == ["test"] and found[1:] and train is None:
+            splits["validation"] = found[1]
+    for kind, split in splits.items():
+        try:
+            count = there[split].num_examples if split else 0
+        except Exception as error:  # KeyError, ValueError, its own: no common class
+            raise _no_such_split(builder, kind, split) from error
+        if not count:
+            raise _no_such_split(builder, kind, split)
+    _check_apart(builder, splits)
+    return splits
+
+
+def _no_such_split(builder, kind, split):
+    sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
+    listed = ", ".join(f"{name} ({number:,})" for name, number in sizes.items())
+    return fail(
+        f"`{kind}_split` must name images of {builder.name} as TensorFlow Datasets "
+        f"does; there are: {listed}.",
+        **{f"{kind}_split": split},
+    )
+
+
+def _check_apart(builder, splits):
+    """Raises if an image is in two splits."""
+    ranges = [
+        (kind, part.splitname, part.from_ or 0, part.to)
+        for kind, split in splits.items()
+        for part in _absolute(builder, split)
+    ]
+    for kind, name, first, end in ranges:
+        for other, other_name, other_first, other_end in ranges:
+            if (
+                kind < other
+                and name == other_name
+                and first < other_end
+                and other_first < end
+            ):
+                raise fail(
+                    "No image may be in two splits.",
+                    **{f"{each}_split": splits[each] for each in (kind, other)},
+                )
+
+
+def _absolute(builder, split):
+    import tensorflow_datasets as tfds
+
+    instruction = tfds.core.ReadInstruction.from_spec(split)
+    sizes = builder.info.splits
+    return [
+        dataclasses.replace(
+            part, to=sizes[part.splitname].num_examples if part.to is None else part.to
+        )
+        for part in instruction.to_absolute(sizes)
+    ]
 
 
 def _open(name, data_dir):
     import tensorflow_datasets as tfds
 
-    with _explaining_damage(name, os.path.join(resolve_root(data_dir), name)):
-        return tfds.builder(name, data_dir=data_dir)
-
-
-def _read(builder, split):
-    examples = read_examples(builder, split)
-    return Split(images=examples["image"], labels=examples["label"])
+    folder = os.path.join(resolve_root(data_dir), name)
+    with explaining_damage(name, folder):
+        try:
+            return tfds.builder(name, data_dir=data_dir)
+        except tfds.core.DatasetNotFoundError as error:
+            raise DataNotFoundError(
+                f"TensorFlow Datasets has no {name!r}, and it is not in {folder!r}. "
+                f"Received: data_dir={None if data_dir is None else str(data_dir)!r}"
+            ) from error
 
 
 def _download(name, builder, data_dir, alternatives):
@@ -133,17 +324,22 @@ def _download(name, builder, data_dir, alternatives):
     import tensorflow_datasets as tfds
 
     target = pathlib.Path(os.path.abspath(builder.data_dir))
+    root = pathlib.Path(os.path.abspath(resolve_root(data_dir)))
+    # Archives that only the user may download are where tfds looks for them.
+    config = tfds.download.DownloadConfig(manual_dir=root / "downloads" / "manual")
     try:
-        _check_reachable(builder.info.homepage)
+        if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            _check_reachable(builder.info.homepage)
         with _scratch_folder(target.parent) as scratch:
             made = tfds.builder(name, data_dir=scratch)
-            made.download_and_prepare(download_dir=scratch / "downloads")
+            made.download_and_prepare(
+                download_dir=scratch / "downloads", download_config=config
+            )
             # Another process may have prepared the same data at the same time.
             if not target.exists():
                 os.rename(made.data_dir, target)
     except Exception as error:  # Network, disk, checksum: no common base class.
-        root = target.parent.parent
-        needed = [*alternatives, f"{name}/{builder.version}"]
+        needed = [*alternatives, str(target.relative_to(root))]
         paths = _either(str(root / each) for each in needed)
         raise DataNotFoundError(
             f"{name} was not found in {paths} and could not be downloaded "
@@ -187,16 +383,21 @@ def _scratch_folder(parent):
 
 
 @contextlib.contextmanager
-def _explaining_damage(name, folder):
+def explaining_damage(name: str, folder: str | os.PathLike) -> Iterator[None]:
+    """Makes an InputError of whatever error the prepared data causes."""
     try:
         yield
-    except ImportError:
+    except (ImportError, InputError):
         raise
     except Exception as error:  # TensorFlow, protobuf, KeyError: no common base class.
-        raise InputError(
-            f"The prepared {name} in {str(folder)!r} cannot be read; it may be "
-            f"incomplete or damaged ({_summary(error)}). Remove it and prepare it anew."
-        ) from error
+        raise _damage(name, folder, _summary(error)) from error
+
+
+def _damage(name, folder, why):
+    return InputError(
+        f"The prepared {name} in {str(folder)!r} cannot be read; it may be incomplete "
+        f"or damaged ({why}). Remove it and prepare it anew."
+    )
 
 
 def _summary(error):
@@ -210,13 +411,13 @@ def _summary(error):
 
 
 @contextlib.contextmanager
-def _without_info_logs():
+def _logs_from(lowest):
     """Mutes TensorFlow Datasets' lines about its internal calls."""
     import tensorflow_datasets  # noqa: F401 - it replaces the logger named "absl".
 
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(max(level, logging.WARNING))
+    logger.setLevel(max(level, lowest))
     try:
         yield
     finally:

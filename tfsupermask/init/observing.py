@@ -25,11 +25,9 @@ def check_images(
 ) -> np.ndarray:
     """Returns the labels as int64; they and the images must fit the model's input."""
     check_built(model)
-    if (
-        not isinstance(images, np.ndarray)
-        or images.dtype.kind not in "uif"
-        or images.ndim not in (3, 4, 5)
-    ):
+    # Images in a file are no array, but read like one.
+    kind = getattr(getattr(images, "dtype", None), "kind", "none")
+    if kind not in "uif" or images.ndim not in (3, 4, 5):
         raise fail(
             "`images` must be a NumPy array of numbers (n, height, width, channels).",
             type=type(images).__name__,

@@ -22,7 +22,6 @@ from tfsupermask.layers import masked_weights
 from tfsupermask.report.masks import MaskStatistics, mask_statistics
 from tfsupermask.report.predictions import Predictions, predict
 from tfsupermask.runs import Config, RunFolder
-from tfsupermask.runs.folder import fingerprint
 from tfsupermask.runs.metrics import read_csv
 from tfsupermask.train import LoadedRun, load_images, load_run
 from tfsupermask.train.events import first_layer_pictures
@@ -224,7 +223,7 @@ def _predict(
     except InputError as error:
         reason, detail = f"{images} could not be read.", f" {error}"
     else:
-        if fingerprint(dataset) == sha256:
+        if dataset.sha256 == sha256:
             return predict(loaded, dataset), ""
         reason = f"{images} that were found are not the run's own."
     warnings.warn(

@@ -7,7 +7,9 @@ import functools
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from tfsupermask import data, init, models, patches
@@ -98,6 +100,8 @@ def _methods_of_given_sparsity():
 
 
 _WITH_FOLDER = ("dataset", ("folder",))
+_WITH_TFDS = ("dataset", ("tfds:*",))
+_WITH_OWN = ("dataset", ("folder", "tfds:*"))
 _WITH_PATCHES = ("init", PATCH_INITS)
 _WITH_PATTERNS = ("init", PATTERN_INITS)
 _WITH_GIVEN_SPARSITY = ("method", _methods_of_given_sparsity)
@@ -131,9 +135,10 @@ class Config:
     )
     dataset: str = _first(
         "digits",
-        "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, or "
-        "folder (your own, with a sub-folder for each class).",
-        _one_of(data.NAMES),
+        "Images: digits (comes with the program), cifar10, cifar100, tiny_imagenet, "
+        "folder (your own, with a sub-folder for each class), or any of TensorFlow "
+        "Datasets, as tfds:NAME[/CONFIG][:VERSION].",
+        data.check_name,
     )
     data_dir: str | None = _field(
         None,
@@ -143,24 +148,36 @@ class Config:
     )
     image_size: int | None = _first(
         None,
-        "Side in pixels to which the images of --dataset=folder are scaled and "
-        "cropped (default 64).",
+        "Side in pixels to which the images of --dataset=folder or tfds:… are scaled "
+        "and cropped (default 64; tfds:… their own, if all are equal squares).",
         _at_least(8),
-        applies=_WITH_FOLDER,
+        applies=_WITH_OWN,
+    )
+    train_split: str | None = _field(
+        None,
+        "Images of --dataset=tfds:… to train on, in its notation, such as train[:90%] "
+        "(default train).",
+        applies=_WITH_TFDS,
+    )
+    test_split: str | None = _field(
+        None,
+        "Images of --dataset=tfds:… to test on (default: test or validation, else a "
+        "part of train).",
+        applies=_WITH_TFDS,
     )
     test_fraction: float = _field(
         data.TEST_FRACTION,
-        "Fraction of each class of --dataset=folder to hold out for the test, if the "
-        "folder has no test images of its own.",
+        "Fraction of the images of --dataset=folder or tfds:… to hold out for the "
+        "test, if they have no test images of their own.",
         check_fraction,
-        applies=_WITH_FOLDER,
+        applies=_WITH_OWN,
     )
     flip: bool = _field(
         True,
-        "Mirror training images of --dataset=folder at random; --noflip for letters, "
-        "digits or whatever else is another thing in the mirror.",
+        "Mirror training images of --dataset=folder or tfds:… at random; --noflip for "
+        "letters, digits or whatever else is another thing in the mirror.",
         _one_of((False, True)),
-        applies=_WITH_FOLDER,
+        applies=_WITH_OWN,
     )
     bad_images: str = _field(
         data.BAD_IMAGES[0],
@@ -170,10 +187,28 @@ class Config:
         applies=_WITH_FOLDER,
         identifies=False,
     )
+    images_in: str = _field(
+        "auto",
+        "Where decoded images are: memory; disk (decoded once to a file that later "
+        "runs use again, and read as they are needed); or auto: disk if they take more "
+        "than half of the free memory.",
+        _one_of(data.PLACES),
+        identifies=False,
+    )
+    cache_dir: str | None = _field(
+        None,
+        "Folder of files of decoded images (default ~/.cache/tfsupermask).",
+        identifies=False,
+    )
     limit_images: int | None = _field(
         None,
         "Train on this number of the training images only; the classes get equal "
         "numbers as far as possible (default: all).",
+        _at_least(1),
+    )
+    limit_test_images: int | None = _field(
+        None,
+        "Test on this number of the test images only, likewise (default: all).",
         _at_least(1),
     )
     validation_images: int | None = _field(
@@ -350,6 +385,13 @@ class Config:
         "default; --init=whitened_patches: unit_power).",
         _one_of(RESCALINGS),
     )
+    crop: str | None = _field(
+        None,
+        "How training images are cropped at random: shifted by at most an eighth of "
+        "their side (shift), or a part of 8 to 100 % of their area scaled up (resized) "
+        "(default shift; tfds:imagenet2012 resized).",
+        _one_of(data.CROPS),
+    )
     epochs: int | None = _first(None, "Length of the schedule in epochs.", _at_least(1))
     stop_after_epoch: int | None = _field(
         None,
@@ -368,6 +410,18 @@ class Config:
     )
     learning_rate: float | None = _first(
         None, "Initial learning rate of the cosine schedule.", check_number
+    )
+    warmup_epochs: int | None = _field(
+        None,
+        "Raise the learning rate from 0 during this number of first epochs; the cosine "
+        "follows (default 0; tfds:imagenet2012 5).",
+        _at_least(0),
+    )
+    label_smoothing: float | None = _field(
+        None,
+        "Part of each training label that all classes share (default 0; "
+        "tfds:imagenet2012 0.1).",
+        check_fraction,
     )
     momentum: float | None = _first(
         None, "Momentum of SGD.", check_fraction, applies=("optimizer", ("sgd",))
@@ -452,6 +506,14 @@ class Config:
                 deterministic=True,
                 jit_compile=True,
             )
+        if None not in (self.epochs, self.warmup_epochs) and (
+            self.warmup_epochs >= self.epochs
+        ):
+            raise fail(
+                "`warmup_epochs` must be less than `epochs`.",
+                warmup_epochs=self.warmup_epochs,
+                epochs=self.epochs,
+            )
         if self.epochs is not None and self.ramp_epochs >= self.epochs:
             raise fail(
                 "`ramp_epochs` must be less than `epochs`, so that the last epoch has "
@@ -491,7 +553,7 @@ class Config:
             return
         other, values = field.metadata["applies"]
         values = values() if callable(values) else values
-        if getattr(self, other) not in values:
+        if not any(fnmatchcase(getattr(self, other), value) for value in values):
             *most, last = values
             named = " and ".join(filter(None, [", ".join(most), last]))
             received = {name: getattr(self, name) for name in (other, field.name)}
@@ -509,12 +571,10 @@ class Config:
         return "test" if self.validation_images is None else "validation"
 
     @property
-    def folder_options(self) -> dict[str, Any]:
-        """The options of `tfsupermask.data.load` for the dataset "folder"."""
-        if self.dataset != "folder":
-            return {}
-        names = ("test_fraction", "flip", "bad_images")
-        return {name: getattr(self, name) for name in names}
+    def load_options(self) -> dict[str, Any]:
+        """The options with which `tfsupermask.data.load` loads the dataset."""
+        own = data.options_of(self.dataset)
+        return {name: getattr(self, name) for name in ("images_in", "cache_dir", *own)}
 
     @property
     def precision(self) -> str:
@@ -566,9 +626,8 @@ class Config:
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         takes_sparsity = get_method(self.method).takes_sparsity
         masked = f"prune{self.prune:g}" if takes_sparsity else self.method
-        return (
-            f"{self.model}-{self.dataset}-{masked}-{self.init}-seed{self.seed}-{digest}"
-        )
+        dataset = re.sub(r"[^\w.]+", "-", self.dataset)
+        return f"{self.model}-{dataset}-{masked}-{self.init}-seed{self.seed}-{digest}"
 
 
 def removed_options(fields: Mapping[str, Any]) -> dict[str, Any]:

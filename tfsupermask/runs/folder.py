@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tfsupermask._files import write_json
 from tfsupermask._reading import check_names, read_json
@@ -57,26 +53,15 @@ class RunFolder:
     pictures = inside("pictures", "Folder of the pictures.")
 
 
-def fingerprint(dataset: Dataset) -> str:
-    """Returns a SHA-256 of class names, images and labels, in hexadecimal."""
-    digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
-    for split in (dataset.train, dataset.validation, dataset.test):
-        if split is not None:
-            digest.update(np.ascontiguousarray(split.images))
-            digest.update(np.ascontiguousarray(split.labels))
-    return digest.hexdigest()
-
-
-def claim(folder: RunFolder, config: Config, dataset: Dataset, sha256: str) -> None:
+def claim(folder: RunFolder, config: Config, dataset: Dataset) -> None:
     """Claims a new or empty folder, or with `config.resume` one of the same run.
 
-    Raises InputError for any other folder, and leaves it untouched. `sha256` is the
-    images' `fingerprint`.
+    Raises InputError for any other folder, and leaves it untouched.
     """
     description = {
         "config": dataclasses.asdict(config),
         "data": {
-            "sha256": sha256,
+            "sha256": dataset.sha256,
             "image_shape": list(dataset.image_shape),
             "class_names": list(dataset.class_names),
             "mean": dataset.mean.tolist(),

@@ -35,12 +35,21 @@ TINY_IMAGENET = {
     "num_patches": 100_000,
     "num_clusters": 1000,
 }
+# Ramanujan et al., 2020, for ResNet-50 on ImageNet, as their repository sets it.
+IMAGENET = {
+    **TINY_IMAGENET,
+    "weight_decay": 3.0517578125e-05,
+    "crop": "resized",
+    "warmup_epochs": 5,
+    "label_smoothing": 0.1,
+}
 RECIPES = {
     "cifar10": THESIS,
     "cifar100": THESIS,
     "digits": DIGITS,
     "folder": THESIS,
     "tiny_imagenet": TINY_IMAGENET,
+    "tfds:imagenet2012": IMAGENET,
 }
 # Thesis §5.2 for ResNet-18; layers with more than 500 filters need more clusters.
 DEEP = {"num_patches": 100_000, "num_clusters": 1000}
@@ -78,7 +87,8 @@ def resolve(config: Config, num_images: int) -> Config:
         >>> resolve(Config(model="conv6", dataset="cifar10"), 50_000).learning_rate
         0.1
     """
-    defaults = dict(RECIPES[config.dataset])
+    name = ":".join(config.dataset.split("/")[0].split(":")[:2])
+    defaults = dict(RECIPES.get(name, THESIS))
     if config.model not in ("conv2", "conv4", "conv6"):
         defaults |= DEEP
     for name in DEEP:
@@ -101,6 +111,9 @@ def resolve(config: Config, num_images: int) -> Config:
         if config.double_from is not None:
             offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
+    if "warmup_epochs" in defaults:
+        epochs = config.epochs or defaults["epochs"]
+        defaults["warmup_epochs"] = min(defaults["warmup_epochs"], epochs // 20)
     most = max(1, num_images - num_images % 2)
     defaults["batch_size"] = min(defaults["batch_size"], most)
     if config.dataset == "folder":

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfsupermask import init
+from tfsupermask import data, init
 from tfsupermask._files import write_json
 from tfsupermask._machine import num_cores
 from tfsupermask._text import counted
@@ -31,7 +31,7 @@ from tfsupermask.runs import (
 )
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
-from tfsupermask.runs.folder import claim, fingerprint, locked
+from tfsupermask.runs.folder import claim, locked
 from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
 from tfsupermask.train import tf_config
 from tfsupermask.train.agreement import agree, agree_to_stop
@@ -56,13 +56,19 @@ from tfsupermask.train.totals import Totals
 from tfsupermask.train.workers import Workers
 
 
-def run(config: Config, command: str | None = None) -> dict[str, Any]:
+def run(
+    config: Config, command: str | None = None, dataset: Any = None
+) -> dict[str, Any]:
     """Initialises, trains, evaluates and exports; goes on where an earlier call ended.
 
     Args:
         config: What to run. Fields that are `None` come from the dataset's recipe.
         command: The command line that asked for it, for `summary.json`. Defaults to
             none.
+        dataset: The images, a `Dataset` or the arguments of `data.from_examples` as a
+            tuple: train, test, and perhaps validation. `validation_images` and
+            `limit_images` of the config apply to them, and its `dataset` becomes their
+            name. Defaults to the images that the config names.
 
     Returns:
         The content of the run folder's `summary.json`.
@@ -84,7 +90,12 @@ def run(config: Config, command: str | None = None) -> dict[str, Any]:
     Reference:
         - Thesis §5.2.
     """
-    with Job.open(config, command=command) as job:
+    if dataset is not None and not isinstance(dataset, Dataset):
+        dataset = data.from_examples(*dataset)
+    if dataset is not None:
+        name = dataset.name if data.is_name(dataset.name) else data.given.NAME
+        config = dataclasses.replace(config, dataset=name)
+    with Job.open(config, dataset, command=command) as job:
         job.train()
         return job.finish()
 
@@ -168,12 +179,11 @@ class Job:
                 held_out = len(dataset.validation)
                 config = dataclasses.replace(config, validation_images=held_out)
             config = resolve(config, len(dataset.train))
-            sha256 = fingerprint(dataset)
-            root = config.workdir or Path("runs") / config.run_name(sha256)
+            root = config.workdir or Path("runs") / config.run_name(dataset.sha256)
             folder = RunFolder(Path(root))
-            agree(workers, {**config.identity(), "images": sha256})
+            agree(workers, {**config.identity(), "images": dataset.sha256})
             if workers.chief:
-                claim(folder, config, dataset, sha256)
+                claim(folder, config, dataset)
                 stack.enter_context(locked(folder.root))
             # Before TensorFlow makes variables, for which it waits for all workers.
             saved = _newest(workers, folder)
@@ -206,6 +216,7 @@ class Job:
             config.seed,
             dataset.crop_padding,
             dataset.horizontal_flip,
+            config.crop or data.CROPS[0],
         )
         with strategy.scope():
             self.model = build(config, dataset.image_shape, dataset.num_classes)
@@ -221,6 +232,7 @@ class Job:
             config.batch_size,
             config.jit_compile,
             config.redraw_steps,
+            config.label_smoothing or 0.0,
         )
 
     def _start(self, saved):

@@ -78,9 +78,9 @@ def load_images(
         >>> len(load_images(Config(limit_images=100)).train)
         100
     """
-    limit, options = config.limit_images, config.folder_options
-    if options and config.validation_images is None:
-        options["limit_images"] = limit  # the others need not even be decoded
+    options = config.load_options
+    if config.validation_images is not None:
+        options.pop("limit_images", None)  # of those that are left afterwards
     dataset = (load or data.load)(
         config.dataset, data_dir or config.data_dir, config.image_size, **options
     )
@@ -93,10 +93,13 @@ def load_images(
             validation_images=config.validation_images,
             found=len(dataset.validation),
         )
-    if limit is not None:
-        if "limit_images" in options:  # bad ones may have been skipped
-            limit = min(limit, len(dataset.train))
-        dataset = data.limit(dataset, limit)
+    for split, name in (("train", "limit_images"), ("test", "limit_test_images")):
+        limit = getattr(config, name)
+        if limit is not None:
+            if name in options:
+                # Bad ones among them may have been skipped.
+                limit = min(limit, len(getattr(dataset, split)))
+            dataset = data.limit(dataset, limit, split)
     return dataset
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfsupermask._validation import fail
-from tfsupermask.data import Dataset, Split, TrainBatches, eval_chunks
+from tfsupermask.data import Dataset, Split, TrainBatches
+from tfsupermask.data.batches import eval_rows
 from tfsupermask.data.dataset import normalise
 from tfsupermask.layers import (
     masks_found_once,
@@ -21,6 +22,7 @@ from tfsupermask.ops import THRESHOLDED
 from tfsupermask.train.totals import Totals, loss_and_hits
 
 STEPS_PER_CALL = 20
+_BYTES_PER_CALL = 1 << 27
 
 
 class Loop:
@@ -44,6 +46,8 @@ class Loop:
         jit_compile: Whether XLA compiles a step's forward and backward pass, which
             changes the rounding. Defaults to `False`.
         redraw_steps: Steps after which `redraw_removed` draws anew. Defaults to none.
+        label_smoothing: Part of a training label that all classes share, in [0, 1).
+            Defaults to 0.
 
     Attributes:
         num_parts: Number of parts in which a replica computes its share: 2, as above,
@@ -75,6 +79,7 @@ class Loop:
         batch_size: int,
         jit_compile: bool = False,
         redraw_steps: int | None = None,
+        label_smoothing: float = 0.0,
     ):
         if batch_size % strategy.num_replicas_in_sync:
             raise fail(
@@ -88,6 +93,7 @@ class Loop:
         self.batch_size = batch_size
         self._draws = [weight.draw for weight in stochastic_weights(model)]
         self._redraw_steps = redraw_steps
+        self._label_smoothing = label_smoothing
         self._dataset = dataset
         replicas = strategy.num_replicas_in_sync
         self._share = batch_size // replicas
@@ -155,16 +161,18 @@ class Loop:
 
     def _chunks_ahead(self, batches, epoch, first_step):
         """Yields each chunk's first step and shares; a thread makes the next chunk."""
+        step_bytes = self._share * int(np.prod(self._dataset.image_shape))
+        per_call = min(STEPS_PER_CALL, max(1, _BYTES_PER_CALL // step_bytes))
 
         def chunk(first):
-            count = min(STEPS_PER_CALL, batches.steps_per_epoch - first)
+            count = min(per_call, batches.steps_per_epoch - first)
             return first, self._shares(
                 lambda position: batches.chunk(
                     epoch, first, count, position, self._share
                 )
             )
 
-        starts = range(first_step, batches.steps_per_epoch, STEPS_PER_CALL)
+        starts = range(first_step, batches.steps_per_epoch, per_call)
         with ThreadPoolExecutor(1) as worker:
             ahead = [worker.submit(chunk, start) for start in starts[:1]]
             for start in starts[1:]:
@@ -185,11 +193,11 @@ class Loop:
     def evaluate(self, split: Split) -> Totals:
         """Returns the totals over a split; every image counts exactly once."""
         sums = []
-        for batch in eval_chunks(split, self.batch_size):
+        for start in range(0, len(split), self.batch_size):
             shares = self._shares(
-                lambda position, batch=batch: [
-                    array[position : position + self._share] for array in batch
-                ]
+                lambda position, start=start: eval_rows(
+                    split, start + position, self._share
+                )
             )
             sums.append(self._evaluate_call(*shares))
         # Read at the end, so that a device never waits for the host.
@@ -259,7 +267,8 @@ class Loop:
 
     def _loss_and_hits(self, images, labels):
         """Returns the loss and hits of a part of the batch."""
-        each = loss_and_hits(self.model(images, training=True), labels)
+        logits = self.model(images, training=True)
+        each = loss_and_hits(logits, labels, self._label_smoothing)
         loss, *hits = (tf.reduce_sum(values) for values in each)
         return loss / self.batch_size, *hits
 

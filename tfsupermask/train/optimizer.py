@@ -71,8 +71,17 @@ class AdamWithL2(_WithL2, keras.optimizers.Adam):
 
 
 def make_optimizer(config: Config, num_steps: int) -> keras.optimizers.Optimizer:
-    """Returns the optimizer of a resolved config, with a cosine over all steps."""
-    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)
+    """Returns the optimizer of a resolved config, with a cosine over all steps.
+
+    With `warmup_epochs` it is a cosine over those behind them.
+    """
+    warmup = num_steps * (config.warmup_epochs or 0) // config.epochs
+    rising = {"warmup_target": config.learning_rate, "warmup_steps": warmup}
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup else config.learning_rate,
+        num_steps - warmup,
+        **(rising if warmup else {}),
+    )
     if config.optimizer == "adam":
         return AdamWithL2(rate, config.weight_decay)
     return SGDWithL2(rate, config.momentum, config.weight_decay)

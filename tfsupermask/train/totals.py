@@ -9,9 +9,14 @@ import tensorflow as tf
 from tfsupermask.ops import in_top_k
 
 
-def loss_and_hits(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def loss_and_hits(
+    logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0
+) -> tuple[tf.Tensor, ...]:
     """Returns cross-entropy, top-1 and top-5 hit of each image, float32 (batch,)."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if label_smoothing:  # Szegedy et al., 2016, "Rethinking the Inception architecture"
+        shared = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)
+        losses = (1 - label_smoothing) * losses + label_smoothing * shared
     return losses, *(in_top_k(logits, labels, k) for k in (1, 5))
 
 

@@ -8,8 +8,8 @@ import os
 import numpy as np
 
 from tfsupermask.data import tfds as tfds_lib
-from tfsupermask.data.complaints import listener
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
+from tfsupermask.data.storage import AUTO, Storage, decoded
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
 from tfsupermask.data.tiny_imagenet.members import IMAGE_SIZE, decode_image
 
@@ -17,7 +17,10 @@ _NAME = "tiny_imagenet"
 
 
 def load(
-    data_dir: str | os.PathLike | None = None, image_size: int | None = None
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | None = None,
+    *,
+    storage: Storage = AUTO,
 ) -> Dataset:
     """Returns Tiny-ImageNet-200, with its official validation split as the test split.
 
@@ -37,6 +40,7 @@ def load(
         data_dir: The folder that holds, or will hold, one of the three. Defaults to
             that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
         image_size: `None` (default) or 64.
+        storage: Where the images are held.
 
     Raises:
         DataNotFoundError: The data is not there and cannot be downloaded.
@@ -47,12 +51,14 @@ def load(
     """
     check_fixed_size(_NAME, image_size, IMAGE_SIZE)
     path = archive_lib.find_archive(tfds_lib.resolve_root(data_dir))
-    return _read_prepared(data_dir) if path is None else _read_archive(path)
+    if path is None:
+        return _read_prepared(data_dir, storage)
+    return _read_archive(path, storage)
 
 
-def _read_archive(path):
+def _read_archive(path, storage):
     with archive_lib.open_archive(path) as archive:
-        images = archive.read_images()
+        images = archive.read_images(storage)
     splits = {
         name: Split(images[name], np.array([each.label for each in examples], np.int64))
         for name, examples in archive.examples.items()
@@ -60,30 +66,33 @@ def _read_archive(path):
     return _dataset(splits, archive.wnids, archive.words)
 
 
-def _read_prepared(data_dir):
+def _read_prepared(data_dir, storage):
     from tfsupermask.data.tiny_imagenet import tiny_imagenet_dataset_builder  # noqa: F401
 
     alternatives = (archive_lib.ZIP_NAME, archive_lib.FOLDER_NAME)
-    with tfds_lib.open_prepared(_NAME, data_dir, alternatives) as builder:
-        splits = {name: _read_split(builder, name) for name in ("train", "validation")}
+    builder = tfds_lib.prepared(_NAME, data_dir, alternatives)
+    splits = {
+        name: _read_split(builder, name, storage) for name in ("train", "validation")
+    }
+    with tfds_lib.explaining_damage(_NAME, builder.data_dir):
         info = builder.info
         return _dataset(splits, info.features["label"].names, info.metadata["words"])
 
 
-def _read_split(builder, split):
-    import tensorflow_datasets as tfds
-
-    # TensorFlow decodes JPEG faster and less exactly than OpenCV.
-    decoders = tfds.decode.PartialDecoding(
-        {"image": True, "label": True, "file_name": True},
-        decoders={"image": tfds.decode.SkipDecoding()},
+def _read_split(builder, split, storage):
+    encoded, labels, names = zip(
+        *tfds_lib.examples(builder, split, ("image", "label", "file_name")), strict=True
     )
-    examples = tfds_lib.read_examples(builder, split, decoders)
-    numbers = [archive_lib.image_number(n.decode()) for n in examples["file_name"]]
-    order = np.lexsort((numbers, examples["label"]))
-    with listener:
-        images = [decode_image(examples["image"][i]) for i in order]
-    return Split(np.stack(images), examples["label"][order])
+    numbers = [archive_lib.image_number(name.decode()) for name in names]
+    order = np.lexsort((numbers, labels))
+    images, _ = storage.hold(
+        (len(order), IMAGE_SIZE, IMAGE_SIZE, 3),
+        lambda: decoded(
+            order, (IMAGE_SIZE,) * 2 + (3,), lambda i: (decode_image(encoded[i]), "")
+        ),
+        [tfds_lib.state(builder), split],
+    )
+    return Split(images, np.array(labels, np.int64)[order])
 
 
 def _dataset(splits, wnids, words):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -21,7 +22,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfsupermask._validation import InputError, listed
-from tfsupermask.data.complaints import listener
+from tfsupermask.data.storage import Storage, decoded
+from tfsupermask.data.stored import StoredImages, select
 from tfsupermask.data.tiny_imagenet.members import (
     FOLDER_NAME,
     IMAGE_SIZE,
@@ -49,6 +51,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HIDDEN = re.compile(r"\.[^./].*|__MACOSX")
 _CORNERS = re.compile(r"\t".join(["([0-9]{1,2})"] * 4))
 
+_IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 _MAX_BYTES = 2**20
 _MAX_TEXT_BYTES = 2**24  # The official words.txt has 82,115 lines.
 _MAX_NAME_LENGTH = 120
@@ -102,42 +105,48 @@ class Archive:
         except UnreadableFileError as error:
             raise UnusableImageError(UNDECODABLE) from error
 
-    def read_images(self) -> dict[str, np.ndarray]:
+    def read_images(self, storage: Storage) -> dict[str, np.ndarray | StoredImages]:
         """Returns the images of each split, uint8 RGB, in the order of `examples`.
 
         Warns once about all faults. Fewer than two usable classes are an error.
         """
-        images = {
-            split: np.empty((len(examples), IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-            for split, examples in self.examples.items()
-        }
-        self._decode_all(images)
-        return {split: images[split][: len(e)] for split, e in self.examples.items()}
+        images, state = {}, self._files.state()
+        for split, examples in self.examples.items():
+            all_images, kinds = storage.hold(
+                (len(examples), *_IMAGE_SHAPE),
+                functools.partial(decoded, examples, _IMAGE_SHAPE, self._decode),
+                ["tiny_imagenet", split, state],
+            )
+            usable = self._keep_usable(split, kinds)
+            images[split] = select(all_images, usable)
+        self._check_classes()
+        self._report()
+        return images
 
     def check(self) -> None:
         """Checks all images as `read_images` does, without keeping them."""
-        self._decode_all({})
-
-    def _decode_all(self, images):
-        with listener:
-            for split in self.examples:
-                self.examples[split] = self._decode(split, images.get(split))
+        for split, examples in self.examples.items():
+            blocks = decoded(examples, _IMAGE_SHAPE, self._decode)
+            self._keep_usable(split, [kind for _, kinds in blocks for kind in kinds])
         self._check_classes()
         self._report()
 
-    def _decode(self, split, images):
-        """Returns the usable examples, and writes their images to `images` if given."""
-        usable = []
-        for example in self.examples[split]:
-            try:
-                image = decode_image(self.read(example))
-            except UnusableImageError as error:
-                self._problems[error.kind].add(example.path)
-                continue
-            if images is not None:
-                images[len(usable)] = image
-            usable.append(example)
-        return usable
+    def _decode(self, example):
+        """Returns the image, or the kind of images that are like it."""
+        try:
+            return decode_image(self.read(example)), ""
+        except UnusableImageError as error:
+            return None, error.kind
+
+    def _keep_usable(self, split, kinds):
+        """Removes the examples that are of a kind; returns where the others were."""
+        examples = self.examples[split]
+        for example, kind in zip(examples, kinds, strict=True):
+            if kind:
+                self._problems[kind].add(example.path)
+        usable = [index for index, kind in enumerate(kinds) if not kind]
+        self.examples[split] = [examples[index] for index in usable]
+        return slice(None) if len(usable) == len(kinds) else np.array(usable)
 
     def _check_sizes(self):
         too_large = [

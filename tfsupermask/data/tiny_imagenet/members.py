@@ -8,6 +8,7 @@ import pathlib
 import stat
 import zipfile
 import zlib
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from tfsupermask._validation import InputError
 from tfsupermask.data.headers import read_header
 from tfsupermask.data.images import UnreadableImageError, decode_pixels
+from tfsupermask.data.storage import file_states
 
 FOLDER_NAME = "tiny-imagenet-200"
 IMAGE_SIZE = 64
@@ -59,6 +61,10 @@ class ZipFiles:
         }
         self.sizes = {path: info.file_size for path, info in self._members.items()}
 
+    def state(self) -> list[Any]:
+        """Returns what changes when the archive does."""
+        return file_states([self._archive.filename])
+
     def read(self, path: str) -> bytes:
         """Inflates a member, never beyond the size that it declares."""
         member = self._members[path]
@@ -85,6 +91,10 @@ class FolderFiles:
             prefix = "" if relative == "." else f"{relative}/"
             for name in names:
                 self.sizes[prefix + name] = _regular_size(os.path.join(folder, name))
+
+    def state(self) -> list[Any]:
+        """Returns what changes when the files do."""
+        return file_states(os.path.join(self._root, path) for path in self.sizes)
 
     def read(self, path: str) -> bytes:
         """Reads a file, never beyond the size that it had."""

@@ -1,0 +1,72 @@
+"""Runs whose images stay in a file, and runs whose images come from Python."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.train.common import (
+    PATTERNS,
+    assert_same_result,
+    run,
+    stop_within_the_first_epoch,
+)
+from tfsupermask import data, runs, train
+from tfsupermask._validation import InputError
+
+SMALL = {**PATTERNS, "epochs": 1, "limit_images": 320, "limit_test_images": 40}
+
+
+@pytest.fixture(autouse=True)
+def every_run_loads_them():
+    """Here runs load what they name."""
+
+
+@pytest.mark.filterwarnings("ignore:The images are decoded")
+def test_patterns_and_training_are_the_same_from_memory_and_disk(tmp_path, monkeypatch):
+    places = {"images_in": "disk", "cache_dir": str(tmp_path / "cache")}
+    run(tmp_path / "memory", **SMALL)
+    run(tmp_path / "disk", **SMALL, **places)
+    assert_same_result(tmp_path / "memory", tmp_path / "disk")
+    stop_within_the_first_epoch(monkeypatch, tmp_path / "again", **SMALL, **places)
+    # It goes on from memory: where images are is no part of what a run is.
+    run(tmp_path / "again", strategy="mirrored", **SMALL)
+    assert_same_result(tmp_path / "memory", tmp_path / "again")
+
+
+def test_a_run_takes_images_from_python(tmp_path):
+    digits = data.load("digits")
+    config = runs.Config(
+        workdir=str(tmp_path / "given"),
+        init="kaiming_normal",
+        batch_size=32,
+        epochs=1,
+        limit_images=64,
+    )
+    images = [
+        (split.images[..., 0], split.labels) for split in (digits.train, digits.test)
+    ]
+    summary = train.run(config, dataset=images)
+    assert summary["test_images"] == len(digits.test)
+    description = json.loads((tmp_path / "given/config.json").read_text())
+    assert description["config"]["dataset"] == "given"
+    loaded = train.load_run(tmp_path / "given")
+    assert loaded.class_names == tuple("0123456789")
+    with pytest.raises(InputError, match="come from Python"):
+        train.load_images(loaded.config)
+    config = dataclasses.replace(config, workdir=str(tmp_path / "named"))
+    train.run(config, dataset=digits)
+    description = json.loads((tmp_path / "named/config.json").read_text())
+    assert description["config"]["dataset"] == "digits"
+
+
+def test_resized_crops_smoothed_labels_and_a_warmup_train(tmp_path):
+    options = {"crop": "resized", "label_smoothing": 0.1, "warmup_epochs": 1}
+    fields = {"init": "kaiming_normal", "batch_size": 32, "limit_images": 64}
+    summary = run(tmp_path, **fields, **options, epochs=2)
+    assert np.isfinite(summary["train_loss"])
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    rate = rows[0].split(",").index("learning_rate")
+    assert float(rows[1].split(",")[rate]) == pytest.approx(0.1)
+    assert float(rows[2].split(",")[rate]) == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,206 @@
+"""Where decoded images are: in memory, or in a file that later runs use again."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from tfsupermask._files import make_folder, write_atomically
+from tfsupermask._machine import available_memory
+from tfsupermask._validation import check_choice, fail
+from tfsupermask.data.complaints import listener
+from tfsupermask.data.stored import StoredImages
+
+PLACES = ("auto", "memory", "disk")
+_SHARE = 0.5  # of the free memory; the rest is for training
+_SPARE_BYTES = 1 << 30
+_IMAGES_PER_BLOCK = 256
+
+# Blocks of images, and one JSON value an image: its label, or what was wrong with it.
+Blocks = Iterator[tuple[np.ndarray, list[Any]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """Holds decoded images in memory or in files.
+
+    Args:
+        images_in: `"memory"`; `"disk"`, where the images are decoded once, to a file
+            that is read as they are needed and used again by later runs; or `"auto"`
+            (default): memory, unless the images take more than half of what is free.
+        cache_dir: Folder of the files. Defaults to `$XDG_CACHE_HOME/tfsupermask` or
+            `~/.cache/tfsupermask`.
+
+    Raises:
+        InputError: `images_in` is none of the three.
+
+    Example:
+        >>> black = np.zeros((2, 8, 8, 3), np.uint8)
+        >>> blocks = lambda: iter([(black, [3, 5]), (black, [3, 3])])
+        >>> images, labels = Storage().hold((4, 8, 8, 3), blocks, "black")
+        >>> images.shape, labels
+        ((4, 8, 8, 3), [3, 5, 3, 3])
+    """
+
+    images_in: str = "auto"
+    cache_dir: str | os.PathLike | None = None
+
+    def __post_init__(self):
+        check_choice("images_in", self.images_in, PLACES)
+
+    def hold(
+        self,
+        shape: tuple[int, int, int, int],
+        decode: Callable[[], Blocks],
+        source: Any,
+    ) -> tuple[np.ndarray | StoredImages, list[Any]]:
+        """Returns images, and a value for each, decoded now or by an earlier run.
+
+        `source` is all that they depend on, for JSON, such as the names, sizes and
+        times of their files; `None` if nobody knows. Then no other run can use them.
+        """
+        size = int(np.prod(shape))
+        key = json.dumps([shape, source or os.urandom(16).hex()]).encode()
+        path = self._folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.images"
+        fits = size <= _SHARE * available_memory()
+        in_memory = self.images_in == "memory" or (self.images_in == "auto" and fits)
+        if not path.is_file():
+            if in_memory:
+                return _in_memory(shape, _progress(decode(), shape[0]))
+            self._write(path, size, lambda: _progress(decode(), shape[0]))
+        stored = StoredImages(path, shape)
+        if source is None:
+            values = _values(path, size)
+            path.with_suffix(".lock").unlink()
+            path.unlink()  # it stays open until nobody uses the images
+            return stored, values
+        return stored[:] if in_memory else stored, _values(path, size)
+
+    def _folder(self):
+        if self.cache_dir is not None:
+            return Path(self.cache_dir).expanduser()
+        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        return Path(caches).expanduser() / "tfsupermask"
+
+    def _write(self, path, size, decode):
+        """Writes the file, unless another process does so at the same time."""
+        make_folder(path.parent)
+        with _turn(path.with_suffix(".lock")):
+            if path.is_file():
+                return
+            free = shutil.disk_usage(path.parent).free
+            if size + _SPARE_BYTES > free:
+                raise fail(
+                    f"The images take {size:,} bytes: `cache_dir` must have room for "
+                    "them and one GiB to spare.",
+                    cache_dir=str(path.parent),
+                    free=free,
+                )
+            warnings.warn(
+                f"The images are decoded to {str(path)!r}, {size:,} bytes, and read "
+                "from there.",
+                stacklevel=4,
+            )
+            write_atomically(path, lambda file: _write_blocks(file, decode()))
+
+
+AUTO = Storage()
+
+
+def decoded(
+    items: Iterable[Any],
+    image_shape: tuple[int, int, int],
+    decode: Callable[[Any], tuple[np.ndarray | None, Any]],
+) -> Blocks:
+    """Yields blocks of images that threads decode.
+
+    `decode` makes of an item an image, or `None` for a black one, and its JSON value.
+    """
+    items = iter(items)
+    with listener, ThreadPoolExecutor() as pool:
+        while some := list(itertools.islice(items, _IMAGES_PER_BLOCK)):
+            block, values = np.zeros((len(some), *image_shape), np.uint8), []
+            for place, (image, value) in zip(
+                block, pool.map(decode, some), strict=True
+            ):
+                if image is not None:
+                    place[:] = image
+                values.append(value)
+            yield block, values
+
+
+def file_states(paths: Iterable[str | os.PathLike]) -> list[tuple[str, int, int]]:
+    """Returns paths, bytes and times of change of files, to tell whether they changed.
+
+    A file that is not there has 0 of both.
+    """
+    return [(os.path.abspath(path), *_state(path)) for path in paths]
+
+
+def _state(path):
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        return status.st_size, status.st_mtime_ns
+    return 0, 0
+
+
+def _in_memory(shape, blocks):
+    try:
+        images = np.empty(shape, np.uint8)
+    except MemoryError as error:
+        raise fail(
+            "The images must fit into memory; `images_in` 'disk' reads them as they "
+            "are needed.",
+            shape=shape,
+        ) from error
+    values = []
+    for block, some in blocks:
+        images[len(values) : len(values) + len(block)] = block
+        values += some
+    return images, values
+
+
+def _write_blocks(file, blocks):
+    """Writes the images, and behind them the values."""
+    values = []
+    for block, some in blocks:
+        file.write(np.ascontiguousarray(block).data)
+        values += some
+    file.write(json.dumps(values).encode())
+
+
+def _values(path, size):
+    with open(path, "rb") as file:
+        file.seek(size)
+        return json.loads(file.read())
+
+
+def _progress(blocks, total):
+    with tqdm(
+        total=total, desc="decoding", unit=" images", leave=False, disable=None
+    ) as bar:
+        for block, values in blocks:
+            yield block, values
+            bar.update(len(block))
+
+
+@contextlib.contextmanager
+def _turn(path):
+    """Waits until no other process is in the body."""
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

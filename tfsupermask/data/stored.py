@@ -1,0 +1,136 @@
+"""Decoded images that stay in a file and are read when they are needed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import os
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfsupermask._files import write_json
+
+_THREADS = 4
+
+
+class StoredImages:
+    """A uint8 array (n, height, width, 3) that stays in a file.
+
+    An index reads images into an array, as with NumPy. `select` gives some of them
+    without reading. Nothing that was read is kept.
+
+    Args:
+        path: The file. It begins with the bytes of the images, one after another.
+        shape: (n, height, width, 3).
+
+    Example:
+        >>> pixels = np.arange(4 * 2 * 2 * 3, dtype=np.uint8).reshape(4, 2, 2, 3)
+        >>> pixels.tofile("images.uint8")
+        >>> images = StoredImages("images.uint8", pixels.shape)
+        >>> bool(np.array_equal(images[np.array([2, 0])], pixels[[2, 0]]))
+        True
+        >>> images.select(slice(1, 3)).shape, images.reads
+        ((2, 2, 2, 3), 2)
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(self, path: str | os.PathLike, shape: tuple[int, int, int, int]):
+        self._file = _File(path, shape[1:])
+        self._rows = np.arange(shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, height, width, 3)."""
+        return (len(self._rows), *self._file.image_shape)
+
+    @property
+    def reads(self) -> int:
+        """Number of images read so far, by `select`ed ones too."""
+        return self._file.reads
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Text that tells these images in this order from others."""
+        rows = hashlib.sha256(np.ascontiguousarray(self._rows)).hexdigest()[:16]
+        return f"{self._file.path.stem}-{rows}"
+
+    def remember(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Returns what `compute` makes of the images, or made at an earlier time.
+
+        Args:
+            key: Part of the name of a file beside that of the images.
+            compute: Function without arguments that returns what JSON can hold.
+        """
+        if not self._file.path.is_file():
+            return compute()
+        path = self._file.path.with_name(f"{self.identity}-{key}.json")
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(path.read_text())
+        value = compute()
+        with contextlib.suppress(OSError):  # others' files may only be read
+            write_json(path, value)
+        return value
+
+    def select(self, indices: np.ndarray | slice) -> StoredImages:
+        """Returns some of the images, in the order of the indices, without reading."""
+        some = object.__new__(StoredImages)
+        some._file, some._rows = self._file, self._rows[indices]
+        return some
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index) -> np.ndarray:
+        rows = self._rows[index]
+        images = self._file.read(np.ravel(rows))
+        return images.reshape(*np.shape(rows), *images.shape[1:])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+class _File:
+    """An open file of images; threads may read it at the same time."""
+
+    def __init__(self, path, image_shape):
+        self.path, self.image_shape, self.reads = Path(path), tuple(image_shape), 0
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+        self._size = int(np.prod(image_shape))
+
+    def read(self, rows):
+        """Returns the images in these rows of the file."""
+        images = np.empty((len(rows), *self.image_shape), np.uint8)
+        starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+        pieces = itertools.pairwise([*starts, len(rows)])
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(lambda piece: self._fill(images, rows, *piece), pieces):
+                pass
+        self.reads += len(rows)
+        return images
+
+    def _fill(self, images, rows, first, end):
+        left = memoryview(images[first:end]).cast("B")
+        offset = int(rows[first]) * self._size
+        while left:
+            count = os.preadv(self._descriptor, [left], offset)
+            if not count:
+                raise OSError("The file of decoded images is shorter than it was.")
+            left, offset = left[count:], offset + count
+
+
+def select(images: np.ndarray | StoredImages, indices: np.ndarray | slice):
+    """Returns some images: of an array a part, of stored images without reading."""
+    if isinstance(images, StoredImages):
+        return images.select(indices)
+    return images[indices]
