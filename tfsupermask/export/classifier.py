@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfsupermask._files import check_no_pattern
 from tfsupermask._reading import MAX_JSON, check_names, parse_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.export.files import read_class_names
@@ -93,7 +94,7 @@ def is_export(path: str | os.PathLike) -> bool:
 
 
 def _open_saved_model(path):
-    loaded = tf.saved_model.load(str(path))
+    loaded = tf.saved_model.load(check_no_pattern("path", path))
     (_, arguments) = loaded.signatures["serving_default"].structured_input_signature
     class_names = tuple(name.decode() for name in loaded.class_names.numpy())
 
