@@ -16,8 +16,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfsupermask import init
-from tfsupermask._files import write_json
-from tfsupermask._validation import fail
+from tfsupermask._files import write_json, writing
+from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
     GIVEN,
@@ -29,7 +29,7 @@ from tfsupermask.runs import (
 )
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
-from tfsupermask.runs.folder import claim, fingerprint, locked
+from tfsupermask.runs.folder import claimed, fingerprint
 from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
 from tfsupermask.train.agreement import agree, agree_to_stop, num_workers
 from tfsupermask.train.build import (
@@ -162,8 +162,7 @@ class Job:
             agree(strategy, {**config.identity(), "images": sha256})
             with contextlib.ExitStack() as stack:
                 if is_chief(strategy):
-                    claim(folder, config, dataset, sha256)
-                    stack.enter_context(locked(folder.root))
+                    stack.enter_context(claimed(folder, config, dataset, sha256))
                 interruption = stack.enter_context(Interruption())
                 job = cls(
                     config, dataset, strategy, folder, interruption, build, command
@@ -231,7 +230,8 @@ class Job:
         self.watch = MaskWatch(self.model)
         if self.chief:
             self._write_metrics(rows)
-            self.events = tf.summary.create_file_writer(str(self.folder.events))
+            with writing(self.folder.events):
+                self.events = tf.summary.create_file_writer(str(self.folder.events))
 
     def train(self) -> None:
         """Trains to the end of the schedule, or to `config.stop_after_epoch`.
@@ -314,7 +314,11 @@ class Job:
         """Initialises the kernels and writes the first checkpoint."""
         config, start = self.config, time.perf_counter()
         if config.init != GIVEN:
-            self._draw_weights()
+            try:
+                self._draw_weights()
+            except InputError:  # it would be refused again
+                shutil.rmtree(self.folder.init_progress, ignore_errors=True)
+                raise
         if config.mask_from is not None:
             take_mask(config, self.model)
         if config.rescale == "unit_power":
@@ -367,10 +371,11 @@ class Job:
     def record(self, rows: list[dict[str, float]]) -> None:
         """Writes the metrics of all epochs; TensorBoard gets those of the last one."""
         self._write_metrics(rows)
-        write_events(self.events, rows[-1])
-        write_model_events(
-            self.events, self.model, rows[-1]["epoch"], self.watch.by_weight
-        )
+        with writing(self.folder.events):
+            write_events(self.events, rows[-1])
+            write_model_events(
+                self.events, self.model, rows[-1]["epoch"], self.watch.by_weight
+            )
 
     def _write_metrics(self, rows):
         metrics.write_csv(self.folder.metrics, rows, self.config.epoch_split)
