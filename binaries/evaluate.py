@@ -11,9 +11,7 @@ from __future__ import annotations
 from absl import flags
 
 from binaries import _program
-from tfsupermask import data, train, zoo
-from tfsupermask.export import Classifier, is_export
-from tfsupermask.tickets import read_ticket_header
+from tfsupermask import data, export, tickets, train
 
 _PATH = flags.DEFINE_string(
     "path",
@@ -51,18 +49,15 @@ _SAMPLES = flags.DEFINE_integer(
 def main(argv):
     """Prints the accuracy on the dataset's test images."""
     _program.refuse_arguments(argv)
-    path = zoo.resolve(_PATH.value)
-    _program.require(
-        path.exists(),
-        f"`--path` must be a run folder or an exported model. Received: {_PATH.value}",
-    )
+    path = _program.existing(_PATH.value)
+    _program.load_tensorflow()
     name, data_dir, image_size = _DATASET.value, _DATA_DIR.value, None
     options = {}
-    if is_export(path):
+    if export.is_export(path):
         name = name or _dataset_of(path)
         _program.require(name, "`--dataset` must be given with this exported model.")
         if name == "folder":
-            image_size = Classifier(path).image_shape[0]
+            image_size = export.Classifier(path).image_shape[0]
     else:
         config = train.load_run(path).config
         if name in (None, config.dataset):
@@ -83,7 +78,7 @@ def _dataset_of(path):
     """Returns the dataset that a ticket's recipe names, `None` without one."""
     if path.suffix != ".ticket":
         return None
-    recipe = read_ticket_header(path).get("recipe")
+    recipe = tickets.read_ticket_header(path).get("recipe")
     return recipe.get("dataset") if isinstance(recipe, dict) else None
 
 

@@ -15,7 +15,6 @@ from tfsupermask.layers import drawn, kernels_of, masked_weights
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
 
-RESCALINGS = ("none", "unit_power")
 _NUM_IMAGES = 250
 _DRAW = -1  # of stochastic masks; training takes those above 0
 
