@@ -1,5 +1,6 @@
 """Programs: thin front ends of the library with absl."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -7,9 +8,14 @@ import sys
 
 def end_on_signals() -> None:
     """Lets SIGTERM and Ctrl-C end this process while it has nothing to clean up."""
+    try:
+        stderr = os.dup(2)  # which may lead to nowhere while TensorFlow is loaded
+    except OSError:
+        stderr = os.open(os.devnull, os.O_WRONLY)
 
     def end(number, frame):
-        os.write(2, f"interrupted {signal.Signals(number).name}\n".encode())
+        with contextlib.suppress(OSError):
+            os.write(stderr, f"interrupted {signal.Signals(number).name}\n".encode())
         os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -20,6 +20,8 @@ from binaries import end_on_signals
 from tfsupermask import InputError, zoo
 from tfsupermask._files import needs_no_traceback
 from tfsupermask._machine import package_version
+from tfsupermask.export import is_export
+from tfsupermask.runs import RunFolder
 from tfsupermask.train.interruption import SIGNALS, Interrupted
 
 _MAX_LINE = 900
@@ -161,11 +163,11 @@ def require(value: object, sentence: str) -> None:
 
 
 def existing(path: str) -> Path:
-    """Returns the run folder or file that `--path` names, from the zoo as well."""
+    """Returns the run folder or export that a path names, from the zoo as well."""
     found = zoo.resolve(path)
     require(
-        found.exists(),
-        "`--path` must be a run folder, an exported model or zoo:NAME. "
+        is_export(found) or RunFolder(found).config.is_file(),
+        "The path must be a run folder, an exported model or zoo:NAME. "
         f"Received: {path}",
     )
     return found

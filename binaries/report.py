@@ -27,6 +27,8 @@ _DATA_DIR = flags.DEFINE_string(
 def main(argv):
     """Writes the report and prints its path."""
     _program.require(argv, "Name at least one run folder.")
+    for path in argv:
+        _program.existing(path)
     _program.load_tensorflow()
     folder = Path(argv[0]) if len(argv) == 1 else Path()
     output = _OUTPUT.value or folder / "report.html"

@@ -6,9 +6,9 @@ __all__, __getattr__, __dir__ = names_on_use(
     __name__,
     {
         "inference": "fold",
-        "classifier": "Classifier is_export",
+        "classifier": "Classifier",
         "formats": "export_model",
-        "names": "check_format",
+        "names": "check_format is_export",
         "saved_model": "export_saved_model",
         "sizes": "size_table",
     },

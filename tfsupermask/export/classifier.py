@@ -18,7 +18,7 @@ from tfsupermask._reading import MAX_JSON, check_names, parse_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.export.files import read_class_names
 from tfsupermask.export.inference import check_preprocessing, inference_model
-from tfsupermask.export.saved_model import is_saved_model
+from tfsupermask.export.names import is_export
 from tfsupermask.tickets import load_ticket
 from tfsupermask.tickets.architecture import no_values
 
@@ -77,20 +77,6 @@ class Classifier:
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Returns probabilities (n, classes) of uint8 images as in `logits`."""
         return np.asarray(self._run(images)["probabilities"])
-
-
-def is_export(path: str | os.PathLike) -> bool:
-    """Returns whether `path` looks like an export.
-
-    Args:
-        path: Any path; it need not exist.
-
-    Example:
-        >>> is_export("runs/my_run/saved_model"), is_export("photo.jpg")
-        (True, False)
-    """
-    path = Path(path)
-    return is_saved_model(path) or (path.suffix in _OPEN and path.is_file())
 
 
 def _open_saved_model(path):

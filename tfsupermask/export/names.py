@@ -1,4 +1,4 @@
-"""The names of formats and precisions."""
+"""What an export's name says: whether it is one, its format, its precision."""
 
 from __future__ import annotations
 
@@ -54,3 +54,23 @@ def check_format(path: str | os.PathLike, precision: str) -> str:
             precision=precision,
         )
     return suffix
+
+
+def is_export(path: str | os.PathLike) -> bool:
+    """Returns whether `path` looks like an export.
+
+    Args:
+        path: Any path; it need not exist.
+
+    Example:
+        >>> is_export("runs/my_run/saved_model"), is_export("photo.jpg")
+        (True, False)
+    """
+    path = Path(path)
+    of_file = path.suffix in _PRECISIONS and path.suffix != ""
+    return is_saved_model(path) or (of_file and path.is_file())
+
+
+def is_saved_model(path: str | os.PathLike) -> bool:
+    """Returns whether `path` is the folder of a SavedModel."""
+    return (Path(path) / "saved_model.pb").is_file()

@@ -17,6 +17,7 @@ from tfsupermask.export.inference import (
     classify,
     input_structure,
 )
+from tfsupermask.export.names import is_saved_model
 
 
 def export_saved_model(
@@ -79,11 +80,6 @@ def export_saved_model(
     )
     write_folder(path, lambda new: tf.saved_model.save(servable, str(new), signatures))
     return path
-
-
-def is_saved_model(path: str | os.PathLike) -> bool:
-    """Returns whether `path` is the folder of a SavedModel."""
-    return (Path(path) / "saved_model.pb").is_file()
 
 
 def _classifier(network, preprocessing):

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from tfsupermask import init
 from tfsupermask._files import write_json, writing
+from tfsupermask._text import BAR, fitting, wrapped
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
@@ -308,7 +309,7 @@ class Job:
     def say(self, text: str) -> None:
         """Prints a line above the progress bar, in one process only."""
         if self.chief:
-            tqdm.write(text)
+            tqdm.write(wrapped(text))
 
     def initialise(self) -> None:
         """Initialises the kernels and writes the first checkpoint."""
@@ -386,8 +387,7 @@ class Job:
         return tqdm(
             total=self.config.epochs * steps * images,
             initial=(self.saved.epoch * steps + self.saved.step) * images,
-            unit=" images",
-            unit_scale=True,
+            bar_format=BAR,
             leave=False,
             disable=None if self.chief else True,
         )
@@ -436,12 +436,16 @@ class Job:
 
     def _line(self, row):
         split = self.config.epoch_split
-        return (
-            f"epoch {row['epoch']}/{self.config.epochs}  "
-            f"loss {row['train_loss']:.4f}  train {row['train_top1']:.4f}  "
-            f"{split} {row[f'{split}_top1']:.4f} "
-            f"(top-5 {row[f'{split}_top5']:.4f})  flips {row['mask_flips']:.2e}  "
-            f"{row['seconds']:.1f} s"
+        return fitting(
+            [
+                f"epoch {row['epoch']}/{self.config.epochs}",
+                f"loss {row['train_loss']:.3f}",
+                f"train {row['train_top1']:.4f}",
+                f"{split} {row[f'{split}_top1']:.4f}",
+                f"{row['seconds']:.1f} s",
+                f"top-5 {row[f'{split}_top5']:.4f}",
+                f"flips {row['mask_flips']:.1e}",
+            ]
         )
 
     def _warn_at_chance(self, row):
@@ -472,7 +476,7 @@ def _outcome(summary, folder):
         return after + pictures
     reached = "".join(
         f"{split} top-1 {summary[f'{split}_top1']:.4f}, "
-        f"top-5 {summary[f'{split}_top5']:.4f} "
+        f"top-5 {summary[f'{split}_top5']:.4f}\n"
         for split in ("test", "validation")
         if f"{split}_top1" in summary
     )
