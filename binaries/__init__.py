@@ -5,13 +5,16 @@ import os
 import signal
 import sys
 
+for _number in range(3):
+    try:
+        os.fstat(_number)
+    except OSError:  # closed: the next file to be opened would take its place
+        os.open(os.devnull, os.O_RDWR)
+
 
 def end_on_signals() -> None:
     """Lets SIGTERM and Ctrl-C end this process while it has nothing to clean up."""
-    try:
-        stderr = os.dup(2)  # which may lead to nowhere while TensorFlow is loaded
-    except OSError:
-        stderr = os.open(os.devnull, os.O_WRONLY)
+    stderr = os.dup(2)  # 2 leads to nowhere while TensorFlow is loaded
 
     def end(number, frame):
         with contextlib.suppress(OSError):

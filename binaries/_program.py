@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import io
-import os
 import signal
 import sys
 import types
@@ -120,20 +119,15 @@ class _Stream(io.FileIO):
 
 def _open_streams():
     """Makes standard output and error take all text, whatever they are."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:  # closed: the next file to be opened would take its place
-            os.open(os.devnull, os.O_RDWR)
-        if number:
-            before = getattr(sys, name)
-            text = io.TextIOWrapper(
-                io.BufferedWriter(_Stream(number, "w", closefd=False)),
-                encoding=before.encoding if before else "utf-8",
-                errors="backslashreplace",
-                line_buffering=True,
-            )
-            setattr(sys, name, text)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        before = getattr(sys, name)  # None if it was closed
+        text = io.TextIOWrapper(
+            io.BufferedWriter(_Stream(number, "w", closefd=False)),
+            encoding=before.encoding if before else "utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+        setattr(sys, name, text)
 
 
 def one_line(text: str) -> str:
