@@ -31,7 +31,6 @@ _DEFINE = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
-flags.DEFINE_boolean("version", False, "Print the version.")
 
 
 def start(main: Callable[[Sequence[str]], None]) -> None:
@@ -44,6 +43,10 @@ def start(main: Callable[[Sequence[str]], None]) -> None:
         _interrupt_on_signals()
         main(argv[1:])
 
+    if "version" not in flags.FLAGS:
+        flags.DEFINE_boolean(
+            "version", False, "Print the version.", module_name=sys.argv[0]
+        )
     guarded(lambda: app.run(run, flags_parser=_parse))
 
 
@@ -121,6 +124,8 @@ def _open_streams():
     """Makes standard output and error take all text, whatever they are."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         before = getattr(sys, name)  # None if it was closed
+        if before is not getattr(sys, f"__{name}__"):
+            continue  # somebody listens in this process
         text = io.TextIOWrapper(
             io.BufferedWriter(_Stream(number, "w", closefd=False)),
             encoding=before.encoding if before else "utf-8",
