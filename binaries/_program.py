@@ -94,7 +94,9 @@ def _parse(argv):
     try:
         for argument in argv:
             if argument.startswith("-") and not argument.isprintable():
-                raise flags.Error(f"Flags must be text. Received: {argument}")
+                raise flags.Error(
+                    f"Flags must be text that can be printed. Received: {argument}"
+                )
         return flags.FLAGS(argv)
     except SystemExit:  # with status 1, behind --help
         sys.stdout.flush()

@@ -268,8 +268,8 @@ WRONG_FLAGS = {
     "--noresume=true": ("train --noresume=true", "noresume"),
     "an argument": ("train conv6", "conv6"),
     "a flag file that there is not": ("train --flagfile=none", "none"),
-    "not UTF-8": (r"train --workdir=$'a\xff'", "Flags must be text"),
-    "a newline": (r"train --workdir=$'a\nb'", "Flags must be text"),
+    "not UTF-8": (r"train --workdir=$'a\xff'", "Flags must be text that"),
+    "a newline": (r"train --workdir=$'a\nb'", "Flags must be text that"),
     "a pattern": ("train --workdir='runs/lr=[0.1]'", r"without \* \? \["),
     "another pattern": ("train --workdir='runs/*'", r"without \* \? \["),
     "a backslash": (r"train --workdir='runs\a'", r"without \* \? \["),
@@ -481,7 +481,7 @@ WORK = {
     for where, before, folder, says, leaves in (
         (
             "on a full disk",
-            _MOUNT.format(size="16k"),
+            _MOUNT.format(size="4k"),
             "disk",
             "No space left",
             ("disk",),

@@ -90,7 +90,7 @@ TRAIN = {
     "--data_dir that is not there": (
         "--dataset=folder --data_dir=/nowhere", "does not exist"),
     "--data_dir that commands the terminal": (
-        f"--dataset=folder --data_dir=/{ESCAPE}", "does not exist"),
+        f"--dataset=folder --data_dir=/{ESCAPE}", "must be text that"),
     "--workdir in a file": ("--workdir=/dev/null/run", "workdir"),
     "--workdir of 5,000 characters": (f"--workdir=DIR/{'w' * 5000}", "workdir"),
     "--stop_after_epoch beyond --epochs": (
@@ -102,7 +102,7 @@ OTHERS = {
     "evaluate of nothing": ("evaluate --path=DIR/nothing", _NO_PATH),
     "evaluate of an empty folder": ("evaluate --path=DIR", _NO_PATH),
     "evaluate of a path that commands the terminal": (
-        f"evaluate --path=/{ESCAPE}", _NO_PATH),
+        f"evaluate --path=/{ESCAPE}", "must be text that"),
     "evaluate of /dev/zero": ("evaluate --path=/dev/zero", _NO_PATH),
     "predict without images": ("predict --path=DIR", "at least one image"),
     "predict --top=0": ("predict --path=DIR --top=0 x", "top"),
@@ -112,7 +112,7 @@ OTHERS = {
     "export to an unknown suffix": (
         "export --path=DIR --output=DIR/x.exe", "must end in"),
     "export to a name that commands the terminal": (
-        f"export --path=DIR --output=DIR/x.{ESCAPE}", "must end in"),
+        f"export --path=DIR --output=DIR/x.{ESCAPE}", "must be text that"),
     "export --precision=int1": (
         "export --path=DIR --output=DIR/x.tflite --precision=int1", "precision"),
     "export --precision that commands the terminal": (
