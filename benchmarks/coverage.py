@@ -17,7 +17,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import keras

@@ -36,7 +36,7 @@ import itertools
 import tempfile
 from pathlib import Path
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import keras

@@ -27,7 +27,7 @@ import time
 from concurrent.futures import Future
 from unittest import mock
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import numpy as np

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import keras

@@ -6,8 +6,8 @@ python -m benchmarks.images --quick
 
 A folder of JPEGs of 160 × 160 pixels in ten classes is made by the program (a hundred
 different ones, each many times). For each place, and twice for the disk, a new process
-opens a job of a narrow Conv2 and trains its first steps: seconds to the first ones, the peak of
-resident memory, and the images a second that come as batches.
+opens a job of a narrow Conv2 and trains its first steps: seconds to the first ones, the
+peak of resident memory, and the images a second that come as batches.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 from absl import flags

@@ -17,7 +17,7 @@ import functools
 import tempfile
 from pathlib import Path
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import onnxruntime

@@ -22,7 +22,7 @@ import importlib.util
 import math
 from unittest import mock
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import keras

@@ -19,7 +19,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import numpy as np

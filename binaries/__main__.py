@@ -7,6 +7,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from binaries import _program
+
 
 def programs() -> dict[str, str]:
     """Returns each program's name with the first line of its description."""
@@ -33,9 +35,15 @@ def usage() -> str:
 
 def main() -> None:
     """Runs the program that the first argument names."""
+    _program.guarded(_run)
+
+
+def _run():
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("--help", "-h", "help"):
         print(usage())
+    elif name == "--version":
+        print(_program.version())
     elif name in programs():
         del sys.argv[1]
         runpy.run_module(f"binaries.{name}", run_name="__main__", alter_sys=True)

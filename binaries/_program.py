@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
+import importlib
+import io
+import signal
 import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import app, flags, logging
 
-from tfsupermask import InputError
-
-
-@contextlib.contextmanager
-def _nothing_on_stderr() -> Iterator[None]:
-    """Silences also native code; exceptions of Python still pass."""
-    sys.stderr.flush()
-    with open(os.devnull, "w") as nowhere:
-        kept = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-# TensorFlow's start-up messages would hide the program's own. Those that it writes
-# before it sets up its logging ignore the level.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _nothing_on_stderr():
-    import tensorflow
-
-# Its advice, for example on retracing, is not for users of the programs.
-tensorflow.get_logger().setLevel("ERROR")
+from binaries import end_on_signals
+from tfsupermask import InputError, zoo
+from tfsupermask._files import needs_no_traceback
+from tfsupermask._machine import package_version
+from tfsupermask.export import is_export
+from tfsupermask.runs import RunFolder
+from tfsupermask.train.interruption import SIGNALS, Interrupted
 
 _MAX_LINE = 900
 
@@ -50,31 +34,107 @@ _DEFINE = {
 
 
 def start(main: Callable[[Sequence[str]], None]) -> None:
-    """Parses the flags and runs `main(positional arguments)`.
+    """Parses the flags and runs `main(positional arguments)`, as `guarded` does."""
 
-    A user's error is printed as one sentence, with exit status 1. Ctrl-C gives status
-    130, SIGTERM 143.
-    """
-
-    def parse(argv):
-        try:
-            return flags.FLAGS(argv)
-        except flags.Error as error:
-            sys.exit(f"error: {one_line(str(error))} (--help lists the flags)")
-
-    def guarded(argv):
+    def run(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         warnings.formatwarning = lambda text, *_: f"warning: {one_line(str(text))}\n"
-        try:
-            main(argv[1:])
-        except (InputError, OSError) as error:
-            sys.exit(f"error: {one_line(str(error))}")
-        except KeyboardInterrupt as interrupt:
-            print(f"interrupted {interrupt}".rstrip(), file=sys.stderr)
-            sys.exit(getattr(interrupt, "exit_status", 130))
+        _interrupt_on_signals()
+        main(argv[1:])
 
-    app.run(guarded, flags_parser=parse)
+    if "version" not in flags.FLAGS:
+        flags.DEFINE_boolean(
+            "version", False, "Print the version.", module_name=sys.argv[0]
+        )
+    guarded(lambda: app.run(run, flags_parser=_parse))
+
+
+def guarded(run: Callable[[], None]) -> None:
+    """Runs what may fail, on any terminal.
+
+    A user's error, the system's or TensorFlow's is printed as one sentence, with exit
+    status 1; --verbosity=1 shows where it was. Ctrl-C gives status 130, SIGTERM 143.
+    """
+    _open_streams()
+    try:
+        run()
+        sys.stdout.flush()
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted {interrupt}".rstrip(), file=sys.stderr)
+        sys.exit(getattr(interrupt, "exit_status", 130))
+    except Exception as error:
+        if not needs_no_traceback(error):
+            raise
+        logging.debug("", exc_info=True)
+        sys.exit(f"error: {one_line(str(error))}")
+
+
+def load_tensorflow() -> None:
+    """Says that TensorFlow is loaded, and loads it."""
+    print("loading TensorFlow", file=sys.stderr)
+    end_on_signals()
+    importlib.import_module("binaries._tensorflow")
+    _interrupt_on_signals()
+
+
+def _interrupt_on_signals():
+    def interrupt(number, frame):
+        raise Interrupted(number)
+
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+
+
+def _parse(argv):
+    """Returns the positional arguments, the program's name first."""
+    if "--version" in argv:
+        print(version())
+        sys.exit()
+    try:
+        for argument in argv:
+            if argument.startswith("-") and not argument.isprintable():
+                raise flags.Error(
+                    f"Flags must be text that can be printed. Received: {argument}"
+                )
+        return flags.FLAGS(argv)
+    except SystemExit:  # with status 1, behind --help
+        sys.stdout.flush()
+        sys.exit()
+    except (flags.Error, ValueError) as error:
+        sys.exit(f"error: {one_line(str(error))} (--help lists the flags)")
+
+
+class _Stream(io.FileIO):
+    """Standard output or error: work goes on when nobody reads it any more."""
+
+    failed = False
+
+    def write(self, content):
+        if self.failed:
+            return len(content)
+        try:
+            return super().write(content)
+        except OSError as error:
+            self.failed = True  # the interpreter writes the rest again at its end
+            if self.fileno() == 1 and not isinstance(error, BrokenPipeError):
+                raise OSError(error.errno, error.strerror, "standard output") from error
+            return len(content)
+
+
+def _open_streams():
+    """Makes standard output and error take all text, whatever they are."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        before = getattr(sys, name)  # None if it was closed
+        if before is not getattr(sys, f"__{name}__"):
+            continue  # somebody listens in this process
+        text = io.TextIOWrapper(
+            io.BufferedWriter(_Stream(number, "w", closefd=False)),
+            encoding=before.encoding if before else "utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+        setattr(sys, name, text)
 
 
 def one_line(text: str) -> str:
@@ -82,6 +142,11 @@ def one_line(text: str) -> str:
     line = " ".join(text.split())
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
     return shown if len(shown) <= _MAX_LINE else f"{shown[:_MAX_LINE]}…"
+
+
+def version() -> str:
+    """Returns what `--version` prints."""
+    return f"tfsupermask {package_version()}"
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:
@@ -98,14 +163,31 @@ def require(value: object, sentence: str) -> None:
         raise InputError(sentence)
 
 
-def define_flags(dataclass: type) -> None:
-    """Defines a flag for every field of a dataclass, by the metadata help and check."""
+def existing(path: str) -> Path:
+    """Returns the run folder or export that a path names, from the zoo as well."""
+    found = zoo.resolve(path)
+    require(
+        is_export(found) or RunFolder(found).config.is_file(),
+        "The path must be a run folder, an exported model or zoo:NAME. "
+        f"Received: {path}",
+    )
+    return found
+
+
+def define_flags(
+    dataclass: type, default_of: Callable[[str], str] = lambda name: ""
+) -> None:
+    """Defines a flag for every field of a dataclass, by the metadata help and check.
+
+    `default_of` returns what to say of the default of a field.
+    """
     hints = typing.get_type_hints(dataclass)
     for field in dataclasses.fields(dataclass):
         hint = hints[field.name]
         if isinstance(hint, types.UnionType):
             hint = next(t for t in typing.get_args(hint) if t is not type(None))
-        _DEFINE[hint](field.name, field.default, field.metadata["help"])
+        help = f"{field.metadata['help']} {default_of(field.name)}".rstrip()
+        _DEFINE[hint](field.name, field.default, help)
         if field.metadata["check"] is not None:
             flags.register_validator(field.name, _validator(field))
 

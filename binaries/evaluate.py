@@ -13,9 +13,7 @@ import dataclasses
 from absl import flags
 
 from binaries import _program
-from tfsupermask import data, train, zoo
-from tfsupermask.export import Classifier, is_export
-from tfsupermask.tickets import read_ticket_header
+from tfsupermask import data, export, tickets, train
 
 _PATH = flags.DEFINE_string(
     "path",
@@ -58,11 +56,8 @@ _SAMPLES = flags.DEFINE_integer(
 def main(argv):
     """Prints the accuracy on the dataset's test images."""
     _program.refuse_arguments(argv)
-    path = zoo.resolve(_PATH.value)
-    _program.require(
-        path.exists(),
-        f"`--path` must be a run folder or an exported model. Received: {_PATH.value}",
-    )
+    path = _program.existing(_PATH.value)
+    _program.load_tensorflow()
     dataset = _images(path)
     means = train.evaluate_path(path, dataset, _SAMPLES.value).means("")
     print(
@@ -80,7 +75,7 @@ def _images(path):
         "bad_images": _BAD_IMAGES.value,
     }
     given = {option: value for option, value in given.items() if value is not None}
-    if not is_export(path):
+    if not export.is_export(path):
         config = train.load_run(path).config
         if name in (None, config.dataset):
             config = dataclasses.replace(config, **given).validate()
@@ -89,7 +84,7 @@ def _images(path):
     name = name or _dataset_of(path)
     _program.require(name, "`--dataset` must be given with this exported model.")
     own_size = bool(data.options_of(name))
-    size = Classifier(path).image_shape[0] if own_size else None
+    size = export.Classifier(path).image_shape[0] if own_size else None
     return data.load(name, data_dir, size, **given)
 
 
@@ -97,7 +92,7 @@ def _dataset_of(path):
     """Returns the dataset that a ticket's recipe names, `None` without one."""
     if path.suffix != ".ticket":
         return None
-    recipe = read_ticket_header(path).get("recipe")
+    recipe = tickets.read_ticket_header(path).get("recipe")
     return recipe.get("dataset") if isinstance(recipe, dict) else None
 
 

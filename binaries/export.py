@@ -17,11 +17,8 @@ import numpy as np
 from absl import flags
 
 from binaries import _program
-from tfsupermask import zoo
-from tfsupermask.export import check_format, export_model, size_table
+from tfsupermask import export, tickets, train
 from tfsupermask.runs import Config
-from tfsupermask.tickets import load_ticket
-from tfsupermask.train import load_images, load_run
 
 _REPRESENTATIVE_IMAGES = 200
 
@@ -55,21 +52,22 @@ _DATA_DIR = flags.DEFINE_string(
 def main(argv):
     """Exports; prints the path and a table of sizes."""
     _program.refuse_arguments(argv)
-    check_format(_OUTPUT.value, _PRECISION.value)
+    export.check_format(_OUTPUT.value, _PRECISION.value)
     _program.require(
         _DATA_DIR.value is None or _PRECISION.value == "int8",
         "`--data_dir` is for --precision=int8 alone.",
     )
-    source = zoo.resolve(_PATH.value)
+    source = _program.existing(_PATH.value)
+    _program.load_tensorflow()
     if source.suffix == ".ticket" and source.is_file():
-        made = load_ticket(source)
+        made = tickets.load_ticket(source)
         recipe, whence = made.recipe, f"of {source.name}"
     else:
-        made = load_run(source)
+        made = train.load_run(source)
         recipe = dataclasses.asdict(made.config)
         whence = f"after epoch {made.epoch}"
     images = _training_images(recipe) if _PRECISION.value == "int8" else None
-    path = export_model(
+    path = export.export_model(
         made.model,
         _OUTPUT.value,
         made.mean,
@@ -80,13 +78,13 @@ def main(argv):
         recipe=recipe,
     )
     print(f"{path}: {made.model.name} {whence}")
-    print(size_table(made.model, path))
+    print(export.size_table(made.model, path))
 
 
 def _training_images(recipe):
     _program.require(recipe, "int8 needs a ticket with the recipe of its run.")
     config = Config.from_saved(recipe)
-    images = load_images(config, _DATA_DIR.value).train.images
+    images = train.load_images(config, _DATA_DIR.value).train.images
     rng = np.random.default_rng(config.seed)
     count = min(_REPRESENTATIVE_IMAGES, len(images))
     return images[rng.choice(len(images), count, replace=False)]

@@ -13,9 +13,8 @@ import numpy as np
 from absl import flags
 
 from binaries import _program
-from tfsupermask import InputError, zoo
+from tfsupermask import InputError, export
 from tfsupermask.data import decode_image
-from tfsupermask.export import Classifier
 from tfsupermask.runs import RunFolder
 
 _PATH = flags.DEFINE_string(
@@ -30,9 +29,10 @@ _TOP = flags.DEFINE_integer("top", 3, "Number of classes to print for each image
 def main(argv):
     """Prints the most probable classes of each file, and an error for each bad one."""
     _program.require(argv, "Name at least one image file after the flags.")
-    path = zoo.resolve(_PATH.value)
+    path = _program.existing(_PATH.value)
+    _program.load_tensorflow()
     of_run = RunFolder(path).saved_model
-    classifier = Classifier(of_run if of_run.exists() else path)
+    classifier = export.Classifier(of_run if of_run.exists() else path)
     files, images = [], []
     for file in argv:
         try:

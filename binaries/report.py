@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from binaries import _program
-from tfsupermask.report import write_report
+from tfsupermask import report
 
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -27,8 +27,12 @@ _DATA_DIR = flags.DEFINE_string(
 def main(argv):
     """Writes the report and prints its path."""
     _program.require(argv, "Name at least one run folder.")
+    for path in argv:
+        _program.existing(path)
+    _program.load_tensorflow()
     folder = Path(argv[0]) if len(argv) == 1 else Path()
-    print(write_report(argv, _OUTPUT.value or folder / "report.html", _DATA_DIR.value))
+    output = _OUTPUT.value or folder / "report.html"
+    print(report.write_report(argv, output, _DATA_DIR.value))
 
 
 if __name__ == "__main__":

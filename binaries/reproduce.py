@@ -96,6 +96,7 @@ def main(argv):
     if _DRY_RUN.value:
         _print_jobs(mine)
         return
+    _program.load_tensorflow()
     folder = experiments.OutputFolder(Path(_OUTPUT.value))
     experiments.run_planned(mine, folder, _PROCESSES.value)
     print(experiments.write_all(chosen, scope, folder))

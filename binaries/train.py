@@ -26,15 +26,17 @@ from absl import flags
 from binaries import _program
 from tfsupermask import runs, train
 
-_program.define_flags(runs.Config)
+_program.define_flags(runs.Config, runs.described_default)
 flags.adopt_module_key_flags(_program)  # for --help
 
 
 def main(argv):
     """Runs the configuration that the flags describe."""
     _program.refuse_arguments(argv)
+    config = _program.from_flags(runs.Config).validate()
+    _program.load_tensorflow()
     command = shlex.join(["python", "-m", "binaries.train", *sys.argv[1:]])
-    train.run(_program.from_flags(runs.Config), command)
+    train.run(config, command)
 
 
 if __name__ == "__main__":

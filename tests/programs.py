@@ -18,9 +18,9 @@ def start(*arguments, cwd, **environment):
 
 
 def finish(process):
-    """Returns the exit status of a process, and what it wrote."""
+    """Returns the exit status of a process, and what it wrote after its first line."""
     out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+    return process.returncode, out, err.removeprefix("loading TensorFlow\n")
 
 
 def call(*arguments, cwd):

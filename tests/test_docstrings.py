@@ -149,7 +149,8 @@ def examples_of(module):
     """Yields a doctest for each docstring with examples, with names of its own."""
     parts = {part: importlib.import_module(f"tfsupermask.{part}") for part in PARTS}
     part = parts.get(module.__name__.partition(".")[2].partition(".")[0], module)
-    known = {"keras": keras, "np": np, "tf": tf, **parts, **vars(part), **vars(module)}
+    names = {name: getattr(part, name) for name in dir(part)}
+    known = {"keras": keras, "np": np, "tf": tf, **parts, **names, **vars(module)}
     parser = doctest.DocTestParser()
     for name, value in documented_in(module):
         test = parser.get_doctest(

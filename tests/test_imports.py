@@ -12,6 +12,7 @@ GROUND = {
     "_core",
     "_files",
     "_machine",
+    "_on_use",
     "_reading",
     "_text",
     "_validation",
@@ -19,12 +20,12 @@ GROUND = {
 ALLOWED = {
     "_balance": set(),
     "_validation": set(),
-    "_files": set(),
     "_machine": set(),
+    "_on_use": set(),
     "_text": set(),
     "_with_keras": set(),
 }
-ALLOWED["_reading"] = ALLOWED["_arrays"] = {"_validation"}
+ALLOWED |= {part: {"_validation"} for part in ("_arrays", "_files", "_reading")}
 ALLOWED["ops"] = GROUND
 ALLOWED["layers"] = GROUND | {"ops"}
 ALLOWED["models"] = GROUND | {"ops", "layers"}

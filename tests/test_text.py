@@ -1,6 +1,8 @@
+import io
 import math
 
 import pytest
+from tqdm import tqdm
 
 from tfsupermask import _text
 
@@ -17,6 +19,34 @@ def test_tables_are_aligned():
         "      runs\na    12345  b"
     )
     assert _text.aligned([], "") == ""
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_lines_end_where_the_terminal_does(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    fields = ["epoch 100/100", "loss 2.345", "train 0.1234", "test 0.1234", "123.4 s"]
+    line = _text.fitting([*fields, "x" * 30])
+    assert len(line) <= columns
+    assert line.startswith("epoch 100/100  loss 2.345  train 0.1234  test 0.1234")
+    assert line.endswith("x" * 30) is (columns == 200)
+    text = "rescaled to unit power: " + ", ".join(f"conv{n} × {n}.5" for n in range(9))
+    wrapped = _text.wrapped(f"{text}\nshort").splitlines()
+    assert max(map(len, wrapped)) <= columns
+    assert " ".join(map(str.strip, wrapped)) == f"{text} short"
+    assert wrapped[-1] == "short"
+
+
+def test_a_bar_fits_in_a_narrow_terminal():
+    file = io.StringIO()
+    with tqdm(total=10, file=file, bar_format=_text.BAR, ncols=60) as bar:
+        bar.set_description("epoch 100/100")
+        bar.set_postfix_str("conv1_project, cluster")
+        bar.update(5)
+        bar.refresh()
+    shown = file.getvalue().split("\r")[-1].rstrip("\n")
+    assert len(shown) <= 60
+    assert "epoch 100/100:  50 %|" in shown
+    assert shown.endswith("conv1_project, cluster")
 
 
 @pytest.mark.parametrize(

@@ -12,34 +12,17 @@ The parts, ground up: `ops`, `layers`, `models`, `patches`, `init`, `sparsity`,
 `zoo`, trained tickets by name.
 """
 
-import importlib
-
 from tfsupermask import _with_keras
+from tfsupermask._on_use import names_on_use
 
-# What the names above are made of; imported on use, as `patches` needs no TensorFlow.
-_HOMES = {
-    "convert": "conversion",
-    "fix_masks": "conversion",
-    "fold": "conversion",
-    "summary": "conversion",
-    "load_ticket": "tickets",
-    "save_ticket": "tickets",
-    "InputError": "_validation",
-    "SparsityRamp": "sparsity",
-    "SparsitySchedule": "sparsity",
-    "SupermaskMetrics": "sparsity",
-}
-__all__ = sorted(_HOMES)
-
+__all__, __getattr__, __dir__ = names_on_use(
+    __name__,
+    {
+        "_validation": "InputError",
+        "conversion": "convert fix_masks fold summary",
+        "sparsity": "SparsityRamp SparsitySchedule SupermaskMetrics",
+        "tickets": "load_ticket save_ticket",
+    },
+)
 
 _with_keras.register()
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return [*globals(), *_HOMES]

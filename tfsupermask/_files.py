@@ -2,11 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from tfsupermask._validation import InputError, fail
+
+# TensorFlow takes a path with one of these for many.
+_PATTERN = "*?[\\"
+
+
+def check_no_pattern(name: str, path: str | os.PathLike) -> str:
+    """Returns a path of a SavedModel, or of what will hold one, as a text."""
+    text = os.fspath(path)
+    if set(text) & set(_PATTERN):
+        raise fail(
+            f"`{name}` must be a path without {' '.join(_PATTERN)} as TensorFlow finds "
+            "no model under such a name.",
+            **{name: text},
+        )
+    return text
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes errors of the disk OSErrors that name a path, TensorFlow's as well."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename:
+            error.filename = str(path)  # writes to an open file do not name it
+        raise
+    except Exception as error:
+        if not _is_of_tensorflow(error):
+            raise
+        # The system's words are in the message; a code stands for several of them.
+        codes = (code for code in errno.errorcode if os.strerror(code) in str(error))
+        code = next(codes, errno.EIO)
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
+def needs_no_traceback(error: Exception) -> bool:
+    """Returns whether the message says all: the user's, the system's, TensorFlow's."""
+    known = isinstance(error, InputError | OSError | MemoryError)
+    return known or _is_of_tensorflow(error)
+
+
+def _is_of_tensorflow(error):
+    # Without importing it.
+    return type(error).__module__ == "tensorflow.python.framework.errors_impl"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -20,16 +69,37 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     aside.unlink(missing_ok=True)
     try:
         # Made anew: a link would be followed, a pipe would wait.
-        with open(aside, "xb") as file:
+        with writing(path), open(aside, "xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except BaseException as error:
-        if isinstance(error, OSError) and error.errno and not error.filename:
-            error.filename = str(path)  # writes to an open file do not name it
+    except BaseException:
         aside.unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def write_folder(path: Path, write: Callable[[Path], Any]) -> None:
+    """Lets `write` make a folder, and puts it in an older one's place when it is whole.
+
+    Until then it is in a folder of that name and `.partial`, which is removed also if
+    that fails.
+    """
+    aside = path.with_name(path.name + ".partial")
+    new, old = aside / "new", aside / "old"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        with writing(path):
+            aside.mkdir(parents=True)
+            write(new)
+            if path.exists():
+                os.replace(path, old)
+            os.replace(new, path)
+    finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        shutil.rmtree(aside, ignore_errors=True)
     _sync_folder(path.parent)
 
 

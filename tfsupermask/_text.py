@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import math
+import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 
 NONE = "–"
+BAR = "{desc}{percentage:3.0f} %|{bar}| {remaining}{postfix}"  # fits in 60 columns
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -33,6 +36,25 @@ def aligned(
         width = max(width, *map(len, cells))
         padded.append([f"{cell:{side}{width}}" for cell in cells])
     return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))
+
+
+def wrapped(text: str) -> str:
+    """Returns text with its lines broken where the terminal ends, at 80 without one."""
+    width = shutil.get_terminal_size().columns
+    fill = textwrap.TextWrapper(
+        width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ).fill
+    return "\n".join(map(fill, text.splitlines()))
+
+
+def fitting(fields: Sequence[str]) -> str:
+    """Returns as many of the first fields as a line of the terminal holds."""
+    line, *others = fields
+    for field in others:
+        if len(line) + 2 + len(field) > shutil.get_terminal_size().columns:
+            break
+        line += f"  {field}"
+    return line
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:

@@ -13,7 +13,8 @@ def register() -> None:
     Keras here would import TensorFlow for those who need neither.
     """
     if "keras" in sys.modules:
-        importlib.import_module("tfsupermask.layers")
+        importlib.import_module("tfsupermask.layers.classes")
+        importlib.import_module("tfsupermask.layers.initializers")
     else:
         sys.meta_path.insert(0, _Finder())
 

@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from binaries import _program  # noqa: F401 - before TensorFlow, which it silences
+from binaries import _tensorflow  # noqa: F401 - TensorFlow without its messages
 
 # isort: split
 import numpy as np

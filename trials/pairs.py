@@ -21,7 +21,7 @@ import traceback
 from pathlib import Path
 from unittest import mock
 
-from binaries import _program  # before TensorFlow, which it silences
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 from absl import flags

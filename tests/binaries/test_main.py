@@ -28,10 +28,10 @@ def test_lists_every_program_with_its_first_line():
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("help",)])
-def test_says_what_there_is(arguments, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["tfsupermask", *arguments])
-    main_module.main()
-    said = capsys.readouterr().out
+def test_says_what_there_is(arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout
     assert said.startswith("usage: tfsupermask PROGRAM")
     for name in main_module.programs():
         assert f"\n  {name} " in said

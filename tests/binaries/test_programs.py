@@ -1,5 +1,8 @@
 import json
 import re
+import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -61,6 +64,86 @@ def test_bad_flags_end_with_one_sentence(run, tmp_path, program, arguments, rece
     (line,) = err.splitlines()
     assert line.startswith("error: ")
     assert received in line
+
+
+HELP = f"{sys.executable} -m binaries.train --help"
+WORKER = f"{sys.executable} -m binaries.tf_config --hosts=a --index=0"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        (HELP, 0, "(default: 100 with cifar10,"),
+        (f"PYTHONIOENCODING=ascii {HELP}", 0, r"\u221a(1 - prune)"),
+        (f"{HELP} | head -1", 0, "Finds a supermask"),
+        (f"{HELP} >/dev/full", 1, "error: [Errno 28] No space left on device"),
+        (f"{WORKER} <&- 2>&-", 0, '"a:2301"'),
+        (f"{WORKER} <&- >&- 2>&-", 0, ""),
+        (f"{WORKER} >/dev/full", 1, "'standard output'"),
+        (HELP.replace("help", "version"), 0, "tfsupermask "),
+        (HELP.replace("help", "noresume=true"), 1, "error: --noresume=true"),
+        (HELP.replace("help", r"workdir=$'\xff'"), 1, r"workdir=\udcff"),
+    ],
+)
+def test_starts_on_any_terminal(tmp_path, line, code, said):
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    written = (done.stdout, done.stderr)
+    assert done.returncode == code, written
+    assert said in written[code]
+    assert not written[1 - code]
+
+
+@pytest.mark.parametrize(
+    "name", ["train", "evaluate", "predict", "export", "report", "reproduce"]
+)
+def test_flags_need_no_tensorflow(tmp_path, name):
+    said = programs.call("-X", "importtime", "-m", f"binaries.{name}", "--help",
+        cwd=tmp_path)[2]  # fmt: skip
+    imported = {line.split("|")[-1].strip() for line in said.splitlines()}
+    assert "absl.flags" in imported
+    assert not imported & {"tensorflow", "keras", "sklearn", "matplotlib"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_modules_load_ends_in_one_line(tmp_path, number):
+    process = start("train", cwd=tmp_path)
+    assert process.stderr.readline() == "loading TensorFlow\n"
+    process.send_signal(number)
+    code, out, err = finish(process)
+    assert (code, out) == (128 + number, "")
+    assert err == f"interrupted {signal.Signals(number).name}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_leaves_does_not_end_a_training(tmp_path):
+    flags = "--init=kaiming_normal --width=0.05 --limit_images=100 --workdir=run"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{HELP.replace('--help', flags)} --epochs=1 "
+            "| head -1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "loading TensorFlow\n")
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_a_full_disk_leaves_no_half_export(run, tmp_path):
+    export = f"{HELP.replace('train --help', 'export')} --path={run} --output=model"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 100; {export}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == ["error: [Errno 27] File too large: 'model'"]
+    assert not list(tmp_path.iterdir())
 
 
 def evaluated(summary, *flags, cwd):

@@ -6,7 +6,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tfsupermask import layers
 from tfsupermask._validation import InputError
 from tfsupermask.export import Classifier, export_model
-from tfsupermask.export.litert import PRECISIONS
+from tfsupermask.export.names import LITERT_PRECISIONS as PRECISIONS
 
 from .conftest import MEAN, NAMES, STD, conv2, normalised, separable, uint8_images
 

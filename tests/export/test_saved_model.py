@@ -1,3 +1,5 @@
+import resource
+
 import keras
 import numpy as np
 import pytest
@@ -53,25 +55,36 @@ def test_refuses_what_is_no_saved_model_of_ours(tmp_path):
         Classifier(tmp_path / "other")
 
 
-def test_a_failed_export_leaves_the_older_one(exported, tmp_path, monkeypatch):
+@pytest.mark.parametrize("older", [False, True])
+def test_a_full_disk_leaves_what_was_there_and_nothing_else(exported, tmp_path, older):
     model, _ = exported
-    path = export_saved_model(model, tmp_path / "saved")
-    before = (path / "saved_model.pb").read_bytes()
+    path = tmp_path / "saved"
+    if older:
+        export_saved_model(model, path, MEAN, STD, NAMES)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*saved'"):
+            export_saved_model(model, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["saved"] * older
+    if older:
+        assert Classifier(path).class_names == NAMES
 
-    def full_disk(servable, aside, signatures):
-        (tmp_path / "saved.partial").mkdir()
-        (tmp_path / "saved.partial" / "half").write_text("")
-        raise OSError("No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(tf.saved_model, "save", full_disk)
-        with pytest.raises(OSError, match="No space"):
-            export_saved_model(model, path, MEAN, STD, NAMES)
-    assert (path / "saved_model.pb").read_bytes() == before
-    export_saved_model(model, path, MEAN, STD, NAMES)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["saved"]
-    assert not (path / "half").exists()
-    assert Classifier(path).class_names == NAMES
+@pytest.mark.parametrize("name", ["a[0.1]", "a*", "a?", "a\\b"])
+def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused(
+    exported, tmp_path, name
+):
+    model, path = exported
+    for folder in (name, f"{name}/inside"):
+        with pytest.raises(InputError, match=r"without \* \? \[.*a.*"):
+            export_saved_model(model, tmp_path / folder)
+    assert not any(tmp_path.iterdir())
+    (tmp_path / name).symlink_to(path)
+    with pytest.raises(InputError, match=r"without \* \? \["):
+        Classifier(tmp_path / name)
 
 
 def test_a_subclassed_model_does_not_say_what_it_takes(tmp_path):

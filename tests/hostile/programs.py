@@ -90,36 +90,37 @@ TRAIN = {
     "--data_dir that is not there": (
         "--dataset=folder --data_dir=/nowhere", "does not exist"),
     "--data_dir that commands the terminal": (
-        f"--dataset=folder --data_dir=/{ESCAPE}", "does not exist"),
+        f"--dataset=folder --data_dir=/{ESCAPE}", "must be text that"),
     "--workdir in a file": ("--workdir=/dev/null/run", "workdir"),
     "--workdir of 5,000 characters": (f"--workdir=DIR/{'w' * 5000}", "workdir"),
     "--stop_after_epoch beyond --epochs": (
         "--epochs=3 --stop_after_epoch=5", "stop_after_epoch"),
 }  # fmt: skip
+_NO_PATH = "a run folder, an exported model or"
 OTHERS = {
     "evaluate without --path": ("evaluate", "path"),
-    "evaluate of nothing": ("evaluate --path=DIR/nothing", "run folder or an exported"),
-    "evaluate of an empty folder": ("evaluate --path=DIR", "folder of a run"),
+    "evaluate of nothing": ("evaluate --path=DIR/nothing", _NO_PATH),
+    "evaluate of an empty folder": ("evaluate --path=DIR", _NO_PATH),
     "evaluate of a path that commands the terminal": (
-        f"evaluate --path=/{ESCAPE}", "run folder or an exported"),
-    "evaluate of /dev/zero": ("evaluate --path=/dev/zero", "folder of a run"),
+        f"evaluate --path=/{ESCAPE}", "must be text that"),
+    "evaluate of /dev/zero": ("evaluate --path=/dev/zero", _NO_PATH),
     "predict without images": ("predict --path=DIR", "at least one image"),
     "predict --top=0": ("predict --path=DIR --top=0 x", "top"),
-    "predict by an empty folder": ("predict --path=DIR x.png", "SavedModel"),
+    "predict by an empty folder": ("predict --path=DIR x.png", _NO_PATH),
     "export of nothing": (
-        "export --path=DIR --output=DIR/x.ticket", "folder of a run"),
+        "export --path=DIR --output=DIR/x.ticket", _NO_PATH),
     "export to an unknown suffix": (
         "export --path=DIR --output=DIR/x.exe", "must end in"),
     "export to a name that commands the terminal": (
-        f"export --path=DIR --output=DIR/x.{ESCAPE}", "must end in"),
+        f"export --path=DIR --output=DIR/x.{ESCAPE}", "must be text that"),
     "export --precision=int1": (
         "export --path=DIR --output=DIR/x.tflite --precision=int1", "precision"),
     "export --precision that commands the terminal": (
         f"export --path=DIR --output=DIR/x --precision={ESCAPE}", "precision"),
     "report without a run": ("report", "at least one run"),
-    "report of an empty folder": ("report DIR", "folder of a run"),
-    "report of a name with a zero byte": ("report a\0b", "folder of a run"),
-    "report of /dev/zero": ("report /dev/zero", "folder of a run"),
+    "report of an empty folder": ("report DIR", _NO_PATH),
+    "report of a name with a zero byte": ("report a\0b", _NO_PATH),
+    "report of /dev/zero": ("report /dev/zero", _NO_PATH),
 }  # fmt: skip
 
 _SHOWN = {27: "␛", 7: "␇"}

@@ -16,7 +16,7 @@ from tfsupermask.report import write_report
 from tfsupermask.runs import Config
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
-from tfsupermask.runs.folder import RunFolder, claim
+from tfsupermask.runs.folder import RunFolder, claimed
 from tfsupermask.runs.metrics import columns, write_csv
 from tfsupermask.train import load_run
 from tfsupermask.train.build import build_model, named_variables
@@ -146,7 +146,8 @@ class _Images:
 
 def go_on(folder):
     """Claims the folder as `train` does."""
-    claim(RunFolder(folder), _CONFIG, _Images, "0" * 64)
+    with claimed(RunFolder(folder), _CONFIG, _Images, "0" * 64):
+        pass
 
 
 REST = len(COLUMNS) - 1

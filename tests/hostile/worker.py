@@ -21,7 +21,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from binaries import _program  # noqa: F401 - before TensorFlow, which it silences
+from binaries import _tensorflow  # noqa: F401 - TensorFlow without its messages
 from tests.hostile.inputs import INPUTS
 from tests.hostile.judging import judge
 

@@ -56,10 +56,10 @@ def test_dictionary_survives_json():
 
 def test_text_is_a_table_with_what_was_skipped():
     assert str(REPORT).splitlines() == [
-        "layer         clusters  kept  filters  mean entropy  smallest  seconds",
-        "conv1               20    17        3      2.00 bit         5      1.8",
-        "conv2               20    17        3      2.00 bit         5      2.0",
-        "shortcut      left as it was: 1x1 convolution",
+        "layer     clusters  kept  filters   entropy  smallest    s",
+        "conv1           20    17        3  2.00 bit         5  1.8",
+        "conv2           20    17        3  2.00 bit         5  2.0",
+        "shortcut  left as it was: 1x1 convolution",
     ]
 
 

@@ -281,6 +281,49 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        ({"num_patches": 10, "num_clusters": 80}, "num_patches|patches"),
+        ({"method": "fixed", "mask_from": "{there}/none"}, "mask_from"),
+        ({"method": "fixed", "mask_from": "{there}/other"}, "same network"),
+    ],
+)
+def test_a_folder_with_a_refused_configuration_alone_is_free(
+    tmp_path, refused, message
+):
+    small = {"init": "kaiming_normal", "width": 0.1, "stop_after_epoch": 0}
+    if "other" in str(refused):
+        common.run(tmp_path / "other", **{**small, "width": 0.2})
+    given = {"width": 0.1, **refused}
+    given = {
+        key: value.format(there=tmp_path) if key == "mask_from" else value
+        for key, value in given.items()
+    }
+    with pytest.raises(InputError, match=message):
+        common.run(tmp_path / "run", **given)
+    assert not (tmp_path / "run" / "init_progress").exists()
+    assert common.run(tmp_path / "run", **small)["epoch"] == 0
+    with pytest.raises(InputError, match=r"seed=0.*seed=1"):
+        common.run(tmp_path / "run", **small, seed=1)
+
+
+def test_a_config_of_something_else_is_not_replaced(tmp_path):
+    (tmp_path / "config.json").write_text('{"mine": 1}')
+    with pytest.raises(InputError, match="must hold a config and data"):
+        run(tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"mine": 1}'
+
+
+def test_events_that_cannot_be_written_name_their_folder(tmp_path):
+    small = {"init": "kaiming_normal", "width": 0.1, "stop_after_epoch": 0}
+    common.run(tmp_path, **small)
+    shutil.rmtree(tmp_path / "events")
+    (tmp_path / "events").touch()
+    with pytest.raises(OSError, match="events'"):
+        common.run(tmp_path, **small)
+
+
 def test_default_folder_is_named_after_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train.run(runs.Config(**common.PATTERNS, stop_after_epoch=0))

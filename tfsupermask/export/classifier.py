@@ -13,11 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfsupermask._files import check_no_pattern
 from tfsupermask._reading import MAX_JSON, check_names, parse_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.export.files import read_class_names
 from tfsupermask.export.inference import check_preprocessing, inference_model
-from tfsupermask.export.saved_model import is_saved_model
+from tfsupermask.export.names import is_export
 from tfsupermask.tickets import load_ticket
 from tfsupermask.tickets.architecture import no_values
 
@@ -78,22 +79,8 @@ class Classifier:
         return np.asarray(self._run(images)["probabilities"])
 
 
-def is_export(path: str | os.PathLike) -> bool:
-    """Returns whether `path` looks like an export.
-
-    Args:
-        path: Any path; it need not exist.
-
-    Example:
-        >>> is_export("runs/my_run/saved_model"), is_export("photo.jpg")
-        (True, False)
-    """
-    path = Path(path)
-    return is_saved_model(path) or (path.suffix in _OPEN and path.is_file())
-
-
 def _open_saved_model(path):
-    loaded = tf.saved_model.load(str(path))
+    loaded = tf.saved_model.load(check_no_pattern("path", path))
     (_, arguments) = loaded.signatures["serving_default"].structured_input_signature
     class_names = tuple(name.decode() for name in loaded.class_names.numpy())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,57 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfsupermask._validation import fail
 from tfsupermask.export.files import add_class_names, export_file
 from tfsupermask.export.inference import check_preprocessing, inference_model
-from tfsupermask.export.litert import PRECISIONS as LITERT_PRECISIONS
 from tfsupermask.export.litert import check_images, write_litert
+from tfsupermask.export.names import check_format
 from tfsupermask.export.onnx import write_onnx
 from tfsupermask.export.saved_model import export_saved_model
-from tfsupermask.tickets import PRECISIONS as TICKET_PRECISIONS
 from tfsupermask.tickets import save_ticket
-
-_PRECISIONS = {
-    "": ("float32",),
-    ".keras": ("float32",),
-    ".tflite": LITERT_PRECISIONS,
-    ".onnx": ("float32",),
-    ".ticket": TICKET_PRECISIONS,
-}
-
-
-def check_format(path: str | os.PathLike, precision: str) -> str:
-    """Returns the suffix of `path`, which decides the format; empty for a SavedModel.
-
-    Digits after a dot, as in `model-0.5`, do not count as a suffix.
-
-    Args:
-        path: Path of the export.
-        precision: Precision of the weights, for example `"float32"`.
-
-    Raises:
-        InputError: The suffix is unknown, or its format has no such precision.
-
-    Example:
-        >>> check_format("conv6.tflite", "int8"), check_format("conv6-0.5", "float32")
-        ('.tflite', '')
-    """
-    suffix = Path(path).suffix
-    suffix = "" if re.fullmatch(r"\.\d+", suffix) else suffix
-    if suffix not in _PRECISIONS:
-        *others, last = filter(None, _PRECISIONS)
-        raise fail(
-            f"The output must end in {', '.join(others)} or {last}, or have no suffix "
-            "for the folder of a SavedModel.",
-            output=str(path),
-        )
-    if precision not in _PRECISIONS[suffix]:
-        raise fail(
-            f"The precision of {suffix or 'a SavedModel'} must be one of "
-            f"{', '.join(_PRECISIONS[suffix])}.",
-            precision=precision,
-        )
-    return suffix
 
 
 def export_model(

@@ -16,8 +16,6 @@ from tfsupermask.export.inference import (
     input_structure,
 )
 
-PRECISIONS = ("float32", "float16", "int8")
-
 
 def write_litert(
     path: Path,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from tfsupermask._files import check_no_pattern, write_folder
 from tfsupermask._validation import fail
 from tfsupermask.conversion import fold
 from tfsupermask.export.inference import (
@@ -17,6 +17,7 @@ from tfsupermask.export.inference import (
     classify,
     input_structure,
 )
+from tfsupermask.export.names import is_saved_model
 
 
 def export_saved_model(
@@ -26,7 +27,7 @@ def export_saved_model(
     std: Sequence[float] | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Path:
-    """Writes a SavedModel with the masks folded in.
+    r"""Writes a SavedModel with the masks folded in.
 
     With `mean` and `std` it is a classifier of raw images, see `export_model`. It then
     has two signatures, both with one argument `images` and a batch of any size:
@@ -42,7 +43,7 @@ def export_saved_model(
 
     Args:
         model: See `export_model`.
-        path: Folder to write, with any name.
+        path: Folder to write, without `*`, `?`, `[` and `\\` in its path.
         mean: See `export_model`.
         std: See `export_model`.
         class_names: See `export_model`.
@@ -51,8 +52,9 @@ def export_saved_model(
         The folder.
 
     Raises:
-        InputError: `path` exists and is not a SavedModel, or `mean`, `std` and
-            `class_names` do not fit.
+        InputError: `path` exists and is not a SavedModel, or TensorFlow would take it
+            for a pattern; or `mean`, `std` and `class_names` do not fit.
+        OSError: It cannot be written. An older SavedModel stays as it was.
 
     Example:
         >>> import tempfile
@@ -63,7 +65,7 @@ def export_saved_model(
         >>> serve(images=tf.zeros((1, 32, 32, 3), tf.uint8))["probabilities"].shape
         TensorShape([1, 10])
     """
-    path = Path(path)
+    path = Path(check_no_pattern("path", path))
     if path.exists() and not is_saved_model(path):
         raise fail(
             "The export's place must be free or hold an older SavedModel.",
@@ -71,23 +73,13 @@ def export_saved_model(
         )
     preprocessing = check_preprocessing(model, mean, std, class_names)
     network = fold(model)
-    aside = path.with_name(path.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
     servable, signatures = (
         _as_it_is(network)
         if preprocessing is None
         else _classifier(network, preprocessing)
     )
-    tf.saved_model.save(servable, str(aside), signatures)
-    if path.exists():
-        shutil.rmtree(path)
-    aside.rename(path)
+    write_folder(path, lambda new: tf.saved_model.save(servable, str(new), signatures))
     return path
-
-
-def is_saved_model(path: str | os.PathLike) -> bool:
-    """Returns whether `path` is the folder of a SavedModel."""
-    return (Path(path) / "saved_model.pb").is_file()
 
 
 def _classifier(network, preprocessing):

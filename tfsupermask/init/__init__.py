@@ -1,23 +1,16 @@
 """Initialisations of frozen weights."""
 
-from tfsupermask.init.baselines import NAMES, initialize
-from tfsupermask.init.diagnostics import Diagnosis, LayerDiagnosis, diagnose
-from tfsupermask.init.patches_init import PatchesInit, SimpleInit
-from tfsupermask.init.report import LayerReport, PatchesInitReport
-from tfsupermask.init.rescaling import RESCALINGS, unit_power
-from tfsupermask.init.settings import Variant
+from tfsupermask._on_use import names_on_use
 
-__all__ = [
-    "NAMES",
-    "RESCALINGS",
-    "Diagnosis",
-    "LayerDiagnosis",
-    "LayerReport",
-    "PatchesInit",
-    "PatchesInitReport",
-    "SimpleInit",
-    "Variant",
-    "diagnose",
-    "initialize",
-    "unit_power",
-]
+__all__, __getattr__, __dir__ = names_on_use(
+    __name__,
+    {
+        "baselines": "initialize",
+        "diagnostics": "Diagnosis LayerDiagnosis diagnose",
+        "names": "NAMES RESCALINGS",
+        "patches_init": "PatchesInit SimpleInit",
+        "report": "LayerReport PatchesInitReport",
+        "rescaling": "unit_power",
+        "settings": "Variant",
+    },
+)

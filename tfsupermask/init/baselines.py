@@ -9,21 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfsupermask._validation import check_choice, check_fraction, check_integer
+from tfsupermask.init.names import NAMES, SCALES
 from tfsupermask.layers import SignedConstant, kernels_of, masked_weights
 from tfsupermask.layers.walking import leaves
 from tfsupermask.ops import compute_fans, derive_seed
-
-# Scale and mode as in `keras.initializers.VarianceScaling`: variance = scale / fan,
-# here 2 / (fan_in + fan_out) for Xavier, 2 / fan_in for the others.
-# The normals are true normals; Keras' GlorotNormal and HeNormal are truncated.
-_SCALES = {
-    "glorot_normal": (1.0, "fan_avg", "untruncated_normal"),
-    "glorot_uniform": (1.0, "fan_avg", "uniform"),
-    "kaiming_normal": (2.0, "fan_in", "untruncated_normal"),
-    "kaiming_uniform": (2.0, "fan_in", "uniform"),
-    "signed_constant": (2.0, "fan_in", "signed_constant"),
-}
-NAMES = tuple(_SCALES)
 
 _SAMPLED = 1 << 20  # numbers that tell the scale
 _ROUNDED = 1e-5  # most that rounding changes a number, relative to the largest
@@ -35,7 +24,7 @@ def kernel_initializer(
     name: str, seed: int, sparsity: float = 0.0
 ) -> keras.initializers.Initializer:
     """Returns the initializer of one of `NAMES`, its σ divided by √(1 - sparsity)."""
-    scale, mode, distribution = _SCALES[check_choice("init", name, NAMES)]
+    scale, mode, distribution = SCALES[check_choice("init", name, NAMES)]
     scale /= 1 - check_fraction("sparsity", sparsity)
     seed = check_integer("seed", seed)
     if distribution == "signed_constant":
@@ -141,7 +130,7 @@ def _layout_initializer(name, seed, sparsity, kernel):
     # Initializers know the shape alone and take it for the regular layout's.
     initializer = kernel_initializer(name, seed, sparsity)
     assumed, fans = compute_fans(kernel.variable.shape), kernel.fans
-    if _SCALES[name][1] == "fan_in":
+    if SCALES[name][1] == "fan_in":
         assumed, fans = assumed[:1], fans[:1]
     initializer.scale *= sum(assumed) / sum(fans)
     return initializer

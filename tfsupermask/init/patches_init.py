@@ -144,7 +144,7 @@ class PatchesInit:
         ...     model, images, labels, preprocess=lambda batch: np.float32(batch) / 255
         ... )
         >>> print(report)
-        layer         clusters  kept  filters  mean entropy  smallest  seconds
+        layer     clusters  kept  filters   entropy  smallest      s
         conv1 ...
         conv2 ...
 

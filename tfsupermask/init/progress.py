@@ -15,6 +15,7 @@ from tqdm import tqdm
 from tfsupermask._arrays import read_arrays, write_arrays
 from tfsupermask._files import make_folder, write_atomically
 from tfsupermask._reading import parse_json
+from tfsupermask._text import BAR
 from tfsupermask._validation import InputError
 from tfsupermask.init.report import LayerReport
 from tfsupermask.init.settings import LayerPlan
@@ -81,8 +82,7 @@ class Work:
         self._starts: list[tuple[str, float]] = []
         self._bar = tqdm(
             total=_PASSES * sum(plan.num_patches for plan in plans),
-            unit=" patches",
-            unit_scale=True,
+            bar_format=BAR,
             disable=None if verbose else True,
             leave=False,
         )

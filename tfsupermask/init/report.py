@@ -108,9 +108,9 @@ class PatchesInitReport:
         return {"layers": layers, "skipped": self.skipped, "seconds": self.seconds}
 
     def __str__(self) -> str:
-        width = max(12, *map(len, self.skipped), *(len(r.layer) for r in self.layers))
-        heads = ("layer", "clusters", "kept", "filters", "mean entropy", "smallest")
-        lines = [(*heads, "seconds")]
+        width = max(8, *map(len, self.skipped), *(len(r.layer) for r in self.layers))
+        heads = ("layer", "clusters", "kept", "filters", "entropy", "smallest")
+        lines = [(*heads, "s")]
         for r in self.layers:
             counts = r.num_clusters, r.clusters_kept, len(r.image)
             entropy, smallest = f"{r.mean_entropy:.2f} bit", min(r.sizes, default=0)

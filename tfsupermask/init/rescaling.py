@@ -22,7 +22,6 @@ from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
 from tfsupermask.patches.ranges import mean_square
 
-RESCALINGS = ("none", "unit_power")
 _NUM_IMAGES = 250
 _DRAW = -1  # of stochastic masks; training takes those above 0
 

@@ -7,21 +7,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
-import tensorflow as tf
 
+from tfsupermask import ops
+from tfsupermask._on_use import OnUse
 from tfsupermask._validation import check_choice, fail
-from tfsupermask.ops import (
-    THRESHOLDED,
-    binarised,
-    binary_kernel,
-    masked_kernel,
-    num_kept,
-    signed_mask,
-    stochastic_factors,
-    stochastic_kernel,
-    straight_through_kernel,
-    top_k_mask,
-)
+
+tf = OnUse("tensorflow")
 
 # Seed and number of a draw of a stochastic mask.
 Draw = tuple[int, "int | tf.Tensor"]
@@ -97,7 +88,7 @@ class Method:
         mask = self.mask(score, k, draw)
         if self.trains_kernel:
             return kernel * tf.stop_gradient(tf.cast(mask, kernel.dtype))
-        return straight_through_kernel(kernel, score, mask)
+        return ops.straight_through_kernel(kernel, score, mask)
 
     def effective_kernel(self, kernel: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns what evaluation computes with, for the mask of evaluation."""
@@ -148,13 +139,13 @@ class EdgePopup(Method):
 
     def mask(self, score, k, draw=None):
         """Returns zeros and ones."""
-        return top_k_mask(score, k, self.ranking)
+        return ops.top_k_mask(score, k, self.ranking)
 
     def masked_kernel(self, kernel, score, k, draw=None):
         """Returns kernel · mask, see `tfsupermask.ops.masked_kernel`."""
         if type(self).mask is not EdgePopup.mask:
             return super().masked_kernel(kernel, score, k, draw)
-        return masked_kernel(kernel, score, k, self.ranking)
+        return ops.masked_kernel(kernel, score, k, self.ranking)
 
     def rank(self, score):
         """Returns the scores, or their magnitudes."""
@@ -177,7 +168,7 @@ class Signed(Method):
 
     def mask(self, score, k, draw=None):
         """Returns 0, 1 and -1."""
-        return signed_mask(score, k)
+        return ops.signed_mask(score, k)
 
 
 class Stochastic(Method):
@@ -204,13 +195,15 @@ class Stochastic(Method):
 
     def mask(self, score, k, draw=None):
         """Returns 0 and (weights / weights kept)."""
-        seed, number = draw or (0, THRESHOLDED)
+        seed, number = draw or (0, ops.THRESHOLDED)
         everything = k == score.shape.num_elements()
-        return stochastic_factors(tf.where(everything, math.inf, score), seed, number)
+        return ops.stochastic_factors(
+            tf.where(everything, math.inf, score), seed, number
+        )
 
     def masked_kernel(self, kernel, score, k, draw=None):
         """Returns kernel · mask, see `tfsupermask.ops.stochastic_kernel`."""
-        return stochastic_kernel(kernel, score, self.mask(score, k, draw))
+        return ops.stochastic_kernel(kernel, score, self.mask(score, k, draw))
 
     def starting_score(self, score, sparsity):
         """Returns the scores, moved to the probability 1 - `sparsity`."""
@@ -218,8 +211,8 @@ class Stochastic(Method):
 
     def score_from(self, magnitude, sparsity):
         """Returns 1 for the largest magnitudes and -1 for the others."""
-        kept = num_kept(magnitude.size, sparsity)
-        return 2 * top_k_mask(magnitude, kept).numpy() - 1
+        kept = ops.num_kept(magnitude.size, sparsity)
+        return 2 * ops.top_k_mask(magnitude, kept).numpy() - 1
 
 
 # Ramanujan et al., 2020, for the dense networks that they compare with.
@@ -248,11 +241,11 @@ class Biprop(EdgePopup):
 
     def masked_kernel(self, kernel, score, k, draw=None):
         """Returns gain · sign(kernel) · mask, see `tfsupermask.ops.binary_kernel`."""
-        return binary_kernel(kernel, score, k)
+        return ops.binary_kernel(kernel, score, k)
 
     def effective_kernel(self, kernel, mask):
         """Returns gain · sign(kernel) · mask."""
-        return binarised(kernel, mask)
+        return ops.binarised(kernel, mask)
 
 
 class IteRand(EdgePopup):
@@ -308,7 +301,7 @@ class Magnitude(Method):
 
     def mask(self, score, k, draw=None):
         """Returns zeros and ones."""
-        return top_k_mask(tf.cast(score, tf.float32), k)
+        return ops.top_k_mask(tf.cast(score, tf.float32), k)
 
     def masked_kernel(self, kernel, score, k, draw=None):
         """Returns kernel · mask, differentiable in the kernel."""
@@ -369,7 +362,7 @@ class Fixed(Method):
 
     def starting_score(self, score, sparsity):
         """Returns 1 for the largest magnitudes of the scores and 0 for the others."""
-        return top_k_mask(score, num_kept(score.shape.num_elements(), sparsity))
+        return ops.top_k_mask(score, ops.num_kept(score.shape.num_elements(), sparsity))
 
     def score_from(self, magnitude, sparsity):
         """Returns 1 for the largest magnitudes and 0 for the others."""

@@ -9,11 +9,11 @@ no dropout.
 
 from __future__ import annotations
 
-import keras
-
+from tfsupermask._on_use import OnUse
 from tfsupermask.models.registry import check_side, register
 from tfsupermask.models.seeded import SeededLayers, scaled
 
+keras = OnUse("keras")
 _FILTERS = (64, 192, 384, 256, 256)
 _POOLED = (1, 2, 5)
 _DENSE_UNITS = (1024, 1024)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
-import keras
-
+from tfsupermask._on_use import OnUse
 from tfsupermask._validation import fail
 
+keras = OnUse("keras")
 _CONVENTION = re.compile(r"block(?P<block>\d+)_\w+|stem_\w+|conv\d+|(?P<pool>pool\d+)")
-_DECISIVE = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
 
 
 def convolution_blocks(model: keras.Model) -> list[list[str]]:
@@ -37,12 +36,13 @@ def convolution_blocks(model: keras.Model) -> list[list[str]]:
         - Thesis §5.5 and §8.3, Partial-PatchesInit.
     """
     blocks: dict[int, list[str]] = {}
+    decisive = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
     unknown = []
     block = 1
     for layer in model.layers:
         match = _CONVENTION.fullmatch(layer.name)
         if not match:
-            if isinstance(layer, _DECISIVE) or hasattr(layer, "layers"):
+            if isinstance(layer, decisive) or hasattr(layer, "layers"):
                 unknown.append(layer.name)
         elif match["pool"]:
             block += 1

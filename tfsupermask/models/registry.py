@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Sequence
-
-import keras
+from typing import TYPE_CHECKING
 
 from tfsupermask._validation import (
     check_choice,
@@ -15,6 +14,9 @@ from tfsupermask._validation import (
     check_number,
     fail,
 )
+
+if TYPE_CHECKING:
+    import keras
 
 # Options of `build` that a builder need not have, with the values that change nothing.
 _OPTIONS = {"width": 1.0, "affine_norm": False}

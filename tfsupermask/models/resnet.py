@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import functools
 
-import keras
-
+from tfsupermask._on_use import OnUse
 from tfsupermask.models.registry import check_side, register
 from tfsupermask.models.seeded import SeededLayers, scaled
 
+keras = OnUse("keras")
 _FILTERS = (64, 128, 256, 512)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-import keras
-
-from tfsupermask.layers import SupermaskConv2D, SupermaskDense
+from tfsupermask import layers
+from tfsupermask._on_use import OnUse
 from tfsupermask.ops import derive_seed
+
+keras = OnUse("keras")
 
 
 class SeededLayers:
@@ -26,9 +27,9 @@ class SeededLayers:
         self._affine_norm = affine_norm
         self._places = itertools.count()
 
-    def conv(self, filters, kernel_size, name, **kwargs) -> SupermaskConv2D:
+    def conv(self, filters, kernel_size, name, **kwargs) -> layers.SupermaskConv2D:
         """Returns a convolution with same padding and without bias."""
-        return SupermaskConv2D(
+        return layers.SupermaskConv2D(
             filters, kernel_size, name=name, padding="same", **self._next(), **kwargs
         )
 
@@ -46,11 +47,11 @@ class SeededLayers:
         )(x)
         return keras.layers.ReLU(name=_sibling(name, "relu"))(x) if relu else x
 
-    def dense(self, units, name, **kwargs) -> SupermaskDense:
+    def dense(self, units, name, **kwargs) -> layers.SupermaskDense:
         """Returns a fully connected layer without bias."""
-        return SupermaskDense(units, name=name, **self._next(), **kwargs)
+        return layers.SupermaskDense(units, name=name, **self._next(), **kwargs)
 
-    def logits(self, num_classes, name) -> SupermaskDense:
+    def logits(self, num_classes, name) -> layers.SupermaskDense:
         """Returns the last layer, float32 for an exact loss in mixed precision."""
         return self.dense(num_classes, name, dtype="float32")
 

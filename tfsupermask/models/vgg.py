@@ -9,11 +9,11 @@ pixels and four for one of 64, so that their size is the same for all images.
 
 from __future__ import annotations
 
-import keras
-
+from tfsupermask._on_use import OnUse
 from tfsupermask.models.registry import check_side, register
 from tfsupermask.models.seeded import SeededLayers, scaled
 
+keras = OnUse("keras")
 _BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
 _DENSE_UNITS = (512, 512)
 

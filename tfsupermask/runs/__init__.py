@@ -10,7 +10,7 @@ from tfsupermask.runs.config import (
     Config,
 )
 from tfsupermask.runs.folder import RunFolder
-from tfsupermask.runs.recipes import resolve
+from tfsupermask.runs.recipes import described_default, resolve
 
 __all__ = [
     "DRAWN",
@@ -21,5 +21,6 @@ __all__ = [
     "RANDOM_INITS",
     "Config",
     "RunFolder",
+    "described_default",
     "resolve",
 ]

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from tfsupermask import data, init, models, patches
+from tfsupermask._files import check_no_pattern
 from tfsupermask._validation import (
     check_choice,
     check_fraction,
@@ -258,7 +259,7 @@ class Config:
     redraw_steps: int | None = _field(
         None,
         "Steps after which a tenth of the removed weights is drawn anew "
-        "(--method=iterand; default 300).",
+        "(--method=iterand).",
         _at_least(1),
         applies=("method", ("iterand",)),
     )
@@ -331,7 +332,7 @@ class Config:
     patch_blocks: int | None = _first(
         None,
         "Number of the network's blocks that get patterns, from the first "
-        "(--init=partial_patches).",
+        "(--init=partial_patches; default 1).",
         _at_least(1),
         applies=("init", ("partial_patches",)),
     )
@@ -461,6 +462,7 @@ class Config:
     workdir: str | None = _field(
         None,
         "Folder of the run (default: runs/, named after the configuration).",
+        check_no_pattern,
         identifies=False,
     )
     resume: bool = _field(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfsupermask._files import write_json
+from tfsupermask._files import make_folder, write_json
 from tfsupermask._reading import check_names, read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
@@ -53,10 +53,13 @@ class RunFolder:
     pictures = inside("pictures", "Folder of the pictures.")
 
 
-def claim(folder: RunFolder, config: Config, dataset: Dataset) -> None:
-    """Claims a new or empty folder, or with `config.resume` one of the same run.
+@contextlib.contextmanager
+def claimed(folder: RunFolder, config: Config, dataset: Dataset) -> Iterator[None]:
+    """Claims a free folder, or with `config.resume` one of the same run, and locks it.
 
-    Raises InputError for any other folder, and leaves it untouched.
+    Free is a folder that is new, or holds no more than what a run leaves that was
+    refused before it was initialised. Raises InputError for any other folder, and
+    leaves it untouched.
     """
     description = {
         "config": dataclasses.asdict(config),
@@ -68,19 +71,21 @@ def claim(folder: RunFolder, config: Config, dataset: Dataset) -> None:
             "std": dataset.std.tolist(),
         },
     }
-    try:
-        folder.root.mkdir(parents=True, exist_ok=True)
-        if any(not _is_leftover(path) for path in folder.root.iterdir()):
-            _check_same_run(folder, config, description)
-        else:
-            write_json(folder.config, description)
-    except InputError:
-        raise
-    except OSError as error:
-        raise fail(
-            f"`workdir` must be a folder that can be written to ({error.strerror}).",
-            workdir=str(folder.root),
-        ) from error
+    with contextlib.ExitStack() as stack:
+        try:
+            make_folder(folder.root)
+            _check_free_or_same(folder, config, description)
+            stack.enter_context(locked(folder.root))
+            # Again, as another process may have just had the lock.
+            if _check_free_or_same(folder, config, description):
+                write_json(folder.config, description)
+        except OSError as error:
+            reason = error.strerror
+            raise fail(
+                f"`workdir` must be a folder that can be written to ({reason}).",
+                workdir=str(folder.root),
+            ) from error
+        yield
 
 
 @contextlib.contextmanager
@@ -154,6 +159,17 @@ def _is_finite(value):
 def _is_leftover(path):
     """Returns whether a file does not count: one half written, or the lock."""
     return path.suffix == ".partial" or path.name == LOCK
+
+
+def _check_free_or_same(folder, config, description):
+    """Returns whether a folder is free; raises unless it is or holds this very run."""
+    found = [path for path in folder.root.iterdir() if not _is_leftover(path)]
+    if found == [folder.config]:
+        read_description(folder)  # which raises if the file is someone else's
+        return True
+    if found:
+        _check_same_run(folder, config, description)
+    return not found
 
 
 def _check_same_run(folder, config, description):

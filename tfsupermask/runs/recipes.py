@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
-from tfsupermask.layers import get_method
+from tfsupermask.layers import get_method, method_names
 from tfsupermask.patches import SAMPLES_PER_IMAGE
 from tfsupermask.runs.config import GIVEN, PATCH_INITS, Config
 
@@ -65,6 +66,31 @@ PRESETS = {
     },
 }
 FOLDER_IMAGE_SIZE = 64
+
+
+def described_default(field: str) -> str:
+    """Returns in words where a field's default comes from, empty if it has one.
+
+    Args:
+        field: A field's name.
+
+    Example:
+        >>> described_default("epochs")
+        '(default: 100 with cifar10, cifar100, folder, tiny_imagenet; 10 with digits)'
+    """
+    sources = {
+        **RECIPES,
+        "other networks than conv2, conv4 and conv6": DEEP,
+        "--init=simple_patches": {"num_patches": SIMPLE_NUM_PATCHES},
+        "--optimizer=adam": {**ADAM, "learning_rate": ADAM_RATE},
+        **{f"--method={name}": get_method(name).recipe for name in method_names()},
+    }
+    found: dict[Any, list[str]] = {}
+    for name, recipe in sources.items():
+        if recipe.get(field) is not None:
+            found.setdefault(recipe[field], []).append(name)
+    words = [f"{value} with {', '.join(names)}" for value, names in found.items()]
+    return f"(default: {'; '.join(words)})" if words else ""
 
 
 def resolve(config: Config, num_images: int) -> Config:

@@ -1,16 +1,14 @@
 """The number of weights that each mask keeps, its changes, and measures of masks."""
 
-from tfsupermask.sparsity.allocation import ALLOCATIONS, allocate
-from tfsupermask.sparsity.callbacks import SparsitySchedule, SupermaskMetrics
-from tfsupermask.sparsity.measures import MaskWatch, realised_sparsity
-from tfsupermask.sparsity.schedule import SparsityRamp
+from tfsupermask._on_use import names_on_use
 
-__all__ = [
-    "ALLOCATIONS",
-    "MaskWatch",
-    "SparsityRamp",
-    "SparsitySchedule",
-    "SupermaskMetrics",
-    "allocate",
-    "realised_sparsity",
-]
+__all__, __getattr__, __dir__ = names_on_use(
+    __name__,
+    {
+        "allocation": "allocate",
+        "callbacks": "SparsitySchedule SupermaskMetrics",
+        "measures": "MaskWatch realised_sparsity",
+        "names": "ALLOCATIONS",
+        "schedule": "SparsityRamp",
+    },
+)

@@ -14,8 +14,7 @@ from tfsupermask.layers.walking import named_weights
 from tfsupermask.ops import num_kept
 from tfsupermask.sparsity.choosing import Sparsity, choose
 from tfsupermask.sparsity.measures import built_weights
-
-ALLOCATIONS = ("uniform", "erdos_renyi", "global")
+from tfsupermask.sparsity.names import ALLOCATIONS
 
 
 def allocate(

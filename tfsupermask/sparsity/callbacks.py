@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 import keras
 
 from tfsupermask._validation import check_choice, check_fraction, fail
-from tfsupermask.sparsity.allocation import ALLOCATIONS, allocate
+from tfsupermask.sparsity.allocation import allocate
 from tfsupermask.sparsity.choosing import Sparsity
 from tfsupermask.sparsity.measures import (
     MaskWatch,
     built_weights,
     realised_sparsity,
 )
+from tfsupermask.sparsity.names import ALLOCATIONS
 
 PERIODS = ("epoch", "batch")
 

@@ -87,7 +87,7 @@ CLASSES = {
 _OWN = {
     kind: {
         keras.saving.get_registered_name(cls): cls
-        for cls in vars(layers).values()
+        for cls in (getattr(layers, name) for name in layers.__all__)
         if isinstance(cls, type) and issubclass(cls, base)
     }
     for kind, base in {

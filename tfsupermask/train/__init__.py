@@ -1,26 +1,17 @@
 """Training: a run from its configuration to its results."""
 
-from tfsupermask.train.evaluation import evaluate, evaluate_path
-from tfsupermask.train.interruption import Interrupted
-from tfsupermask.train.job import Job, run
-from tfsupermask.train.load import LoadedRun, load_images, load_run
-from tfsupermask.train.loop import Loop
-from tfsupermask.train.optimizer import AdamWithL2, SGDWithL2
-from tfsupermask.train.strategies import make_strategy
-from tfsupermask.train.totals import Totals
+from tfsupermask._on_use import names_on_use
 
-__all__ = [
-    "AdamWithL2",
-    "Interrupted",
-    "Job",
-    "LoadedRun",
-    "Loop",
-    "SGDWithL2",
-    "Totals",
-    "evaluate",
-    "evaluate_path",
-    "load_images",
-    "load_run",
-    "make_strategy",
-    "run",
-]
+__all__, __getattr__, __dir__ = names_on_use(
+    __name__,
+    {
+        "evaluation": "evaluate evaluate_path",
+        "interruption": "Interrupted",
+        "job": "Job run",
+        "load": "LoadedRun load_images load_run",
+        "loop": "Loop",
+        "optimizer": "AdamWithL2 SGDWithL2",
+        "strategies": "make_strategy",
+        "totals": "Totals",
+    },
+)

@@ -16,10 +16,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfsupermask import data, init
-from tfsupermask._files import write_json
+from tfsupermask._files import write_json, writing
 from tfsupermask._machine import num_cores
-from tfsupermask._text import counted
-from tfsupermask._validation import fail
+from tfsupermask._text import BAR, counted, fitting, wrapped
+from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
     GIVEN,
@@ -31,7 +31,7 @@ from tfsupermask.runs import (
 )
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
-from tfsupermask.runs.folder import claim, locked
+from tfsupermask.runs.folder import claimed
 from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
 from tfsupermask.train import tf_config
 from tfsupermask.train.agreement import agree, agree_to_stop
@@ -183,8 +183,7 @@ class Job:
             folder = RunFolder(Path(root))
             agree(workers, {**config.identity(), "images": dataset.sha256})
             if workers.chief:
-                claim(folder, config, dataset)
-                stack.enter_context(locked(folder.root))
+                stack.enter_context(claimed(folder, config, dataset))
             # Before TensorFlow makes variables, for which it waits for all workers.
             saved = _newest(workers, folder)
             job = cls(
@@ -253,7 +252,8 @@ class Job:
         self.watch = MaskWatch(self.model)
         if self.chief:
             self._write_metrics(rows)
-            self.events = tf.summary.create_file_writer(str(self.folder.events))
+            with writing(self.folder.events):
+                self.events = tf.summary.create_file_writer(str(self.folder.events))
 
     def train(self) -> None:
         """Trains to the end of the schedule, or to `config.stop_after_epoch`.
@@ -330,13 +330,17 @@ class Job:
     def say(self, text: str) -> None:
         """Prints a line above the progress bar, in one process only."""
         if self.chief:
-            tqdm.write(text)
+            tqdm.write(wrapped(text))
 
     def initialise(self) -> None:
         """Initialises the kernels and writes the first checkpoint."""
         config, start = self.config, time.perf_counter()
         if config.init != GIVEN:
-            self._draw_weights()
+            try:
+                self._draw_weights()
+            except InputError:  # it would be refused again
+                shutil.rmtree(self.folder.init_progress, ignore_errors=True)
+                raise
         if config.mask_from is not None:
             take_mask(config, self.model)
         if config.rescale == "unit_power":
@@ -390,10 +394,11 @@ class Job:
     def record(self, rows: list[dict[str, float]]) -> None:
         """Writes the metrics of all epochs; TensorBoard gets those of the last one."""
         self._write_metrics(rows)
-        write_events(self.events, rows[-1])
-        write_model_events(
-            self.events, self.model, rows[-1]["epoch"], self.watch.by_weight
-        )
+        with writing(self.folder.events):
+            write_events(self.events, rows[-1])
+            write_model_events(
+                self.events, self.model, rows[-1]["epoch"], self.watch.by_weight
+            )
 
     def _write_metrics(self, rows):
         metrics.write_csv(self.folder.metrics, rows, self.config.epoch_split)
@@ -404,8 +409,7 @@ class Job:
         return tqdm(
             total=self.config.epochs * steps * images,
             initial=(self.saved.epoch * steps + self.saved.step) * images,
-            unit=" images",
-            unit_scale=True,
+            bar_format=BAR,
             leave=False,
             disable=None if self.chief else True,
         )
@@ -454,12 +458,16 @@ class Job:
 
     def _line(self, row):
         split = self.config.epoch_split
-        return (
-            f"epoch {row['epoch']}/{self.config.epochs}  "
-            f"loss {row['train_loss']:.4f}  train {row['train_top1']:.4f}  "
-            f"{split} {row[f'{split}_top1']:.4f} "
-            f"(top-5 {row[f'{split}_top5']:.4f})  flips {row['mask_flips']:.2e}  "
-            f"{row['seconds']:.1f} s"
+        return fitting(
+            [
+                f"epoch {row['epoch']}/{self.config.epochs}",
+                f"loss {row['train_loss']:.3f}",
+                f"train {row['train_top1']:.4f}",
+                f"{split} {row[f'{split}_top1']:.4f}",
+                f"{row['seconds']:.1f} s",
+                f"top-5 {row[f'{split}_top5']:.4f}",
+                f"flips {row['mask_flips']:.1e}",
+            ]
         )
 
     def _warn_at_chance(self, row):
@@ -504,7 +512,7 @@ def _outcome(summary, folder):
         return after + pictures
     reached = "".join(
         f"{split} top-1 {summary[f'{split}_top1']:.4f}, "
-        f"top-5 {summary[f'{split}_top5']:.4f} "
+        f"top-5 {summary[f'{split}_top5']:.4f}\n"
         for split in ("test", "validation")
         if f"{split}_top1" in summary
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from tfsupermask import _core, patches
+from tfsupermask._files import make_folder, write_atomically
 from tfsupermask.data import Dataset
 
 _NUM_IMAGES = 6
@@ -27,7 +29,7 @@ def draw_all(
     seed: int,
 ) -> None:
     """Draws all pictures of a run into a folder, in place of older ones."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     layer = next(la for la in model.layers if isinstance(la, keras.layers.Conv2D))
     figures = {"training_curves": draw_curves(rows)} if rows else {}
     if init_report is not None:
@@ -37,7 +39,8 @@ def draw_all(
     figures["first_layer"] = draw_first_layer(layer, dataset, init_report)
     with matplotlib.rc_context({"savefig.dpi": 120}):
         for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png", bbox_inches="tight")
+            draw = functools.partial(figure.savefig, bbox_inches="tight")
+            write_atomically(folder / f"{name}.png", draw)
 
 
 def draw_boxes_and_patches(

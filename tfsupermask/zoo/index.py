@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tfsupermask import tickets
 from tfsupermask._files import write_json
 from tfsupermask._reading import read_json
 from tfsupermask._validation import fail, listed
 from tfsupermask.runs import Config
 from tfsupermask.runs.metrics import read_csv
-from tfsupermask.tickets import Ticket, load_ticket
 
 FOLDER = Path(__file__).parent / "tickets"
 _INDEX = "index.json"
@@ -147,7 +147,7 @@ def entry(name: str) -> Entry:
     return index[name]
 
 
-def load(name: str) -> Ticket:
+def load(name: str) -> tickets.Ticket:
     """Loads a trained ticket.
 
     Args:
@@ -166,7 +166,7 @@ def load(name: str) -> Ticket:
         >>> ticket.model.name, ticket.class_names[0], ticket.model.input_shape
         ('conv2', 'airplane', (None, 32, 32, 3))
     """
-    return load_ticket(entry(name).check_ticket())
+    return tickets.load_ticket(entry(name).check_ticket())
 
 
 def resolve(path: str | os.PathLike) -> Path:

@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import tensorflow as tf
-
+from tfsupermask._on_use import OnUse
 from tfsupermask._validation import check_integer, fail
 from tfsupermask.runs import Config
 
+tf = OnUse("tensorflow")
 WORKER = "tfsupermask.experiments.running.worker"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from tfsupermask._files import make_folder, write_atomically
-from tfsupermask._text import counted, duration
+from tfsupermask._text import BAR, counted, duration
 from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import PlannedRun, estimated_seconds
 from tfsupermask.experiments.running.processes import RunProcess, share_machine
@@ -109,7 +109,7 @@ class _Progress:
     def __enter__(self):
         self._bar = tqdm(
             total=round(self._total),
-            bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
+            bar_format=BAR,
             smoothing=0,
             leave=False,
             disable=None,

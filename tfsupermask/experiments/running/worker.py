@@ -9,7 +9,7 @@ import sys
 import threading
 
 from tfsupermask import runs, train
-from tfsupermask._validation import InputError
+from tfsupermask._files import needs_no_traceback
 
 
 def main(config: str) -> None:
@@ -17,7 +17,9 @@ def main(config: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         train.run(runs.Config(**json.loads(config)))
-    except (InputError, OSError) as error:
+    except Exception as error:
+        if not needs_no_traceback(error):
+            raise
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as interrupt:
         sys.exit(getattr(interrupt, "exit_status", 130))

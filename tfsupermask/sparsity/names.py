@@ -1,0 +1,3 @@
+"""The names of allocations."""
+
+ALLOCATIONS = ("uniform", "erdos_renyi", "global")

@@ -1,0 +1,3 @@
+"""The names of precisions."""
+
+PRECISIONS = ("float32", "float16", "bfloat16")
