@@ -41,7 +41,7 @@ def made(digits, tmp_path_factory):
     configs = {"patches": patches, "kaiming": kaiming}
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # there are few clusters in so few images
-        patch.setattr(data, "load", lambda *args: digits)
+        patch.setattr(data, "load", lambda *args, **options: digits)
         for name, config in configs.items():
             train(dataclasses.replace(config, workdir=str(root / name)))
     return {name: root / name for name in configs}
@@ -50,7 +50,10 @@ def made(digits, tmp_path_factory):
 @pytest.fixture(scope="session")
 def runs(made, digits):
     """What those folders hold, by name."""
-    return {name: collect_run(made[name], load=lambda *_: digits) for name in made}
+    return {
+        name: collect_run(made[name], load=lambda *_, **options: digits)
+        for name in made
+    }
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def folder(made, tmp_path):
 @pytest.fixture
 def load(digits):
     """Loads the small digits, whatever is asked for."""
-    return lambda *args: digits
+    return lambda *args, **options: digits
 
 
 @pytest.fixture

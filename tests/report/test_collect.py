@@ -81,14 +81,18 @@ def test_images_that_cannot_be_had_or_are_others_are_done_without(made, digits):
     test = data.Split(images, digits.test.labels)
     other = dataclasses.replace(digits, test=test)
     with pytest.warns(UserWarning, match="not the run's own"):
-        run = collect_run(made["patches"], load=lambda *args: other)
+        run = collect_run(made["patches"], load=lambda *args, **options: other)
     assert run.predictions is None
 
 
 def test_images_are_looked_for_where_it_is_said(made, digits):
     calls = []
     for place in (None, "there"):
-        collect_run(made["patches"], place, lambda *args: calls.append(args) or digits)
+        collect_run(
+            made["patches"],
+            place,
+            lambda *args, **options: calls.append(args) or digits,
+        )
     assert calls == [("digits", None, None), ("digits", "there", None)]
 
 

@@ -9,7 +9,9 @@ from tfsupermask.report import page, write_report
 @pytest.fixture
 def small_digits(monkeypatch, digits):
     calls = []
-    monkeypatch.setattr(data, "load", lambda *args: calls.append(args) or digits)
+    monkeypatch.setattr(
+        data, "load", lambda *args, **options: calls.append(args) or digits
+    )
     return calls
 
 

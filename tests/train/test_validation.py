@@ -152,7 +152,7 @@ def test_pictures_do_too(made):
 
 def test_a_report_does_too(made, small):
     summary = made.summary
-    told = report.collect_run(made.workdir, load=lambda *args: small)
+    told = report.collect_run(made.workdir, load=lambda *args, **options: small)
     for name in ("test_top1", "validation_top1"):
         assert told.measured[name] == summary[name]
     assert told.predictions.totals.images == 50
@@ -193,7 +193,7 @@ def test_a_run_of_version_0_1_goes_on(made, small, tmp_path):
     metrics = workdir / "metrics.csv"
     metrics.write_text(metrics.read_text().replace("validation_", "test_"))
     assert read_csv(metrics, "validation") == [made.row]
-    told = report.collect_run(workdir, load=lambda *args: small)
+    told = report.collect_run(workdir, load=lambda *args, **options: small)
     assert told.measured["validation_top1"] == made.summary["validation_top1"]
     assert run(workdir, **HELD_OUT) == made.summary
     assert "validation_top1" in metrics.read_text()

@@ -389,8 +389,8 @@ class Config:
     crop: str | None = _field(
         None,
         "How training images are cropped at random: shifted by at most an eighth of "
-        "their side (shift), or a part of 8 to 100 % of their area scaled up (resized) "
-        "(default shift; tfds:imagenet2012 resized).",
+        "their side (shift), or a part of 8 to 100 % of their area scaled up "
+        "(resized); shift unless the recipe says otherwise.",
         _one_of(data.CROPS),
     )
     epochs: int | None = _first(None, "Length of the schedule in epochs.", _at_least(1))
@@ -415,13 +415,12 @@ class Config:
     warmup_epochs: int | None = _field(
         None,
         "Raise the learning rate from 0 during this number of first epochs; the cosine "
-        "follows (default 0; tfds:imagenet2012 5).",
+        "follows.",
         _at_least(0),
     )
     label_smoothing: float | None = _field(
         None,
-        "Part of each training label that all classes share (default 0; "
-        "tfds:imagenet2012 0.1).",
+        "Part of each training label that all classes share.",
         check_fraction,
     )
     momentum: float | None = _first(
