@@ -31,7 +31,7 @@ import zlib
 from pathlib import Path
 from unittest import mock
 
-from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
+from binaries import _program, _tensorflow, end_on_signals  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import keras
@@ -381,7 +381,10 @@ def main(argv):
         kills, names, configs = 4, names[::10], configs[:1]
     context = multiprocessing.get_context("fork")  # before TensorFlow has threads
     failed = False
-    with tempfile.TemporaryDirectory() as scratch, context.Pool(_JOBS.value) as pool:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        context.Pool(_JOBS.value, end_on_signals) as pool,
+    ):
         references, shares = {}, []
         per_share = 5
         for number, which in enumerate(configs):

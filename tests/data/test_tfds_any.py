@@ -134,7 +134,9 @@ def test_refuses_options(options, message, root, squares):
 def test_refuses_what_has_no_labels(root):
     image = tensorflow_datasets.features.Image(shape=(12, 12, 3))
     build(root, "numbers", image, tensorflow_datasets.features.Scalar(np.int64))
-    with pytest.raises(InputError, match=r"type ClassLabel.*features=\['kind'"):
+    with pytest.raises(
+        InputError, match=r"type ClassLabel.*features=\['id', 'kind', 'photo'\]"
+    ):
         data.load("tfds:numbers", root)
 
 

@@ -205,9 +205,9 @@ def test_what_is_skipped_is_printed_with_the_reason(small):
         "transpose": "transposed convolution",
         "line": "not a convolution of two dimensions",
     }
-    assert str(report).splitlines()[-4:] == [
-        f"{name:12}  left as it was: {why}" for name, why in report.skipped.items()
-    ]
+    assert [
+        line.split("  left as it was: ") for line in str(report).splitlines()[-4:]
+    ] == [[name.ljust(9), why] for name, why in report.skipped.items()]
     looping = called(loop)
     assert "inside a loop" in apply(looping, *small).skipped["a"]
 

@@ -68,7 +68,7 @@ def test_what_is_newer_or_older_than_the_checkpoint_is_left_out(folder, load):
 
 
 def test_images_that_cannot_be_had_or_are_others_are_done_without(made, digits):
-    def load(*args):
+    def load(*args, **options):
         raise data.DataNotFoundError("They are at /home/somebody.")
 
     with pytest.warns(UserWarning, match="could not be read. They are at") as caught:
@@ -109,7 +109,7 @@ def test_a_run_evaluated_on_images_held_out(runs):
 
 
 def test_images_held_out_that_cannot_be_had(folder):
-    def load(*args):
+    def load(*args, **options):
         raise data.DataNotFoundError("They are nowhere.")
 
     description = json.loads((folder / "config.json").read_text())

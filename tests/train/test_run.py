@@ -122,7 +122,7 @@ def test_what_is_only_initialised_can_be_loaded_evaluated_and_reported(
     layers = supermask_layers(loaded.model)
     sparsity = {layer.name: layer.realised_sparsity for layer in layers}
     assert sparsity == summary["layer_sparsity"]
-    collected = report.collect_run(workdir, load=lambda *args: small)
+    collected = report.collect_run(workdir, load=lambda *args, **options: small)
     assert (collected.epoch, collected.rows, collected.last) == (0, [], {})
     assert collected.summary == summary
     assert "No epoch is done yet." in report.render([collected])

@@ -269,7 +269,7 @@ def test_whoever_dies_while_tensorflow_waits_ends_the_others():
         assert said.read().startswith(f"error: {everyone[0]} ended; start all")
 
 
-POINTS = ("load_images", "agree", "claim", "initialise", "restore_latest", "restore")
+POINTS = ("load_images", "agree", "claimed", "initialise", "restore_latest", "restore")
 
 
 @pytest.mark.parametrize("late", [0, 1])

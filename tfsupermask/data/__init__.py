@@ -124,13 +124,10 @@ __all__ = [
     "Dataset",
     "Split",
     "TrainBatches",
-    "check_name",
     "decode_image",
     "eval_chunks",
     "from_examples",
     "hold_out",
-    "is_name",
     "limit",
     "load",
-    "options_of",
 ]

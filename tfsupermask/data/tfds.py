@@ -87,7 +87,7 @@ def load(
 
     Example:
         >>> dataset = data.load("tfds:mnist")  # doctest: +SKIP
-        >>> dataset.image_shape, dataset.num_classes
+        >>> dataset.image_shape, dataset.num_classes  # doctest: +SKIP
         ((28, 28, 3), 10)
 
     Reference:
@@ -219,7 +219,7 @@ def _features(builder):
                 f"{builder.name} must have one feature of the type {kind.__name__}, or "
                 f"one of them called '{usual}'.",
                 found=names,
-                features=list(known),
+                features=sorted(known),
             )
         chosen.append(usual if usual in names else names[0])
     return tuple(chosen)
