@@ -124,6 +124,7 @@ def test_splits_in_the_notation_of_tensorflow_datasets(
         ({"test_split": "train[25:]"}, r"No image may be in two splits.*train\[25:\]"),
         ({"bad_images": "skip"}, r"'tfds:squares' has no such options.*bad_images"),
         ({"image_size": 0}, r"`image_size` must be"),
+        ({"flip": "no"}, r"`flip` must be one of False, True.*'no'"),
     ],
 )
 def test_refuses_options(options, message, root, squares):
@@ -134,7 +135,7 @@ def test_refuses_options(options, message, root, squares):
 def test_refuses_what_has_no_labels(root):
     image = tensorflow_datasets.features.Image(shape=(12, 12, 3))
     build(root, "numbers", image, tensorflow_datasets.features.Scalar(np.int64))
-    with pytest.raises(InputError, match=r"type ClassLabel.*features=\['kind'"):
+    with pytest.raises(InputError, match=r"type ClassLabel.*features=\['id', 'kind'"):
         data.load("tfds:numbers", root)
 
 

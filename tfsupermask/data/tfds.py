@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsupermask._validation import InputError, check_fraction, check_integer, fail
+from tfsupermask._validation import (
+    InputError,
+    check_choice,
+    check_fraction,
+    check_integer,
+    fail,
+)
 from tfsupermask.data.dataset import (
     DataNotFoundError,
     Dataset,
@@ -98,8 +104,9 @@ def load(
         check_fixed_size(name, image_size, _CIFAR[name])
     elif image_size is not None:
         check_integer("image_size", image_size, 1)
-    if name in _CIFAR:  # without a split, its copy is damaged
-        train_split, test_split = "train", "test"
+    check_choice("flip", flip, (False, True))
+    if name in _CIFAR and not (train_split or test_split):
+        train_split, test_split = "train", "test"  # without one, its copy is damaged
     builder = prepared(name, data_dir)
     with explaining_damage(builder.name, builder.data_dir):
         image, label = _features(builder)
@@ -219,7 +226,7 @@ def _features(builder):
                 f"{builder.name} must have one feature of the type {kind.__name__}, or "
                 f"one of them called '{usual}'.",
                 found=names,
-                features=list(known),
+                features=sorted(known),
             )
         chosen.append(usual if usual in names else names[0])
     return tuple(chosen)
