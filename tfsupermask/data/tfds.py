@@ -93,7 +93,7 @@ def load(
 
     Example:
         >>> dataset = data.load("tfds:mnist")  # doctest: +SKIP
-        >>> dataset.image_shape, dataset.num_classes
+        >>> dataset.image_shape, dataset.num_classes  # doctest: +SKIP
         ((28, 28, 3), 10)
 
     Reference:

@@ -75,8 +75,8 @@ def described_default(field: str) -> str:
         field: A field's name.
 
     Example:
-        >>> described_default("epochs")
-        '(default: 100 with cifar10, cifar100, folder, tiny_imagenet; 10 with digits)'
+        >>> described_default("warmup_epochs")
+        '(default: 5 with tfds:imagenet2012)'
     """
     sources = {
         **RECIPES,
