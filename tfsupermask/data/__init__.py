@@ -100,7 +100,8 @@ def is_name(value: Any) -> bool:
         value: Anything.
 
     Returns:
-        Whether it is a name that `load` knows, `"given"`, or looks like `"tfds:…"`.
+        Whether it is a name that `load` knows, or has the form of one of TensorFlow
+        Datasets, which may not be there.
 
     Example:
         >>> is_name("digits"), is_name("tfds:mnist"), is_name("mnist")
