@@ -70,8 +70,12 @@ def test_grey_images_and_other_sizes_become_square_rgb():
         ((IMAGES, LABELS[:4]), r"one label an image.*labels=\(4,\)"),
         ((np.float32(IMAGES), LABELS), r"uint8 images.*float32"),
         ((IMAGES[..., :2], LABELS), r"uint8 images.*shape=\(8, 8, 2\)"),
-        ((IMAGES, LABELS - 1), r"integers of at least 0.*label=-1"),
-        ((IMAGES, LABELS / 2), r"integers of at least 0.*label=0.0"),
+        ({"image": IMAGES, "label": LABELS}, r"`train` must be a pair.*'dict'"),
+        ((IMAGES, LABELS - 1), r"integers from 0 to 99,999.*label=-1"),
+        ((IMAGES, LABELS / 2), r"integers from 0 to 99,999.*label=0.0"),
+        ((IMAGES, LABELS + 10**12), r"integers from 0 to 99,999.*label=10{12}"),
+        ((IMAGES, np.full(9, 2**64 - 1, np.uint64)), r"integers from 0 to 99,999"),
+        (as_generator([IMAGES[0, :0]], [0]), r"uint8 images.*shape=\(0, 8, 3\)"),
         ((IMAGES[:, :4], LABELS), r"`image_size` must be given.*\(4, 8, 3\)"),
         ((IMAGES[:0], LABELS[:0]), r"`image_size` must be given"),
         (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).repeat(), "must end"),
@@ -80,8 +84,39 @@ def test_grey_images_and_other_sizes_become_square_rgb():
     ],
 )
 def test_refuses_other_examples(train, message):
+    size = None if "`image_size`" in message else 8
     with pytest.raises(InputError, match=message):
-        data.from_examples(train, TEST)
+        data.from_examples(train, TEST, image_size=size)
+
+
+@pytest.mark.parametrize("images_in", ["memory", "disk"])
+@pytest.mark.parametrize("change", [1, -1])
+@pytest.mark.filterwarnings("ignore:The images are decoded")
+def test_refuses_another_number_at_each_reading(change, images_in, tmp_path):
+    numbers = iter(range(5, 5 + 3 * change, change))
+    signature = tf.TensorSpec((8, 8, 3), tf.uint8), tf.TensorSpec((), tf.int64)
+    train = tf.data.Dataset.from_generator(
+        lambda: ((IMAGES[0], 0) for _ in range(next(numbers))),
+        output_signature=signature,
+    )
+    places = {"images_in": images_in, "cache_dir": tmp_path}
+    with pytest.raises(InputError, match=r"the same number of images"):
+        data.from_examples(train, TEST, **places)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flip": "no"}, r"`flip` must be one of False, True.*'no'"),
+        ({"class_names": 7}, r"`class_names`.*int"),
+        ({"class_names": ["ant"]}, r"labels must be in \[0, 1\)"),
+        ({"image_size": 0}, r"`image_size` must be an integer of at least 1"),
+    ],
+)
+def test_refuses_options(options, message):
+    with pytest.raises(InputError, match=message):
+        data.from_examples(TEST, TEST, **options)
 
 
 def test_they_have_no_name_to_load_them_by():

@@ -1,5 +1,7 @@
 """Decoded images in memory and in files that are used again."""
 
+import errno
+import os
 import threading
 import warnings
 
@@ -82,6 +84,53 @@ def test_a_decoding_that_fails_leaves_no_file(tmp_path):
     with pytest.raises(InputError, match="an image is bad"):
         hold("disk", tmp_path, blocks)
     assert not list(tmp_path.glob("*.images*"))
+    with pytest.raises(InputError, match="an image is bad"):
+        hold("disk", tmp_path / "other", blocks, None)
+    assert not any((tmp_path / "other").iterdir())
+
+
+def test_a_disk_that_is_full_meanwhile_ends_the_decoding(tmp_path, monkeypatch):
+    ended = []
+
+    def blocks():
+        try:
+            yield IMAGES, VALUES
+        finally:
+            ended.append(True)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage_lib, "_write_blocks", lambda _, b: full(next(b)))
+    with pytest.raises(OSError, match=r"No space left.*images") as caught:
+        hold("disk", tmp_path, blocks)
+    # Although the error's frames still hold what they were given.
+    assert ended, caught
+    assert not list(tmp_path.glob("*.images*"))
+
+
+@pytest.mark.parametrize("place", ["disk", "memory"])
+@pytest.mark.parametrize("size", [100, IMAGES.size, IMAGES.size + 3])
+def test_a_file_that_was_cut_is_refused(size, place, tmp_path, decode):
+    hold("disk", tmp_path, decode)
+    (path,) = tmp_path.glob("*.images")
+    with open(path, "r+b") as file:
+        file.truncate(size)
+    with pytest.raises(InputError, match=r"damaged; delete it.*\.images'"):
+        hold(place, tmp_path, decode)
+    path.unlink()
+    np.testing.assert_array_equal(hold(place, tmp_path, decode)[0][:], IMAGES)
+
+
+@pytest.mark.parametrize("package", ["package_version", "cv2"])
+def test_another_decoder_decodes_anew(package, tmp_path, decode, monkeypatch):
+    hold("disk", tmp_path, decode)
+    if package == "cv2":
+        monkeypatch.setattr(storage_lib.cv2, "__version__", "another")
+    else:
+        monkeypatch.setattr(storage_lib, package, lambda: "another")
+    hold("disk", tmp_path, decode)
+    assert decode.calls == 2
 
 
 def test_a_full_disk_is_said_before_anything_is_decoded(tmp_path, decode, monkeypatch):
@@ -150,6 +199,17 @@ def test_the_state_of_files_changes_with_them(tmp_path):
     before = file_states([path])
     path.write_bytes(b"123")
     assert len({str(state) for state in (missing, before, file_states([path]))}) == 3
+    # A new file of the same size and time, as `cp -p` and archives make them.
+    old, before = os.stat(path), file_states([path])
+    path.write_bytes(b"321")
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert file_states([path]) != before
+
+
+def test_blocks_of_large_images_are_small(monkeypatch):
+    monkeypatch.setattr(storage_lib, "_BYTES_PER_BLOCK", 2 * 12)
+    blocks = decoded(range(5), (2, 2, 3), lambda item: (None, item))
+    assert [values for _, values in blocks] == [[0, 1], [2, 3], [4]]
 
 
 @pytest.mark.parametrize(

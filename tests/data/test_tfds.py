@@ -203,6 +203,12 @@ def test_refuses_damaged_data_with_its_folder(copy, damage):
     assert tree(copy) == before
 
 
+def test_takes_splits_by_its_name_in_tensorflow_datasets(prepared):
+    dataset = data.load("tfds:cifar10", prepared, train_split="train[30:]")
+    assert_holds(dataset.train, TRAIN[30:])
+    assert_holds(dataset.test, TEST)
+
+
 @pytest.mark.skipif(
     not (REAL_DATA and os.path.isdir(os.path.join(REAL_DATA, "cifar10"))),
     reason="TFSUPERMASK_DATA_DIR names no folder that holds cifar10",

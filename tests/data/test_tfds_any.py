@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 SIZES = {"train": 30, "test": 6, "validation": 5}
 
 
-def build(root, name, images, label=None, splits=SIZES, encoding="png"):
+def build(root, name, images, label=None, splits=SIZES):
     """Prepares a dataset without code of its own; returns its examples."""
     features = {
         "photo": images,
@@ -22,12 +22,13 @@ def build(root, name, images, label=None, splits=SIZES, encoding="png"):
         "id": np.int64,
     }
     height, width, channels = images.shape
+    most = 65535 if images.np_dtype == np.uint16 else 255
     made = {
         split: [
             {
                 "photo": RNG.integers(
-                    0, 256, (height or 6 + i, width or 9, channels), np.uint8
-                ),
+                    0, most, (height or 6 + i, width or 9, channels), endpoint=True
+                ).astype(images.np_dtype),
                 "kind": i % 2,
                 "id": i,
             }
@@ -120,10 +121,13 @@ def test_splits_in_the_notation_of_tensorflow_datasets(
     [
         ({"train_split": "tarin"}, r"`train_split`.*train \(30\).*'tarin'"),
         ({"test_split": "train[99%:99%]"}, r"`test_split` must name"),
+        ({"test_split": "test[5:2]"}, r"`test_split` must name"),
         ({"test_split": "train[oops]"}, r"`test_split` must name"),
         ({"test_split": "train[25:]"}, r"No image may be in two splits.*train\[25:\]"),
         ({"bad_images": "skip"}, r"'tfds:squares' has no such options.*bad_images"),
         ({"image_size": 0}, r"`image_size` must be"),
+        ({"test_fraction": 2}, r"`test_fraction` must be"),
+        ({"flip": "no"}, r"`flip` must be one of False, True.*'no'"),
     ],
 )
 def test_refuses_options(options, message, root, squares):
@@ -138,6 +142,32 @@ def test_refuses_what_has_no_labels(root):
         InputError, match=r"type ClassLabel.*features=\['id', 'kind', 'photo'\]"
     ):
         data.load("tfds:numbers", root)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.04, 0.96])
+def test_refuses_a_fraction_that_leaves_a_split_empty(fraction, root, grey):
+    with pytest.raises(InputError, match=r"`test_fraction` must give.*images=10"):
+        data.load("tfds:grey", root, 8, test_fraction=fraction)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels"), [(np.uint16, 1), (np.uint8, 4), (np.float32, 1)]
+)
+def test_images_of_other_numbers_are_scaled_or_refused(dtype, channels, root):
+    name = f"numbers_{np.dtype(dtype).name}_{channels}"
+    image = tensorflow_datasets.features.Image(shape=(8, 8, channels), dtype=dtype)
+    made = build(root, name, image)
+    if dtype == np.float32:  # a PNG holds their bytes as if they were colours
+        with pytest.raises(InputError, match=r"integers of 8 or 16.*'float32'"):
+            data.load(f"tfds:{name}", root)
+        return
+    expected = np.float64(as_arrays(made["train"], "photo"))
+    if channels == 4:
+        alpha = expected[..., 3:] / 255
+        expected = expected[..., :3] * alpha + 255 * (1 - alpha)
+    expected = expected * 255 / np.iinfo(dtype).max
+    found = data.load(f"tfds:{name}", root).train.images
+    assert abs(found - expected).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["no_such_thing", "squares:7.0.0", "squares/deep"])

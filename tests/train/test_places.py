@@ -70,3 +70,48 @@ def test_resized_crops_smoothed_labels_and_a_warmup_train(tmp_path):
     rate = rows[0].split(",").index("learning_rate")
     assert float(rows[1].split(",")[rate]) == pytest.approx(0.1)
     assert float(rows[2].split(",")[rate]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The images are decoded")
+def test_images_from_python_are_where_the_config_says(tmp_path):
+    digits = data.load("digits")
+    split = digits.train.images[:40], digits.train.labels[:40]
+    places = {"images_in": "disk", "cache_dir": str(tmp_path / "cache")}
+    fields = {"init": "kaiming_normal", "batch_size": 8, "epochs": 1}
+    configs = [
+        runs.Config(workdir=str(tmp_path / name), **fields, **where)
+        for name, where in (("memory", {}), ("disk", places))
+    ]
+    for config in configs:
+        train.run(config, dataset=(split, split, split))
+    assert_same_result(tmp_path / "memory", tmp_path / "disk")
+    assert (tmp_path / "cache").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [(7, "'int'"), ("digits", "'str'"), ({"train": 1}, "'dict'"), ((1,), "length=1")],
+)
+def test_refuses_what_are_no_images(given, message):
+    with pytest.raises(InputError, match=rf"`dataset` must be a `Dataset`.*{message}"):
+        train.run(runs.Config(), dataset=given)
+
+
+def test_a_name_that_does_not_say_all_is_not_kept(tmp_path):
+    digits = data.load("digits")
+    some = dataclasses.replace(digits, train=digits.train[:16], test=digits.test[:8])
+    for name, expected in (("folder", "given"), ("tfds:mnist", "given")):
+        config = runs.Config(
+            workdir=str(tmp_path / name.replace(":", "-")),
+            init="kaiming_normal",
+            batch_size=8,
+            epochs=1,
+            stop_after_epoch=0,
+        )
+        train.run(config, dataset=dataclasses.replace(some, name=name))
+        assert train.load_run(config.workdir).config.dataset == expected
+    config = dataclasses.replace(
+        config, dataset="tfds:mnist", workdir=str(tmp_path / "named")
+    )
+    train.run(config, dataset=dataclasses.replace(some, name="tfds:mnist"))
+    assert train.load_run(config.workdir).config.dataset == "tfds:mnist"

@@ -94,12 +94,36 @@ def load(
 
 
 def is_name(value: Any) -> bool:
-    """Returns whether a value may be the name of a dataset."""
+    """Returns whether a value may be the name of a dataset.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Whether it is a name that `load` knows, or has the form of one of TensorFlow
+        Datasets, which may not be there.
+
+    Example:
+        >>> is_name("digits"), is_name("tfds:mnist"), is_name("mnist")
+        (True, True, False)
+    """
     return value in _LOADERS or bool(tfds.NAME.fullmatch(str(value)))
 
 
 def check_name(name: str, value: Any) -> str:
-    """Returns the name of a dataset, or raises InputError if there is none like it."""
+    """Returns the name of a dataset.
+
+    Args:
+        name: What the value is called, for the error.
+        value: Anything.
+
+    Raises:
+        InputError: `value` is no name, see `is_name`.
+
+    Example:
+        >>> check_name("dataset", "tfds:mnist:3.0.1")
+        'tfds:mnist:3.0.1'
+    """
     if not is_name(value):
         raise fail(
             f"`{name}` must be one of {', '.join(map(repr, NAMES))}, or "
@@ -110,7 +134,15 @@ def check_name(name: str, value: Any) -> str:
 
 
 def options_of(name: str) -> tuple[str, ...]:
-    """Returns the options of `load` that a dataset has beside those of all."""
+    """Returns the options of `load` that a dataset has beside those of all.
+
+    Args:
+        name: A dataset's name.
+
+    Example:
+        >>> options_of("digits"), "bad_images" in options_of("folder")
+        ((), True)
+    """
     return _OPTIONS.get(tfds.PREFIX if name.startswith(tfds.PREFIX) else name, ())
 
 

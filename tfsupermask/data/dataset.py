@@ -14,7 +14,7 @@ from tfsupermask._reading import check_names
 from tfsupermask._validation import InputError, check_integer, fail
 from tfsupermask.data.stored import StoredImages, select
 
-_IMAGES_PER_BLOCK = 1024
+_BYTES_PER_BLOCK = 1 << 25
 
 
 class DataNotFoundError(InputError):
@@ -178,10 +178,11 @@ class Dataset:
     def _pass(self):
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
         histograms = np.zeros((3, 256), np.int64)
+        # In blocks: bincount makes int64 copies, eight times as large.
+        number = max(1, _BYTES_PER_BLOCK // int(np.prod(self.image_shape)))
         for split in self._splits().values():
-            # In blocks: bincount makes int64 copies, eight times as large.
-            for start in range(0, len(split), _IMAGES_PER_BLOCK):
-                some = split.images[start : start + _IMAGES_PER_BLOCK]
+            for start in range(0, len(split), number):
+                some = split.images[start : start + number]
                 digest.update(np.ascontiguousarray(some))
                 if split is self.train:
                     histograms += _channel_histograms(some)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfsupermask._validation import check_integer, fail
+from tfsupermask._validation import check_choice, check_integer, fail
 from tfsupermask.data.dataset import Dataset, Split
 from tfsupermask.data.images import as_square
 from tfsupermask.data.storage import Storage, decoded
 
 NAME = "given"
+_MAX_LABEL = 99_999
 
 
 def load(**_: Any) -> Dataset:
@@ -41,8 +42,8 @@ def from_examples(
     Args:
         train: Images and labels to train on: a pair of arrays, uint8 (n, height, width)
             or (n, height, width, 1 or 3) and integers (n,); or a `tf.data.Dataset` that
-            yields pairs, or dicts with `"image"` and `"label"`, of single examples, and
-            that ends. It is read once.
+            yields pairs, or dicts with `"image"` and `"label"`, of single examples. It
+            must end, and give as many when it is read again. Labels are below 100,000.
         test: The same, to test on.
         validation: The same, for choices between settings. Defaults to none.
         class_names: The name of each class. Defaults to `"0"`, `"1"`, and so on.
@@ -70,6 +71,7 @@ def from_examples(
     if image_size is None:
         image_size = _side(train)
     check_integer("image_size", image_size, 1)
+    check_choice("flip", flip, (False, True))
     given = {"train": train, "validation": validation, "test": test}
     splits = {
         name: _split(name, examples, image_size, storage)
@@ -79,7 +81,9 @@ def from_examples(
     if class_names is None:
         most = max(split.labels.max(initial=0) for split in splits.values())
         class_names = tuple(map(str, range(most + 1)))
-    return Dataset(NAME, **splits, class_names=tuple(class_names), horizontal_flip=flip)
+    if isinstance(class_names, Iterable):
+        class_names = tuple(class_names)
+    return Dataset(NAME, **splits, class_names=class_names, horizontal_flip=flip)
 
 
 def _side(train):
@@ -130,15 +134,17 @@ def _examples(name, examples) -> Iterator[tuple[np.ndarray, int]]:
         image, label = np.asarray(image), np.asarray(label)
         if image.ndim == 2:
             image = image[..., None]
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+        pixels = image.dtype == np.uint8 and image.ndim == 3 and image.size
+        if not pixels or image.shape[2] not in (1, 3):
             raise fail(
                 f"`{name}` must have uint8 images (height, width, 1 or 3), one by one.",
                 dtype=str(image.dtype),
                 shape=image.shape,
             )
-        if label.dtype.kind not in "ui" or label.ndim or label < 0:
+        integer = label.dtype.kind in "ui" and not label.ndim
+        if not integer or not 0 <= label <= _MAX_LABEL:
             raise fail(
-                f"`{name}` must have integers of at least 0 as labels.",
+                f"`{name}` must have integers from 0 to {_MAX_LABEL:,} as labels.",
                 label=label.tolist(),
             )
         yield image, int(label)
@@ -162,7 +168,8 @@ def _pair(element):
 
 def _arrays(name, examples):
     try:
-        images, labels = map(np.asarray, examples)
+        pair = () if isinstance(examples, Mapping) else examples
+        images, labels = map(np.asarray, pair)
     except (TypeError, ValueError) as error:
         raise fail(
             f"`{name}` must be a pair of arrays, images and labels, or a "

@@ -16,11 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from tfsupermask._files import make_folder, write_atomically
-from tfsupermask._machine import available_memory
+from tfsupermask._machine import available_memory, package_version
 from tfsupermask._validation import check_choice, fail
 from tfsupermask.data.complaints import listener
 from tfsupermask.data.stored import StoredImages
@@ -28,7 +29,7 @@ from tfsupermask.data.stored import StoredImages
 PLACES = ("auto", "memory", "disk")
 _SHARE = 0.5  # of the free memory; the rest is for training
 _SPARE_BYTES = 1 << 30
-_IMAGES_PER_BLOCK = 256
+_IMAGES_PER_BLOCK, _BYTES_PER_BLOCK = 256, 1 << 25
 
 # Blocks of images, and one JSON value an image: its label, or what was wrong with it.
 Blocks = Iterator[tuple[np.ndarray, list[Any]]]
@@ -74,21 +75,20 @@ class Storage:
         times of their files; `None` if nobody knows. Then no other run can use them.
         """
         size = int(np.prod(shape))
-        key = json.dumps([shape, source or os.urandom(16).hex()]).encode()
+        decoder = [package_version(), cv2.__version__]
+        key = json.dumps([decoder, shape, source or os.urandom(16).hex()]).encode()
         path = self._folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.images"
         fits = size <= _SHARE * available_memory()
         in_memory = self.images_in == "memory" or (self.images_in == "auto" and fits)
         if not path.is_file():
             if in_memory:
-                return _in_memory(shape, _progress(decode(), shape[0]))
-            self._write(path, size, lambda: _progress(decode(), shape[0]))
-        stored = StoredImages(path, shape)
+                return _in_memory(shape, _all(decode(), shape[0]))
+            self._write(path, shape, decode, shared=source is not None)
+        stored, values = StoredImages(path, shape), _values(path, size)
         if source is None:
-            values = _values(path, size)
-            path.with_suffix(".lock").unlink()
             path.unlink()  # it stays open until nobody uses the images
             return stored, values
-        return stored[:] if in_memory else stored, _values(path, size)
+        return stored[:] if in_memory else stored, values
 
     def _folder(self):
         if self.cache_dir is not None:
@@ -96,10 +96,12 @@ class Storage:
         caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return Path(caches).expanduser() / "tfsupermask"
 
-    def _write(self, path, size, decode):
+    def _write(self, path, shape, decode, shared):
         """Writes the file, unless another process does so at the same time."""
+        size = int(np.prod(shape))
         make_folder(path.parent)
-        with _turn(path.with_suffix(".lock")):
+        turn = _turn(path.with_suffix(".lock"))
+        with turn if shared else contextlib.nullcontext():
             if path.is_file():
                 return
             free = shutil.disk_usage(path.parent).free
@@ -115,7 +117,9 @@ class Storage:
                 "from there.",
                 stacklevel=4,
             )
-            write_atomically(path, lambda file: _write_blocks(file, decode()))
+            # Else an error may wait in `blocks`, which listens to stderr.
+            with contextlib.closing(_all(decode(), shape[0])) as blocks:
+                write_atomically(path, lambda file: _write_blocks(file, blocks))
 
 
 AUTO = Storage()
@@ -130,9 +134,10 @@ def decoded(
 
     `decode` makes of an item an image, or `None` for a black one, and its JSON value.
     """
-    items = iter(items)
+    items, most = iter(items), _BYTES_PER_BLOCK // int(np.prod(image_shape))
+    number = max(1, min(most, _IMAGES_PER_BLOCK))
     with listener, ThreadPoolExecutor() as pool:
-        while some := list(itertools.islice(items, _IMAGES_PER_BLOCK)):
+        while some := list(itertools.islice(items, number)):
             block, values = np.zeros((len(some), *image_shape), np.uint8), []
             for place, (image, value) in zip(
                 block, pool.map(decode, some), strict=True
@@ -146,7 +151,8 @@ def decoded(
 def file_states(paths: Iterable[str | os.PathLike]) -> list[tuple[str, int, int]]:
     """Returns paths, bytes and times of change of files, to tell whether they changed.
 
-    A file that is not there has 0 of both.
+    A file that is not there has 0 of both. The times are those of the system: copies
+    and archives may give a new file an old time of its content.
     """
     return [(os.path.abspath(path), *_state(path)) for path in paths]
 
@@ -154,7 +160,7 @@ def file_states(paths: Iterable[str | os.PathLike]) -> list[tuple[str, int, int]
 def _state(path):
     with contextlib.suppress(OSError):
         status = os.stat(path)
-        return status.st_size, status.st_mtime_ns
+        return status.st_size, status.st_ctime_ns
     return 0, 0
 
 
@@ -186,16 +192,32 @@ def _write_blocks(file, blocks):
 def _values(path, size):
     with open(path, "rb") as file:
         file.seek(size)
-        return json.loads(file.read())
+        try:
+            return json.loads(file.read())
+        except ValueError as error:
+            raise fail(
+                "A file of decoded images is damaged; delete it.", path=str(path)
+            ) from error
 
 
-def _progress(blocks, total):
+def _all(blocks, number):
+    """Yields the blocks, and shows how far they are; raises if images are missing."""
+    found = 0
     with tqdm(
-        total=total, desc="decoding", unit=" images", leave=False, disable=None
+        total=number, desc="decoding", unit=" images", leave=False, disable=None
     ) as bar:
         for block, values in blocks:
+            found += len(block)
+            if found > number:
+                break
             yield block, values
             bar.update(len(block))
+    if found != number:
+        raise fail(
+            "There must be the same number of images whenever they are read.",
+            first=number,
+            then=found,
+        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import itertools
@@ -125,7 +126,8 @@ class _File:
         while left:
             count = os.preadv(self._descriptor, [left], offset)
             if not count:
-                raise OSError("The file of decoded images is shorter than it was.")
+                what = "The file of decoded images is shorter than it was"
+                raise OSError(errno.EIO, what, str(self.path))
             left, offset = left[count:], offset + count
 
 

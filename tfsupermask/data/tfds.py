@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsupermask._validation import InputError, check_fraction, check_integer, fail
+from tfsupermask._validation import (
+    InputError,
+    check_choice,
+    check_fraction,
+    check_integer,
+    fail,
+)
 from tfsupermask.data.dataset import (
     DataNotFoundError,
     Dataset,
@@ -98,8 +104,10 @@ def load(
         check_fixed_size(name, image_size, _CIFAR[name])
     elif image_size is not None:
         check_integer("image_size", image_size, 1)
-    if name in _CIFAR:  # without a split, its copy is damaged
-        train_split, test_split = "train", "test"
+    check_choice("flip", flip, (False, True))
+    check_fraction("test_fraction", test_fraction)
+    if name in _CIFAR and not (train_split or test_split):
+        train_split, test_split = "train", "test"  # without one, its copy is damaged
     builder = prepared(name, data_dir)
     with explaining_damage(builder.name, builder.data_dir):
         image, label = _features(builder)
@@ -222,6 +230,11 @@ def _features(builder):
                 features=sorted(known),
             )
         chosen.append(usual if usual in names else names[0])
+    if known[chosen[0]].np_dtype not in (np.uint8, np.uint16):
+        raise fail(
+            f"{builder.name} must have images of integers of 8 or 16 bits.",
+            dtype=np.dtype(known[chosen[0]].np_dtype).name,
+        )
     return tuple(chosen)
 
 
@@ -243,10 +256,14 @@ def _splits(builder, train, test, test_fraction):
         if found:
             splits["test"] = found[0]
         elif train is None and "train" in there:
-            number = round(
-                check_fraction("test_fraction", test_fraction)
-                * there["train"].num_examples
-            )
+            all_images = there["train"].num_examples
+            number = round(test_fraction * all_images)
+            if not 0 < number < all_images:
+                raise fail(
+                    "`test_fraction` must give images to train on and to test on.",
+                    test_fraction=test_fraction,
+                    images=all_images,
+                )
             splits = {"train": f"train[:-{number}]", "test": f"train[-{number}:]"}
         if found[:1] == ["test"] and found[1:] and train is None:
             splits["validation"] = found[1]
@@ -255,7 +272,7 @@ def _splits(builder, train, test, test_fraction):
             count = there[split].num_examples if split else 0
         except Exception as error:  # KeyError, ValueError, its own: no common class
             raise _no_such_split(builder, kind, split) from error
-        if not count:
+        if count <= 0:
             raise _no_such_split(builder, kind, split)
     _check_apart(builder, splits)
     return splits

@@ -66,9 +66,10 @@ def run(
         command: The command line that asked for it, for `summary.json`. Defaults to
             none.
         dataset: The images, a `Dataset` or the arguments of `data.from_examples` as a
-            tuple: train, test, and perhaps validation. `validation_images` and
-            `limit_images` of the config apply to them, and its `dataset` becomes their
-            name. Defaults to the images that the config names.
+            tuple: train, test, and perhaps validation. `validation_images`,
+            `limit_images` and `images_in` of the config apply to them, and its
+            `dataset` becomes their name, or "given" if their name does not say all of
+            them, as that of a folder. Defaults to the images that the config names.
 
     Returns:
         The content of the run folder's `summary.json`.
@@ -90,14 +91,34 @@ def run(
     Reference:
         - Thesis §5.2.
     """
-    if dataset is not None and not isinstance(dataset, Dataset):
-        dataset = data.from_examples(*dataset)
     if dataset is not None:
-        name = dataset.name if data.is_name(dataset.name) else data.given.NAME
-        config = dataclasses.replace(config, dataset=name)
+        dataset = _given(dataset, config)
+        config = dataclasses.replace(config, dataset=_name(dataset, config))
     with Job.open(config, dataset, command=command) as job:
         job.train()
         return job.finish()
+
+
+def _given(dataset, config):
+    """Returns the `Dataset` that a caller of `run` means."""
+    if isinstance(dataset, Dataset):
+        return dataset
+    if not isinstance(dataset, (tuple, list)) or len(dataset) not in (2, 3):
+        raise fail(
+            "`dataset` must be a `Dataset`, or a tuple of images to train on, to test "
+            "on, and perhaps for validation, each as `data.from_examples` takes them.",
+            type=type(dataset).__name__,
+            length=len(dataset) if isinstance(dataset, (tuple, list)) else None,
+        )
+    places = {"images_in": config.images_in, "cache_dir": config.cache_dir}
+    return data.from_examples(*dataset, **places)
+
+
+def _name(dataset, config):
+    """Returns the name by which the images can be loaded again, else "given"."""
+    name = dataset.name
+    whole = data.is_name(name) and not data.options_of(name)
+    return name if whole or name == config.dataset else data.given.NAME
 
 
 class Job:
