@@ -31,7 +31,7 @@ import zlib
 from pathlib import Path
 from unittest import mock
 
-from binaries import _program, _tensorflow, end_on_signals  # noqa: F401 before TensorFlow, silenced
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import keras
@@ -144,7 +144,7 @@ PHASES = {
     "metrics": (metrics, "write_csv"),
     "export": (results, "export_saved_model"),
     "pictures": (pictures, "draw_all"),
-    "start": (job, "claim"),
+    "start": (job, "claimed"),
 }
 
 
@@ -201,8 +201,11 @@ def start(*arguments):
     cell = Cell()
     pid = os.fork()
     if pid == 0:
-        which, folder, attempt, *sabotage = arguments
-        run_once(which, folder, attempt, cell, *sabotage)
+        try:
+            which, folder, attempt, *sabotage = arguments
+            run_once(which, folder, attempt, cell, *sabotage)
+        finally:
+            os._exit(1)  # never on with the work of the parent
     return pid, cell
 
 
@@ -381,10 +384,7 @@ def main(argv):
         kills, names, configs = 4, names[::10], configs[:1]
     context = multiprocessing.get_context("fork")  # before TensorFlow has threads
     failed = False
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        context.Pool(_JOBS.value, end_on_signals) as pool,
-    ):
+    with tempfile.TemporaryDirectory() as scratch, context.Pool(_JOBS.value) as pool:
         references, shares = {}, []
         per_share = 5
         for number, which in enumerate(configs):

@@ -21,7 +21,7 @@ import traceback
 from pathlib import Path
 from unittest import mock
 
-from binaries import _program, _tensorflow, end_on_signals  # noqa: F401 before TensorFlow, silenced
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 from absl import flags
@@ -176,10 +176,7 @@ def main(argv):
     rows = rows[:4] if _QUICK.value else rows
     failed = 0
     context = multiprocessing.get_context("fork")  # before TensorFlow has threads
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        context.Pool(_JOBS.value, end_on_signals) as pool,
-    ):
+    with tempfile.TemporaryDirectory() as scratch, context.Pool(_JOBS.value) as pool:
         tasks = [(number, row, scratch) for number, row in enumerate(rows)]
         done = pool.imap_unordered(try_one, tasks)
         for row, seconds, error in tqdm(done, total=len(tasks), disable=None):
