@@ -16,9 +16,8 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from binaries import end_on_signals
-from tfsupermask import InputError, zoo
+from tfsupermask import InputError, __version__, zoo
 from tfsupermask._files import needs_no_traceback
-from tfsupermask._machine import package_version
 from tfsupermask.export import is_export
 from tfsupermask.runs import RunFolder
 from tfsupermask.train.interruption import SIGNALS, Interrupted
@@ -146,7 +145,7 @@ def one_line(text: str) -> str:
 
 def version() -> str:
     """Returns what `--version` prints."""
-    return f"tfsupermask {package_version()}"
+    return f"tfsupermask {__version__}"
 
 
 def refuse_arguments(argv: Sequence[str]) -> None:

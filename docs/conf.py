@@ -1,14 +1,13 @@
 """How Sphinx makes the documentation: `sphinx-build -W -j auto docs build/docs`."""
 
 import os
-import tomllib
-from pathlib import Path
+
+import tfsupermask
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 project = "tfsupermask"
-_pyproject = (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8")
-release = tomllib.loads(_pyproject)["project"]["version"]
+release = tfsupermask.__version__
 copyright = "the authors of tfsupermask"
 
 extensions = [

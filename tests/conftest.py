@@ -36,6 +36,7 @@ SLOW = (
     "sparsity/test_allocation.py",
     "sparsity/test_callbacks.py",
     "test_docstrings.py",
+    "test_typing.py",
     "test_with_keras.py",
     "tickets/test_classes.py",
     "tickets/test_container.py",

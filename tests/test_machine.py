@@ -1,4 +1,3 @@
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -76,13 +75,3 @@ def test_without_a_checkout_there_is_no_commit(checkout, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(inside))
         assert _machine.commit() is None
-
-
-def test_the_packages_version(monkeypatch):
-    assert _machine.package_version() == importlib.metadata.version("tfsupermask")
-
-    def missing(name):
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", missing)
-    assert _machine.package_version() == "unknown"

@@ -12,17 +12,10 @@ The parts, ground up: `ops`, `layers`, `models`, `patches`, `init`, `sparsity`,
 `zoo`, trained tickets by name.
 """
 
-from tfsupermask import _with_keras
-from tfsupermask._on_use import names_on_use
+import lazy_loader
 
-__all__, __getattr__, __dir__ = names_on_use(
-    __name__,
-    {
-        "_validation": "InputError",
-        "conversion": "convert fix_masks fold summary",
-        "sparsity": "SparsityRamp SparsitySchedule SupermaskMetrics",
-        "tickets": "load_ticket save_ticket",
-    },
-)
+from tfsupermask import _with_keras
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 _with_keras.register()

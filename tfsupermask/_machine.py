@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -37,14 +36,6 @@ def processor() -> str:
 def num_cores() -> int:
     """Returns how many cores this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def package_version() -> str:
-    """Returns the version of this package, or "unknown" if it is not installed."""
-    try:
-        return importlib.metadata.version("tfsupermask")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def commit() -> str | None:

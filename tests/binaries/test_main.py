@@ -9,9 +9,9 @@ from binaries import __main__ as main_module
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments):
+def run(*arguments, package="binaries"):
     return subprocess.run(
-        [sys.executable, "-m", "binaries", *arguments],
+        [sys.executable, "-m", package, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -35,6 +35,13 @@ def test_says_what_there_is(arguments):
     assert said.startswith("usage: tfsupermask PROGRAM")
     for name in main_module.programs():
         assert f"\n  {name} " in said
+
+
+def test_the_package_runs_the_programs_too():
+    for arguments in [("--help",), ("train", "--version")]:
+        by_package = run(*arguments, package="tfsupermask")
+        assert by_package.returncode == 0
+        assert by_package.stdout == run(*arguments).stdout
 
 
 def test_an_unknown_program_is_refused_in_one_sentence():

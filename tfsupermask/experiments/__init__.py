@@ -1,16 +1,5 @@
 """Experiments: the thesis's tables and figures, and our own, planned, run and drawn."""
 
-from tfsupermask._on_use import names_on_use
+import lazy_loader
 
-__all__, __getattr__, __dir__ = names_on_use(
-    __name__,
-    {
-        "catalogue": "EXPERIMENTS find",
-        "catalogue.experiment": "Cell Experiment Value",
-        "running.outcomes": "MEASURES",
-        "running.output": "OutputFolder",
-        "running.planning": "DEFAULT_SEEDS NUM_IMAGES PlannedRun Scope plan shard",
-        "running.runner": "run_planned",
-        "telling.page": "write_all",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,16 +1,5 @@
 """Initialisations of frozen weights."""
 
-from tfsupermask._on_use import names_on_use
+import lazy_loader
 
-__all__, __getattr__, __dir__ = names_on_use(
-    __name__,
-    {
-        "baselines": "initialize",
-        "diagnostics": "Diagnosis LayerDiagnosis diagnose",
-        "names": "NAMES RESCALINGS",
-        "patches_init": "PatchesInit SimpleInit",
-        "report": "LayerReport PatchesInitReport",
-        "rescaling": "unit_power",
-        "settings": "Variant",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

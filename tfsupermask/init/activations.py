@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
+from tfsupermask._images import ImageArray
 from tfsupermask._validation import fail
 from tfsupermask.init.observing import (
     Trace,
@@ -21,7 +22,7 @@ _BYTES_KEPT = 5 * 2**27  # of a layer's maps; those of two layers are kept at a 
 
 @contextlib.contextmanager
 def maps_before(
-    trace: Trace, images: np.ndarray, sample: np.ndarray, preprocess: Callable
+    trace: Trace, images: ImageArray, sample: np.ndarray, preprocess: Callable
 ) -> Iterator[Callable[[keras.Layer], Callable[[np.ndarray], np.ndarray]]]:
     """Yields a function from a layer to a function from indices of images to its maps.
 
@@ -50,7 +51,7 @@ class Activations:
     images if they were not kept or the network has branches in between.
     """
 
-    def __init__(self, trace: Trace, images: np.ndarray, preprocess: Callable):
+    def __init__(self, trace: Trace, images: ImageArray, preprocess: Callable):
         self._trace = trace
         self._sources = [_Images(trace.inputs, images, preprocess)]
         self._num_images = len(images)

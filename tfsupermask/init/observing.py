@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfsupermask._images import ImageArray
 from tfsupermask._validation import fail
 from tfsupermask.layers import kernels_of
 from tfsupermask.layers.walking import check_built
@@ -21,7 +22,7 @@ def as_float32(batch: np.ndarray) -> np.ndarray:
 
 
 def check_images(
-    model: keras.Model, images: np.ndarray, labels: np.ndarray
+    model: keras.Model, images: ImageArray, labels: np.ndarray
 ) -> np.ndarray:
     """Returns the labels as int64; they and the images must fit the model's input."""
     check_built(model)
@@ -47,7 +48,7 @@ def check_images(
     return check_labels(images, labels)
 
 
-def check_labels(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def check_labels(images: ImageArray, labels: np.ndarray) -> np.ndarray:
     """Returns the labels as int64 (n,); there must be images, and a class for each."""
     labels = np.asarray(labels)
     integer = np.issubdtype(labels.dtype, np.integer)
@@ -70,7 +71,7 @@ def check_labels(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def check_some(images: np.ndarray) -> None:
+def check_some(images: ImageArray) -> None:
     """Raises unless there are images."""
     if not len(images):
         raise fail("`images` must hold at least one image.", shape=images.shape)

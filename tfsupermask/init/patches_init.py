@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfsupermask import patches as p
+from tfsupermask._images import ImageArray
 from tfsupermask._validation import check_choice, check_integer, fail
 from tfsupermask.init.activations import maps_before, one_channel_each
 from tfsupermask.init.convolutions import convolutions_in, find_convolutions
@@ -41,7 +42,7 @@ _OPTIONS_OF_BEFORE = {
 def algorithm_1(
     settings: PatchesInit,
     work: Work,
-    images: np.ndarray,
+    images: ImageArray,
     labels: np.ndarray,
     order: np.ndarray,
     maps_before_layer: Callable,
@@ -186,7 +187,7 @@ class PatchesInit:
     def apply(
         self,
         model: keras.Model,
-        images: np.ndarray,
+        images: ImageArray,
         labels: np.ndarray,
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
         progress_dir: Path | None = None,

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
+from tfsupermask._images import ImageArray
 from tfsupermask._validation import check_integer, fail
 from tfsupermask.init.convolutions import named_layers
 from tfsupermask.init.observing import (
@@ -28,7 +29,7 @@ _DRAW = -1  # of stochastic masks; training takes those above 0
 
 def unit_power(
     model: keras.Model,
-    images: np.ndarray,
+    images: ImageArray,
     labels: np.ndarray,
     preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
     seed: int = 0,

@@ -1,17 +1,5 @@
 """Functions on tensors and shapes, without state."""
 
-from tfsupermask._on_use import names_on_use
+import lazy_loader
 
-__all__, __getattr__, __dir__ = names_on_use(
-    __name__,
-    {
-        "accuracy": "in_top_k",
-        "fans": "compute_fans",
-        "masking": (
-            "RANKINGS binarised binary_kernel masked_kernel num_kept signed_mask "
-            "straight_through_kernel top_k_mask"
-        ),
-        "seeds": "derive_seed",
-        "stochastic": "THRESHOLDED stochastic_factors stochastic_kernel",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

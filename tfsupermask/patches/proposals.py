@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from tfsupermask import _core
+from tfsupermask._images import ImageArray
 from tfsupermask._validation import fail
 
 MAX_AREA_FRACTION = 0.5  # thesis §5.2
@@ -17,7 +18,7 @@ MAX_AREA_FRACTION = 0.5  # thesis §5.2
 _SEARCH_SIDE = 128
 
 
-def rgb_of(images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def rgb_of(images: ImageArray) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function from indices of images to what selective search sees of them.
 
     It sees the first three channels, or the first as grey if there are fewer, and the

@@ -1,14 +1,5 @@
 """The number of weights that each mask keeps, its changes, and measures of masks."""
 
-from tfsupermask._on_use import names_on_use
+import lazy_loader
 
-__all__, __getattr__, __dir__ = names_on_use(
-    __name__,
-    {
-        "allocation": "allocate",
-        "callbacks": "SparsitySchedule SupermaskMetrics",
-        "measures": "MaskWatch realised_sparsity",
-        "names": "ALLOCATIONS",
-        "schedule": "SparsityRamp",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,11 +1,5 @@
 """Tickets: a supermask model in one small file that is safe to load."""
 
-from tfsupermask._on_use import names_on_use
+import lazy_loader
 
-__all__, __getattr__, __dir__ = names_on_use(
-    __name__,
-    {
-        "ticket": "Ticket load_ticket read_ticket_header save_ticket",
-        "names": "PRECISIONS",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

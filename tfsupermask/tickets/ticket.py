@@ -13,9 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfsupermask._machine import package_version
 from tfsupermask._reading import check_names
 from tfsupermask._validation import check_choice, check_integer, check_number, fail
+from tfsupermask._version import __version__
 from tfsupermask.tickets.architecture import build, build_empty, describe
 from tfsupermask.tickets.file import (
     MAX_JSON,
@@ -322,5 +322,5 @@ def _versions():
     return {
         "format": VERSION,
         "keras": keras.__version__,
-        "tfsupermask": package_version(),
+        "tfsupermask": __version__,
     }

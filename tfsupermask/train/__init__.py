@@ -1,17 +1,5 @@
 """Training: a run from its configuration to its results."""
 
-from tfsupermask._on_use import names_on_use
+import lazy_loader
 
-__all__, __getattr__, __dir__ = names_on_use(
-    __name__,
-    {
-        "evaluation": "evaluate evaluate_path",
-        "interruption": "Interrupted",
-        "job": "Job run",
-        "load": "LoadedRun load_images load_run",
-        "loop": "Loop",
-        "optimizer": "AdamWithL2 SGDWithL2",
-        "strategies": "make_strategy",
-        "totals": "Totals",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfsupermask._files import write_json
-from tfsupermask._machine import commit, num_cores, package_version, processor
+from tfsupermask._machine import commit, num_cores, processor
 from tfsupermask._reading import read_json
+from tfsupermask._version import __version__
 from tfsupermask.data import Dataset
 from tfsupermask.export import export_saved_model
 from tfsupermask.layers import supermask_layers
@@ -65,7 +66,7 @@ def provenance(config: Config, command: str | None) -> dict[str, Any]:
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
             "numpy": np.__version__,
-            "tfsupermask": package_version(),
+            "tfsupermask": __version__,
         },
     }
 
