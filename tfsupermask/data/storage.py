@@ -21,8 +21,9 @@ import numpy as np
 from tqdm import tqdm
 
 from tfsupermask._files import make_folder, write_atomically
-from tfsupermask._machine import available_memory, package_version
+from tfsupermask._machine import available_memory
 from tfsupermask._validation import check_choice, fail
+from tfsupermask._version import __version__
 from tfsupermask.data.complaints import listener
 from tfsupermask.data.stored import StoredImages
 
@@ -75,7 +76,7 @@ class Storage:
         times of their files; `None` if nobody knows. Then no other run can use them.
         """
         size = int(np.prod(shape))
-        decoder = [package_version(), cv2.__version__]
+        decoder = [__version__, cv2.__version__]
         key = json.dumps([decoder, shape, source or os.urandom(16).hex()]).encode()
         path = self._folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.images"
         fits = size <= _SHARE * available_memory()
