@@ -1,6 +1,6 @@
 """Draws from a run how its supermask came about: the first picture of the README.
 
-    python -m benchmarks.overview --path=runs/… --image=46 --output=overview.png
+    python -m benchmarks.overview --path=runs/… --image=29 --output=overview.png
 
 The run was `python -m binaries.train --dataset=cifar10 --data_dir=… --epochs=3
 --limit_images=10000`. Any run with patches will do.
@@ -16,6 +16,9 @@ from matplotlib.patches import Rectangle
 
 from binaries import _program
 from tfsupermask import _core, data, patches, train
+from tfsupermask._validation import fail
+from tfsupermask.layers import masked_weights
+from tfsupermask.runs import PATCH_INITS
 from tfsupermask.train import events
 
 _PATH = flags.DEFINE_string("path", None, "Folder of the run.", required=True)
@@ -32,7 +35,11 @@ _TITLES = (
 
 def draw(run: train.LoadedRun, split: data.Split, index: int) -> Figure:
     """Draws one image with its boxes and patches, the first filters, and their mask."""
-    config, size = run.config, run.model.layers[1].kernel_size
+    config, size = run.config, masked_weights(run.model)[0].layer.kernel_size
+    if config.init not in PATCH_INITS:
+        raise fail("The run's filters must come from patches.", init=config.init)
+    if not 0 <= index < len(split):
+        raise fail(f"`image` must be in [0, {len(split)}).", image=index)
     chosen = patches.class_balanced_order(split.labels, config.seed)[index]
     image = split.images[chosen][None]
     boxes = patches.propose_filtered_boxes(image, *size)
@@ -64,8 +71,7 @@ def main(argv):
     """Draws the picture of the run that the flags name."""
     _program.refuse_arguments(argv)
     run = train.load_run(_PATH.value)
-    images = data.load(run.config.dataset, run.config.data_dir).train
-    draw(run, images, _IMAGE.value).savefig(
+    draw(run, train.load_images(run.config).train, _IMAGE.value).savefig(
         _OUTPUT.value, dpi=100, metadata={"Software": None}
     )
 

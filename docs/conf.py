@@ -57,7 +57,7 @@ _ELSEWHERE = {"WORKSPACE.md": "workspace.html", "CITATION.cff": "CITATION.cff"}
 
 
 def lead_on(app, doctree):
-    """Leads links to files above docs/ to their copies; those to folders become text."""
+    """Leads links to files above docs/ to copies; those to folders become text."""
     for kind in (addnodes.pending_xref, addnodes.download_reference):
         for link in list(doctree.findall(kind)):
             target = link["reftarget"].removeprefix("../")

@@ -38,10 +38,11 @@ def test_readme_makes_a_plain_model_that_classifies(digits, capsys):
 
 
 def test_patches_on_a_keras_model(digits, capsys):
-    names = {"keras": keras, "tfsupermask": tfsupermask, "train": digits.train}
-    exec(code_of("docs/own_model.md")[1], names)
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(20, 3)])
+    model = tfsupermask.convert(model, initializer="kaiming_normal", verbose=False)
+    exec(code_of("docs/own_model.md")[1], {"model": model, "train": digits.train})
     assert "conv2d" in capsys.readouterr().out
-    kernel = names["model"].layers[1].kernel.numpy()
+    kernel = model.layers[0].kernel.numpy()
     np.testing.assert_allclose(kernel.mean(axis=(0, 1, 2)), 0, atol=1e-6)
 
 
