@@ -72,7 +72,7 @@ def main(argv):
     _program.refuse_arguments(argv)
     run = train.load_run(_PATH.value)
     draw(run, train.load_images(run.config).train, _IMAGE.value).savefig(
-        _OUTPUT.value, dpi=100, metadata={"Software": None}
+        _OUTPUT.value, dpi=100, bbox_inches="tight", metadata={"Software": None}
     )
 
 
