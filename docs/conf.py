@@ -4,6 +4,9 @@ import os
 
 import tfsupermask
 
+from docutils import nodes
+from sphinx import addnodes
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 project = "tfsupermask"
@@ -22,8 +25,9 @@ html_title = f"tfsupermask {release}"
 default_role = "code"
 exclude_patterns = ["examples/*", "gallery/**/*.ipynb", "sg_execution_times.rst"]
 
-# Links in method.md and results.md lead to files of the source tree, which these pages
-# do not hold.
+html_extra_path = ["../CITATION.cff"]
+
+# Links to folders of the source tree, which the site does not hold: `lead_on`.
 suppress_warnings = ["myst.xref_missing", "config.cache"]
 myst_heading_anchors = 3
 
@@ -47,3 +51,22 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "abort_on_example_error": True,
 }
+
+_ELSEWHERE = {"WORKSPACE.md": "workspace.html", "CITATION.cff": "CITATION.cff"}
+
+
+def lead_on(app, doctree):
+    """Leads links to files above docs/ to copies; those to folders become text."""
+    for kind in (addnodes.pending_xref, addnodes.download_reference):
+        for link in list(doctree.findall(kind)):
+            target = link["reftarget"].removeprefix("../")
+            if target in _ELSEWHERE:
+                to = nodes.reference("", "", *link.children, refuri=_ELSEWHERE[target])
+                link.replace_self(to)
+            elif (Path(app.srcdir).parent / target).is_dir():
+                link.replace_self(link.children)
+
+
+def setup(app):
+    """Has Sphinx call `lead_on` for each page that it has read."""
+    app.connect("doctree-read", lead_on)

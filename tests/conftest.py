@@ -11,6 +11,7 @@ SLOW = (
     "benchmarks/",
     "binaries/",
     "conversion/",
+    "docs/test_code.py",
     "experiments/test_runner.py",
     "export/",
     "init/test_activations.py",

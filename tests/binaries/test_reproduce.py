@@ -66,7 +66,7 @@ def test_a_small_study_from_runs_to_pages(tmp_path):
     }
     with open(study / "tables" / "figure_5.3.csv", newline="") as file:
         rows = {row["row"]: row for row in csv.DictReader(file)}
-    for name, init in (("Random", "glorot_normal"), ("PatchesInit", "patches")):
+    for name, init in (("Xavier normal", "glorot_normal"), ("PatchesInit", "patches")):
         assert float(rows[name]["mean"]) == pytest.approx(
             100 * accuracy[init], abs=1e-3
         )

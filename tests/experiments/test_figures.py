@@ -90,7 +90,7 @@ def test_one_legend_names_rows_kinds_and_restrictions(fake):
     assert legend_of(drawn(fake, scope, "figure", "5.6")) == (
         "2 epochs instead of 100; 1 seed",
         [
-            "Random",
+            "Xavier normal",
             "PatchesInit",
             "Xavier uniform",
             "Kaiming normal",

@@ -106,7 +106,7 @@ def test_the_index_has_everything(written):
         "Failed runs: ",
         "50.5 ± 0.7 (2 seeds)",
         "2 epochs instead of 100",
-        "PatchesInit and Random: +0.0 points",
+        "PatchesInit and Xavier normal: +0.0 points",
         "Abacus 9, 4 cores",
         "fraction removed, the mean absolute difference",
     ):

@@ -17,7 +17,7 @@ def test_numbers_by_cell_and_seed(fake, short):
     fake.finish(TABLE, short, lambda c: value.get((c.prune, c.seed)))
     results = fake.collect(TABLE, short)
     first = results.cells[0]
-    assert (first.cell.row, first.cell.config.prune) == ("Random", 0.1)
+    assert (first.cell.row, first.cell.config.prune) == ("Xavier normal", 0.1)
     assert first.removed.values == pytest.approx({0: 11.0, 2: 12.0})
     assert first.kept.values == pytest.approx({1: 91.0})
     last = results.cells[4]

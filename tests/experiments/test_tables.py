@@ -49,7 +49,7 @@ def test_lines_of_a_row(fake, short):
         (0.9, RANDOM): {0: 4.0, 1: 4.0, 2: 4.0},  # 6.3 ± 0.6
     }
     fake.finish(TABLE, short, accuracy(values))
-    lines = rows_of(fake, short)["Random"]
+    lines = rows_of(fake, short)["Xavier normal"]
     assert {name: " | ".join(texts) for name, texts in lines.items()} == {
         "thesis": "15.3 ± 0.7 | 25.5 ± 0.5 | 28.3 ± 0.5 | 23.8 ± 0.4 | 6.3 ± 0.6",
         "ours": "16.0 ± 1.0 | 30.5 ± 0.7 (2 seeds) | 20.0 (1 seed) | – | 4.0 ± 0.0",
@@ -64,7 +64,7 @@ def test_lines_of_a_row(fake, short):
 def test_a_row_that_is_not_published_has_only_ours(fake, short):
     rows = rows_of(fake, short, find("study", "inits"))
     assert list(rows["SimpleInit"]) == ["ours", "ours, rate read as kept"]
-    assert next(iter(rows["Random"])) == "thesis"
+    assert next(iter(rows["Xavier normal"])) == "thesis"
 
 
 def test_entropies_have_two_digits_one_reading_and_no_comparison(fake, short):
@@ -82,7 +82,7 @@ def test_of_one_seed_neither_number_nor_interval_is_said(fake):
     scope = Scope(seeds=1, epochs=2)
     fake.finish(TABLE, scope, lambda c: 0.25)
     said = said_of(fake, scope)
-    assert rows_of(fake, scope)["Random"]["ours"][0] == "25.0"
+    assert rows_of(fake, scope)["Xavier normal"]["ours"][0] == "25.0"
     assert said.overall
     assert said.caution == ""
     assert CAUTION not in said.all
@@ -118,17 +118,18 @@ def test_rows_are_compared_with_the_first(fake, short):
     fake.finish(TABLE, short, accuracy(values))
     said = said_of(fake, short)
     assert plain(said.by_column) == [
-        "10 % removed (90 % kept): PatchesInit beats Random by 20.0 points "
-        "(99 % interval 19.2 to 20.9; 3 pairs of the same seed).",
-        "30 % removed (70 % kept): no difference shown between PatchesInit and Random: "
-        "−1.5 points, less in all 2 seeds "
+        "10 % removed (90 % kept): PatchesInit beats Xavier normal by 20.0 "
+        "points (99 % interval 19.2 to 20.9; 3 pairs of the same seed).",
+        "30 % removed (70 % kept): no difference shown between PatchesInit and "
+        "Xavier normal: −1.5 points, less in all 2 seeds "
         "(99 % interval −33.3 to +30.3; 2 pairs of the same seed).",
-        "50 % removed (50 % kept): no difference shown between PatchesInit and Random: "
-        "+0.3 points (99 % interval −8.4 to +9.1; 3 pairs of the same seed).",
-        "70 % removed (30 % kept): PatchesInit is 1.0 points below Random "
+        "50 % removed (50 % kept): no difference shown between PatchesInit and "
+        "Xavier normal: +0.3 points (99 % interval −8.4 to +9.1; 3 pairs of the same "
+        "seed).",
+        "70 % removed (30 % kept): PatchesInit is 1.0 points below Xavier normal "
         "(one seed: no interval; 1 pair of the same seed).",
-        "90 % removed (10 % kept): PatchesInit falls short of Random by 36.0 points "
-        "(99 % interval 35.2 to 36.9; 3 pairs of the same seed).",
+        "90 % removed (10 % kept): PatchesInit falls short of Xavier normal by 36.0 "
+        "points (99 % interval 35.2 to 36.9; 3 pairs of the same seed).",
     ]
     (overall,) = said.overall
     assert overall.startswith("all columns: ")
@@ -142,14 +143,17 @@ def test_seeds_without_spread_have_no_interval(fake, short):
     fake.finish(TABLE, short, accuracy(values))
     said = said_of(fake, short)
     assert plain(said.by_column) == [
-        "10 % removed (90 % kept): PatchesInit is 3.0 points above Random in all 2 "
-        "seeds (no spread between the seeds: no interval; 2 pairs of the same seed).",
-        "30 % removed (70 % kept): no difference shown between PatchesInit and Random: "
-        "+0.0 points (no spread between the seeds: no interval; 2 pairs of the same "
+        "10 % removed (90 % kept): PatchesInit is 3.0 points above Xavier normal in "
+        "all 2 seeds (no spread between the seeds: no interval; 2 pairs of the same "
         "seed).",
+        "30 % removed (70 % kept): no difference shown between PatchesInit and "
+        "Xavier normal: +0.0 points (no spread between the seeds: no interval; 2 pairs "
+        "of the same seed).",
     ]
     (overall,) = said.overall
-    assert overall.startswith("all columns: PatchesInit is 1.5 points above Random")
+    assert overall.startswith(
+        "all columns: PatchesInit is 1.5 points above Xavier normal"
+    )
     assert said.caution == ""
 
 
@@ -214,7 +218,7 @@ def test_csv_has_a_line_for_each_number(fake):
     assert first == {
         "experiment": "table_8.4",
         "panel": "",
-        "row": "Random",
+        "row": "Xavier normal",
         "column": "10 %",
         "measure": "test_top1",
         "reading": "removed",

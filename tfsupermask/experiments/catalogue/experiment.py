@@ -6,7 +6,7 @@ import dataclasses
 
 from tfsupermask.runs import Config
 
-RANDOM = "Random"
+RANDOM = "Xavier normal"
 THESIS_EPOCHS = 100
 
 
@@ -49,7 +49,7 @@ class Cell:
         weights_of: The cell from which the run takes its weights, likewise.
 
     Example:
-        >>> cell = Cell("Random", "10 %", Config(prune=0.1, init="glorot_normal"))
+        >>> cell = Cell("PatchesInit", "10 %", Config(prune=0.1))
         >>> cell.opposite.config.prune
         0.9
     """

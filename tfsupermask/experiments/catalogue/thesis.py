@@ -70,7 +70,7 @@ def _rate_table(name, model, dataset, measure, random, patches):
     return _experiment("table", name, title, by_rate(model, dataset, measure, rows))
 
 
-# By number, network, dataset and measure: Random, then PatchesInit.
+# By number, network, dataset and measure: Xavier normal, then PatchesInit.
 _BY_RATE = {
     ("8.1", "conv2", "cifar10", "test_top1"): (
         "48.1 64.4 67.3 61.2 37.7",

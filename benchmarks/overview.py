@@ -1,0 +1,80 @@
+"""Draws from a run how its supermask came about: the first picture of the README.
+
+    python -m benchmarks.overview --path=runs/… --image=29 --output=overview.png
+
+The run was `python -m binaries.train --dataset=cifar10 --data_dir=… --epochs=3
+--limit_images=10000`. Any run with patches will do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from absl import flags
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from binaries import _program
+from tfsupermask import _core, data, patches, train
+from tfsupermask._validation import fail
+from tfsupermask.layers import masked_weights
+from tfsupermask.runs import PATCH_INITS
+from tfsupermask.train import events
+
+_PATH = flags.DEFINE_string("path", None, "Folder of the run.", required=True)
+_IMAGE = flags.DEFINE_integer("image", 0, "Which of the images that patches are from.")
+_OUTPUT = flags.DEFINE_string("output", "overview.png", "The picture.")
+
+_TITLES = (
+    "1  Boxes in the training images\n    that may hold an object",
+    "2  Patches are taken from them\n    and clustered",
+    "3  One patch of a cluster becomes\n    a filter, which is never trained",
+    "4  Training learns which weights\n    to keep; removed ones are grey",
+)
+
+
+def draw(run: train.LoadedRun, split: data.Split, index: int) -> Figure:
+    """Draws one image with its boxes and patches, the first filters, and their mask."""
+    config, size = run.config, masked_weights(run.model)[0].layer.kernel_size
+    if config.init not in PATCH_INITS:
+        raise fail("The run's filters must come from patches.", init=config.init)
+    if not 0 <= index < len(split):
+        raise fail(f"`image` must be in [0, {len(split)}).", image=index)
+    chosen = patches.class_balanced_order(split.labels, config.seed)[index]
+    image = split.images[chosen][None]
+    boxes = patches.propose_filtered_boxes(image, *size)
+    window = patches.Window(size)
+    positions, offsets = patches.box_positions(boxes, *image.shape[1:3], window)
+    drawn, _ = _core.sample_positions(offsets, patches.SAMPLES_PER_IMAGE, config.seed)
+    filters = events.first_layer_pictures(run.model)
+    figure = Figure(figsize=(12, 3.7), layout="constrained")
+    axes = figure.subplots(1, 4)
+    shown = (image[0], image[0], filters["kernel"], filters["kernel_times_mask"])
+    for axis, picture, title in zip(axes, shown, _TITLES, strict=True):
+        axis.imshow(picture)
+        axis.set_axis_off()
+        axis.set_title(title, fontsize=11, loc="left")
+    outline(axes[0], boxes[0], "tab:red")
+    corners = positions[drawn]
+    outline(axes[1], np.c_[corners, np.full_like(corners, size)], "tab:cyan")
+    return figure
+
+
+def outline(axis: Axes, boxes: np.ndarray, colour: str) -> None:
+    """Draws boxes (top, left, height, width)."""
+    for top, left, height, width in boxes:
+        corner = (left - 0.5, top - 0.5)
+        axis.add_patch(Rectangle(corner, width, height, fill=False, ec=colour))
+
+
+def main(argv):
+    """Draws the picture of the run that the flags name."""
+    _program.refuse_arguments(argv)
+    run = train.load_run(_PATH.value)
+    draw(run, train.load_images(run.config).train, _IMAGE.value).savefig(
+        _OUTPUT.value, dpi=100, bbox_inches="tight", metadata={"Software": None}
+    )
+
+
+if __name__ == "__main__":
+    _program.start(main)
