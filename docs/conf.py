@@ -1,11 +1,12 @@
 """How Sphinx makes the documentation: `sphinx-build -W -j auto docs build/docs`."""
 
 import os
-
-import tfsupermask
+from pathlib import Path
 
 from docutils import nodes
 from sphinx import addnodes
+
+import tfsupermask
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
