@@ -11,6 +11,7 @@ import pytest
 from tfsupermask import _machine, data
 from tfsupermask._validation import InputError
 from tfsupermask.data import storage as storage_lib
+from tfsupermask.data import stored as stored_lib
 from tfsupermask.data.storage import Storage, decoded, file_states
 from tfsupermask.data.stored import StoredImages
 
@@ -204,7 +205,7 @@ def test_the_state_of_files_changes_with_them(tmp_path):
 
 
 def test_blocks_of_large_images_are_small(monkeypatch):
-    monkeypatch.setattr(storage_lib, "_BYTES_PER_BLOCK", 2 * 12)
+    monkeypatch.setattr(stored_lib, "_BYTES_PER_BLOCK", 2 * 12)
     blocks = decoded(range(5), (2, 2, 3), lambda item: (None, item))
     assert [values for _, values in blocks] == [[0, 1], [2, 3], [4]]
 

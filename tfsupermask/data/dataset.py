@@ -12,9 +12,7 @@ import numpy as np
 
 from tfsupermask._reading import check_names
 from tfsupermask._validation import InputError, check_integer, fail
-from tfsupermask.data.stored import StoredImages, select
-
-_BYTES_PER_BLOCK = 1 << 25
+from tfsupermask.data.stored import StoredImages, images_per_block, select
 
 
 class DataNotFoundError(InputError):
@@ -179,7 +177,7 @@ class Dataset:
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
         histograms = np.zeros((3, 256), np.int64)
         # In blocks: bincount makes int64 copies, eight times as large.
-        number = max(1, _BYTES_PER_BLOCK // int(np.prod(self.image_shape)))
+        number = images_per_block(self.image_shape)
         for split in self._splits().values():
             for start in range(0, len(split), number):
                 some = split.images[start : start + number]

@@ -25,12 +25,12 @@ from tfsupermask._machine import available_memory
 from tfsupermask._validation import check_choice, fail
 from tfsupermask._version import __version__
 from tfsupermask.data.complaints import listener
-from tfsupermask.data.stored import StoredImages
+from tfsupermask.data.stored import StoredImages, images_per_block
 
 PLACES = ("auto", "memory", "disk")
 _SHARE = 0.5  # of the free memory; the rest is for training
 _SPARE_BYTES = 1 << 30
-_IMAGES_PER_BLOCK, _BYTES_PER_BLOCK = 256, 1 << 25
+_IMAGES_PER_BLOCK = 256
 
 # Blocks of images, and one JSON value an image: its label, or what was wrong with it.
 Blocks = Iterator[tuple[np.ndarray, list[Any]]]
@@ -79,8 +79,9 @@ class Storage:
         decoder = [__version__, cv2.__version__]
         key = json.dumps([decoder, shape, source or os.urandom(16).hex()]).encode()
         path = self._folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.images"
-        fits = size <= _SHARE * available_memory()
-        in_memory = self.images_in == "memory" or (self.images_in == "auto" and fits)
+        in_memory = self.images_in == "memory" or (
+            self.images_in == "auto" and size <= _SHARE * available_memory()
+        )
         if not path.is_file():
             if in_memory:
                 return _in_memory(shape, _all(decode(), shape[0]))
@@ -135,8 +136,8 @@ def decoded(
 
     `decode` makes of an item an image, or `None` for a black one, and its JSON value.
     """
-    items, most = iter(items), _BYTES_PER_BLOCK // int(np.prod(image_shape))
-    number = max(1, min(most, _IMAGES_PER_BLOCK))
+    items = iter(items)
+    number = min(images_per_block(image_shape), _IMAGES_PER_BLOCK)
     with listener, ThreadPoolExecutor() as pool:
         while some := list(itertools.islice(items, number)):
             block, values = np.zeros((len(some), *image_shape), np.uint8), []

@@ -20,6 +20,7 @@ import numpy as np
 from tfsupermask._files import write_json
 
 _THREADS = 4
+_BYTES_PER_BLOCK = 1 << 25
 
 
 class StoredImages:
@@ -129,6 +130,11 @@ class _File:
                 what = "The file of decoded images is shorter than it was"
                 raise OSError(errno.EIO, what, str(self.path))
             left, offset = left[count:], offset + count
+
+
+def images_per_block(image_shape: tuple[int, int, int]) -> int:
+    """Returns how many images are decoded or looked through at once: 32 MiB, or one."""
+    return max(1, _BYTES_PER_BLOCK // int(np.prod(image_shape)))
 
 
 def select(images: np.ndarray | StoredImages, indices: np.ndarray | slice):
