@@ -59,6 +59,7 @@ def test_refuses_what_needs_labels_and_folders_without_images(tmp_path):
         runs.Config(pattern_images="all", select="entropy").validate()
     with pytest.raises(InputError, match="must hold images"):
         run(tmp_path / "run", **FEW, pattern_images=str(tmp_path))
-    with pytest.raises(InputError, match="does not exist"):
-        run(tmp_path / "run", **FEW, pattern_images=str(tmp_path / "nowhere"))
+    for nowhere in (str(tmp_path / "nowhere"), "given"):
+        with pytest.raises(InputError, match="does not exist"):
+            run(tmp_path / "run", **FEW, pattern_images=nowhere)
     assert not (tmp_path / "run").exists()

@@ -126,7 +126,9 @@ class Config:
     """
 
     model: str = _first(
-        "conv2", f"Network: {', '.join(models.names())}.", _one_of(models.names())
+        "conv2",
+        f"Network: {', '.join(models.names())}.",
+        lambda name, value: check_choice(name, value, models.names()),
     )
     width: float = _field(
         1.0,

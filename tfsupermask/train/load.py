@@ -93,14 +93,7 @@ def load_images(
             validation_images=config.validation_images,
             found=len(dataset.validation),
         )
-    if config.pattern_images == ALL_IMAGES:
-        dataset = dataclasses.replace(dataset, unlabelled=dataset.train.images)
-    elif config.pattern_images not in (TRAINING_IMAGES, GIVEN):
-        places = config.bad_images, config.images_in, config.cache_dir
-        images = data.read_images(
-            config.pattern_images, dataset.image_shape[0], *places
-        )
-        dataset = dataclasses.replace(dataset, unlabelled=images)
+    dataset = _with_pattern_images(dataset, config)
     for split, name in (("train", "limit_images"), ("test", "limit_test_images")):
         limit = getattr(config, name)
         if limit is not None:
@@ -109,6 +102,20 @@ def load_images(
                 limit = min(limit, len(getattr(dataset, split)))
             dataset = data.limit(dataset, limit, split)
     return dataset
+
+
+def _with_pattern_images(dataset, config):
+    """Adds the images without labels from which the config's patterns come."""
+    source = config.pattern_images
+    is_given = source == GIVEN and dataset.unlabelled is not None
+    if source == TRAINING_IMAGES or is_given:
+        return dataset
+    if source == ALL_IMAGES:
+        images = dataset.train.images
+    else:
+        places = config.bad_images, config.images_in, config.cache_dir
+        images = data.read_images(source, dataset.image_shape[0], *places)
+    return dataclasses.replace(dataset, unlabelled=images)
 
 
 def load_run(path: str | Path) -> LoadedRun:
