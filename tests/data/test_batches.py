@@ -68,6 +68,22 @@ class TestEpochOrder:
         assert epoch_order(8, seed=1, epoch=2).tolist() == [7, 6, 3, 4, 0, 1, 2, 5]
 
 
+def test_an_epoch_of_several_passes_is_several_epochs():
+    split = make_split()
+    once = make_batches(split, batch_size=23)
+    several = TrainBatches(split, 30, 3, PADDING, True, passes=3)
+    assert several.steps_per_epoch == 2  # 60 of 69 images
+    images, labels = several.chunk(epoch=2, first_step=0, num_steps=2)
+    singly = [once.chunk(epoch, 0, 1) for epoch in (6, 7, 8)]
+    expected, their_labels = (
+        np.concatenate(each, axis=1)[0, :60] for each in zip(*singly, strict=True)
+    )
+    np.testing.assert_array_equal(images.reshape(expected.shape), expected)
+    np.testing.assert_array_equal(labels.ravel(), their_labels)
+    with pytest.raises(InputError, match="times `passes`"):
+        TrainBatches(split, 70, 3, PADDING, True, passes=3)
+
+
 class TestAugmentation:
     def test_is_uniform(self):
         rows, columns, flips = epoch_augmentation(20_000, 0, 0, 2, True)

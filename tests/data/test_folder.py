@@ -245,6 +245,23 @@ def test_skips_bad_images_if_asked_to(with_bad):
         data.load("folder", with_bad, image_size=8, bad_images="skip")
 
 
+def test_images_without_labels_are_at_any_depth(tmp_path, recwarn):
+    for number, name in enumerate(("b.png", "a/c.png", "a/a/d.png")):
+        write_image(tmp_path / name, value=number)
+    (tmp_path / "a/notes.txt").touch()
+    images = data.read_images(tmp_path, 8)
+    assert images[:, 0, 0, 0].tolist() == [2, 1, 0]
+    assert str(recwarn.pop().message) == f"'{tmp_path}': left out: 1 .txt."
+
+
+def test_images_without_labels_may_be_bad(with_bad):
+    with pytest.raises(InputError, match="cannot be read"):
+        data.read_images(with_bad, 8)
+    with pytest.warns(UserWarning, match="skipped"):
+        images = data.read_images(with_bad, 8, bad_images="skip")
+    assert len(images) == 8
+
+
 def test_only_the_images_asked_for_are_read(tmp_path):
     write_classes(tmp_path, {"a": 10, "b": 5})
     whole = data.load("folder", tmp_path, 8)

@@ -1,5 +1,7 @@
 """Images that come from Python."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,6 +48,19 @@ def test_the_same_images_from_anywhere(examples, images_in, tmp_path):
     np.testing.assert_array_equal(dataset.validation.images[:], IMAGES[:3])
     assert (dataset.name, dataset.class_names) == ("given", ("0", "1", "2"))
     assert dataset.horizontal_flip is True
+
+
+def test_images_without_labels():
+    grey = data.from_examples((IMAGES, LABELS), TEST, unlabelled=IMAGES[..., 0])
+    np.testing.assert_array_equal(grey.unlabelled, IMAGES[..., [0, 0, 0]])
+    assert grey.patterns_from.labels.tolist() == [0] * 9
+    plain = data.from_examples((IMAGES, LABELS), TEST)
+    assert plain.patterns_from is plain.train
+    assert plain.sha256 != grey.sha256
+    with pytest.raises(InputError, match="uint8 images"):
+        data.from_examples(TEST, TEST, unlabelled=np.float32(IMAGES))
+    with pytest.raises(InputError, match="one shape"):
+        dataclasses.replace(plain, unlabelled=IMAGES[:, 1:])
 
 
 def test_grey_images_and_other_sizes_become_square_rgb():

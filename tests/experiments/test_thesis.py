@@ -32,13 +32,14 @@ def test_all_of_the_thesis_is_there():
     assert " ".join(names["figure"]) == "4.2 5.2 5.3 5.4 5.5 5.6 8.1 8.2"
     ours = "inits choice beyond stochastic depth clusters"
     compared = "methods field field_conv2 field_conv4 field_conv6 field_conv8 rounds"
-    assert " ".join(names["study"]) == f"deep {ours} {compared}"
+    few = "few_images few_images_cifar100 few_images_tiny_imagenet few_images_parts"
+    assert " ".join(names["study"]) == f"deep {ours} {few} {compared}"
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)
 def test_every_experiment_is_well_formed(experiment):
     assert experiment.kind in ("table", "figure", "study")
-    assert experiment.form in ("table", "rates", "epochs", "patches")
+    assert experiment.form in ("table", "rates", "images", "epochs", "patches")
     assert bool(experiment.cells) == (experiment.form != "patches")
     assert bool(experiment.curves) == (experiment.form == "epochs")
     places = [(c.panel, c.row, c.column) for c in experiment.cells]
@@ -47,7 +48,7 @@ def test_every_experiment_is_well_formed(experiment):
         Scope().job(cell, 0).config.validate()
         assert cell.measure in MEASURES
         assert cell.config.dataset == experiment.dataset
-        assert cell.config.epochs is None
+        assert (cell.config.epochs is None) == (cell.config.limit_images is None)
         assert cell.config.seed in (0, 1000)
 
 

@@ -347,6 +347,8 @@ def test_runs_from_before_some_fields_keep_their_names():
         assert fields.pop(later) is None
     for later in ("warmup_epochs", "label_smoothing", "limit_test_images"):
         assert fields.pop(later) is None
+    assert fields.pop("pattern_images") == "train"
+    assert fields.pop("passes_per_epoch") == 1
     assert (fields.pop("width"), fields.pop("affine_norm")) == (1.0, False)
     for later in ("mask_from", "weights_from", "redraw_steps"):
         assert fields.pop(later) is None

@@ -11,7 +11,7 @@ from tfsupermask.data import digits, given, image_folder, tfds, tiny_imagenet
 from tfsupermask.data.batches import CROPS, TrainBatches, eval_chunks
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
 from tfsupermask.data.given import from_examples
-from tfsupermask.data.image_folder import BAD_IMAGES, TEST_FRACTION
+from tfsupermask.data.image_folder import BAD_IMAGES, TEST_FRACTION, read_images
 from tfsupermask.data.images import decode_image
 from tfsupermask.data.storage import PLACES, Storage
 from tfsupermask.data.subsets import hold_out, limit
@@ -162,4 +162,5 @@ __all__ = [
     "hold_out",
     "limit",
     "load",
+    "read_images",
 ]

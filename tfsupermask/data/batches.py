@@ -67,13 +67,14 @@ def _generator(seed, epoch, stream):
 class TrainBatches:
     """Shuffled, cropped and flipped batches of a split, epoch by epoch.
 
-    Each epoch visits the images in a new order; images after the last whole batch are
-    dropped. An image is cropped at random and mirrored with probability one half.
+    Each pass visits the images in a new order; of an epoch, images after the last whole
+    batch are dropped. An image is cropped at random and mirrored with probability one
+    half.
 
     Args:
         split: The `Split` to draw from.
         batch_size: Number of images in a batch, over all workers; in [1, number of
-            images].
+            images in an epoch].
         seed: Non-negative integer.
         padding: Pixels, at least 0 and smaller than the images; usually
             `dataset.crop_padding`.
@@ -81,6 +82,7 @@ class TrainBatches:
         crop: `"shift"` (default) pads an image with zeros (black, before any
             normalisation) and crops it to its own size. `"resized"` scales a part of 8
             to 100 % of its area, with sides from 3 : 4 to 4 : 3, to its own size.
+        passes: How often an epoch visits each image, at least 1. Defaults to 1.
 
     Raises:
         InputError: A number is out of range.
@@ -110,15 +112,18 @@ class TrainBatches:
         padding: int,
         horizontal_flip: bool,
         crop: str = CROPS[0],
+        passes: int = 1,
     ):
         self.crop = check_choice("crop", crop, CROPS)
         self.batch_size = check_integer("batch_size", batch_size, 1)
         self.seed = check_integer("seed", seed)
         self.padding = check_integer("padding", padding)
         self.horizontal_flip = horizontal_flip
-        if batch_size > len(split):
+        self.passes = check_integer("passes", passes, 1)
+        if batch_size > passes * len(split):
             raise fail(
-                "`batch_size` must be at most the number of training images.",
+                "`batch_size` must be at most the number of training images"
+                f"{' times `passes`' * (passes > 1)}.",
                 batch_size=batch_size,
                 num_images=len(split),
             )
@@ -136,8 +141,8 @@ class TrainBatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of whole batches in the split."""
-        return len(self._labels) // self.batch_size
+        """Number of whole batches in an epoch."""
+        return self.passes * len(self._labels) // self.batch_size
 
     def chunk(
         self,
@@ -188,16 +193,21 @@ class TrainBatches:
         # A single tuple is read and replaced at once, so threads may share the object.
         cached = self._cached_epoch
         if cached is None or cached[0] != epoch:
-            number = len(self._labels)
-            order = epoch_order(number, self.seed, epoch)
-            rows, columns, flips = epoch_augmentation(
-                number, self.seed, epoch, self.padding, self.horizontal_flip
-            )
-            augmentation = (flips, rows, columns)
-            if self.crop == "resized":
-                augmentation = (flips, epoch_crops(number, self.seed, epoch))
+            first = epoch * self.passes
+            passes = map(self._pass, range(first, first + self.passes))
+            order, *augmentation = map(np.concatenate, zip(*passes, strict=True))
             self._cached_epoch = cached = (epoch, order, augmentation)
         return cached[1:]
+
+    def _pass(self, number):
+        """Returns the order of one pass through the images, flips, and crops."""
+        of = len(self._labels), self.seed, number
+        rows, columns, flips = epoch_augmentation(
+            *of, self.padding, self.horizontal_flip
+        )
+        resized = self.crop == "resized"
+        crops = (epoch_crops(*of),) if resized else (rows, columns)
+        return epoch_order(*of), flips, *crops
 
     def _augmented(self, index, flips, *crops):
         whole, (height, width) = self._images, self._images.shape[1:3]

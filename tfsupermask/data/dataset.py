@@ -76,6 +76,8 @@ class Dataset:
             training may mirror it. False for digits.
         validation: Images held out of the training images, for choices between
             settings. Defaults to `None`: there are none.
+        unlabelled: Images from which patterns come, in place of the training images,
+            of their shape. Defaults to `None`: there are none.
 
     Raises:
         InputError: A split is empty or has another image shape, a label has no class
@@ -95,6 +97,7 @@ class Dataset:
     class_names: tuple[str, ...]
     horizontal_flip: bool
     validation: Split | None = None
+    unlabelled: np.ndarray | StoredImages | None = None
 
     def __post_init__(self):
         check_names("class_names", self.class_names)
@@ -105,6 +108,8 @@ class Dataset:
                 **{f"{name}_images": len(split) for name, split in splits.items()},
             )
         shapes = {name: split.images.shape[1:] for name, split in splits.items()}
+        if self.unlabelled is not None:
+            shapes["unlabelled"] = self.unlabelled.shape[1:]
         if len(set(shapes.values())) > 1:
             raise fail(
                 f"{self.name} must have images of one shape.",
@@ -133,6 +138,13 @@ class Dataset:
         return self.train.images.shape[1:]
 
     @property
+    def patterns_from(self) -> Split:
+        """The images that patterns come from; if unlabelled, all of one class."""
+        if self.unlabelled is None:
+            return self.train
+        return Split(self.unlabelled, np.zeros(len(self.unlabelled), np.int64))
+
+    @property
     def num_classes(self) -> int:
         """Number of classes, also of those without images."""
         return len(self.class_names)
@@ -155,10 +167,15 @@ class Dataset:
         """
         return np.float32(self._facts["std"])
 
-    @property
+    @functools.cached_property
     def sha256(self) -> str:
         """SHA-256 of class names, images and labels, in hexadecimal."""
-        return self._facts["sha256"]
+        if self.unlabelled is None:
+            return self._facts["sha256"]
+        digest = hashlib.sha256(self._facts["sha256"].encode())
+        for some in _blocks(self.unlabelled):
+            digest.update(np.ascontiguousarray(some))
+        return digest.hexdigest()
 
     @functools.cached_property
     def _facts(self) -> dict[str, Any]:
@@ -176,17 +193,21 @@ class Dataset:
     def _pass(self):
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
         histograms = np.zeros((3, 256), np.int64)
-        # In blocks: bincount makes int64 copies, eight times as large.
-        number = images_per_block(self.image_shape)
         for split in self._splits().values():
-            for start in range(0, len(split), number):
-                some = split.images[start : start + number]
+            for some in _blocks(split.images):
                 digest.update(np.ascontiguousarray(some))
                 if split is self.train:
                     histograms += _channel_histograms(some)
             digest.update(np.ascontiguousarray(split.labels))
         mean, std = _statistics(histograms.tolist())
         return {"sha256": digest.hexdigest(), "mean": mean, "std": std}
+
+
+def _blocks(images):
+    """Yields images a few at a time, as bincount's int64 copies are large."""
+    number = images_per_block(images.shape[1:])
+    for start in range(0, len(images), number):
+        yield images[start : start + number]
 
 
 def normalise(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:

@@ -107,6 +107,13 @@ def list_files(root: pathlib.Path, test_fraction: float) -> Listing:
     return Listing(tuple(train), splits, notes)
 
 
+def list_images(root: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Returns all images in a folder, at any depth, and notes about what is not."""
+    left_out = collections.Counter()
+    paths = _find_images(root, set(root.resolve().parents), left_out)
+    return paths, [f"left out: {_counted(left_out)}"] if left_out else []
+
+
 def _look_into(folder, left_out):
     """Returns the names of the folders in a folder, and counts images beside them."""
     names = []

@@ -31,6 +31,7 @@ def from_examples(
     test: Any,
     validation: Any = None,
     *,
+    unlabelled: np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
     image_size: int | None = None,
     flip: bool = True,
@@ -46,6 +47,8 @@ def from_examples(
             must end, and give as many when it is read again. Labels are below 100,000.
         test: The same, to test on.
         validation: The same, for choices between settings. Defaults to none.
+        unlabelled: Images without labels, an array as in `train`, from which patterns
+            are to come in place of the training images. Defaults to none.
         class_names: The name of each class. Defaults to `"0"`, `"1"`, and so on.
         image_size: Side of the images in pixels; others are scaled and cropped as by
             `decode_image`. Defaults to the size of the first training image, if square.
@@ -78,12 +81,21 @@ def from_examples(
         for name, examples in given.items()
         if examples is not None
     }
+    if unlabelled is not None:
+        examples = unlabelled, np.zeros(np.shape(unlabelled)[:1], int)
+        unlabelled = _split("unlabelled", examples, image_size, storage).images
     if class_names is None:
         most = max(split.labels.max(initial=0) for split in splits.values())
         class_names = tuple(map(str, range(most + 1)))
     if isinstance(class_names, Iterable):
         class_names = tuple(class_names)
-    return Dataset(NAME, **splits, class_names=class_names, horizontal_flip=flip)
+    return Dataset(
+        NAME,
+        **splits,
+        class_names=class_names,
+        horizontal_flip=flip,
+        unlabelled=unlabelled,
+    )
 
 
 def _side(train):

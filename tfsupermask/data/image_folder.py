@@ -19,10 +19,10 @@ from tfsupermask._validation import (
     listed,
 )
 from tfsupermask.data.dataset import Dataset, Split
-from tfsupermask.data.folder_files import list_files
+from tfsupermask.data.folder_files import Files, list_files, list_images
 from tfsupermask.data.images import UnreadableImageError, decode_square
-from tfsupermask.data.storage import AUTO, Storage, decoded, file_states
-from tfsupermask.data.stored import select
+from tfsupermask.data.storage import AUTO, PLACES, Storage, decoded, file_states
+from tfsupermask.data.stored import StoredImages, select
 from tfsupermask.data.subsets import limit_split
 
 TEST_FRACTION = 0.2
@@ -81,10 +81,7 @@ def load(
     """
     if image_size is None:
         image_size = DEFAULT_IMAGE_SIZE
-    if check_integer("image_size", image_size, 1) > _MAX_IMAGE_SIZE:
-        raise fail(
-            f"`image_size` must be at most {_MAX_IMAGE_SIZE}.", image_size=image_size
-        )
+    _check_size(image_size)
     check_fraction("test_fraction", test_fraction)
     check_choice("flip", flip, (False, True))
     check_choice("bad_images", bad_images, BAD_IMAGES)
@@ -94,15 +91,80 @@ def load(
         if limit is not None:
             files = listing.splits[split]
             listing.splits[split] = limit_split(files, limit, "folder", split)
-    splits = _read_splits(listing, root, image_size, bad_images, storage)
-    if listing.notes:
-        warnings.warn(f"{str(root)!r}: {'; '.join(listing.notes)}.", stacklevel=3)
+    read = _read(listing.splits, root, image_size, bad_images, storage, listing.notes)
+    splits = {
+        name: Split(images, listing.splits[name].labels[good])
+        for name, (images, good) in read.items()
+    }
+    gone = np.setdiff1d(listing.splits["train"].labels, splits["train"].labels)
+    if gone.size:
+        raise fail(
+            "Every class needs an image to train on that can be read.",
+            classes=[listing.class_names[label] for label in gone],
+        )
+    _warn(root, listing.notes)
     return Dataset(
         name="folder",
         **splits,
         class_names=listing.class_names,
         horizontal_flip=flip,
     )
+
+
+def read_images(
+    folder: str | os.PathLike,
+    image_size: int,
+    bad_images: str = BAD_IMAGES[0],
+    images_in: str = PLACES[0],
+    cache_dir: str | os.PathLike | None = None,
+) -> np.ndarray | StoredImages:
+    """Returns all images in a folder, at any depth, without labels.
+
+    They are read and made square as those of `load`.
+
+    Args:
+        folder: The folder.
+        image_size: Side of the images in pixels, 1 to 4,096.
+        bad_images: "fail" (default) or "skip", as for `load`.
+        images_in: "memory", "disk" or "auto", as for `tfsupermask.data.load`.
+        cache_dir: Folder of files of decoded images, likewise.
+
+    Returns:
+        uint8 (n, image_size, image_size, 3), in the order of the files' paths.
+
+    Raises:
+        InputError: The folder does not exist or holds no image, an image cannot be
+            read, or an argument is out of range.
+
+    Example:
+        >>> read_images("my_images", image_size=32).shape
+        (36, 32, 32, 3)
+    """
+    _check_size(image_size)
+    check_choice("bad_images", bad_images, BAD_IMAGES)
+    root = _check_folder(folder)
+    paths, notes = list_images(root)
+    if not paths:
+        raise fail("The folder must hold images.", folder=str(root))
+    storage = Storage(images_in, cache_dir)
+    files = {"": Files(paths, np.zeros(len(paths), int))}
+    images, good = _read(files, root, image_size, bad_images, storage, notes)[""]
+    if not good.any():
+        raise fail("The folder must hold images that can be read.", folder=str(root))
+    _warn(root, notes)
+    return images
+
+
+def _check_size(image_size):
+    if check_integer("image_size", image_size, 1) > _MAX_IMAGE_SIZE:
+        raise fail(
+            f"`image_size` must be at most {_MAX_IMAGE_SIZE}.", image_size=image_size
+        )
+
+
+def _warn(root, notes):
+    if notes:
+        warnings.warn(f"{str(root)!r}: {'; '.join(notes)}.", stacklevel=4)
 
 
 def _check_folder(data_dir):
@@ -118,10 +180,13 @@ def _check_folder(data_dir):
     return root
 
 
-def _read_splits(listing, root, image_size, bad_images, storage) -> dict[str, Split]:
-    """Decodes all files, and adds to the notes what was converted or skipped."""
-    splits, converted, bad = {}, collections.Counter(), {}
-    for name, files in listing.splits.items():
+def _read(splits, root, image_size, bad_images, storage, notes):
+    """Decodes all files; returns the good ones by split, and which of all they are.
+
+    The notes get what was converted or skipped.
+    """
+    read, converted, bad = {}, collections.Counter(), {}
+    for name, files in splits.items():
         images, results = _decode(files.paths, image_size, storage)
         kinds, reasons = zip(*results, strict=True)
         converted.update(filter(None, kinds))
@@ -129,24 +194,18 @@ def _read_splits(listing, root, image_size, bad_images, storage) -> dict[str, Sp
         good = np.array([not why for why in reasons], bool)
         if not good.all():
             images = select(images, good)
-        splits[name] = Split(images, files.labels[good])
+        read[name] = images, good
     if converted:
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in converted.most_common())
-        listing.notes.append(f"converted to 8-bit RGB: {kinds}")
+        notes.append(f"converted to 8-bit RGB: {kinds}")
     if bad:
-        found = _describe_bad(bad, root, sum(map(len, listing.splits.values())))
+        found = _describe_bad(bad, root, sum(map(len, splits.values())))
         if bad_images == "fail":
             raise InputError(
                 f"{found}. `bad_images` 'skip' (--bad_images=skip) leaves them out."
             )
-        listing.notes.append(f"skipped: {found}")
-        gone = np.setdiff1d(listing.splits["train"].labels, splits["train"].labels)
-        if gone.size:
-            raise fail(
-                "Every class needs an image to train on that can be read.",
-                classes=[listing.class_names[label] for label in gone],
-            )
-    return splits
+        notes.append(f"skipped: {found}")
+    return read
 
 
 def _decode(paths, image_size, storage):

@@ -32,6 +32,7 @@ PATTERN_INITS = ("patches", "partial_patches", "whitened_patches")
 PATCH_INITS = (*PATTERN_INITS, "simple_patches")
 RANDOM_INITS = init.NAMES
 INITS = (*PATCH_INITS, *RANDOM_INITS)
+TRAINING_IMAGES, ALL_IMAGES = "train", "all"  # where patterns come from
 GIVEN = "given"  # of resolved configs: the weights come from another run
 DRAWN = "init"
 OPTIMIZERS = ("sgd", "adam")
@@ -80,6 +81,12 @@ def _at_least(minimum, most=2**31 - 1):
 
 def _one_of(choices):
     return lambda name, value: check_choice(name, value, choices)
+
+
+def _check_words(name, value):
+    if not isinstance(value, str) or not value.strip():
+        raise fail(f"`{name}` must not be empty.", **{name: value})
+    return value
 
 
 def _check_whole_layers(name, value):
@@ -179,6 +186,15 @@ class Config:
         "letters, digits or whatever else is another thing in the mirror.",
         _one_of((False, True)),
         applies=_WITH_OWN,
+    )
+    pattern_images: str = _field(
+        TRAINING_IMAGES,
+        "Where patterns and patches come from: the images trained on (train), also the "
+        "training images that --limit_images leaves out (all), or a folder of images "
+        "of any kind. All but train go without labels, so --select is random unless "
+        "it is size.",
+        _check_words,
+        applies=_WITH_PATCHES,
     )
     bad_images: str = _field(
         data.BAD_IMAGES[0],
@@ -394,6 +410,12 @@ class Config:
         _one_of(data.CROPS),
     )
     epochs: int | None = _first(None, "Length of the schedule in epochs.", _at_least(1))
+    passes_per_epoch: int = _field(
+        1,
+        "Times that an epoch goes through the training images. With few of them more "
+        "save time, as every epoch ends with an evaluation and a checkpoint.",
+        _at_least(1),
+    )
     stop_after_epoch: int | None = _field(
         None,
         "End early, after this epoch of the schedule (0: only initialise); a later "
@@ -480,6 +502,13 @@ class Config:
         for field in dataclasses.fields(self):
             self._check_applies(field)
         self._check_given()
+        if self.pattern_images != TRAINING_IMAGES and self.select == "entropy":
+            raise fail(
+                "`select` 'entropy' needs labels, which only the `pattern_images` "
+                f"'{TRAINING_IMAGES}' have.",
+                select=self.select,
+                pattern_images=self.pattern_images,
+            )
         if self.fan_correction and self.method not in _methods_that_take_sparsity():
             raise fail(
                 "`fan_correction` needs a `method` that takes `prune`.",

@@ -8,7 +8,13 @@ from typing import Any
 
 from tfsupermask.layers import get_method, method_names
 from tfsupermask.patches import SAMPLES_PER_IMAGE
-from tfsupermask.runs.config import GIVEN, PATCH_INITS, Config
+from tfsupermask.runs.config import (
+    GIVEN,
+    PATCH_INITS,
+    PATTERN_INITS,
+    TRAINING_IMAGES,
+    Config,
+)
 
 # Thesis §5.2, for Conv2, Conv4 and Conv6 on CIFAR-10 and CIFAR-100.
 THESIS = {
@@ -93,7 +99,9 @@ def described_default(field: str) -> str:
     return f"(default: {'; '.join(words)})" if words else ""
 
 
-def resolve(config: Config, num_images: int) -> Config:
+def resolve(
+    config: Config, num_images: int, num_pattern_images: int | None = None
+) -> Config:
     """Returns the config with the recipe's values in place of `None`.
 
     Args:
@@ -101,6 +109,8 @@ def resolve(config: Config, num_images: int) -> Config:
         num_images: Number of training images, at least 1. It limits the default of
             `num_patches`, which grows with the network's width, like `num_clusters`,
             and that of `batch_size`, which is even, so that two replicas can share it.
+        num_pattern_images: Number of images that patterns come from. Defaults to
+            `num_images`.
 
     Returns:
         A valid config; fields that do not apply to it stay `None`.
@@ -131,16 +141,21 @@ def resolve(config: Config, num_images: int) -> Config:
         defaults["num_patches"] = SIMPLE_NUM_PATCHES
         del defaults["num_clusters"]
     defaults |= PRESETS.get(config.init, {})
+    if config.pattern_images != TRAINING_IMAGES and config.init in PATTERN_INITS:
+        defaults["select"] = "random"
     if "num_patches" in defaults:
         # At 32 pixels the last convolutions of conv8 see maps of 4×4.
-        offered = num_images * (16 if config.model == "conv8" else SAMPLES_PER_IMAGE)
+        offered = (num_pattern_images or num_images) * (
+            16 if config.model == "conv8" else SAMPLES_PER_IMAGE
+        )
         if config.double_from is not None:
             offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
     if "warmup_epochs" in defaults:
         epochs = config.epochs or defaults["epochs"]
         defaults["warmup_epochs"] = min(defaults["warmup_epochs"], epochs // 20)
-    most = max(1, num_images - num_images % 2)
+    in_epoch = num_images * config.passes_per_epoch
+    most = max(1, in_epoch - in_epoch % 2)
     defaults["batch_size"] = min(defaults["batch_size"], most)
     if config.dataset == "folder":
         defaults["image_size"] = FOLDER_IMAGE_SIZE

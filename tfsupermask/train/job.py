@@ -24,6 +24,7 @@ from tfsupermask.data import Dataset, TrainBatches
 from tfsupermask.runs import (
     GIVEN,
     PATCH_INITS,
+    TRAINING_IMAGES,
     Config,
     RunFolder,
     metrics,
@@ -118,7 +119,8 @@ def _name(dataset, config):
     """Returns the name by which the images can be loaded again, else "given"."""
     name = dataset.name
     whole = data.is_name(name) and not data.options_of(name)
-    return name if whole or name == config.dataset else data.given.NAME
+    known = (whole or name == config.dataset) and dataset.unlabelled is None
+    return name if known else data.given.NAME
 
 
 class Job:
@@ -199,7 +201,12 @@ class Job:
             if dataset.validation is not None:
                 held_out = len(dataset.validation)
                 config = dataclasses.replace(config, validation_images=held_out)
-            config = resolve(config, len(dataset.train))
+            if (
+                config.pattern_images == TRAINING_IMAGES
+                and dataset.unlabelled is not None
+            ):
+                config = dataclasses.replace(config, pattern_images=GIVEN)
+            config = resolve(config, len(dataset.train), len(dataset.patterns_from))
             root = config.workdir or Path("runs") / config.run_name(dataset.sha256)
             folder = RunFolder(Path(root))
             agree(workers, {**config.identity(), "images": dataset.sha256})
@@ -237,6 +244,7 @@ class Job:
             dataset.crop_padding,
             dataset.horizontal_flip,
             config.crop or data.CROPS[0],
+            config.passes_per_epoch,
         )
         with strategy.scope():
             self.model = build(config, dataset.image_shape, dataset.num_classes)
@@ -373,8 +381,7 @@ class Job:
         shutil.rmtree(self.folder.init_progress, ignore_errors=True)
 
     def _draw_weights(self):
-        config, train = self.config, self.dataset.train
-        with_patches = config.init in PATCH_INITS
+        config = self.config
         # Before the kernels are drawn, as `fan_correction` depends on it.
         allocate(self.model, whole_layers(config, self.model))
         init.initialize(
@@ -383,11 +390,12 @@ class Job:
             config.seed,
             fan_correction=config.fan_correction,
         )
-        if with_patches:
+        if config.init in PATCH_INITS:
+            source = self.dataset.patterns_from
             report = patches_init(config, self.model, verbose=True).apply(
                 self.model,
-                train.images,
-                train.labels,
+                source.images,
+                source.labels,
                 self.loop.normalise,
                 self.folder.init_progress,
             )

@@ -13,7 +13,7 @@ from tfsupermask import data
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset
 from tfsupermask.data.dataset import normalise
-from tfsupermask.runs import Config, RunFolder
+from tfsupermask.runs import ALL_IMAGES, GIVEN, TRAINING_IMAGES, Config, RunFolder
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.folder import read_description
 from tfsupermask.tickets.architecture import no_values
@@ -67,7 +67,7 @@ def load_images(
     Returns:
         The dataset, with `config.validation_images` held out of the training images
         unless it has validation images of its own, and with `config.limit_images` of
-        the others.
+        the others. Its unlabelled images are those that `config.pattern_images` names.
 
     Raises:
         DataNotFoundError: The files are not there and cannot be downloaded.
@@ -79,7 +79,7 @@ def load_images(
         100
     """
     options = config.load_options
-    if config.validation_images is not None:
+    if config.validation_images is not None or config.pattern_images == ALL_IMAGES:
         options.pop("limit_images", None)  # of those that are left afterwards
     dataset = (load or data.load)(
         config.dataset, data_dir or config.data_dir, config.image_size, **options
@@ -93,6 +93,14 @@ def load_images(
             validation_images=config.validation_images,
             found=len(dataset.validation),
         )
+    if config.pattern_images == ALL_IMAGES:
+        dataset = dataclasses.replace(dataset, unlabelled=dataset.train.images)
+    elif config.pattern_images not in (TRAINING_IMAGES, GIVEN):
+        places = config.bad_images, config.images_in, config.cache_dir
+        images = data.read_images(
+            config.pattern_images, dataset.image_shape[0], *places
+        )
+        dataset = dataclasses.replace(dataset, unlabelled=images)
     for split, name in (("train", "limit_images"), ("test", "limit_test_images")):
         limit = getattr(config, name)
         if limit is not None:

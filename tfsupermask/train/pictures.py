@@ -51,8 +51,9 @@ def draw_boxes_and_patches(
     dataset: Dataset, patch_size: tuple[int, int], seed: int
 ) -> Figure:
     """Draws the boxes of selective search and patches from them, as Figure 4.2."""
-    order = patches.class_balanced_order(dataset.train.labels, seed)[:_NUM_IMAGES]
-    images = dataset.train.images[order]
+    source = dataset.patterns_from
+    order = patches.class_balanced_order(source.labels, seed)[:_NUM_IMAGES]
+    images = source.images[order]
     boxes = patches.propose_filtered_boxes(images, *patch_size)
     height, width = images.shape[1:3]
     positions, offsets = patches.box_positions(
@@ -66,8 +67,10 @@ def draw_boxes_and_patches(
         for axis in (top, bottom):
             axis.imshow(images[column])
             axis.set_axis_off()
-        label = dataset.train.labels[order[column]]
-        top.set_title(dataset.class_names[label], fontsize=_FONT_SIZE)
+        if dataset.unlabelled is None:
+            name = dataset.class_names[source.labels[order[column]]]
+            title = name if len(name) < 13 else f"{name[:11]}…"
+            top.set_title(title, fontsize=_FONT_SIZE)
         # Selective search may return the same boxes in another order.
         for box in sorted(map(tuple, boxes[column])):
             _outline(top, *box, "tab:red", 0.8)
@@ -95,7 +98,8 @@ def draw_first_layer(
     if init_report is not None:
         first, (height, width) = init_report["layers"][0], layer.kernel_size
         padded = ((0, 0), (height, height), (width, width), (0, 0))
-        images = np.pad(dataset.train.images[first["image"][:_MAX_FILTERS]], padded)
+        found_in = dataset.patterns_from.images[first["image"][:_MAX_FILTERS]]
+        images = np.pad(found_in, padded)
         crops = [
             image[row + height : row + 2 * height, left + width : left + 2 * width]
             for image, row, left in zip(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from tfsupermask._validation import fail
 from tfsupermask.experiments.catalogue.experiment import Experiment
+from tfsupermask.experiments.catalogue.few import FEW
 from tfsupermask.experiments.catalogue.field import COMPARED
 from tfsupermask.experiments.catalogue.ours import OURS
 from tfsupermask.experiments.catalogue.thesis import DEEP, FIGURES, TABLES
 
-EXPERIMENTS = (*TABLES, *FIGURES, DEEP, *OURS, *COMPARED)
+EXPERIMENTS = (*TABLES, *FIGURES, DEEP, *OURS, *FEW, *COMPARED)
 
 
 def find(kind: str, name: str) -> Experiment:

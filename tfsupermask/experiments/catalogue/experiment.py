@@ -90,8 +90,9 @@ class Experiment:
         name: Its number, such as "8.3", or the study's name.
         title: What it shows.
         source: Its place in the thesis or in our documentation.
-        form: "table"; "rates", accuracy against pruning rate; "epochs", curves of
-            training; or "patches", a picture of images and patches.
+        form: "table"; "rates" or "images", accuracy against the pruning rate or the
+            number of training images; "epochs", curves of training; or "patches", a
+            picture of images and patches.
         cells: All numbers. The other rows are compared with the first one.
         curves: Columns of metrics.csv that the form "epochs" draws.
         dataset: Name of the dataset of all cells.

@@ -13,7 +13,7 @@ from tfsupermask.experiments.catalogue.experiment import (
     Experiment,
 )
 from tfsupermask.experiments.running.outcomes import MEASURES
-from tfsupermask.runs import Config, resolve
+from tfsupermask.runs import TRAINING_IMAGES, Config, resolve
 
 NUM_IMAGES = {
     "digits": 1433,
@@ -98,14 +98,15 @@ class Scope:
         dataset = experiment.dataset if own else self.datasets[0]
         changes = {
             "dataset": dataset,
-            "epochs": self.epochs,
-            "limit_images": self.limit_images,
             "data_dir": self.data_dir,
             "mixed_precision": self.mixed_precision,
         }
+        sizes = {"epochs": self.epochs, "limit_images": self.limit_images}
         cells = tuple(
             dataclasses.replace(
-                cell.adapted(**changes), published=cell.published if own else None
+                # What a study varies stays as it is.
+                cell.adapted(**changes, **({} if cell.config.epochs else sizes)),
+                published=cell.published if own else None,
             )
             for cell in experiment.cells
         )
@@ -124,10 +125,11 @@ class Scope:
         }
         names = {flag: job.name for flag, job in needs.items()}
         config = dataclasses.replace(config, **names)
-        num_images = NUM_IMAGES[config.dataset]
+        all_images = num_images = NUM_IMAGES[config.dataset]
         if config.limit_images is not None:
             num_images = min(num_images, config.limit_images)
-        config = resolve(config, num_images)
+        some = config.pattern_images == TRAINING_IMAGES
+        config = resolve(config, num_images, num_images if some else all_images)
         if not MEASURES[cell.measure].trained:
             config = dataclasses.replace(config, stop_after_epoch=0)
         name = config.run_name("")
@@ -171,7 +173,7 @@ class PlannedRun:
         """Returns the estimated seconds of some of its epochs."""
         images = self.config.limit_images or NUM_IMAGES[self.config.dataset]
         per_image = _SECONDS_PER_IMAGE[self.config.model] * self.config.width**2
-        return epochs * images * per_image
+        return epochs * self.config.passes_per_epoch * images * per_image
 
 
 def estimated_seconds(jobs: Iterable[PlannedRun]) -> float:

@@ -95,6 +95,16 @@ class Results:
         """Returns the length of the schedule of a cell's runs."""
         return self.scope.job(cell, 0).config.epochs
 
+    @property
+    def sizes_vary(self) -> bool:
+        """Whether its cells have numbers of training images of their own."""
+        limits = {cell.cell.config.limit_images for cell in self.cells}
+        return bool(limits - {None, self.scope.limit_images})
+
+    def images_of(self, cell: Cell) -> int:
+        """Returns the number of training images of a cell's runs."""
+        return cell.config.limit_images if self.sizes_vary else self.num_images
+
     @functools.cached_property
     def num_images(self) -> int:
         """Number of training images, as finished runs count them if there are any."""
@@ -113,7 +123,7 @@ class Results:
     def fewer_images(self) -> str:
         """How many training images there are if that is fewer than published."""
         published = self._num_images_asked_for
-        if self.num_images >= published:
+        if self.sizes_vary or self.num_images >= published:
             return ""
         name = TITLES[self.dataset]
         return f"{self.num_images:,} training images instead of {name}'s {published:,}"

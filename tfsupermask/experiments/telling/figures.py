@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -54,21 +55,28 @@ def styles(rows: Iterable[str]) -> dict[str, Style]:
 
 
 def draw(results: Results) -> Figure:
-    """Draws an experiment of the form "rates", "epochs" or "patches"; may have gaps."""
-    forms = {"rates": _draw_rates, "epochs": _draw_epochs, "patches": _draw_patches}
+    """Draws an experiment of any form but "table"; it may have gaps."""
+    forms = {
+        "rates": functools.partial(_draw_columns, _rate, _name_rates),
+        "images": functools.partial(_draw_columns, _images, _name_images),
+        "epochs": _draw_epochs,
+        "patches": _draw_patches,
+    }
     with matplotlib.rc_context({"font.size": 9}):
         return forms[results.experiment.form](results)
 
 
-def _draw_rates(results):
+def _draw_columns(place_of, name_places, results):
+    """Draws a line for each row, with the columns at their places on the axis."""
     looks = styles(cell.cell.row for cell in results.cells)
     figure, axes = _panels(len(results.panels))
     for axis, (title, panel) in zip(axes, results.panels.items(), strict=True):
         for row, style in looks.items():
-            _draw_row(axis, [c for c in panel.values() if c.cell.row == row], style)
+            cells = [cell for cell in panel.values() if cell.cell.row == row]
+            _draw_row(axis, [place_of(cell) for cell in cells], cells, style)
         axis.set_title(title)
         axis.grid(alpha=0.3)
-        _name_rates(axis, {_rate(cell) for cell in panel.values()})
+        name_places(axis, sorted({place_of(cell) for cell in panel.values()}))
     axes[0].set_ylabel(results.cells[0].measure.label)
     entries = [_row_entry(row, s.colour, marker=s.marker) for row, s in looks.items()]
     entries += _spread_entry(cell.removed for cell in results.cells)
@@ -79,20 +87,21 @@ def _draw_rates(results):
     return _finished(figure, results, entries)
 
 
-def _draw_row(axis: Axes, cells: list[CellResult], style: Style) -> None:
-    rates = [_rate(cell) for cell in cells]
+def _draw_row(
+    axis: Axes, places: Sequence[float], cells: list[CellResult], style: Style
+) -> None:
     removed = [cell.removed for cell in cells]
-    _draw_shaded(axis, rates, removed, color=style.colour, marker=style.marker)
+    _draw_shaded(axis, places, removed, color=style.colour, marker=style.marker)
     if any(cell.kept is not None and cell.kept.n for cell in cells):
         # A rate of 50 % is the same run in both readings.
         kept = [cell.removed if cell.kept is None else cell.kept for cell in cells]
         alone = np.flatnonzero(_alone(means := _means(kept)))
         mark = {"marker": style.marker, "markersize": 3, "markevery": list(alone)}
-        axis.plot(rates, means, color=style.colour, **_KEPT, **mark)
+        axis.plot(places, means, color=style.colour, **_KEPT, **mark)
     published = [cell.cell.published for cell in cells]
     if any(published):
         axis.errorbar(
-            rates,
+            places,
             [np.nan if value is None else value.mean for value in published],
             [0 if value is None else value.deviation or 0 for value in published],
             marker=style.marker,
@@ -105,10 +114,21 @@ def _draw_row(axis: Axes, cells: list[CellResult], style: Style) -> None:
 
 def _name_rates(axis, rates):
     axis.set_xlabel("weights removed / %")
-    axis.set_xticks(sorted(rates))
+    axis.set_xticks(rates)
     above = axis.secondary_xaxis("top", functions=(_other_rate, _other_rate))
     above.set_xlabel("kept / %")
     above.set_xticks(sorted(map(_other_rate, rates)))
+
+
+def _name_images(axis, numbers):
+    axis.set_xlabel("training images")
+    axis.set_xscale("log")
+    axis.set_xticks(numbers, [f"{number:,}" for number in numbers])
+    axis.minorticks_off()
+
+
+def _images(cell):
+    return cell.cell.config.limit_images
 
 
 def _rate(cell):

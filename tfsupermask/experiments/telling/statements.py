@@ -167,7 +167,7 @@ def _background(results: Results) -> Iterator[str]:
         seconds = spent_seconds(results.runs)
         yield f"{done}, {duration(seconds)} in all." if seconds else f"{done}."
     yield from machine_sentences(results.runs)
-    if results.cells:
+    if results.cells and not results.sizes_vary:
         yield _size(results)
     if results.cells and results.scope.restrictions:
         yield f"Restrictions: {'; '.join(results.scope.restrictions)}."

@@ -144,7 +144,7 @@ def _record(results, result, run, reading, sample):
         "exceeds_both_spreads": exceeds,
         "values": " ".join(f"{k}:{_plain(v)}" for k, v in sample.values.items()),
         "epochs": results.epochs_of(run),
-        "training_images": results.num_images,
+        "training_images": results.images_of(run),
         "dataset": results.dataset,
     }
 

@@ -1,0 +1,64 @@
+"""Runs whose patterns come from images without labels."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.train.common import PATTERNS, assert_same_result, run
+from tfsupermask import data, runs, train
+from tfsupermask._reading import read_json
+from tfsupermask._validation import InputError
+
+FEW = {**PATTERNS, "limit_images": 64, "stop_after_epoch": 0}
+
+
+@pytest.fixture(autouse=True)
+def every_run_loads_them():
+    """Here runs load what they name, or get it from the test."""
+
+
+def patterns(workdir):
+    report = read_json(runs.RunFolder(workdir).init_report)
+    return [layer["image"] for layer in report["layers"]]
+
+
+def test_patterns_from_all_images_need_no_labels(tmp_path):
+    digits = data.load("digits")
+    few = data.limit(digits, 64)
+    given = dataclasses.replace(few, unlabelled=digits.train.images)
+    run(tmp_path / "few", **FEW)
+    run(tmp_path / "all", **FEW, pattern_images="all")
+    train.run(runs.Config(workdir=str(tmp_path / "given"), **FEW), dataset=given)
+    assert max(map(max, patterns(tmp_path / "few"))) < 64
+    assert max(map(max, patterns(tmp_path / "all"))) >= 64
+    assert_same_result(tmp_path / "all", tmp_path / "given")
+
+
+def test_a_folder_and_an_array_give_the_same_patterns(tmp_path):
+    digits = data.load("digits")
+    images = digits.test.images[:80]
+    for number, image in enumerate(images):
+        path = tmp_path / "images" / str(number % 3) / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image[..., ::-1])
+    run(tmp_path / "folder", **FEW, pattern_images=str(tmp_path / "images"))
+    config = runs.Config(workdir=str(tmp_path / "array"), **FEW)
+    by_path = [images[start::3] for start in range(3)]
+    given = dataclasses.replace(digits, unlabelled=np.concatenate(by_path))
+    train.run(config, dataset=given)
+    assert patterns(tmp_path / "folder") == patterns(tmp_path / "array")
+    resolved = train.load_run(tmp_path / "array").config
+    assert (resolved.select, resolved.pattern_images) == ("random", "given")
+    assert resolved.dataset == "given"
+
+
+def test_refuses_what_needs_labels_and_folders_without_images(tmp_path):
+    with pytest.raises(InputError, match="'entropy' needs labels"):
+        runs.Config(pattern_images="all", select="entropy").validate()
+    with pytest.raises(InputError, match="must hold images"):
+        run(tmp_path / "run", **FEW, pattern_images=str(tmp_path))
+    with pytest.raises(InputError, match="does not exist"):
+        run(tmp_path / "run", **FEW, pattern_images=str(tmp_path / "nowhere"))
+    assert not (tmp_path / "run").exists()
