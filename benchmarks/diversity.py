@@ -15,8 +15,9 @@ Each initialisation is that of a run that ends before its first epoch.
 classes, for all convolutions larger than 1×1:
 
 - mean |cosine| between two filters: 0 for orthogonal ones, 1 for copies;
-- effective rank of the filters, and of the output over images and positions, which is
-  at most the number of values in a filter: 27 in a first convolution of 3×3 in colour;
+- effective rank of the filters without their masks, and of the output with them, over
+  images and positions, which is at most the number of values in a filter: 27 in a first
+  convolution of 3×3 in colour;
 - root mean square of the output, before the activation.
 
 For PatchesInit the inputs of the convolutions are also measured, as patches: the share
@@ -48,11 +49,15 @@ from benchmarks import _diversity_pictures as pictures
 from benchmarks import _measure
 from tfsupermask import data, init, models, runs, train
 from tfsupermask.patches.reduction import survey
+from tfsupermask.sparsity import ALLOCATIONS
 
 _MODEL = flags.DEFINE_enum("model", "conv4", models.names(), "Network.")
 _DATASET = flags.DEFINE_enum("dataset", "cifar10", data.NAMES, "Images.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where they are.")
 _PRUNE = flags.DEFINE_float("prune", 0.5, "Sparsity.")
+_ALLOCATION = flags.DEFINE_enum(
+    "allocation", "uniform", ALLOCATIONS, "How the sparsity is shared among layers."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 _PATCHES = flags.DEFINE_integer(
     "num_patches", None, "P, patches of each layer; default: the recipe's."
@@ -221,7 +226,8 @@ def main(argv):
     count = QUICK_IMAGES if _measure.QUICK.value else NUM_IMAGES
     images = data.limit(dataset, min(count, len(dataset.train))).train.images
     about = (
-        f"{config.model} on {config.dataset}, sparsity {config.prune:g}, "
+        f"{config.model} on {config.dataset}, sparsity {config.prune:g} "
+        f"({config.allocation}), "
         f"{_patches(config, dataset)}, seed {config.seed}, {len(images)} images"
     )
     print(about, flush=True)
@@ -238,6 +244,7 @@ def _config():
         "dataset": _DATASET.value,
         "data_dir": _DATA_DIR.value,
         "prune": _PRUNE.value,
+        "allocation": _ALLOCATION.value,
         "seed": _SEED.value,
         "num_patches": _PATCHES.value,
         "num_clusters": _CLUSTERS.value,
