@@ -210,8 +210,8 @@ def print_sparsities(swept, size):
 
 def draw(growth):
     """Returns a figure: one layer's times, and steps with masks ÷ steps without."""
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    by_time, by_ratio = figure.subplots(1, 2)
+    figure = Figure(figsize=(4.2, 6.8), layout="constrained")  # as a phone
+    by_time, by_ratio = figure.subplots(2, 1)
     for name, (colour, dashes) in LAYER_LINES.items():
         times = {size: row[name] for size, row in growth.items() if name in row}
         look = {"color": colour, "linestyle": dashes, "marker": ".", "label": name}

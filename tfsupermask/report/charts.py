@@ -109,21 +109,20 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
 
     It is empty if no point is finite.
     """
-    lines = {
-        place if each.style is None else each.style: each
-        for place, each in enumerate(series)
-        if each.finite
-    }
+    styles = (
+        place if each.style is None else each.style for place, each in enumerate(series)
+    )
+    lines = [
+        (style, each) for style, each in zip(styles, series, strict=True) if each.finite
+    ]
     if not lines:
         return Markup("")
-    ends = [each.finite[-1][1] for each in lines.values()]
-    xs, ys = zip(
-        *(point for each in lines.values() for point in each.finite), strict=True
-    )
+    ends = [each.finite[-1][1] for _, each in lines]
+    xs, ys = zip(*(point for _, each in lines for point in each.finite), strict=True)
     y = round_axis(ys, _BOTTOM, _TOP)
     names = [
         f"{each.label} {y.value_label(end)}"
-        for each, end in zip(lines.values(), ends, strict=True)
+        for (_, each), end in zip(lines, ends, strict=True)
     ]
     right = _WIDTH - 4 - _CHARACTER * max(map(len, names))
     left = max(_LEFT, 7 + _CHARACTER * max(len(y.label(tick)) for tick in y.ticks))
@@ -134,13 +133,11 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
     ).format(
         _WIDTH,
         _HEIGHT,
-        _description(title, lines.values(), x_label, y),
+        _description(title, lines, x_label, y),
         _frame(x, x_ticks, y, left, right, x_label),
         Markup("").join(
             _line(style, each, x, y) + _end(style, name, each, x, y, right, height)
-            for (style, each), name, height in zip(
-                lines.items(), names, heights, strict=True
-            )
+            for (style, each), name, height in zip(lines, names, heights, strict=True)
         ),
     )
 
@@ -240,7 +237,7 @@ def _end(style, name, series, x, y, right, height):
 
 def _description(title, lines, x_label, y):
     texts = []
-    for each in lines:
+    for _, each in lines:
         ends = (
             f"{y.value_label(value)} at {x_label} {at:g}"
             for at, value in dict([each.finite[0], each.finite[-1]]).items()
