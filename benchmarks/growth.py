@@ -42,7 +42,14 @@ LINEAR_FROM = 10**5
 SWEPT = 10**6
 DEPTH = 4
 SIDE = 8  # of the images that the convolutions see
-MASKING = ("mask", "gradient")
+MASKS, OTHERS = "tab:blue", "0.4"  # colours: with our masks, without
+LAYER_LINES = {
+    "mask": (MASKS, "-"),
+    "gradient": (MASKS, "--"),
+    "np.partition": (OTHERS, "-"),
+    "np.sort": (OTHERS, "--"),
+    "tf.math.top_k": (OTHERS, ":"),
+}
 
 
 def masking(size, sparsity):
@@ -201,31 +208,26 @@ def print_sparsities(swept, size):
     )
 
 
-def draw(growth, swept, size):
-    """Returns a figure: masking and steps by size, both by sparsity."""
-    figure = Figure(figsize=(13, 4))
-    by_size, by_step, by_sparsity = figure.subplots(1, 3)
-    for name in next(iter(growth.values())):
-        rows = {n: row[name] for n, row in growth.items() if name in row}
-        axes = by_step if "," in name else by_size
-        style = "-" if name in MASKING or name.endswith("masked") else "--"
-        axes.loglog(list(rows), list(rows.values()), style, marker=".", label=name)
-    for axes, name in ((by_size, "mask"), (by_step, "dense layers, dense")):
-        sizes = list(growth)
-        through = growth[sizes[-1]][name] / sizes[-1]
-        axes.loglog(sizes, [through * n for n in sizes], "k:", label="slope 1")
-        axes.set_xlabel("weights")
-        axes.set_ylabel("seconds")
-    for name in next(iter(swept.values())):
-        times = [1000 * row[name] for row in swept.values()]
-        by_sparsity.plot(list(swept), times, marker=".", label=name)
-    by_sparsity.set_xlabel(f"sparsity, {size:.0e} weights")
-    by_sparsity.set_ylabel("ms")
-    by_sparsity.set_ylim(bottom=0)
-    for axes in (by_size, by_step, by_sparsity):
-        axes.legend(frameon=False, fontsize=8)
+def draw(growth):
+    """Returns a figure: one layer's times, and steps with masks ÷ steps without."""
+    figure = Figure(figsize=(4.2, 6.8), layout="constrained")  # as a phone
+    by_time, by_ratio = figure.subplots(2, 1)
+    for name, (colour, dashes) in LAYER_LINES.items():
+        times = {size: row[name] for size, row in growth.items() if name in row}
+        look = {"color": colour, "linestyle": dashes, "marker": ".", "label": name}
+        by_time.plot(list(times), list(times.values()), **look)
+    by_time.set(yscale="log", ymargin=0.25, ylabel="seconds", title="one layer")
+    by_ratio.axhline(1, color=OTHERS, linewidth=1, label="without masks")
+    for kind, dashes in (("dense layers", "-"), ("convolutions", "--")):
+        rows = {size: row for size, row in growth.items() if f"{kind}, dense" in row}
+        ratios = [r[f"{kind}, masked"] / r[f"{kind}, dense"] for r in rows.values()]
+        look = {"color": MASKS, "linestyle": dashes, "marker": ".", "label": kind}
+        by_ratio.plot(list(rows), ratios, **look)
+    by_ratio.set(ylim=(0, 2), ylabel="masked ÷ dense", title="a training step")
+    for axes in (by_time, by_ratio):
+        axes.set(xscale="log", xlabel="weights")
+        axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
     return figure
 
 
@@ -242,7 +244,7 @@ def main(argv):
     print_sparsities(swept, swept_size)
     _measure.save(
         {"growth": growth, "slopes": found, "sparsity": swept, "swept": swept_size},
-        draw(growth, swept, swept_size),
+        draw(growth),
     )
 
 

@@ -25,13 +25,6 @@ _PATH = flags.DEFINE_string("path", None, "Folder of the run.", required=True)
 _IMAGE = flags.DEFINE_integer("image", 0, "Which of the images that patches are from.")
 _OUTPUT = flags.DEFINE_string("output", "overview.png", "The picture.")
 
-_TITLES = (
-    "1  Boxes in the training images\n    that may hold an object",
-    "2  Patches are taken from them\n    and clustered",
-    "3  One patch of a cluster becomes\n    a filter, which is never trained",
-    "4  Training learns which weights\n    to keep; removed ones are grey",
-)
-
 
 def draw(run: train.LoadedRun, split: data.Split, index: int) -> Figure:
     """Draws one image with its boxes and patches, the first filters, and their mask."""
@@ -47,13 +40,12 @@ def draw(run: train.LoadedRun, split: data.Split, index: int) -> Figure:
     positions, offsets = patches.box_positions(boxes, *image.shape[1:3], window)
     drawn, _ = _core.sample_positions(offsets, patches.SAMPLES_PER_IMAGE, config.seed)
     filters = events.first_layer_pictures(run.model)
-    figure = Figure(figsize=(12, 3.7), layout="constrained")
+    figure = Figure(figsize=(12, 3), layout="constrained")
     axes = figure.subplots(1, 4)
     shown = (image[0], image[0], filters["kernel"], filters["kernel_times_mask"])
-    for axis, picture, title in zip(axes, shown, _TITLES, strict=True):
+    for axis, picture in zip(axes, shown, strict=True):
         axis.imshow(picture)
         axis.set_axis_off()
-        axis.set_title(title, fontsize=11, loc="left")
     outline(axes[0], boxes[0], "tab:red")
     corners = positions[drawn]
     outline(axes[1], np.c_[corners, np.full_like(corners, size)], "tab:cyan")

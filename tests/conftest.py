@@ -31,6 +31,7 @@ SLOW = (
     "models/test_all.py",
     "models/test_blocks.py",
     "models/test_resnet.py",
+    "report/test_browser.py",
     "report/test_collect.py",
     "report/test_write.py",
     "runs/test_lock.py",

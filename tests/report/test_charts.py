@@ -72,6 +72,14 @@ def test_lines_are_named_described_and_differ_in_more_than_colour(chart):
         assert 0 <= float(element.get("y")) <= height
 
 
+def test_a_line_may_have_a_style_of_its_own():
+    points = ((1, 2.0), (2, 1.0))
+    chart = Chart(Series("a", points, 4), Series("b", ()), Series("c", points, 4))
+    names = [line.get("class") for line in chart.all("path", "line")]
+    assert names == ["line s4", "line s4"]
+    assert chart.texts("end") == ["a 1.00", "c 1.00"]
+
+
 def test_values_that_are_not_finite_are_gaps_and_one_has_one_tick():
     nan, inf = math.nan, math.inf
     chart = Chart(Series("a", ((1, 1.0), (2, nan), (3, 3.0), (4, 4.0), (5, inf))))

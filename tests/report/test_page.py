@@ -210,11 +210,14 @@ def test_runs_of_both_kinds_are_told_apart(runs, held_out):
         (svg,) = Page(f"<!doctype html>{chart}").all("svg")
         lines[title] = re.findall(r"([AB]) [\d.]+ at epoch", svg["aria-label"])
     assert lines == {
+        "Training cross-entropy / nats": ["A", "B"],
         "Test cross-entropy / nats": ["B"],
         "Validation cross-entropy / nats": ["A"],
+        "Training top-1 accuracy / %": ["A", "B"],
         "Test top-1 accuracy / %": ["B"],
         "Validation top-1 accuracy / %": ["A"],
         "Mask bits flipped in the epoch / %": ["A", "B"],
+        "Learning rate": ["A", "B"],
     }
     titles = list(common_curves(list(runs.values()), ("A", "B")))
     assert not [title for title in titles if "Validation" in title]

@@ -144,10 +144,17 @@ def test_pictures_do_too(made):
     row, (loss, accuracy, _) = made.row, made.curves.axes
     names = {line.get_label(): line.get_ydata()[0] for line in loss.lines}
     assert names == {"train": row["train_loss"], "validation": row["validation_loss"]}
-    assert [text.get_text() for text in accuracy.get_legend().get_texts()] == [
-        *("train top1", "train top5"),
-        *("validation top1", "validation top5"),
+    (legend,) = made.curves.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("train", "validation"),
+        *("top-1", "top-5"),
     ]
+    entries = [(e.get_color(), e.get_linestyle()) for e in legend.get_lines()]
+    splits, tops = entries[:2], entries[2:]
+    looks = [(line.get_color(), line.get_linestyle()) for line in accuracy.lines]
+    assert looks == [(colour, dash) for colour, _ in splits for _, dash in tops]
+    assert [line.get_color() for line in loss.lines] == [colour for colour, _ in splits]
+    assert len({*splits, *tops}) == 4
 
 
 def test_a_report_does_too(made, small):

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from markupsafe import Markup
 
-_WIDTH, _HEIGHT = 380, 236
-_LEFT, _TOP, _BOTTOM = 46, 12, 200
-_CHARACTER = 7.3  # pixels, of the labels' font
+_WIDTH, _HEIGHT = 330, 220  # as wide as a card on a phone
+_LEFT, _TOP, _BOTTOM = 40, 12, 180
+_CHARACTER = 7.6  # pixels, of the labels' font
 _LABEL_GAP = 13
 _INTERVALS = 5
 _MAX_MARKERS = 30
@@ -96,6 +96,7 @@ class Series:
 
     label: str
     points: tuple[tuple[float, float], ...]
+    style: int | None = None  # of the line; by default its place among the series
 
     @property
     def finite(self) -> tuple[tuple[float, float], ...]:
@@ -108,33 +109,35 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
 
     It is empty if no point is finite.
     """
-    lines = {index: each for index, each in enumerate(series) if each.finite}
+    styles = (
+        place if each.style is None else each.style for place, each in enumerate(series)
+    )
+    lines = [
+        (style, each) for style, each in zip(styles, series, strict=True) if each.finite
+    ]
     if not lines:
         return Markup("")
-    ends = [each.finite[-1][1] for each in lines.values()]
-    xs, ys = zip(
-        *(point for each in lines.values() for point in each.finite), strict=True
-    )
+    ends = [each.finite[-1][1] for _, each in lines]
+    xs, ys = zip(*(point for _, each in lines for point in each.finite), strict=True)
     y = round_axis(ys, _BOTTOM, _TOP)
     names = [
         f"{each.label} {y.value_label(end)}"
-        for each, end in zip(lines.values(), ends, strict=True)
+        for (_, each), end in zip(lines, ends, strict=True)
     ]
     right = _WIDTH - 4 - _CHARACTER * max(map(len, names))
-    x, x_ticks = _x_axis(xs, right)
+    left = max(_LEFT, 7 + _CHARACTER * max(len(y.label(tick)) for tick in y.ticks))
+    x, x_ticks = _x_axis(xs, left, right)
     heights = spread([y(end) for end in ends], _LABEL_GAP, _TOP, _BOTTOM)
     return Markup(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>'
     ).format(
         _WIDTH,
         _HEIGHT,
-        _description(title, lines.values(), x_label, y),
-        _frame(x, x_ticks, y, right, x_label),
+        _description(title, lines, x_label, y),
+        _frame(x, x_ticks, y, left, right, x_label),
         Markup("").join(
             _line(style, each, x, y) + _end(style, name, each, x, y, right, height)
-            for (style, each), name, height in zip(
-                lines.items(), names, heights, strict=True
-            )
+            for (style, each), name, height in zip(lines, names, heights, strict=True)
         ),
     )
 
@@ -158,22 +161,22 @@ def _skyline(heights):
     return f"M0 30{steps}V30z"
 
 
-def _x_axis(xs, right):
+def _x_axis(xs, left, right):
     """Returns an axis that ends where the values do, and the round ticks on it."""
     low, high = min(xs), max(xs)
-    axis = round_axis([low, high], _LEFT + 6, right - 6, whole=True)
+    axis = round_axis([low, high], left + 6, right - 6, whole=True)
     ticks = [tick for tick in axis.ticks if low <= tick <= high]
     if low == high:
         return axis, ticks
     return dataclasses.replace(axis, ticks=(low, high)), ticks
 
 
-def _frame(x, x_ticks, y, right, x_label):
+def _frame(x, x_ticks, y, left, right, x_label):
     rows = (
         Markup(
-            '<line class="grid" x1="{0}" x2="{1:.1f}" y1="{2:.1f}" y2="{2:.1f}"/>'
-            '<text class="tick" x="{3}" y="{4:.1f}" text-anchor="end">{5}</text>'
-        ).format(_LEFT, right, y(tick), _LEFT - 7, y(tick) + 3.8, y.label(tick))
+            '<line class="grid" x1="{0:.1f}" x2="{1:.1f}" y1="{2:.1f}" y2="{2:.1f}"/>'
+            '<text class="tick" x="{3:.1f}" y="{4:.1f}" text-anchor="end">{5}</text>'
+        ).format(left, right, y(tick), left - 7, y(tick) + 3.8, y.label(tick))
         for tick in y.ticks
     )
     columns = (
@@ -184,7 +187,7 @@ def _frame(x, x_ticks, y, right, x_label):
     )
     name = Markup(
         '<text class="tick name" x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
-    ).format((_LEFT + right) / 2, _HEIGHT - 3, x_label)
+    ).format((left + right) / 2, _HEIGHT - 3, x_label)
     return Markup("").join([*rows, *columns, name])
 
 
@@ -234,7 +237,7 @@ def _end(style, name, series, x, y, right, height):
 
 def _description(title, lines, x_label, y):
     texts = []
-    for each in lines:
+    for _, each in lines:
         ends = (
             f"{y.value_label(value)} at {x_label} {at:g}"
             for at, value in dict([each.finite[0], each.finite[-1]]).items()

@@ -10,6 +10,7 @@ from tfsupermask.report.charts import Series, line_chart
 from tfsupermask.report.collect import Run
 
 _TOLERANCE = 1e-3  # smaller changes of sparsity come from rounding in small layers
+_GREY = 4  # the style of a line that belongs to no split
 
 
 def run_curves(run: Run) -> dict[str, Markup]:
@@ -25,22 +26,26 @@ def run_curves(run: Run) -> dict[str, Markup]:
             _series(run, split, f"{split}_top1", 100),
         ],
         "Mask bits flipped in the epoch / %": [
-            _series(run, "flips", "mask_flips", 100)
+            _series(run, "flips", "mask_flips", 100, _GREY)
         ],
     }
     if _varies([run]):
-        charts["Weights removed / %"] = [_series(run, "removed", "sparsity", 100)]
+        removed = _series(run, "removed", "sparsity", 100, _GREY)
+        charts["Weights removed / %"] = [removed]
     return _draw(charts)
 
 
 def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Markup]:
     """Returns the charts of several runs on common axes, by title."""
     columns = {
+        "Training cross-entropy / nats": ("train_loss", 1),
         "Test cross-entropy / nats": ("test_loss", 1),
         "Validation cross-entropy / nats": ("validation_loss", 1),
+        "Training top-1 accuracy / %": ("train_top1", 100),
         "Test top-1 accuracy / %": ("test_top1", 100),
         "Validation top-1 accuracy / %": ("validation_top1", 100),
         "Mask bits flipped in the epoch / %": ("mask_flips", 100),
+        "Learning rate": ("learning_rate", 1),
     }
     if _varies(runs):
         columns["Weights removed / %"] = ("sparsity", 100)
@@ -55,11 +60,11 @@ def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Mark
     )
 
 
-def _series(run, label, column, factor=1):
+def _series(run, label, column, factor=1, style=None):
     """Returns a column of a run; empty if the run has no such column."""
     rows = (row for row in run.rows if column in row)
     points = ((row["epoch"], factor * row[column]) for row in rows)
-    return Series(label, tuple(points))
+    return Series(label, tuple(points), style)
 
 
 def _varies(runs):

@@ -10,6 +10,7 @@ import keras
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from tfsupermask import _core, patches
@@ -18,6 +19,9 @@ from tfsupermask.data import Dataset
 
 _NUM_IMAGES = 6
 _MAX_FILTERS = 64
+_FONT_SIZE = 11  # in figures 6.6 inches wide: 12 pixels where reports show 560
+_COLOURS = {"train": "tab:blue", "validation": "tab:green", "test": "tab:orange"}
+_DASHES = {"top1": "-", "top5": ":"}
 
 
 def draw_all(
@@ -57,24 +61,25 @@ def draw_boxes_and_patches(
     )
     chosen, image = _core.sample_positions(offsets, patches.SAMPLES_PER_IMAGE, seed)
 
-    figure = Figure(figsize=(2 * _NUM_IMAGES, 4.4))
+    figure = Figure(figsize=(6.6, 2.9), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False)
     for column, (top, bottom) in enumerate(axes.T):
         for axis in (top, bottom):
             axis.imshow(images[column])
             axis.set_axis_off()
         if dataset.unlabelled is None:
-            label = source.labels[order[column]]
-            top.set_title(dataset.class_names[label], fontsize=9)
+            name = dataset.class_names[source.labels[order[column]]]
+            title = name if len(name) < 13 else f"{name[:11]}…"
+            top.set_title(title, fontsize=_FONT_SIZE)
         # Selective search may return the same boxes in another order.
         for box in sorted(map(tuple, boxes[column])):
             _outline(top, *box, "tab:red", 0.8)
         for row, left in positions[chosen[image == column]]:
             _outline(bottom, row, left, *patch_size, "tab:cyan", 0.6)
     figure.suptitle(
-        "top: boxes that may hold an object (at most half of the image)   "
+        "top: boxes that may hold an object (at most half of the image)\n"
         "bottom: patches sampled from them",
-        fontsize=9,
+        fontsize=_FONT_SIZE,
     )
     return figure
 
@@ -87,7 +92,7 @@ def draw_first_layer(
     low = kernel.min(axis=(1, 2, 3), keepdims=True)
     span = kernel.max(axis=(1, 2, 3), keepdims=True) - low
     panels = {
-        f"filters of {layer.name}, each stretched to full range": (kernel - low)
+        f"filters of {layer.name},\neach stretched to full range": (kernel - low)
         / np.where(span > 0, span, 1)
     }
     if init_report is not None:
@@ -101,27 +106,28 @@ def draw_first_layer(
                 images, first["row"], first["column"], strict=False
             )
         ]
-        panels = {"patterns, as found in the images": np.stack(crops), **panels}
-    figure = Figure(figsize=(4.2 * len(panels), 4.4))
+        panels = {"patterns,\nas found in the images": np.stack(crops), **panels}
+    figure = Figure(figsize=(3.3 * len(panels), 3.3))
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, tiles) in zip(axes, panels.items(), strict=True):
         axis.imshow(mosaic(tiles))
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=_FONT_SIZE)
         axis.set_axis_off()
     return figure
 
 
 def draw_curves(rows: list[dict[str, float]]) -> Figure:
-    """Draws loss, accuracy and mask flips against the epoch."""
+    """Draws loss, accuracy and mask flips: colours are splits, dots are top-5."""
     epochs = [row["epoch"] for row in rows]
-    figure = Figure(figsize=(12, 3.4))
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
     loss, accuracy, flips = figure.subplots(1, 3)
-    for split in (s for s in ("train", "validation", "test") if f"{s}_loss" in rows[0]):
-        loss.plot(epochs, [r[f"{split}_loss"] for r in rows], ".-", label=split)
-        for top, style in (("top1", ".-"), ("top5", ".:")):
+    for split in (split for split in _COLOURS if f"{split}_loss" in rows[0]):
+        look = {"color": _COLOURS[split], "marker": "."}
+        loss.plot(epochs, [r[f"{split}_loss"] for r in rows], label=split, **look)
+        for top, dashes in _DASHES.items():
             values = [100 * r[f"{split}_{top}"] for r in rows]
-            accuracy.plot(epochs, values, style, label=f"{split} {top}")
-    flips.plot(epochs, [100 * r["mask_flips"] for r in rows], ".-")
+            accuracy.plot(epochs, values, linestyle=dashes, **look)
+    flips.plot(epochs, [100 * r["mask_flips"] for r in rows], "k.-")
     for axis, title in (
         (loss, "cross-entropy / nats"),
         (accuracy, "accuracy / %"),
@@ -131,8 +137,12 @@ def draw_curves(rows: list[dict[str, float]]) -> Figure:
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
-    loss.legend()
-    accuracy.legend(fontsize=8)
+    tops = (
+        Line2D([], [], color="k", linestyle=dashes, label=top.replace("top", "top-"))
+        for top, dashes in _DASHES.items()
+    )
+    entries = [*loss.lines, *tops]
+    figure.legend(handles=entries, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 

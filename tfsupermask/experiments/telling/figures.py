@@ -200,12 +200,12 @@ def _draw_patches(results):
     images = data.load(results.dataset, results.scope.data_dir)
     figure = pictures.draw_boxes_and_patches(images, _PATCH_SIZE, seed=0)
     below = f"{_name(results)}\n{_caption(results)}".strip()
-    figure.text(0.5, 0.04, below, ha="center", va="top", fontsize=9)
+    figure.supxlabel(below, fontsize=9)
     return figure
 
 
 def _panels(number):
-    figure = Figure(figsize=(max(6.6, 4 * number), 4.6), layout="constrained")
+    figure = Figure(figsize=(max(6.6, 3.8 * number), 4.6), layout="constrained")
     return figure, figure.subplots(1, number, squeeze=False)[0]
 
 
@@ -265,7 +265,7 @@ def _finished(figure, results, entries):
         frameon=False,
         handlelength=2.6,
         title=_caption(results),
-        title_fontsize=8,
+        title_fontsize=9,
     )
     legend.get_title().set_color(GREY)
     return figure
