@@ -138,7 +138,7 @@ def read_images(
 
     Example:
         >>> read_images("my_images", image_size=32).shape
-        (36, 32, 32, 3)
+        (120, 32, 32, 3)
     """
     _check_size(image_size)
     check_choice("bad_images", bad_images, BAD_IMAGES)

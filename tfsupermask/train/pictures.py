@@ -34,13 +34,14 @@ def draw_all(
 ) -> None:
     """Draws all pictures of a run into a folder, in place of older ones."""
     make_folder(folder)
-    layer = next(la for la in model.layers if isinstance(la, keras.layers.Conv2D))
+    layers = [la for la in model.layers if isinstance(la, keras.layers.Conv2D)]
     figures = {"training_curves": draw_curves(rows)} if rows else {}
     if init_report is not None:
         figures["boxes_and_patches"] = draw_boxes_and_patches(
-            dataset, layer.kernel_size, seed
+            dataset, layers[0].kernel_size, seed
         )
-    figures["first_layer"] = draw_first_layer(layer, dataset, init_report)
+    if layers:
+        figures["first_layer"] = draw_first_layer(layers[0], dataset, init_report)
     with matplotlib.rc_context({"savefig.dpi": 120}):
         for name, figure in figures.items():
             draw = functools.partial(figure.savefig, bbox_inches="tight")
