@@ -59,8 +59,22 @@ def test_images_without_labels():
     assert plain.sha256 != grey.sha256
     with pytest.raises(InputError, match="uint8 images"):
         data.from_examples(TEST, TEST, unlabelled=np.float32(IMAGES))
-    with pytest.raises(InputError, match="one shape"):
-        dataclasses.replace(plain, unlabelled=IMAGES[:, 1:])
+    with pytest.raises(InputError, match=r"an array of images.*type='generator'"):
+        data.from_examples(TEST, TEST, unlabelled=(image for image in IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("unlabelled", "message"),
+    [
+        (IMAGES[:, 1:], "one shape.*unlabelled_shape"),
+        (IMAGES[:0], "images in every split.*unlabelled_images=0"),
+        (np.float32(IMAGES), "uint8.*float32"),
+    ],
+)
+def test_refuses_images_without_labels_of_another_kind(unlabelled, message):
+    plain = data.from_examples((IMAGES, LABELS), TEST)
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(plain, unlabelled=unlabelled)
 
 
 def test_grey_images_and_other_sizes_become_square_rgb():

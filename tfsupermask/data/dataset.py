@@ -80,8 +80,9 @@ class Dataset:
             of their shape. Defaults to `None`: there are none.
 
     Raises:
-        InputError: A split is empty or has another image shape, a label has no class
-            name, or a name has control characters.
+        InputError: A split is empty or has another image shape or, like unlabelled
+            images, another dtype, a label has no class name, or a name has control
+            characters.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
@@ -102,14 +103,14 @@ class Dataset:
     def __post_init__(self):
         check_names("class_names", self.class_names)
         splits = self._splits()
+        if self.unlabelled is not None:
+            splits["unlabelled"] = self.patterns_from
         if not all(map(len, splits.values())):
             raise fail(
                 f"{self.name} must have images in every split.",
                 **{f"{name}_images": len(split) for name, split in splits.items()},
             )
         shapes = {name: split.images.shape[1:] for name, split in splits.items()}
-        if self.unlabelled is not None:
-            shapes["unlabelled"] = self.unlabelled.shape[1:]
         if len(set(shapes.values())) > 1:
             raise fail(
                 f"{self.name} must have images of one shape.",

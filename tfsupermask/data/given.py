@@ -82,7 +82,10 @@ def from_examples(
         if examples is not None
     }
     if unlabelled is not None:
-        examples = unlabelled, np.zeros(np.shape(unlabelled)[:1], int)
+        if not isinstance(unlabelled, np.ndarray):
+            kind = type(unlabelled).__name__
+            raise fail("`unlabelled` must be an array of images.", type=kind)
+        examples = unlabelled, np.zeros(unlabelled.shape[:1], int)
         unlabelled = _split("unlabelled", examples, image_size, storage).images
     if class_names is None:
         most = max(split.labels.max(initial=0) for split in splits.values())
