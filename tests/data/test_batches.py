@@ -80,7 +80,7 @@ def test_an_epoch_of_several_passes_is_several_epochs():
     )
     np.testing.assert_array_equal(images.reshape(expected.shape), expected)
     np.testing.assert_array_equal(labels.ravel(), their_labels)
-    with pytest.raises(InputError, match="times `passes`"):
+    with pytest.raises(InputError, match="num_images=69"):
         TrainBatches(split, 70, 3, PADDING, True, passes=3)
 
 

@@ -120,12 +120,13 @@ class TrainBatches:
         self.padding = check_integer("padding", padding)
         self.horizontal_flip = horizontal_flip
         self.passes = check_integer("passes", passes, 1)
-        if batch_size > passes * len(split):
+        in_epoch = passes * len(split)
+        if batch_size > in_epoch:
             raise fail(
-                "`batch_size` must be at most the number of training images"
-                f"{' times `passes`' * (passes > 1)}.",
+                "`batch_size` must be at most the number of training images in an "
+                "epoch.",
                 batch_size=batch_size,
-                num_images=len(split),
+                num_images=in_epoch,
             )
         if padding >= min(split.images.shape[1:3]):
             raise fail(
