@@ -79,7 +79,7 @@ def _images(path):
         config = train.load_run(path).config
         if name in (None, config.dataset):
             config = dataclasses.replace(config, **given).validate()
-            return train.load_images(config, data_dir)
+            return train.load_images(config, data_dir, patterns=False)
         return data.load(name, data_dir, **given)
     name = name or _dataset_of(path)
     _program.require(name, "`--dataset` must be given with this exported model.")

@@ -84,7 +84,7 @@ def main(argv):
 def _training_images(recipe):
     _program.require(recipe, "int8 needs a ticket with the recipe of its run.")
     config = Config.from_saved(recipe)
-    images = train.load_images(config, _DATA_DIR.value).train.images
+    images = train.load_images(config, _DATA_DIR.value, patterns=False).train.images
     rng = np.random.default_rng(config.seed)
     count = min(_REPRESENTATIVE_IMAGES, len(images))
     return images[rng.choice(len(images), count, replace=False)]

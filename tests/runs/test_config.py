@@ -70,6 +70,7 @@ FIXED = {"method": "fixed", "mask_from": "somewhere"}
         ({"test_fraction": 0.1}, "dataset='digits', test_fraction=0.1"),
         ({"flip": False}, "dataset='digits', flip=False"),
         ({"bad_images": "skip"}, "dataset='digits', bad_images='skip'"),
+        ({"bad_images": "skip", "pattern_images": "all"}, "pattern_images='all'"),
         ({**FOLDER, "bad_images": "keep"}, "bad_images='keep'"),
         ({**FOLDER, "test_fraction": 1.0}, "test_fraction=1.0"),
         ({"init": "partial_patches", "patch_layers": 1}, "patch_layers=1"),

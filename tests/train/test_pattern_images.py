@@ -52,6 +52,38 @@ def test_a_folder_and_an_array_give_the_same_patterns(tmp_path):
     resolved = train.load_run(tmp_path / "array").config
     assert (resolved.select, resolved.pattern_images) == ("random", "given")
     assert resolved.dataset == "given"
+    (tmp_path / "images").rename(tmp_path / "gone")
+    config = train.load_run(tmp_path / "folder").config
+    assert len(train.load_images(config, patterns=False).test) == 364
+
+
+def test_runs_without_patterns_take_the_same_images(tmp_path):
+    few = data.limit(data.load("digits"), 64)
+    given = dataclasses.replace(few, unlabelled=few.test.images)
+    fields = {"batch_size": 32, "epochs": 1, "stop_after_epoch": 0}
+    for name, others in {
+        "random": {"init": "kaiming_normal"},
+        "fixed": {"method": "fixed", "mask_from": str(tmp_path / "random")},
+    }.items():
+        config = runs.Config(workdir=str(tmp_path / name), **fields, **others)
+        train.run(config, dataset=given)
+        assert train.load_run(tmp_path / name).config.pattern_images == "train"
+    with pytest.raises(InputError, match=r"left out.*pattern_images='all'"):
+        train.load_images(
+            runs.Config(pattern_images="all"), load=lambda *_, **__: given
+        )
+
+
+def test_bad_files_of_a_folder_may_be_skipped_whatever_the_dataset(tmp_path):
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "c.png").write_bytes(b"no image")
+    config = runs.Config(pattern_images=str(tmp_path))
+    with pytest.raises(InputError, match="--bad_images=skip"):
+        train.load_images(config)
+    with pytest.warns(UserWarning, match="skipped"):
+        images = train.load_images(dataclasses.replace(config, bad_images="skip"))
+    assert len(images.unlabelled) == 2
 
 
 def test_refuses_what_needs_labels_and_folders_without_images(tmp_path):
@@ -60,6 +92,6 @@ def test_refuses_what_needs_labels_and_folders_without_images(tmp_path):
     with pytest.raises(InputError, match="must hold images"):
         run(tmp_path / "run", **FEW, pattern_images=str(tmp_path))
     for nowhere in (str(tmp_path / "nowhere"), "given"):
-        with pytest.raises(InputError, match="does not exist"):
+        with pytest.raises(InputError, match="train, all or a folder"):
             run(tmp_path / "run", **FEW, pattern_images=nowhere)
     assert not (tmp_path / "run").exists()

@@ -142,7 +142,7 @@ def read_images(
     """
     _check_size(image_size)
     check_choice("bad_images", bad_images, BAD_IMAGES)
-    root = _check_folder(folder)
+    root = _check_folder(folder, "folder")
     paths, notes = list_images(root)
     if not paths:
         raise fail("The folder must hold images.", folder=str(root))
@@ -167,7 +167,7 @@ def _warn(root, notes):
         warnings.warn(f"{str(root)!r}: {'; '.join(notes)}.", stacklevel=4)
 
 
-def _check_folder(data_dir):
+def _check_folder(data_dir, name="data_dir"):
     if data_dir is None:
         raise fail(
             "The dataset 'folder' needs `data_dir`, the folder of the images.",
@@ -176,7 +176,7 @@ def _check_folder(data_dir):
     root = pathlib.Path(data_dir)
     if not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
-        raise fail(f"The folder of images {state}.", data_dir=str(data_dir))
+        raise fail(f"The folder of images {state}.", **{name: str(data_dir)})
     return root
 
 

@@ -33,7 +33,9 @@ PATCH_INITS = (*PATTERN_INITS, "simple_patches")
 RANDOM_INITS = init.NAMES
 INITS = (*PATCH_INITS, *RANDOM_INITS)
 TRAINING_IMAGES, ALL_IMAGES = "train", "all"  # where patterns come from
-GIVEN = "given"  # of resolved configs: the weights come from another run
+# Of resolved configs: the weights come from another run, the patterns' images from the
+# caller.
+GIVEN = "given"
 DRAWN = "init"
 OPTIMIZERS = ("sgd", "adam")
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
@@ -107,7 +109,6 @@ def _methods_of_given_sparsity():
     ]
 
 
-_WITH_FOLDER = ("dataset", ("folder",))
 _WITH_TFDS = ("dataset", ("tfds:*",))
 _WITH_OWN = ("dataset", ("folder", "tfds:*"))
 _WITH_PATCHES = ("init", PATCH_INITS)
@@ -200,10 +201,9 @@ class Config:
     )
     bad_images: str = _field(
         data.BAD_IMAGES[0],
-        "What happens when files of --dataset=folder cannot be read: fail, or skip "
-        "them. A file lists them.",
+        "What happens when files of --dataset=folder or of a folder of "
+        "--pattern_images cannot be read: fail, or skip them. A file lists them.",
         _one_of(data.BAD_IMAGES),
-        applies=_WITH_FOLDER,
         identifies=False,
     )
     images_in: str = _field(
@@ -504,6 +504,16 @@ class Config:
         for field in dataclasses.fields(self):
             self._check_applies(field)
         self._check_given()
+        named = TRAINING_IMAGES, ALL_IMAGES, GIVEN
+        reads_folder = self.dataset == "folder" or self.pattern_images not in named
+        if self.bad_images != data.BAD_IMAGES[0] and not reads_folder:
+            raise fail(
+                "`bad_images` applies to `dataset` folder, and to a folder of "
+                "`pattern_images`, only.",
+                dataset=self.dataset,
+                bad_images=self.bad_images,
+                pattern_images=self.pattern_images,
+            )
         if self.pattern_images != TRAINING_IMAGES and self.select == "entropy":
             raise fail(
                 "`select` 'entropy' needs labels, which only the `pattern_images` "

@@ -201,10 +201,11 @@ class Job:
             if dataset.validation is not None:
                 held_out = len(dataset.validation)
                 config = dataclasses.replace(config, validation_images=held_out)
-            if (
+            are_given = dataset.unlabelled is not None and (
                 config.pattern_images == TRAINING_IMAGES
-                and dataset.unlabelled is not None
-            ):
+            )
+            draws_patches = config.init in PATCH_INITS and not config.weights_are_given
+            if are_given and draws_patches:
                 config = dataclasses.replace(config, pattern_images=GIVEN)
             config = resolve(config, len(dataset.train), len(dataset.patterns_from))
             root = config.workdir or Path("runs") / config.run_name(dataset.sha256)

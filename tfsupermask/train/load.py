@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def load_images(
     config: Config,
     data_dir: str | None = None,
     load: Callable[..., Dataset] | None = None,
+    patterns: bool = True,
 ) -> Dataset:
     """Returns the images that a config names, as its run trains and evaluates on them.
 
@@ -63,11 +65,13 @@ def load_images(
         config: A valid config, resolved or not.
         data_dir: Folder of the images. Defaults to the config's.
         load: Loads a dataset, as `tfsupermask.data.load` (default) does.
+        patterns: Whether to load the images that `config.pattern_images` names, which
+            initialisation alone needs. Defaults to `True`.
 
     Returns:
         The dataset, with `config.validation_images` held out of the training images
         unless it has validation images of its own, and with `config.limit_images` of
-        the others. Its unlabelled images are those that `config.pattern_images` names.
+        the others.
 
     Raises:
         DataNotFoundError: The files are not there and cannot be downloaded.
@@ -93,7 +97,8 @@ def load_images(
             validation_images=config.validation_images,
             found=len(dataset.validation),
         )
-    dataset = _with_pattern_images(dataset, config)
+    if patterns:
+        dataset = _with_pattern_images(dataset, config)
     for split, name in (("train", "limit_images"), ("test", "limit_test_images")):
         limit = getattr(config, name)
         if limit is not None:
@@ -106,12 +111,22 @@ def load_images(
 
 def _with_pattern_images(dataset, config):
     """Adds the images without labels from which the config's patterns come."""
-    source = config.pattern_images
-    is_given = source == GIVEN and dataset.unlabelled is not None
-    if source == TRAINING_IMAGES or is_given:
+    source, is_given = config.pattern_images, dataset.unlabelled is not None
+    if is_given and source not in (TRAINING_IMAGES, GIVEN):
+        raise fail(
+            "`pattern_images` must be left out where `dataset` has images without "
+            "labels.",
+            pattern_images=source,
+        )
+    if is_given or source == TRAINING_IMAGES:
         return dataset
     if source == ALL_IMAGES:
         images = dataset.train.images
+    elif not os.path.isdir(source):
+        raise fail(
+            f"`pattern_images` must be {TRAINING_IMAGES}, {ALL_IMAGES} or a folder.",
+            pattern_images=source,
+        )
     else:
         places = config.bad_images, config.images_in, config.cache_dir
         images = data.read_images(source, dataset.image_shape[0], *places)
