@@ -100,6 +100,23 @@ def test_confusions_are_on_the_page(runs):
     np.testing.assert_allclose(shades, np.sqrt(shares).ravel(), atol=0.0051)
 
 
+@pytest.mark.parametrize(
+    ("fields", "preferred", "entropies"),
+    [
+        ({}, ["high entropy", "low entropy"], True),
+        ({"select": "size"}, ["large", "large"], True),
+        ({"select": "random", "pattern_images": "all"}, ["none", "none"], False),
+    ],
+)
+def test_which_clusters_became_filters(runs, fields, preferred, entropies):
+    run = runs["patches"]
+    config = dataclasses.replace(run.config, **fields)
+    text = page_of(dataclasses.replace(run, config=config)).text
+    for layer, kind in zip(run.init.layers, preferred, strict=True):
+        assert f"{layer.layer} {kind} {layer.num_patches:,}" in text
+        assert (f"{layer.mean_entropy:.2f} bit" in text) == entropies
+
+
 def test_many_classes_have_a_map_instead(runs):
     run = runs["patches"]
     confusion = np.eye(30, dtype=np.int64) * 2
