@@ -17,6 +17,7 @@ _NOTE = (
 )
 
 CONTROL, WHITENED = "signed constant, unit power, by shape", "whitened, by shape"
+TRAINED = "weights trained"
 _SHAPE = {"allocation": "erdos_renyi"}
 _CONTROL = {"init": "signed_constant", "rescale": "unit_power"}
 _WHITENED = {"init": "whitened_patches"}
@@ -26,9 +27,11 @@ _ROWS = {
     f"{WHITENED}, from all images": (
         _WHITENED | _SHAPE | {"pattern_images": ALL_IMAGES}
     ),
+    f"{WHITENED}, any clusters": _WHITENED | _SHAPE | {"select": "random"},
     PATCHES: {"init": "patches"},
     "Kaiming normal": {"init": "kaiming_normal"},
-    "weights trained": {"method": "dense", "init": "glorot_normal"},
+    TRAINED: {"method": "dense", "init": "glorot_normal"},
+    f"{TRAINED}, from whitened": {"method": "dense", **_WHITENED},
 }
 _RAW, _CENTRED = (
     _CONTROL | {"init": "patches", "rest": "signed_constant", **space}
