@@ -36,7 +36,10 @@ _CHOSEN = {
 _ALL = flags.DEFINE_boolean("all", False, "All of them.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "List the runs, and run none.")
 _EPOCHS = flags.DEFINE_integer(
-    "epochs", None, "Length of every schedule in epochs (default: 100, the thesis's)."
+    "epochs",
+    None,
+    "Length of every schedule in epochs (default: 100, the thesis's); studies of few "
+    "images keep their own.",
 )
 _SEEDS = flags.DEFINE_integer(
     "seeds", experiments.DEFAULT_SEEDS, "Number of seeds: 0, 1, and so on."
@@ -48,7 +51,9 @@ _DATASETS = flags.DEFINE_list(
     f"(default: as in the thesis). From {', '.join(experiments.NUM_IMAGES)}.",
 )
 _LIMIT_IMAGES = flags.DEFINE_integer(
-    "limit_images", None, "Train on this number of images only (default: all)."
+    "limit_images",
+    None,
+    "Train on this number of images only (default: all); likewise.",
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of all datasets (default: ~/tensorflow_datasets)."

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from tfsupermask.experiments import Scope, find
+from tfsupermask.experiments import EXPERIMENTS, Scope, find
 from tfsupermask.experiments.telling.figures import draw, styles
 
 RATES = [10, 30, 50, 70, 90]
@@ -209,3 +209,14 @@ def test_rows_look_different():
     looks = styles(f"row {number}" for number in range(5)).values()
     for aspect in ("colour", "marker", "dashes"):
         assert len({str(getattr(style, aspect)) for style in looks}) == 5
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [each for each in EXPERIMENTS if each.form in ("rates", "images")],
+    ids=lambda each: each.slug,
+)
+def test_rows_with_points_have_colours_and_markers_of_their_own(experiment):
+    looks = styles(cell.row for cell in experiment.cells).values()
+    for aspect in ("colour", "marker"):
+        assert len({getattr(style, aspect) for style in looks}) == len(looks)

@@ -138,3 +138,11 @@ def test_size_restrictions_and_notes_are_said(fake):
     assert "Mind the gap." in said
     initialised = background(fake, scope, find("table", "5.4"))
     assert "Initialised only, from 2,000 images of CIFAR-100." in initialised
+
+
+def test_sizes_that_a_study_varies_stay_and_are_not_said_to_be_restricted(fake):
+    scope = Scope(seeds=1, epochs=2, limit_images=500)
+    results = fake.collect(find("study", "few_images_parts"), scope)
+    assert results.epochs == 40
+    assert {results.images_of(cell.cell) for cell in results.cells} == {1000}
+    assert results.shortcomings == ("1 seed", "14 of 14 runs not done")

@@ -21,9 +21,19 @@ from tfsupermask.experiments.telling.statistics import Sample
 from tfsupermask.train import pictures
 
 GREY = "0.35"
-# Okabe and Ito's colours: people with any colour vision can distinguish them.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
+# Okabe and Ito's colours: people with any colour vision can distinguish them. Grey is
+# in place of their yellow, which is pale on white.
+_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#767676",
+)
+_MARKERS = "osD^vPX*"
 _DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)))
 
 _OURS = {"linewidth": 1.8, "markersize": 4.5}
