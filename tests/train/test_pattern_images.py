@@ -52,9 +52,11 @@ def test_a_folder_and_an_array_give_the_same_patterns(tmp_path):
     resolved = train.load_run(tmp_path / "array").config
     assert (resolved.select, resolved.pattern_images) == ("random", "given")
     assert resolved.dataset == "given"
-    (tmp_path / "images").rename(tmp_path / "gone")
+    (tmp_path / "images").rename(tmp_path / "moved")
     config = train.load_run(tmp_path / "folder").config
     assert len(train.load_images(config, patterns=False).test) == 364
+    moved = dataclasses.replace(config, pattern_images=str(tmp_path / "moved"))
+    assert train.run(moved)["epoch"] == 0
 
 
 def test_runs_without_patterns_take_the_same_images(tmp_path):
@@ -87,8 +89,9 @@ def test_bad_files_of_a_folder_may_be_skipped_whatever_the_dataset(tmp_path):
 
 
 def test_refuses_what_needs_labels_and_folders_without_images(tmp_path):
-    with pytest.raises(InputError, match="'entropy' needs labels"):
-        runs.Config(pattern_images="all", select="entropy").validate()
+    for fields in ({"select": "entropy"}, {"discriminative_from": 2}):
+        with pytest.raises(InputError, match="needs labels"):
+            runs.Config(pattern_images="all", **fields).validate()
     with pytest.raises(InputError, match="must hold images"):
         run(tmp_path / "run", **FEW, pattern_images=str(tmp_path))
     for nowhere in (str(tmp_path / "nowhere"), "given"):

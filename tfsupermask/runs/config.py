@@ -514,13 +514,15 @@ class Config:
                 bad_images=self.bad_images,
                 pattern_images=self.pattern_images,
             )
-        if self.pattern_images != TRAINING_IMAGES and self.select == "entropy":
-            raise fail(
-                "`select` 'entropy' needs labels, which only the `pattern_images` "
-                f"'{TRAINING_IMAGES}' have.",
-                select=self.select,
-                pattern_images=self.pattern_images,
-            )
+        by_labels = {"select": ("entropy",), "discriminative_from": range(1, 2**31)}
+        for name, values in by_labels.items():
+            value = getattr(self, name)
+            if self.pattern_images != TRAINING_IMAGES and value in values:
+                raise fail(
+                    f"`{name}` {value} needs labels, which only the `pattern_images` "
+                    f"'{TRAINING_IMAGES}' have.",
+                    pattern_images=self.pattern_images,
+                )
         if self.fan_correction and self.method not in _methods_that_take_sparsity():
             raise fail(
                 "`fan_correction` needs a `method` that takes `prune`.",
@@ -629,11 +631,14 @@ class Config:
         Devices and folders are not among them: a run may be moved and resumed on other
         devices.
         """
-        return {
+        fields = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.metadata["identifies"]
         }
+        if self.pattern_images not in (TRAINING_IMAGES, ALL_IMAGES, GIVEN):
+            fields["pattern_images"] = "folder"
+        return fields
 
     @classmethod
     def from_saved(cls, fields: Mapping[str, Any]) -> Config:

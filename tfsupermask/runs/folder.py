@@ -185,7 +185,7 @@ def _check_same_run(folder, config, description):
             "removed; give another --workdir.",
             **there["removed"],
         )
-    before = {**there["config"], **there["data"]}
+    before = {**Config(**there["config"]).identity(), **there["data"]}
     for name, value in {**config.identity(), **description["data"]}.items():
         if before.get(name) != value:
             raise fail(
