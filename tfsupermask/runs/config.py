@@ -514,10 +514,11 @@ class Config:
                 bad_images=self.bad_images,
                 pattern_images=self.pattern_images,
             )
-        by_labels = {"select": ("entropy",), "discriminative_from": range(1, 2**31)}
-        for name, values in by_labels.items():
-            value = getattr(self, name)
-            if self.pattern_images != TRAINING_IMAGES and value in values:
+        by_labels = {"discriminative_from": self.discriminative_from}
+        if self.select == "entropy":
+            by_labels["select"] = self.select
+        for name, value in by_labels.items():
+            if value is not None and self.pattern_images != TRAINING_IMAGES:
                 raise fail(
                     f"`{name}` {value} needs labels, which only the `pattern_images` "
                     f"'{TRAINING_IMAGES}' have.",
