@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ _LAST_EPOCH = {"markerfacecolor": "white", "linestyle": "none"}
 _EDGE = {"linestyle": (0, (3, 1.5)), "linewidth": 1.6}
 _SHADE = Patch(label="± standard deviation", color=GREY, alpha=0.2, linewidth=0)
 _PATCH_SIZE = (3, 3)
+_INCHES_A_LETTER = {"title": 0.085, "legend": 0.07}
 _AXIS_NAMES = {
     "test_top1": "top-1 test accuracy / %",
     "test_top5": "top-5 test accuracy / %",
@@ -262,16 +264,20 @@ def grey_entry(label: str, **line: Any) -> Line2D:
 
 
 def _finished(figure, results, entries):
-    figure.suptitle(_name(results), fontsize=11)
+    width = figure.get_figwidth()
+    title = textwrap.fill(_name(results), int(width / _INCHES_A_LETTER["title"]))
+    figure.suptitle(title, fontsize=11)
     for axis in figure.axes:
         heights = [np.asarray(line.get_ydata(), float) for line in axis.lines]
         if not any(np.isfinite(each).any() for each in heights):
             at = {"transform": axis.transAxes, "ha": "center", "color": GREY}
             axis.text(0.5, 0.5, "no run is done yet", **at)
+    longest = max(len(line.get_label()) for line in entries)
+    entry = _INCHES_A_LETTER["legend"] * (longest + 8)
     legend = figure.legend(
         handles=entries,
         loc="outside lower center",
-        ncols=min(4, 2 * len(figure.axes) + 1),
+        ncols=max(1, min(4, int(width / entry))),
         frameon=False,
         handlelength=2.6,
         title=_caption(results),
