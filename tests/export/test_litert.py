@@ -72,15 +72,16 @@ def test_eight_bits_of_a_model_as_it_is(tmp_path):
     assert np.abs(outputs - expected).max() < 0.05 * expected.max()
 
 
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_models_run_in_float32(tmp_path, policy):
+def test_half_precision_models_run_in_float32(tmp_path, policy, suffix):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         model = conv2()
     finally:
         keras.config.set_dtype_policy(before)
-    path = export_model(model, tmp_path / "model.tflite", MEAN, STD, NAMES)
+    path = export_model(model, tmp_path / f"model.{suffix}", MEAN, STD, NAMES)
     images = uint8_images(20)
     expected = conv2()(normalised(images))  # the same weights, in float32
     np.testing.assert_allclose(

@@ -83,6 +83,12 @@ def input_structure(network: keras.Model):
     return inputs[0] if len(inputs) == 1 else network.input
 
 
+def compute_in_float32(network: keras.Model) -> None:
+    """Changes layers in half precision, which runtimes have no operators for."""
+    for layer in network._flatten_layers():
+        layer.dtype_policy = "float32"
+
+
 def classify(network, images, preprocessing: Preprocessing) -> dict:
     """Returns `logits` and `probabilities` of images with intensities 0 to 1."""
     normalised = (images - preprocessing.mean) / preprocessing.std

@@ -12,6 +12,7 @@ from tfsupermask._validation import fail
 from tfsupermask.export.files import add_class_names
 from tfsupermask.export.inference import (
     Preprocessing,
+    compute_in_float32,
     inference_model,
     input_structure,
 )
@@ -29,8 +30,7 @@ def write_litert(
     image_dtype = "float32" if precision == "int8" else "uint8"
     network = inference_model(model, preprocessing, image_dtype)
     input_structure(network)
-    for layer in network._flatten_layers():
-        layer.dtype_policy = "float32"  # LiteRT has no operators in half precision
+    compute_in_float32(network)
     options = _options(precision, images, preprocessing is not None)
     try:
         network.export(path, format="litert", verbose=False, **options)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfsupermask._validation import fail
 from tfsupermask.export.inference import (
     Preprocessing,
+    compute_in_float32,
     inference_model,
     input_structure,
 )
@@ -23,6 +24,7 @@ def write_onnx(path: Path, model: keras.Model, preprocessing: Preprocessing | No
     if importlib.util.find_spec("tf2onnx") is None:
         raise fail("ONNX export needs tf2onnx: pip install 'tfsupermask[onnx]'.")
     network = inference_model(model, preprocessing)
+    compute_in_float32(network)
     _hold_arrays(network)
     network(input_structure(network))  # Keras requires a call before
     try:
