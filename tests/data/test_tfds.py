@@ -1,7 +1,9 @@
+import io
 import logging
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow_datasets
@@ -35,10 +37,8 @@ TRAIN = make_examples("train", NUM_TRAIN, seed=0)
 TEST = make_examples("test", NUM_TEST, seed=1)
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """A folder with a small CIFAR-10, as TensorFlow Datasets stores it: five shards."""
-    root = tmp_path_factory.mktemp("prepared")
+def prepare(root, train, test):
+    """Writes a small CIFAR-10 as TensorFlow Datasets stores it; returns its builder."""
     builder = tensorflow_datasets.builder("cifar10", data_dir=root)
     builder.info.features["label"].names = CLASS_NAMES
     builder.data_path.mkdir(parents=True)
@@ -46,8 +46,16 @@ def prepared(tmp_path_factory):
         builder.info, max_examples_per_shard=NUM_PER_SHARD, overwrite=False
     )
     writer.initialize_splits(["train", "test"])
-    writer.add_examples({"train": TRAIN, "test": TEST})
+    writer.add_examples({"train": train, "test": test})
     writer.close_all()
+    return builder
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with a small CIFAR-10: five shards."""
+    root = tmp_path_factory.mktemp("prepared")
+    builder = prepare(root, TRAIN, TEST)
     assert len(list(builder.data_path.glob("*.tfrecord-*"))) == 5
     return root
 
@@ -64,6 +72,17 @@ def assert_holds(split, examples):
     np.testing.assert_array_equal(split.labels, [e["label"] for e in examples])
     assert split.images.dtype == np.uint8
     assert split.labels.dtype == np.int64
+
+
+def test_copies_in_jpeg_have_the_pixels_that_tensorflow_datasets_gives(tmp_path):
+    def as_jpeg(examples):
+        for example in examples:
+            content = cv2.imencode(".jpg", example["image"])[1].tobytes()
+            yield {**example, "image": io.BytesIO(content)}
+
+    builder = prepare(tmp_path, as_jpeg(TRAIN), as_jpeg(TEST))
+    found = tensorflow_datasets.as_numpy(builder.as_dataset(split="test"))
+    assert_holds(data.load("cifar10", data_dir=tmp_path).test, list(found))
 
 
 def test_reads_prepared_data_in_the_order_of_the_files_and_says_nothing(

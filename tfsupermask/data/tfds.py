@@ -154,18 +154,22 @@ def resolve_root(data_dir: str | os.PathLike | None) -> str | os.PathLike:
 
 
 def examples(
-    builder: tfds.core.DatasetBuilder, split: str, features: Sequence[str]
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    features: Sequence[str],
+    encoded: bool = True,
 ) -> Iterator[list[Any]]:
     """Yields features of a split's examples, in the order of the files.
 
-    Images stay encoded: TensorFlow decodes JPEG faster and less exactly than OpenCV.
+    Images stay encoded by default: TensorFlow decodes JPEG faster and less exactly than
+    OpenCV.
     """
     import tensorflow_datasets as tfds
 
     images = [
         name
         for name in features
-        if isinstance(builder.info.features[name], tfds.features.Image)
+        if encoded and isinstance(builder.info.features[name], tfds.features.Image)
     ]
     options = {
         "shuffle_files": False,
@@ -187,8 +191,13 @@ def state(builder: tfds.core.DatasetBuilder) -> list[Any]:
 
 
 def _read(builder, features, size, storage, split):
+    # Copies of CIFAR in JPEG have the pixels that TensorFlow Datasets gives everyone.
+    as_stored = builder.name not in _CIFAR
+
     def decode(example):
         encoded, label = example
+        if isinstance(encoded, np.ndarray):
+            return encoded, int(label)
         try:
             return decode_square(encoded, size)[0], int(label)
         except UnreadableImageError as error:
@@ -198,8 +207,8 @@ def _read(builder, features, size, storage, split):
     shape = (size, size, 3)
     images, labels = storage.hold(
         (builder.info.splits[split].num_examples, *shape),
-        lambda: decoded(examples(builder, split, features), shape, decode),
-        [state(builder), split, features],
+        lambda: decoded(examples(builder, split, features, as_stored), shape, decode),
+        [state(builder), split, features, as_stored],
     )
     if min(labels, default=0) < 0:
         raise fail(
