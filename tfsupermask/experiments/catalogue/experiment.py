@@ -127,6 +127,11 @@ class Experiment:
         return f"{self.kind.capitalize()} {self.name}"
 
     @property
+    def has_own_sizes(self) -> bool:
+        """Whether its cells say epochs and numbers of images, which then hold."""
+        return any(cell.config.epochs for cell in self.cells)
+
+    @property
     def slug(self) -> str:
         """Kind and name for files, such as "figure_5.2"."""
         return f"{self.kind}_{self.name}"

@@ -101,12 +101,11 @@ class Scope:
             "data_dir": self.data_dir,
             "mixed_precision": self.mixed_precision,
         }
-        sizes = {"epochs": self.epochs, "limit_images": self.limit_images}
+        if not experiment.has_own_sizes:
+            changes |= {"epochs": self.epochs, "limit_images": self.limit_images}
         cells = tuple(
             dataclasses.replace(
-                # What a study varies stays as it is.
-                cell.adapted(**changes, **({} if cell.config.epochs else sizes)),
-                published=cell.published if own else None,
+                cell.adapted(**changes), published=cell.published if own else None
             )
             for cell in experiment.cells
         )

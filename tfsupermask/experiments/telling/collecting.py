@@ -147,7 +147,7 @@ class Results:
 def collect(experiment: Experiment, scope: Scope, folder: OutputFolder) -> Results:
     """Returns what an experiment's runs reached; runs and folder may be missing."""
     adapted = scope.adapt(experiment)
-    if any(cell.config.epochs for cell in experiment.cells):
+    if experiment.has_own_sizes:
         scope = dataclasses.replace(scope, epochs=None, limit_images=None)
     found = _Found(scope, folder)
     cells = []
