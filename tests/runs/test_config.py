@@ -45,6 +45,7 @@ FIXED = {"method": "fixed", "mask_from": "somewhere"}
         ({"init": "glorot_normal", "num_patches": 100}, "num_patches=100"),
         ({"init": "simple_patches", "num_clusters": 100}, "num_clusters=100"),
         ({"init": "simple_patches", "discriminative_from": 1}, "discriminative_from=1"),
+        ({"select": "size", "discriminative_from": 1}, "select='size', discrim"),
         ({"init": "simple_patches", "fan_correction": True}, "fan_correction=True"),
         ({"init": "patches", "fan_correction": True}, "fan_correction=True"),
         ({"init": "patches", "patch_blocks": 1}, "patch_blocks=1"),
@@ -451,3 +452,9 @@ def without_later(fields):
         for name, value in fields.items()
         if name in FIRST or value != getattr(Config, name)
     }
+
+
+def test_an_option_that_never_had_an_effect_does_not_keep_a_run_from_loading():
+    config = Config(select="size")
+    before = {**config.identity(), "discriminative_from": 2}
+    assert Config.from_saved(before) == config

@@ -39,6 +39,7 @@ GIVEN = "given"
 DRAWN = "init"
 OPTIMIZERS = ("sgd", "adam")
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
+_WITHOUT_LABELS = ("size", "random")  # of `select`
 _BY_SCORE = "edge_popup_by_score"
 # Options of patterns that were removed, with the values that changed nothing.
 _REMOVED = {"pattern_fraction": (None, 1.0), "pattern_scale": (None, "xavier")}
@@ -503,90 +504,86 @@ class Config:
                 check(field.name, value)
         for field in dataclasses.fields(self):
             self._check_applies(field)
-        self._check_given()
+        for wrong, sentence, names in self._contradictions():
+            if wrong:
+                raise fail(sentence, **{name: getattr(self, name) for name in names})
+        return self
+
+    def _contradictions(self):
+        """Yields whether fields contradict each other, a sentence, and their names."""
+        yield (
+            self.method == "fixed" and self.mask_from is None,
+            "`method` 'fixed' needs `mask_from`, a run folder or ticket.",
+            ("mask_from",),
+        )
+        yield (
+            self.weights_are_given and self.init not in (type(self).init, GIVEN),
+            f"`init` applies to `weights_from` '{DRAWN}' only; otherwise the weights "
+            "are given.",
+            ("init", "weights_from"),
+        )
+        yield (
+            self.init == GIVEN and not self.weights_are_given,
+            f"`init` must be one of {', '.join(INITS)}, as nothing gives weights.",
+            ("init",),
+        )
         named = TRAINING_IMAGES, ALL_IMAGES, GIVEN
         reads_folder = self.dataset == "folder" or self.pattern_images not in named
-        if self.bad_images != data.BAD_IMAGES[0] and not reads_folder:
-            raise fail(
-                "`bad_images` applies to `dataset` folder, and to a folder of "
-                "`pattern_images`, only.",
-                dataset=self.dataset,
-                bad_images=self.bad_images,
-                pattern_images=self.pattern_images,
-            )
+        yield (
+            self.bad_images != data.BAD_IMAGES[0] and not reads_folder,
+            "`bad_images` applies to `dataset` folder, and to a folder of "
+            "`pattern_images`, only.",
+            ("dataset", "bad_images", "pattern_images"),
+        )
+        yield (
+            self.discriminative_from is not None and self.select in _WITHOUT_LABELS,
+            "`discriminative_from` applies to `select` entropy only.",
+            ("select", "discriminative_from"),
+        )
         by_labels = {"discriminative_from": self.discriminative_from}
         if self.select == "entropy":
             by_labels["select"] = self.select
         for name, value in by_labels.items():
-            if value is not None and self.pattern_images != TRAINING_IMAGES:
-                raise fail(
-                    f"`{name}` {value} needs labels, which only the `pattern_images` "
-                    f"'{TRAINING_IMAGES}' have.",
-                    pattern_images=self.pattern_images,
-                )
-        if self.fan_correction and self.method not in _methods_that_take_sparsity():
-            raise fail(
-                "`fan_correction` needs a `method` that takes `prune`.",
-                method=self.method,
-                fan_correction=True,
+            yield (
+                value is not None and self.pattern_images != TRAINING_IMAGES,
+                f"`{name}` {value} needs labels, which only the `pattern_images` "
+                f"'{TRAINING_IMAGES}' have.",
+                ("pattern_images",),
             )
-        if self.dataset == "folder" and self.data_dir is None:
-            raise fail(
-                "`dataset` 'folder' needs `data_dir`, a folder with one sub-folder of "
-                "images for each class.",
-                data_dir=None,
-            )
-        if None not in (self.epochs, self.stop_after_epoch) and (
-            self.stop_after_epoch > self.epochs
-        ):
-            raise fail(
-                "`stop_after_epoch` must be at most `epochs`.",
-                stop_after_epoch=self.stop_after_epoch,
-                epochs=self.epochs,
-            )
-        if self.deterministic and self.jit_compile:
-            raise fail(
-                "`deterministic` does not work with `jit_compile`: XLA knows no "
-                "deterministic gradient of max-pooling.",
-                deterministic=True,
-                jit_compile=True,
-            )
-        if None not in (self.epochs, self.warmup_epochs) and (
-            self.warmup_epochs >= self.epochs
-        ):
-            raise fail(
-                "`warmup_epochs` must be less than `epochs`.",
-                warmup_epochs=self.warmup_epochs,
-                epochs=self.epochs,
-            )
-        if self.epochs is not None and self.ramp_epochs >= self.epochs:
-            raise fail(
-                "`ramp_epochs` must be less than `epochs`, so that the last epoch has "
-                "the whole sparsity.",
-                ramp_epochs=self.ramp_epochs,
-                epochs=self.epochs,
-            )
-        return self
-
-    def _check_given(self):
-        if self.method == "fixed" and self.mask_from is None:
-            raise fail(
-                "`method` 'fixed' needs `mask_from`, a run folder or ticket.",
-                mask_from=None,
-            )
-        default = type(self).init
-        if self.weights_are_given and self.init not in (default, GIVEN):
-            raise fail(
-                f"`init` applies to `weights_from` '{DRAWN}' only; otherwise the "
-                "weights are given.",
-                init=self.init,
-                weights_from=self.weights_from,
-            )
-        if self.init == GIVEN and not self.weights_are_given:
-            raise fail(
-                f"`init` must be one of {', '.join(INITS)}, as nothing gives weights.",
-                init=self.init,
-            )
+        yield (
+            self.fan_correction and self.method not in _methods_that_take_sparsity(),
+            "`fan_correction` needs a `method` that takes `prune`.",
+            ("method", "fan_correction"),
+        )
+        yield (
+            self.dataset == "folder" and self.data_dir is None,
+            "`dataset` 'folder' needs `data_dir`, a folder with one sub-folder of "
+            "images for each class.",
+            ("data_dir",),
+        )
+        yield (
+            self.deterministic and self.jit_compile,
+            "`deterministic` does not work with `jit_compile`: XLA knows no "
+            "deterministic gradient of max-pooling.",
+            ("deterministic", "jit_compile"),
+        )
+        epochs = math.inf if self.epochs is None else self.epochs
+        yield (
+            (self.stop_after_epoch or 0) > epochs,
+            "`stop_after_epoch` must be at most `epochs`.",
+            ("stop_after_epoch", "epochs"),
+        )
+        yield (
+            (self.warmup_epochs or 0) >= epochs,
+            "`warmup_epochs` must be less than `epochs`.",
+            ("warmup_epochs", "epochs"),
+        )
+        yield (
+            self.ramp_epochs >= epochs,
+            "`ramp_epochs` must be less than `epochs`, so that the last epoch has the "
+            "whole sparsity.",
+            ("ramp_epochs", "epochs"),
+        )
 
     @property
     def weights_are_given(self) -> bool:
@@ -655,6 +652,8 @@ class Config:
         fields = {name: fields[name] for name in fields if name not in gone}
         if fields.pop("ranking", "magnitude") == "score":
             fields["method"] = _BY_SCORE
+        if fields.get("select") in _WITHOUT_LABELS:
+            fields.pop("discriminative_from", None)  # it never had an effect with them
         names = {field.name for field in dataclasses.fields(cls)}
         if not names.issuperset(fields):
             unknown = sorted(set(fields) - names)[:5]
