@@ -7,7 +7,13 @@ from keras import layers as kl
 
 from tfsupermask import init, models
 from tfsupermask.conversion import convert, fold, summary
-from tfsupermask.layers import masked_weights, method_names, supermask_layers
+from tfsupermask.layers import (
+    drawn,
+    masked_weights,
+    method_names,
+    redraw_removed,
+    supermask_layers,
+)
 
 from .conftest import every_kind, random, small
 
@@ -30,6 +36,24 @@ def test_every_method_converts(name):
         else:
             assert weight.num_kept == keeps.sum() == kept
             assert magnitude[keeps].min() >= magnitude[~keeps].max()
+
+
+@pytest.mark.parametrize("name", ["stochastic", "iterand"])
+def test_draws_are_those_of_the_seed(name):
+    def draw(seed):
+        keras.utils.set_random_seed(5)  # of which the draws are independent
+        arguments = {"method": name, "scores": "magnitude", "seed": seed}
+        model = convert(small(), 0.5, **arguments, verbose=False)
+        if name == "iterand":
+            redraw_removed(model, 7)
+        with drawn(model, 3):
+            return np.concatenate(
+                [np.ravel(weight.masked()) for weight in masked_weights(model)]
+                + [np.ravel(weight.kernel) for weight in masked_weights(model)]
+            )
+
+    np.testing.assert_array_equal(draw(1), draw(1))
+    assert (draw(1) != draw(2)).any()
 
 
 @pytest.mark.parametrize("name", ["magnitude", "dense", "fixed", "biprop"])

@@ -86,8 +86,8 @@ def convert(
             the weights with the largest magnitudes. `"random"` (default if they are
             drawn): the scores are drawn from U(-1/√fan_in, 1/√fan_in). Methods
             without scores ignore it.
-        seed: Non-negative integer, 0 by default. Kernels and scores depend only on it
-            and on their place in the model.
+        seed: Non-negative integer, 0 by default. Kernels, scores and draws of masks
+            depend only on it and on their place in the model.
         verbose: Whether to print `summary` of the result. Defaults to `True`.
 
     Returns:
@@ -215,11 +215,12 @@ def _start_scores(model, masked, scores, seed):
     for place, weight in enumerate(masked_weights(model)):
         if id(weight.layer) not in new or not weight.method.has_scores:
             continue
+        seed_here = derive_seed(seed, "score", place)
+        weight.draw_from(seed_here)
         if scores == "magnitude":
             magnitude = np.abs(weight.kernel.numpy().astype(np.float32))
             start = weight.method.score_from(magnitude, weight.sparsity)
         else:
-            seed_here = derive_seed(seed, "score", place)
             draw = default_score_initializer(weight.fans[0], seed_here)
             start = weight.method.starting_score(
                 draw(weight.score.shape), weight.sparsity

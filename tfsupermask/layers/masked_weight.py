@@ -95,6 +95,11 @@ class MaskedWeight:
         inside = [] if self.owner is self.layer else [self.position]
         return derive_seed(seed, "draw", self.kernel.name, *inside)
 
+    def draw_from(self, seed: int) -> None:
+        """Makes all later draws, of masks and of removed weights, those of a seed."""
+        self._score_seed = seed
+        self.__dict__.pop("_seed", None)
+
     def freeze(self) -> None:
         """Freezes the kernel, unless the method trains it."""
         # Setting `trainable` of a layer around it may have unfrozen it.
