@@ -31,7 +31,8 @@ from tests.hostile.inputs import GROUPS
 _MARKDOWN = flags.DEFINE_string("markdown", None, "File to write the table to.")
 
 MAX_SECONDS = 1.0
-MAX_BYTES = 64 << 20
+_MAX_MB = 64
+MAX_BYTES = _MAX_MB << 20
 _PATIENCE = 10  # seconds to wait for an input
 _START = 300
 _QUICK = 5  # with --quick, one of five inputs
@@ -61,7 +62,7 @@ def main(argv):
     for name, found in bad.items():
         print(f"outside: {name}: {', '.join(found)}")
     if _MARKDOWN.value:
-        Path(_MARKDOWN.value).write_text(page(rows, results))
+        Path(_MARKDOWN.value).write_text(page(results))
     _measure.save({"inputs": results}, draw(results))
     sys.exit(1 if bad else 0)
 
@@ -160,35 +161,49 @@ def counts(results):
     )
 
 
-def page(rows, results):
-    """Returns the table as a page, with a section for each group."""
-    lines = [*_INTRODUCTION, f"{counts(results)}."]
-    by_name = {row[0]: row for row in rows}
+def page(results):
+    """Returns a page: how many of each group were refused, and what works by a rule."""
+    groups, works = [], []
     for group, inputs in GROUPS.items():
-        lines += ["", f"## {group.capitalize()}", ""]
-        lines += [f"| {' | '.join(_HEADS)} |", "|" + " --- |" * len(_HEADS)]
-        lines += [f"| {' | '.join(by_name[cell(name)])} |" for name in inputs
-            if cell(name) in by_name]  # fmt: skip
-    return "\n".join(lines) + "\n"
+        found = {name: results[name] for name in inputs if name in results}
+        refused = sum(result["refused"] for result in found.values())
+        groups.append((group, str(len(found)), str(refused)))
+        works += [
+            (cell(name), cell(outcome(name, result)).removeprefix("works: "))
+            for name, result in found.items()
+            if not result["refused"]
+        ]
+    numbers = _table(("kind", "inputs", "refused"), groups)
+    rules = _table(("input", "rule"), works)
+    return f"{_PAGE}{counts(results)}.\n\n{numbers}{_RULES}{rules}"
 
 
-_INTRODUCTION = [
-    "# Hostile input",
-    "",
-    "What the library and the programs do with inputs that want to do harm: each is",
-    "refused in one sentence, or works by the rule named in the table, within "
-    f"{MAX_SECONDS:.0f} s and",
-    f"{MAX_BYTES >> 20} MB beyond a started program. `python -m trials.hostile` "
-    "tries them all anew and",
-    "ends with status 1 if one falls outside; `tests/hostile` holds them. Only images",
-    "of many pixels may take more, one at a time: 1.2 GB for 2²⁷ (docs/images.md).",
-    "",
-    "Tickets, checkpoints, run folders, images and `.keras` files are data: nothing in",
-    "them is run. **A SavedModel is a program**, as TensorFlow's own documents say: it",
-    "can read and write files when it is loaded or called. `.onnx` and `.tflite` files",
-    "are run by the native code of their runtimes. Load these from people you trust.",
-    "",
-]
+def _table(heads, rows):
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+# Above the numbers, and above the table of rules.
+_PAGE = f"""\
+# Hostile input
+
+What the library and the programs do with inputs that want to do harm: each is refused
+in one sentence, or works by a rule, within {MAX_SECONDS:.0f} s and {_MAX_MB} MB beyond
+a started program. `python -m trials.hostile` tries them all anew, prints each with its
+sentence, and ends with status 1 if one falls outside; `tests/hostile` holds them. Only
+images of many pixels may take more, one at a time: 1.2 GB for 2²⁷
+([images.md](images.md)).
+
+Tickets, checkpoints, run folders, images and `.keras` files are data: nothing in them
+is run. **A SavedModel is a program**, as TensorFlow's own documents say: it can read
+and write files when it is loaded or called. `.onnx` and `.tflite` files are run by the
+native code of their runtimes. Load these from people you trust.
+
+"""
+_RULES = """
+## What works, and by which rule
+
+"""
 
 
 def draw(results):

@@ -28,7 +28,7 @@ from absl import flags
 from tqdm import tqdm
 
 from tests.small import small_digits
-from tfsupermask import InputError, data, runs, train
+from tfsupermask import InputError, data, layers, runs, train
 
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the combinations.")
 _JOBS = flags.DEFINE_integer("jobs", 3, "Runs at a time.", 1)
@@ -39,7 +39,8 @@ VALUES = {
     "width": (1.0, 0.3),
     "affine_norm": (False, True),
     "whole_layers": (None, "first,last"),
-    "method": ("edge_popup", "edge_popup_by_score", "signed", "stochastic"),
+    "method": tuple(name for name in layers.method_names() if name != "fixed"),
+    "redraw_steps": (None, 3),
     "prune": (0.0, 0.5, 0.9),
     "allocation": ("uniform", "erdos_renyi", "global"),
     "ramp_epochs": (0, 1),
@@ -48,6 +49,11 @@ VALUES = {
     "patch_blocks": (None, 1),
     "discriminative_from": (None, 1, 100),
     "batch_size": (10, 15),
+    "passes_per_epoch": (1, 2),
+    "optimizer": runs.config.OPTIMIZERS,
+    "warmup_epochs": (None, 1),
+    "label_smoothing": (None, 0.1),
+    "crop": (None, *data.CROPS),
     "strategy": ("single", "mirrored"),
     "mixed_precision": (False, True),
     "jit_compile": (False, True),
@@ -59,6 +65,7 @@ VALUES = {
     "rest": (None, "signed_constant"),
     "cluster_space": (None, "centred", "whitened"),
     "filter_space": (None, "centred", "whitened"),
+    "pattern_images": ("train", "all"),
     "select": (None, "size", "random"),
     "signs_only": (None, True),
     "rescale": (None, "unit_power"),
@@ -66,7 +73,7 @@ VALUES = {
     "validation_images": (None, 20),
 }
 COMMON = {"epochs": 2, "num_patches": 600, "num_clusters": 520}
-TRIES = 60
+TRIES = 20
 
 
 def config_of(row, workdir=None):
