@@ -206,6 +206,7 @@ def with_bad(tmp_path, monkeypatch):
 
 
 def check_list(with_bad, message):
+    assert message.startswith(f"{str(with_bad)!r}: ")
     assert "5 of 13 image files cannot be read, all listed in " in message
     assert r"bad0\x1b[2J\n.png" in message
     assert all((f"bad{index}.png" in message) == (index < 3) for index in range(1, 5))

@@ -202,7 +202,8 @@ def _read(splits, root, image_size, bad_images, storage, notes):
         found = _describe_bad(bad, root, sum(map(len, splits.values())))
         if bad_images == "fail":
             raise InputError(
-                f"{found}. `bad_images` 'skip' (--bad_images=skip) leaves them out."
+                f"{str(root)!r}: {found}. `bad_images` 'skip' (--bad_images=skip) "
+                "leaves them out."
             )
         notes.append(f"skipped: {found}")
     return read
