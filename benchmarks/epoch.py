@@ -127,7 +127,9 @@ def bare_steps(loop, batches):
 def measure_epochs(model, source, steps, rounds):
     """Returns for each epoch the seconds of its parts, of the whole, of bare steps."""
     dataset, epochs = load(source, steps), []
-    config = Config(model, "cifar10", init="kaiming_normal", epochs=rounds + 1)
+    config = Config(
+        model=model, dataset="cifar10", init="kaiming_normal", epochs=rounds + 1
+    )
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         config = dataclasses.replace(config, workdir=folder, strategy="single")
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
@@ -169,7 +171,9 @@ def measure_forms(model, source, steps, rounds):
     batches = TrainBatches(dataset.train, BATCH_SIZE, 0, 4, True)
     runs = {}
     for name, fields in FORMS.items():
-        loop = make_loop(Config(model, **fields), dataset, make_strategy("single"))
+        loop = make_loop(
+            Config(model=model, **fields), dataset, make_strategy("single")
+        )
         if name == "whole":
             loop.num_parts = 1
         run = bare_steps(loop, batches)
@@ -194,7 +198,7 @@ def measure_replicas(model, source, steps, rounds, number):
     batches = TrainBatches(dataset.train, BATCH_SIZE, 0, 4, True)
     runs = {}
     for name, strategy in ("one", make_strategy("single")), ("replicas", mirrored):
-        loop = make_loop(Config(model), dataset, strategy)
+        loop = make_loop(Config(model=model), dataset, strategy)
         runs[name] = lambda loop=loop: list(loop.train_epoch(batches, 0))
     seconds = _measure.medians(runs, rounds)
     return {name: value / steps for name, value in seconds.items()}

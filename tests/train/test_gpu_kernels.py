@@ -84,7 +84,9 @@ def on_the_host(concrete):
 
 
 def conv2(shape, mixed_precision=False):
-    return build_model(Config("conv2", mixed_precision=mixed_precision), shape, 10)
+    return build_model(
+        Config(model="conv2", mixed_precision=mixed_precision), shape, 10
+    )
 
 
 def residual(shape):

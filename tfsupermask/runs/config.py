@@ -118,7 +118,7 @@ _WITH_GIVEN_SPARSITY = ("method", _methods_of_given_sparsity)
 _WITH_FIXED_MASKS = ("method", ("fixed",))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """What to run. `None` stands for the value in `tfsupermask.runs.recipes`.
 
