@@ -213,4 +213,45 @@ CLUSTERS = _study(
     ),
 )
 
-OURS = (INITS, CHOICE, BEYOND, STOCHASTIC, DEPTH, CLUSTERS)
+_SHAPE = {"allocation": "erdos_renyi"}
+_CONTROL = _CONSTANT | _UNIT
+_FIRST = {"init": "whitened_patches", "patch_layers": 1}
+_OTHERWISE = {
+    "ranked by score": {"method": "edge_popup_by_score"},
+    "iterand": {"method": "iterand", "redraw_steps": 40},
+    "signed": {"method": "signed"},
+    "biprop": {"method": "biprop"},
+    "learning rate 0.3": {"learning_rate": 0.3},
+    "learning rate 0.05": {"learning_rate": 0.05},
+    "no weight decay": {"weight_decay": 0.0},
+    "Adam": {"optimizer": "adam"},
+}
+
+HIGH_SPARSITY = _study(
+    "high_sparsity",
+    "Conv2 on CIFAR-10, nine tenths removed, accuracy on training images held out: "
+    "which weights, method and shares",
+    _cells(
+        _CONV2,
+        (0.9,),
+        {
+            f"{CONSTANT}, unit power": _CONTROL | _SHAPE,
+            f"{CONSTANT}, unit power, ranked by score": (
+                _CONTROL | _SHAPE | _OTHERWISE["ranked by score"]
+            ),
+            BEST: {"init": "whitened_patches"} | _SHAPE,
+            "whitened in the first layer": _FIRST | _SHAPE,
+            "the same, first and last layer whole": (
+                _FIRST | {"whole_layers": "first,last"}
+            ),
+            **{
+                f"the same, {name}": _FIRST | _SHAPE | fields
+                for name, fields in _OTHERWISE.items()
+            },
+        },
+        "validation_top1",
+    ),
+    note="Shared out by shape, except in the fifth row.",
+)
+
+OURS = (INITS, CHOICE, BEYOND, STOCHASTIC, DEPTH, CLUSTERS, HIGH_SPARSITY)
