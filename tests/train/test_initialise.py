@@ -54,23 +54,26 @@ def test_patterns_go_to_the_first_layers_and_the_rest_is_drawn(small, tmp_path):
     assert [layer["layer"] for layer in layers] == ["conv1"]
 
 
-@pytest.mark.parametrize("num_components", [None, 30])
-def test_every_choice_reaches_patches_init(num_components):
+@pytest.mark.parametrize(
+    ("num_components", "select", "discriminative_from"),
+    [(None, "size", None), (30, "entropy", 1)],
+)
+def test_every_choice_reaches_patches_init(num_components, select, discriminative_from):
     choices = {
         "cluster_space": "centred",
         "filter_space": "whitened",
-        "select": "size",
+        "select": select,
         "signs_only": True,
     }
     config = runs.Config(
         init="patches", double_from=2, num_components=num_components,
-        discriminative_from=1, seed=4, **choices
+        discriminative_from=discriminative_from, seed=4, **choices
     )  # fmt: skip
     config = runs.resolve(config, 1000)
     found = patches_init(config, build_model(config, (8, 8, 3), 10))
     assert found == init.PatchesInit(
-        20_000, 500, 1, seed=4, num_components=num_components or 27, double_from=2,
-        variant=init.Variant(**choices),
+        20_000, 500, discriminative_from, seed=4, double_from=2,
+        num_components=num_components or 27, variant=init.Variant(**choices),
     )  # fmt: skip
 
 
@@ -100,18 +103,23 @@ def test_more_layers_than_the_model_has_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "allocation"),
-    [({}, "uniform"), ({"ramp_epochs": 1}, "uniform"), ({}, "erdos_renyi")],
+    ("fields", "allocation", "sparsity"),
+    [
+        ({}, "uniform", 0.8),
+        ({"ramp_epochs": 1}, "uniform", 0.8),
+        ({}, "erdos_renyi", 0.8),
+        ({"method": "magnitude", "ramp_epochs": 1}, "uniform", 0.0),
+    ],
 )
-def test_rescaling_follows_with_masks_of_the_whole_sparsity(
-    small, tmp_path, capsys, fields, allocation
+def test_rescaling_follows_with_masks_of_the_whole_sparsity_or_those_to_train_with(
+    small, tmp_path, capsys, fields, allocation, sparsity
 ):
     found = initialised(
         tmp_path, init="kaiming_normal", prune=0.8, rescale="unit_power",
         allocation=allocation, **fields,
     )  # fmt: skip
     model = by_hand(small, rest="kaiming_normal")
-    allocate(model, 0.8, allocation)
+    allocate(model, sparsity, allocation)
     images, labels = small.train.images, small.train.labels
     factors = init.unit_power(model, images, labels, normalise(small), 0)
     assert_same(found, model)

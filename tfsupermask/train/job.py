@@ -21,6 +21,7 @@ from tfsupermask._machine import num_cores
 from tfsupermask._text import BAR, counted, fitting, wrapped
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset, TrainBatches
+from tfsupermask.layers import get_method
 from tfsupermask.runs import (
     GIVEN,
     PATCH_INITS,
@@ -405,8 +406,9 @@ class Job:
 
     def _rescale(self):
         config, train = self.config, self.dataset.train
-        # With the final sparsity, even if a ramp starts lower.
-        set_sparsity(config, self.model, config.epochs - 1)
+        # Frozen weights keep their scale to the end of a ramp; trained ones adapt.
+        trained = get_method(config.method).trains_kernel
+        set_sparsity(config, self.model, 0 if trained else config.epochs - 1)
         factors = init.unit_power(
             self.model, train.images, train.labels, self.loop.normalise, config.seed
         )
