@@ -92,6 +92,8 @@ def test_refuses_what_needs_labels_and_folders_without_images(tmp_path):
     for fields in ({"select": "entropy"}, {"discriminative_from": 2}):
         with pytest.raises(InputError, match="needs labels"):
             runs.Config(pattern_images="all", **fields).validate()
+        with pytest.raises(InputError, match="needs labels"):
+            runs.resolve(runs.Config(pattern_images="given", **fields), 100)
     with pytest.raises(InputError, match="must hold images"):
         run(tmp_path / "run", **FEW, pattern_images=str(tmp_path))
     for nowhere in (str(tmp_path / "nowhere"), "given"):

@@ -87,7 +87,8 @@ def convert(
             drawn): the scores are drawn from U(-1/√fan_in, 1/√fan_in). Methods
             without scores ignore it.
         seed: Non-negative integer, 0 by default. Kernels, scores and draws of masks
-            depend only on it and on their place in the model.
+            depend only on it and on their place in the model; a file does not keep the
+            seed of the draws.
         verbose: Whether to print `summary` of the result. Defaults to `True`.
 
     Returns:

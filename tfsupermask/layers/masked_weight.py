@@ -96,9 +96,11 @@ class MaskedWeight:
         return derive_seed(seed, "draw", self.kernel.name, *inside)
 
     def draw_from(self, seed: int) -> None:
-        """Makes all later draws, of masks and of removed weights, those of a seed."""
-        self._score_seed = seed
-        self.__dict__.pop("_seed", None)
+        """Makes the draws, of masks and of removed weights, those of a seed.
+
+        Functions that were traced before, and copies of the layer, keep their own.
+        """
+        self.__dict__["_seed"] = derive_seed(seed, "draw")
 
     def freeze(self) -> None:
         """Freezes the kernel, unless the method trains it."""

@@ -330,7 +330,7 @@ class Config:
     discriminative_from: int | None = _first(
         None,
         "D, first convolution, counted from 1, that prefers clusters of few classes "
-        "(--init=patches; default: the last).",
+        "(--init=patches, --select=entropy; default: the last).",
         _at_least(1),
         applies=_WITH_PATTERNS,
     )
@@ -401,8 +401,8 @@ class Config:
     rescale: str | None = _field(
         None,
         "After any --init: multiply each layer's weights so that its output has a mean "
-        "square of 1 under a random mask (unit_power), or leave them (none, the "
-        "default; --init=whitened_patches: unit_power).",
+        "square of 1 under its mask (unit_power), or leave them (none, the default; "
+        "--init=whitened_patches: unit_power).",
         _one_of(RESCALINGS),
     )
     crop: str | None = _field(
@@ -535,11 +535,6 @@ class Config:
             "`pattern_images`, only.",
             ("dataset", "bad_images", "pattern_images"),
         )
-        yield (
-            self.discriminative_from is not None and self.select in _WITHOUT_LABELS,
-            "`discriminative_from` applies to `select` entropy only.",
-            ("select", "discriminative_from"),
-        )
         by_labels = {"discriminative_from": self.discriminative_from}
         if self.select == "entropy":
             by_labels["select"] = self.select
@@ -550,6 +545,11 @@ class Config:
                 f"'{TRAINING_IMAGES}' have.",
                 ("pattern_images",),
             )
+        yield (
+            self.discriminative_from is not None and self.select in _WITHOUT_LABELS,
+            "`discriminative_from` applies to `select` entropy only.",
+            ("select", "discriminative_from"),
+        )
         yield (
             self.fan_correction and self.method not in _methods_that_take_sparsity(),
             "`fan_correction` needs a `method` that takes `prune`.",
