@@ -319,6 +319,11 @@ def test_enough_clusters_give_no_warning(digits):
             "num_clusters=41, num_patches=40",
         ),
         (PatchesInit, {"discriminative_from": 0}, "discriminative_from=0"),
+        (
+            PatchesInit,
+            {"discriminative_from": 1, "variant": Variant(select="size")},
+            "needs a variant.*select='size'",
+        ),
         (PatchesInit, {"num_components": 0}, "num_components=0"),
         (PatchesInit, {"num_components": None}, "num_components=None"),
         (PatchesInit, {"double_from": 0}, "double_from=0"),

@@ -177,6 +177,12 @@ class PatchesInit:
             object.__setattr__(self, "only", tuple(self.only))
         if not isinstance(self.variant, Variant):
             raise fail("`variant` must be a `Variant`.", variant=self.variant)
+        if self.discriminative_from is not None and self.variant.select != "entropy":
+            raise fail(
+                "`discriminative_from` needs a variant that selects by entropy.",
+                discriminative_from=self.discriminative_from,
+                select=self.variant.select,
+            )
         if self.num_clusters is not None and self.num_clusters > self.num_patches:
             raise fail(
                 "`num_clusters` must be at most `num_patches`.",
