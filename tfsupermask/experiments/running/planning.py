@@ -24,15 +24,15 @@ NUM_IMAGES = {
 DEFAULT_SEEDS = 3
 
 # The times below were measured on it, see docs/performance.md.
-MACHINE = "four cores of an AMD EPYC with AVX-512, no GPU"
+MACHINE = "two cores of an AMD EPYC with AVX-512, no GPU"
 _SECONDS_PER_IMAGE = {
-    "conv2": 0.9e-3,
-    "conv4": 1.8e-3,
-    "conv6": 2.6e-3,
-    "conv8": 3.3e-3,  # from its ratio to conv6 on another machine
-    "resnet18": 20e-3,
+    "conv2": 0.8e-3,
+    "conv4": 1.5e-3,
+    "conv6": 2.3e-3,
+    "conv8": 3.3e-3,
+    "resnet18": 11e-3,  # of 64 by 64 pixels
 }
-_SECONDS_PER_PATCH = 1.4e-4
+_SECONDS_PER_PATCH = 1.6e-4
 _START_SECONDS = 15  # a process, its data, its SavedModel and pictures
 
 
