@@ -244,7 +244,7 @@ def draw(entries: Sequence[Entry]) -> Figure:
     """Returns a figure as the thesis's 5.3: a panel a network, a line a run."""
     rows = rows_of(entries)
     tasks = list(dict.fromkeys(row.task for row in rows))
-    figure = Figure(figsize=(max(6.6, 4 * len(tasks)), 4.6), layout="constrained")
+    figure = Figure(figsize=(max(7.6, 4 * len(tasks)), 4.6), layout="constrained")
     axes = figure.subplots(1, len(tasks), squeeze=False)[0]
     panels = dict(zip(tasks, axes, strict=True))
     looks = styles(map(_label, rows))
@@ -268,13 +268,19 @@ def draw(entries: Sequence[Entry]) -> Figure:
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("test accuracy / %")
     figure.legend(
-        lines.values(), lines.keys(), loc="outside lower center", ncols=2, frameon=False
+        lines.values(),
+        lines.keys(),
+        loc="outside lower center",
+        ncols=2,
+        fontsize="small",
+        frameon=False,
     )
     return figure
 
 
 def _label(row):
-    return f"{row.weights.replace('`', '')}, {row.removed} removed"
+    rate, *shared = row.removed.split(", ")
+    return ", ".join([row.weights.replace("`", ""), f"{rate} removed", *shared])
 
 
 def write_tables(entries: Sequence[Entry], root: Path) -> None:

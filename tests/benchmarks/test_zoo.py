@@ -300,6 +300,17 @@ def test_every_run_has_its_line_and_every_network_its_panel(entries):
     )
 
 
+def test_the_names_of_the_lines_fit_into_the_picture(entries):
+    figure = tables.draw(entries[:9])
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert "whitened_patches, 90 % removed, Erdős–Rényi" in [
+        text.get_text() for text in legend.get_texts()
+    ]
+    names = legend.get_window_extent()
+    assert figure.bbox.x0 <= names.x0 < names.x1 <= figure.bbox.x1
+
+
 def test_the_pages_are_written_in_place(entries, tmp_path):
     (tmp_path / "docs/pictures").mkdir(parents=True)
     pages = tmp_path / "docs/results.md", tmp_path / "README.md"
