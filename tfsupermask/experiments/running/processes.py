@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -49,6 +50,17 @@ def _gpus():
     return [str(n) for n, _ in enumerate(tf.config.list_physical_devices("GPU"))]
 
 
+@contextlib.contextmanager
+def _on(cores):
+    """Meanwhile this thread runs on some cores, as processes do that it starts."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class RunProcess:
     """A run in a separate process, which appends what it prints to `log`.
 
@@ -62,7 +74,7 @@ class RunProcess:
         environment = dict(os.environ, TF_FORCE_GPU_ALLOW_GROWTH="true")
         if slot.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
-        with open(log, "ab") as file:
+        with open(log, "ab") as file, _on(slot.cores):
             self._process = subprocess.Popen(
                 [sys.executable, "-m", WORKER, json.dumps(dataclasses.asdict(config))],
                 stdin=subprocess.PIPE,
@@ -71,7 +83,6 @@ class RunProcess:
                 env=environment,
                 start_new_session=True,
             )
-        os.sched_setaffinity(self._process.pid, slot.cores)
 
     @property
     def seconds(self) -> float:
