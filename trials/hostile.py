@@ -25,7 +25,7 @@ from pathlib import Path
 from absl import app, flags
 from matplotlib.figure import Figure
 
-from benchmarks import _measure
+from benchmarks import _markdown, _measure
 from tests.hostile.inputs import GROUPS
 
 _MARKDOWN = flags.DEFINE_string("markdown", None, "File to write the page to.")
@@ -173,14 +173,9 @@ def page(results):
             for name, result in found.items()
             if faults(result) or not result["refused"]
         ]
-    numbers = _table(("kind", "inputs", "refused"), groups)
-    rules = _table(("input", "rule"), works)
-    return f"{_PAGE}{counts(results)}.\n\n{numbers}{_RULES}{rules}"
-
-
-def _table(heads, rows):
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    numbers = _markdown.table(["kind", "inputs", "refused"], groups)
+    rules = _markdown.table(["input", "rule"], works, texts=2)
+    return f"{_PAGE}{counts(results)}.\n\n{numbers}\n{_RULES}{rules}\n"
 
 
 # Above the numbers, and above the table of rules.
