@@ -368,10 +368,17 @@ def normalised(shape, num_classes, method):
     return keras.Sequential(layers, name="normalised")
 
 
-def test_xla_and_batch_normalisation_need_a_single_replica(small, two_replicas):
+def nested(shape, num_classes, method):
+    model = normalised(shape, num_classes, method)
+    return keras.Sequential([keras.Input(shape), model], name="normalised")
+
+
+@pytest.mark.parametrize("build", [normalised, nested])
+def test_batch_normalisation_needs_the_whole_batch(small, two_replicas, build):
+    assert make_loop(small, build=build).num_parts == 1
     message = "batch normalisation on one replica.*'normalised', replicas=2"
     with pytest.raises(InputError, match=message):
-        make_loop(small, two_replicas, build=normalised, jit_compile=True)
+        make_loop(small, two_replicas, build=build, jit_compile=True)
 
 
 def test_each_step_has_a_draw_of_its_own(small, few_steps_a_call):

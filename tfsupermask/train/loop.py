@@ -98,7 +98,8 @@ class Loop:
         replicas = strategy.num_replicas_in_sync
         self._share = batch_size // replicas
         normalises = any(
-            isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers
+            isinstance(layer, keras.layers.BatchNormalization)
+            for layer in model._flatten_layers()
         )
         # Replicas exchange its averages, and XLA cannot do that.
         if jit_compile and normalises and replicas > 1:

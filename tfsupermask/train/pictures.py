@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from tfsupermask import _core, patches
 from tfsupermask._files import make_folder, write_atomically
 from tfsupermask.data import Dataset
+from tfsupermask.init.convolutions import convolutions_in
 
 _NUM_IMAGES = 6
 _MAX_FILTERS = 64
@@ -34,18 +35,26 @@ def draw_all(
 ) -> None:
     """Draws all pictures of a run into a folder, in place of older ones."""
     make_folder(folder)
-    layers = [la for la in model.layers if isinstance(la, keras.layers.Conv2D)]
     figures = {"training_curves": draw_curves(rows)} if rows else {}
-    if init_report is not None:
+    convolutions = convolutions_in(model)
+    report = init_report["layers"][0] if init_report else None
+    if report:
+        first = next(x for x, name in convolutions.items() if name == report["layer"])
         figures["boxes_and_patches"] = draw_boxes_and_patches(
-            dataset, layers[0].kernel_size, seed
+            dataset, first.kernel_size, seed
         )
-    if layers:
-        figures["first_layer"] = draw_first_layer(layers[0], dataset, init_report)
+    else:
+        first = next(filter(_is_drawn, convolutions), None)
+    if _is_drawn(first):
+        figures["first_layer"] = draw_first_layer(first, dataset, report)
     with matplotlib.rc_context({"savefig.dpi": 120}):
         for name, figure in figures.items():
             draw = functools.partial(figure.savefig, bbox_inches="tight")
             write_atomically(folder / f"{name}.png", draw)
+
+
+def _is_drawn(layer):
+    return isinstance(layer, keras.layers.Conv2D)
 
 
 def draw_boxes_and_patches(
@@ -86,28 +95,36 @@ def draw_boxes_and_patches(
 
 
 def draw_first_layer(
-    layer: keras.layers.Conv2D, dataset: Dataset, init_report: dict[str, Any] | None
+    layer: keras.layers.Conv2D, dataset: Dataset, report: dict[str, Any] | None
 ) -> Figure:
-    """Draws the first convolution's filters beside the patterns they come from."""
+    """Draws the first convolution's filters beside the patterns they come from.
+
+    `report` is what PatchesInit did to this layer. Filters of more or fewer channels
+    than three show the mean over them.
+    """
     kernel = np.moveaxis(layer.kernel.numpy(), -1, 0)[:_MAX_FILTERS]
+    if kernel.shape[-1] != 3:
+        kernel = kernel.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
     low = kernel.min(axis=(1, 2, 3), keepdims=True)
     span = kernel.max(axis=(1, 2, 3), keepdims=True) - low
     panels = {
         f"filters of {layer.name},\neach stretched to full range": (kernel - low)
         / np.where(span > 0, span, 1)
     }
-    if init_report is not None:
-        first, (height, width) = init_report["layers"][0], layer.kernel_size
+    if report is not None:
+        height, width = layer.kernel_size
         padded = ((0, 0), (height, height), (width, width), (0, 0))
-        found_in = dataset.patterns_from.images[first["image"][:_MAX_FILTERS]]
+        found_in = dataset.patterns_from.images[report["image"][:_MAX_FILTERS]]
         images = np.pad(found_in, padded)
         crops = [
             image[row + height : row + 2 * height, left + width : left + 2 * width]
             for image, row, left in zip(
-                images, first["row"], first["column"], strict=False
+                images, report["row"], report["column"], strict=False
             )
         ]
-        panels = {"patterns,\nas found in the images": np.stack(crops), **panels}
+        # Not where the layer sees something else than the images, such as larger ones.
+        if len({crop.shape for crop in crops}) == 1:
+            panels = {"patterns,\nas found in the images": np.stack(crops), **panels}
     figure = Figure(figsize=(3.3 * len(panels), 3.3))
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, tiles) in zip(axes, panels.items(), strict=True):

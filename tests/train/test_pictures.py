@@ -1,0 +1,48 @@
+"""Pictures of runs of networks that are not ours."""
+
+import keras
+import pytest
+from keras import layers as kl
+
+from tests.train.common import PATTERNS
+from tfsupermask import convert, runs, train
+
+LAYERS = {
+    "nested": lambda: [keras.Sequential([kl.Conv2D(8, 3, activation="relu")])],
+    "depthwise": lambda: [kl.DepthwiseConv2D(3)],
+    "separable first": lambda: [kl.SeparableConv2D(8, 3), kl.Conv2D(8, 2)],
+    "larger maps": lambda: [kl.UpSampling2D(3), kl.Conv2D(8, 3)],
+    "more channels": lambda: [
+        kl.DepthwiseConv2D(3, depth_multiplier=5),
+        kl.Conv2D(8, 2),
+    ],
+}
+FILTERS, PATCHES = "first_layer.png", "boxes_and_patches.png"
+
+
+@pytest.mark.parametrize(
+    ("layers", "init", "pictures"),
+    [
+        ("nested", "patches", {FILTERS, PATCHES}),
+        ("depthwise", "patches", {PATCHES}),
+        ("separable first", "patches", {PATCHES}),
+        ("larger maps", "patches", {FILTERS, PATCHES}),
+        ("nested", "kaiming_normal", {FILTERS}),
+        ("depthwise", "kaiming_normal", set()),
+        ("more channels", "kaiming_normal", {FILTERS}),
+    ],
+)
+def test_whatever_the_convolutions_are(tmp_path, layers, init, pictures):
+    def build(config, shape, num_classes):
+        ends = [kl.GlobalAveragePooling2D(), kl.Dense(num_classes)]
+        model = keras.Sequential([keras.Input(shape), *LAYERS[layers](), *ends])
+        return convert(model, initializer="kaiming_normal", verbose=False)
+
+    of_patches = PATTERNS if init == "patches" else {"batch_size": 32}
+    fields = {**of_patches, "init": init, "epochs": 1}
+    config = runs.Config(workdir=str(tmp_path), **fields)
+    with train.Job.open(config, build=build) as job:
+        job.train_epoch()
+        job.finish()
+    drawn = {file.name for file in (tmp_path / "pictures").iterdir()}
+    assert drawn == {"training_curves.png", *pictures}
