@@ -1,4 +1,6 @@
 import dataclasses
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -48,6 +50,30 @@ def test_chooses_by_the_validation_images_of_a_folder(folder, tmp_path):
     assert again.horizontal_flip is False
     with pytest.raises(InputError, match=r"of its own.*validation_images=3, found=4"):
         run(tmp_path / "other", **folder, validation_images=3)
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+@pytest.mark.parametrize("limit_images", [21, 5])
+def test_a_run_finds_its_own_part_of_a_folder_again(folder, tmp_path, limit_images):
+    bad = Path(folder["data_dir"], "train", "a", "bad.png")
+    bad.rename(bad.with_name("-.png"))  # before all others
+    with train.Job.open(
+        runs.Config(**folder, limit_images=limit_images, workdir=str(tmp_path / "run"))
+    ) as job:
+        first = job.dataset
+    again = load_images(train.load_run(tmp_path / "run").config)
+    assert again.sha256 == first.sha256
+    assert len(again.train) == limit_images - 1
+
+
+@pytest.mark.filterwarnings("ignore:.*skipped")
+def test_validation_images_are_held_out_of_all(folder):
+    shutil.rmtree(Path(folder["data_dir"], "Valid"))
+    config = runs.Config(**folder, validation_images=4, limit_images=10)
+    part = load_images(config)
+    whole = load_images(dataclasses.replace(config, limit_images=None))
+    assert [len(part.train), len(part.validation)] == [10, 4]
+    np.testing.assert_array_equal(part.validation.images, whole.validation.images)
 
 
 @pytest.mark.filterwarnings("ignore:.*skipped")

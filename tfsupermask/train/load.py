@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -83,12 +84,14 @@ def load_images(
         100
     """
     options = config.load_options
-    if config.validation_images is not None or config.pattern_images == ALL_IMAGES:
+    if config.pattern_images == ALL_IMAGES:
         options.pop("limit_images", None)  # of those that are left afterwards
-    dataset = (load or data.load)(
-        config.dataset, data_dir or config.data_dir, config.image_size, **options
-    )
+    where = config.dataset, data_dir or config.data_dir, config.image_size
+    load = functools.partial(load or data.load, *where)
+    dataset = load(**options)
     if dataset.validation is None and config.validation_images is not None:
+        if options.pop("limit_images", None):
+            dataset = load(**options)  # the limit is of those that are left afterwards
         dataset = data.hold_out(dataset, config.validation_images)
     elif config.validation_images not in (None, len(dataset.validation or ())):
         raise fail(
