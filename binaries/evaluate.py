@@ -75,17 +75,15 @@ def _images(path):
         "bad_images": _BAD_IMAGES.value,
     }
     given = {option: value for option, value in given.items() if value is not None}
-    if not export.is_export(path):
-        config = train.load_run(path).config
-        if name in (None, config.dataset):
-            config = dataclasses.replace(config, **given).validate()
-            return train.load_images(config, data_dir, patterns=False)
-        return data.load(name, data_dir, **given)
+    run = None if export.is_export(path) else train.load_run(path)
+    if run and name in (None, run.config.dataset):
+        config = dataclasses.replace(run.config, **given).validate()
+        return train.load_images(config, data_dir, patterns=False)
     name = name or _dataset_of(path)
     _program.require(name, "`--dataset` must be given with this exported model.")
-    own_size = bool(data.options_of(name))
-    size = export.Classifier(path).image_shape[0] if own_size else None
-    return data.load(name, data_dir, size, **given)
+    of_any_size = bool(data.options_of(name))
+    model = (run or export.Classifier(path)) if of_any_size else None
+    return data.load(name, data_dir, model and model.image_shape[0], **given)
 
 
 def _dataset_of(path):

@@ -160,6 +160,22 @@ def test_evaluate_prints_the_runs_accuracy_and_that_of_an_export(run, summary):
     assert code == 0, err
     flags = "--path=model", "--dataset=digits"
     assert evaluated(summary, *flags, cwd=run.parent)
+    _write_digits(run.parent / "images")
+    flags = "--dataset=folder", "--data_dir=images", "--test_fraction=0.5"
+    said = [call("evaluate", f"--path={path}", *flags, cwd=run.parent)
+        for path in (run, "model")]  # fmt: skip
+    assert said[0] == said[1]
+    assert said[0][0] == 0
+    assert said[0][1].startswith("folder, 10 test images: top-1 ")
+
+
+def _write_digits(folder):
+    test = data.load("digits").test
+    for label in range(10):
+        for number, image in enumerate(test.images[test.labels == label][:2]):
+            path = folder / str(label) / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
 
 
 def test_predict_names_the_classes_of_image_files(run):
