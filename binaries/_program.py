@@ -187,18 +187,17 @@ def define_flags(
             hint = next(t for t in typing.get_args(hint) if t is not type(None))
         help = f"{field.metadata['help']} {default_of(field.name)}".rstrip()
         _DEFINE[hint](field.name, field.default, help)
-        if field.metadata["check"] is not None:
-            flags.register_validator(field.name, _validator(field))
+        flags.register_validator(field.name, _validator(field))
 
 
 def _validator(field):
     def check(value):
         try:
-            return (
-                value is None or field.metadata["check"](field.name, value) is not None
-            )
+            if value is not None:
+                field.metadata["check"](field.name, value)
         except InputError as error:
             raise flags.ValidationError(str(error)) from error
+        return True
 
     return check
 

@@ -187,6 +187,13 @@ INPUTS = {
         config(seed=2**70), rule="any integer from 0 on is a seed"),
     "a config of seed -1": Input(config(seed=-1), "`seed` must be"),
     "a config of epochs []": Input(config(epochs=[]), "`epochs` must be"),
+    "a config of dataset []": Input(config(dataset=[]), "`dataset` must be"),
+    "a config of workdir 5": Input(config(workdir=5), "`workdir` must be"),
+    "a config of data_dir {}": Input(config(data_dir={}), "`data_dir` must be"),
+    "a config of mixed_precision 'no'": Input(
+        config(mixed_precision="no"), "`mixed_precision` must be"),
+    "a config of ramp_epochs null": Input(
+        config(ramp_epochs=None), rule="what is null has its default"),
     "a config of epochs 2**70": Input(config(epochs=2**70), "`epochs` must be"),
     **refused("image_shape", {
         "a config without its images": images(image_shape=None),

@@ -107,7 +107,9 @@ def is_name(value: Any) -> bool:
         >>> is_name("digits"), is_name("tfds:mnist"), is_name("mnist")
         (True, True, False)
     """
-    return value in _LOADERS or bool(tfds.NAME.fullmatch(str(value)))
+    return isinstance(value, str) and (
+        value in _LOADERS or bool(tfds.NAME.fullmatch(value))
+    )
 
 
 def check_name(name: str, value: Any) -> str:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -59,12 +60,15 @@ def _field(
         default: The value of the flag if it is not given.
         help: The flag's help.
         check: Function of name and value that raises if the value is out of range.
+            Defaults to one for `True` and `False`, or for paths and other texts.
         applies: Another field and the values (or a function that returns them) with
             which this field has a meaning. `None` (default): it always has one.
         identifies: Whether the field determines the result.
         since: 1 for the first fields. Later ones are not part of a run's name while
             they have their default, so that old names stay.
     """
+    if check is None:
+        check = _one_of((False, True)) if isinstance(default, bool) else _check_text
     metadata = {"help": help, "check": check, "applies": applies}
     metadata |= {"identifies": identifies, "since": since}
     return dataclasses.field(default=default, metadata=metadata)
@@ -84,6 +88,16 @@ def _at_least(minimum, most=2**31 - 1):
 
 def _one_of(choices):
     return lambda name, value: check_choice(name, value, choices)
+
+
+def _check_text(name, value):
+    if not isinstance(value, str | os.PathLike):
+        raise fail(f"`{name}` must be a text.", **{name: value})
+    return value
+
+
+def _check_workdir(name, value):
+    return check_no_pattern(name, _check_text(name, value))
 
 
 def _check_words(name, value):
@@ -142,7 +156,6 @@ class Config:
         False,
         "Batch normalisations have a scale and an offset, trained like the scores "
         f"({', '.join(models.names('affine_norm'))}).",
-        _one_of((False, True)),
         applies=("model", lambda: models.names("affine_norm")),
     )
     dataset: str = _first(
@@ -188,7 +201,6 @@ class Config:
         True,
         "Mirror training images of --dataset=folder or tfds:… at random; --noflip for "
         "letters, digits or whatever else is another thing in the mirror.",
-        _one_of((False, True)),
         applies=_WITH_OWN,
     )
     pattern_images: str = _field(
@@ -396,6 +408,7 @@ class Config:
         None,
         "Whether only the signs of patterns become filters, with the same magnitude "
         "everywhere (default: no).",
+        _one_of((False, True)),
         applies=_WITH_PATTERNS,
     )
     rescale: str | None = _field(
@@ -486,7 +499,7 @@ class Config:
     workdir: str | None = _field(
         None,
         "Folder of the run (default: runs/, named after the configuration).",
-        check_no_pattern,
+        _check_workdir,
         identifies=False,
     )
     resume: bool = _field(
@@ -499,9 +512,9 @@ class Config:
     def validate(self) -> Config:
         """Returns the config; raises InputError if values are wrong or contradict."""
         for field in dataclasses.fields(self):
-            value, check = getattr(self, field.name), field.metadata["check"]
-            if check is not None and value is not None:
-                check(field.name, value)
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                field.metadata["check"](field.name, value)
         for field in dataclasses.fields(self):
             self._check_applies(field)
         for wrong, sentence, names in self._contradictions():
@@ -649,7 +662,8 @@ class Config:
             InputError: It has unknown fields, or a value is out of range.
         """
         gone = {*_REMOVED, *removed_options(fields)}
-        fields = {name: fields[name] for name in fields if name not in gone}
+        # Before, `None` stood for more defaults than today.
+        fields = {n: v for n, v in fields.items() if n not in gone and v is not None}
         if fields.pop("ranking", "magnitude") == "score":
             fields["method"] = _BY_SCORE
         if fields.get("select") in _WITHOUT_LABELS:
