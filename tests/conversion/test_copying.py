@@ -122,6 +122,33 @@ def graph_with_train_step():
     return GraphWithTrainStep(inputs, kl.Dense(2)(inputs))
 
 
+class OwnActivation(kl.Layer):
+    """Has an attribute called `activation`, and no such argument."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense, self.activation = kl.Dense(4), keras.activations.relu
+
+    def call(self, inputs):
+        return self.activation(self.dense(inputs))
+
+
+class ForgetfulActivation(OwnActivation):
+    """Takes it, and does not say so in its config."""
+
+    def __init__(self, activation=keras.activations.relu, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = activation
+
+    def get_config(self):
+        return super().get_config()
+
+
+def attributes_called_activation(inputs):
+    x = ForgetfulActivation(keras.activations.silu)(OwnActivation()(inputs))
+    return kl.Dense(2)(x)
+
+
 def shared_layers():
     shared, again = kl.Dense(8, name="shared"), kl.Dense(8, name="again")
     inner = functional(lambda x: again(again(shared(x))), name="inner")
@@ -202,6 +229,10 @@ MODELS = {
     "dicts_of_tensors": (dicts_of_tensors, {"a": X, "b": 2 * X}),
     "optional_input": (optional_input, {"a": X, "b": None}),
     "functions_and_operations": (lambda: functional(functions_and_operations), X),
+    "attributes_called_activation": (
+        lambda: functional(attributes_called_activation),
+        X,
+    ),
     "preprocessing": (preprocessing, X),
     "vocabulary": (vocabulary, tf.constant([["a"], ["c"], ["?"]])),
     "half_precision": (lambda: functional(half_precision, (5, 8)), STEPS),

@@ -151,6 +151,12 @@ def test_config_round_trip(kind):
             np.testing.assert_array_equal(one.kernel, two.kernel)
 
 
+def test_an_activation_may_be_any_function():
+    layer = supermask(keras.layers.Dense(3, activation=lambda x: 2 * x), sparsity=0)
+    inputs = np.ones((1, 4), np.float32)
+    np.testing.assert_allclose(layer(inputs), 2 * inputs @ layer.kernel, rtol=1e-6)
+
+
 def test_arguments_of_a_mask_may_be_those_of_the_layer():
     @keras.saving.register_keras_serializable("tests")
     class Odd(Bilinear):
@@ -245,6 +251,18 @@ def test_assigned_sparsity_takes_effect_compiled_too(kind, jit_compile):
         assert np.any(outputs != before) or sparsity == 0.9
     np.testing.assert_array_equal(outputs, before)
     assert compiled.experimental_get_tracing_count() == 1
+
+
+def test_assigned_sparsities_do_not_make_or_remove_masks():
+    for made, assigned in (((0.5, 0.4), (0.9, None)), ((0.5, None), (0.5, 0.9))):
+        layer = SupermaskSeparableConv2D(8, 3, sparsity=made)
+        layer.build((None, 6, 6, 2))
+        before = layer.num_kept
+        with pytest.raises(InputError, match=r"without a mask.*sparsity=.*before="):
+            layer.sparsity = assigned
+        assert (layer.sparsity, layer.num_kept) == (made, before)
+    layer.sparsity = (0.9, None)
+    assert layer.sparsity == (0.9, None)
 
 
 @each_of_few

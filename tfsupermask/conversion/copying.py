@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-import types
 import warnings
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ from keras.src.utils.python_utils import is_default
 from tfsupermask._validation import InputError, fail
 from tfsupermask.layers import SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
-from tfsupermask.layers.mixin import accepted
+from tfsupermask.layers.mixin import accepted, with_activation
 from tfsupermask.layers.walking import children_of, is_graph
 
 # Attributes in which Keras and TensorFlow themselves track layers.
@@ -41,11 +40,7 @@ def remake(
     # The functions in the config already run in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
         try:
-            arguments = config(layer)
-            # The function itself, because some cannot be serialised.
-            if isinstance(getattr(layer, "activation", None), types.FunctionType):
-                arguments["activation"] = layer.activation
-            new = make(arguments)
+            new = make(with_activation(layer, config(layer)))
         except (TypeError, ValueError, NotImplementedError) as error:
             raise fail(
                 f"Layer '{layer.name}' must be one that can be made anew from its "

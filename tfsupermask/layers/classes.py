@@ -11,7 +11,13 @@ from keras.src.api_export import get_name_from_symbol
 
 from tfsupermask._validation import fail
 from tfsupermask.layers.applying import masks_applied
-from tfsupermask.layers.mixin import ARGUMENTS, SupermaskMixin, accepted, plain_class
+from tfsupermask.layers.mixin import (
+    ARGUMENTS,
+    SupermaskMixin,
+    accepted,
+    plain_class,
+    with_activation,
+)
 
 
 @keras.saving.register_keras_serializable(package="tfsupermask")
@@ -82,7 +88,7 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
     """
     if not isinstance(layer, keras.Layer) or isinstance(layer, SupermaskMixin):
         raise fail("`layer` must be a Keras layer without masks.", layer=layer)
-    config = accepted(type(layer), layer.get_config())
+    config = with_activation(layer, accepted(type(layer), layer.get_config()))
     new = supermask_class(type(layer)).without_masks(config)
     new.set_up(**mask)
     return new

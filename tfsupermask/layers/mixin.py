@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import numbers
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -192,8 +194,15 @@ class SupermaskMixin:
         if not self.masked_weights:
             self._sparsity = value
             return
-        pairs = zip(_spread(value, len(self._sparsity)), self._sparsity, strict=True)
-        values = [new for new, old in pairs if old is not None]
+        values = _spread(value, len(self._sparsity))
+        masked = [old is not None for old in self._sparsity]
+        if values is value and masked != [new is not None for new in values]:
+            raise fail(
+                "`sparsity` must be `None` for the kernels without a mask alone.",
+                sparsity=value,
+                before=self.sparsity,
+            )
+        values = itertools.compress(values, masked)
         for weight, each in zip(self.masked_weights, values, strict=True):
             weight.sparsity = each
 
@@ -331,17 +340,30 @@ def accepted(cls: type[keras.Layer], config: dict[str, Any]) -> dict[str, Any]:
         everything = is_default(cls.get_config)  # what Keras adds to a default config
         names = {each.name for each in own} if everything else config.keys()
         return {key: value for key, value in config.items() if key in names}
-    known = {
-        name
-        for each in cls.__mro__
-        for name in inspect.signature(each.__init__).parameters
-    }
+    known = _arguments_of(cls)
     if not known.issuperset(config):
         try:
             cls.from_config(dict(config))
         except (TypeError, ValueError):
             return {key: value for key, value in config.items() if key in known}
     return config
+
+
+def with_activation(layer: keras.Layer, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the config with the activation itself, as some cannot be serialised."""
+    activation = getattr(layer, "activation", None)
+    takes_it = "activation" in config or "activation" in _arguments_of(type(layer))
+    if takes_it and isinstance(activation, types.FunctionType):
+        return {**config, "activation": activation}
+    return config
+
+
+def _arguments_of(cls):
+    return {
+        name
+        for each in cls.__mro__
+        for name in inspect.signature(each.__init__).parameters
+    }
 
 
 def _give(owner, variables, trainable):
