@@ -1,4 +1,5 @@
 import resource
+import shutil
 
 import keras
 import numpy as np
@@ -35,6 +36,13 @@ def test_signatures_say_what_they_take_and_hold_every_weight_once(exported):
     np.testing.assert_allclose(*logits, rtol=1e-3, atol=1e-6)
     size = (path / "variables" / "variables.data-00000-of-00001").stat().st_size
     assert size == pytest.approx(dense_bytes(model), rel=0.05)
+
+
+def test_the_folder_may_have_any_name(exported, tmp_path):
+    images = uint8_images(3)
+    named = shutil.copytree(exported[1], tmp_path / "mine.keras")
+    expected = Classifier(exported[1]).logits(images)
+    np.testing.assert_array_equal(Classifier(named).logits(images), expected)
 
 
 def test_replaces_an_older_export_only(exported, tmp_path):

@@ -106,7 +106,7 @@ def test_torn_files_do_not_count(small, clustered, tmp_path, finished):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes()[:700])
     model = two_masked_layers()
-    PatchesInit(300, 20).apply(model, *small, preprocess, tmp_path)
+    PatchesInit(300, 20).apply(model, *small, preprocess, str(tmp_path))
     assert clustered.layers == 2
     assert_same_kernels(model, whole)
 

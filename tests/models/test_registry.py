@@ -42,6 +42,7 @@ def test_refuses_an_unknown_name_with_a_hint(name, hint):
         ("seed", None, "seed=None"),
         ("method", "random", "method='random'"),
         ("input_shape", (32, 32), r"input_shape=\(32, 32\)"),
+        ("input_shape", 32, "input_shape=32"),
         ("input_shape", (None, 32, 3), "height=None"),
         ("input_shape", (32, "32", 3), "width='32'"),
         ("input_shape", (32, 32, 0), "channels=0"),

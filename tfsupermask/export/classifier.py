@@ -57,7 +57,8 @@ class Classifier:
                 path=str(path),
             )
         try:
-            opened = _OPEN.get(path.suffix, _open_saved_model)(path)
+            is_folder = path.is_dir()
+            opened = (_open_saved_model if is_folder else _OPEN[path.suffix])(path)
         except InputError:
             raise
         except Exception as error:  # each runtime has its own errors

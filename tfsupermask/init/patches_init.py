@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -196,7 +196,7 @@ class PatchesInit:
         images: ImageArray,
         labels: np.ndarray,
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
-        progress_dir: Path | None = None,
+        progress_dir: str | os.PathLike | None = None,
     ) -> PatchesInitReport:
         """Sets the kernels of the model's convolutions, in the order of their calls.
 

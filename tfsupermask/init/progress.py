@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,8 @@ _PASSES = 3  # over a layer's patches: survey, projection, clustering
 class Progress:
     """A file for each finished layer of the same settings, if there is a folder."""
 
-    def __init__(self, folder: Path | None, settings: dict[str, Any]):
-        self._folder = folder
+    def __init__(self, folder: str | os.PathLike | None, settings: dict[str, Any]):
+        self._folder = None if folder is None else Path(folder)
         # NumPy's numbers are not JSON.
         self._settings = json.loads(json.dumps(settings, default=lambda x: x.item()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tfsupermask._validation import (
@@ -143,7 +143,7 @@ def build(
     check_fraction("sparsity", sparsity)
     check_integer("num_classes", num_classes, minimum=2)
     check_integer("seed", seed)
-    if len(input_shape) != 3:
+    if not isinstance(input_shape, Iterable) or len(tuple(input_shape)) != 3:
         raise fail(
             "`input_shape` must be (height, width, channels).", input_shape=input_shape
         )
