@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfsupermask._validation import check_choice, check_fraction, check_integer
 from tfsupermask.init.names import NAMES, SCALES
 from tfsupermask.layers import SignedConstant, kernels_of, masked_weights
+from tfsupermask.layers.kernels import draw_like
 from tfsupermask.layers.walking import leaves
 from tfsupermask.ops import compute_fans, derive_seed
 
@@ -103,7 +103,7 @@ def _seeded_kernels(model, seed):
 
 def _with_scale_of(initializer, values):
     """Returns the initializer with the scale that draws the values, `None` if none."""
-    drawn, some = _draw(initializer, values), np.s_[:_SAMPLED]
+    drawn, some = draw_like(values, initializer), np.s_[:_SAMPLED]
     one, other = (np.float64(each.ravel()[some]) for each in (drawn, values))
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = (one @ other) / (one @ one)
@@ -114,15 +114,9 @@ def _with_scale_of(initializer, values):
     for change in _NEARBY:
         scale = config["scale"] * (ratio * (1 + change)) ** 2
         again = type(initializer).from_config(config | {"scale": float(scale)})
-        if np.array_equal(_draw(again, values), values):
+        if np.array_equal(draw_like(values, again), values):
             return again
     return None
-
-
-def _draw(initializer, values):
-    """Returns numbers like `values`, drawn on a CPU, as tickets draw them."""
-    with tf.device("CPU:0"):
-        return initializer(values.shape, values.dtype.name).numpy()
 
 
 def _layout_initializer(name, seed, sparsity, kernel):

@@ -19,6 +19,7 @@ from tfsupermask.init.observing import (
     watched,
 )
 from tfsupermask.layers import drawn, kernels_of, masked_weights
+from tfsupermask.layers.kernels import draw_like
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
 from tfsupermask.patches.ranges import mean_square
@@ -143,16 +144,12 @@ def _multiply(kernel, factor):
         scope.add_update((variable, scope.get_current_value(variable) * factor))
     config = {} if initializer is None else initializer.get_config()
     if "scale" in config and np.array_equal(
-        _draw(type(initializer).from_config(config), values), values
+        draw_like(values, type(initializer).from_config(config)), values
     ):
         config["scale"] *= factor**2
         initializer = type(initializer).from_config(config)
-        values = _draw(initializer, values)
+        values = draw_like(values, initializer)
     else:
         values = values * np.asarray(factor, values.dtype)
     variable._direct_assign(values)
     return initializer
-
-
-def _draw(initializer, values):
-    return initializer(values.shape, values.dtype.name)

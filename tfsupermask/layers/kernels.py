@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
 from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
 
@@ -133,13 +134,22 @@ class Kernel:
 
     def draw_by(self, initializer: keras.initializers.Initializer) -> None:
         """Draws the kernel with an initializer, which the owner's config then names."""
-        self.variable.assign(initializer(self.variable.shape, self.variable.dtype))
+        self.variable.assign(draw_like(self.variable, initializer))
         self.remember(initializer)
 
     def remember(self, initializer: keras.initializers.Initializer) -> None:
         """Notes in the owner's config that this initializer drew the kernel."""
         if self.initializer_name is not None:
             setattr(self.owner, self.initializer_name, initializer)
+
+
+def draw_like(
+    values: np.ndarray | keras.Variable, initializer: keras.initializers.Initializer
+) -> np.ndarray:
+    """Returns an array of the shape and dtype of `values`, drawn by an initializer."""
+    dtype = keras.backend.standardize_dtype(values.dtype)
+    with tf.device("CPU:0"):  # devices differ in the last bits of normal numbers
+        return keras.ops.convert_to_numpy(initializer(values.shape, dtype))
 
 
 def _is_output(equation):

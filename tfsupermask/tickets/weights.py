@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfsupermask._validation import fail
 from tfsupermask.layers import MaskedWeight, kernels_of, masked_weights
+from tfsupermask.layers.kernels import draw_like
 from tfsupermask.layers.walking import leaves, mask_variables
 from tfsupermask.tickets.allowed import is_allowed
 from tfsupermask.tickets.architecture import to_tree
@@ -61,12 +62,9 @@ class Weight:
         known = is_allowed("initializer", tree)
         if not known or type(tree["config"].get("seed")) is not int:
             return None
-        # With a new initializer, because this one may have drawn before; and on a CPU,
-        # because devices differ in the last bits of normal numbers.
+        # With a new initializer, because this one may have drawn before.
         initializer = type(self.initializer).from_config(tree["config"])
-        with tf.device("CPU:0"):
-            values = initializer(self.shape, self.variable.dtype)
-        return keras.ops.convert_to_numpy(values)
+        return draw_like(self.variable, initializer)
 
 
 def list_weights(model: keras.Model) -> list[Weight]:
