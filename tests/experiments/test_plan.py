@@ -134,6 +134,19 @@ def test_smaller_scope():
     assert not set(names(fewer)) & set(names(jobs))
 
 
+@pytest.mark.parametrize(
+    ("name", "received"),
+    [
+        ("choice", "None, validation_images=5000"),
+        ("few_images", "1000, validation_images=500"),
+    ],
+)
+def test_refuses_to_plan_with_more_images_than_there_are(name, received):
+    scope = Scope(datasets=("digits",))
+    with pytest.raises(InputError, match=rf"1,433 of digits.*limit_images={received}"):
+        plan([find("study", name)], scope)
+
+
 def test_datasets_replace_only_those_that_they_do_not_name():
     scope = Scope(datasets=("cifar10", "digits"))
     table_10, table_100 = (scope.adapt(find("table", n)) for n in ("8.1", "8.4"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 from tfsupermask.runs import Config
 
@@ -135,6 +137,16 @@ class Experiment:
     def slug(self) -> str:
         """Kind and name for files, such as "figure_5.2"."""
         return f"{self.kind}_{self.name}"
+
+
+def study(name: str, title: str, cells: Iterable[Cell], **more: Any) -> Experiment:
+    """Returns an experiment of our own, by default a table of docs/beyond.md."""
+    cells = tuple(cells)
+    fields = {"source": "docs/beyond.md", "form": "table", "both_readings": False}
+    dataset = cells[0].config.dataset
+    return Experiment(
+        "study", name, title, cells=cells, dataset=dataset, **(fields | more)
+    )
 
 
 def rate_name(prune: float) -> str:

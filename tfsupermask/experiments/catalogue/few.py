@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from tfsupermask.experiments.catalogue.experiment import Cell, Experiment
+from tfsupermask.experiments.catalogue.experiment import Cell, Experiment, study
 from tfsupermask.experiments.catalogue.thesis import PATCHES, TITLES
 from tfsupermask.runs import ALL_IMAGES, Config
 
 BATCH_SIZE, STEPS, EPOCHS = 50, 800, 40
-_SOURCE = "docs/beyond.md"
 _NOTE = (
     f"Every run has {STEPS} steps of {BATCH_SIZE} images, its whole schedule, and half "
     "of the weights removed where any are. By shape: --allocation=erdos_renyi."
@@ -81,7 +80,7 @@ def _study(
 ) -> Experiment:
     # Nothing is chosen by them: few images held out show that it trains.
     base = Config(dataset=dataset, validation_images=500)
-    cells = tuple(
+    cells = (
         Cell(
             row,
             f"{number:,} a class",
@@ -90,39 +89,17 @@ def _study(
         for number in images_a_class
         for row, fields in rows.items()
     )
-    return Experiment(
-        kind="study",
-        name=name,
-        title=f"Conv2 on {TITLES[dataset]}, top-1 test accuracy: {title}",
-        source=_SOURCE,
-        form=form,
-        cells=cells,
-        dataset=dataset,
-        note=_NOTE,
-        both_readings=False,
-    )
+    title = f"Conv2 on {TITLES[dataset]}, top-1 test accuracy: {title}"
+    return study(name, title, cells, form=form, note=_NOTE)
 
 
+_NUMBER = "against the number of training images"
 FEW = (
-    _study(
-        "few_images",
-        "against the number of training images",
-        "cifar10",
-        10,
-        (10, 25, 100, 250, 1000, 4000),
-        _ROWS,
-    ),
-    _study(
-        "few_images_cifar100",
-        "against the number of training images",
-        "cifar100",
-        100,
-        (10, 25, 80),
-        _ROWS,
-    ),
+    _study("few_images", _NUMBER, "cifar10", 10, (10, 25, 100, 250, 1000, 4000), _ROWS),
+    _study("few_images_cifar100", _NUMBER, "cifar100", 100, (10, 25, 80), _ROWS),
     _study(
         "few_images_tiny_imagenet",
-        "against the number of training images",
+        _NUMBER,
         "tiny_imagenet",
         200,
         (10, 25, 50),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 
 from tfsupermask.experiments.catalogue.experiment import (
     Cell,
-    Experiment,
     Value,
     rate_name,
+    study,
 )
 from tfsupermask.experiments.catalogue.thesis import TITLES
 from tfsupermask.runs import DRAWN, GIVEN, Config
@@ -109,19 +110,7 @@ def _compared(
             yield cell
 
 
-def _study(name, title, cells, **more):
-    return Experiment(
-        kind="study",
-        name=name,
-        title=title,
-        source="docs/field.md",
-        form="table",
-        cells=tuple(cells),
-        dataset="cifar10",
-        both_readings=False,
-        **more,
-    )
-
+_study = functools.partial(study, source="docs/field.md")
 
 _BY_NETWORK = {
     model: _study(

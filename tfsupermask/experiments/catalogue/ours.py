@@ -12,19 +12,16 @@ from collections.abc import Iterable, Mapping
 from tfsupermask.experiments.catalogue.experiment import (
     RANDOM,
     Cell,
-    Experiment,
     rate_name,
+    study,
 )
 from tfsupermask.experiments.catalogue.thesis import PATCHES, SIMPLE, by_rate
 from tfsupermask.runs import Config
 
-INITS = Experiment(
-    kind="study",
-    name="inits",
-    title="Conv2 on CIFAR-10, top-1 test accuracy of four initialisations",
-    source="thesis Table 8.1; §5.7 and §5.6.1 for the last two, on CIFAR-100",
-    form="rates",
-    cells=by_rate(
+INITS = study(
+    "inits",
+    "Conv2 on CIFAR-10, top-1 test accuracy of four initialisations",
+    by_rate(
         "conv2",
         "cifar10",
         "test_top1",
@@ -36,7 +33,9 @@ INITS = Experiment(
         },
         panel="Conv2",
     ),
-    dataset="cifar10",
+    source="thesis Table 8.1; §5.7 and §5.6.1 for the last two, on CIFAR-100",
+    form="rates",
+    both_readings=True,
 )
 
 KAIMING, CONSTANT = "Kaiming normal", "signed constant"
@@ -101,26 +100,12 @@ def _cells(
     )
 
 
-def _study(name, title, cells, form="table", source="docs/beyond.md", note=""):
-    return Experiment(
-        kind="study",
-        name=name,
-        title=title,
-        source=source,
-        form=form,
-        cells=cells,
-        dataset="cifar10",
-        note=note,
-        both_readings=False,
-    )
-
-
 _CONV2, _CONV4 = (
     Config(model=model, dataset="cifar10", validation_images=5000)
     for model in ("conv2", "conv4")
 )
 
-CHOICE = _study(
+CHOICE = study(
     "choice",
     "Conv4 on CIFAR-10, accuracy on training images held out: which "
     "initialisation is best",
@@ -132,7 +117,7 @@ _REPORTED = {
     for name in (BEST, KAIMING, CONSTANT, f"{CONSTANT}, unit power")
 }
 
-BEYOND = _study(
+BEYOND = study(
     "beyond",
     "Conv2 and Conv4 on CIFAR-10, top-1 test accuracy: patterns against Kaiming "
     "normal and the signed constant",
@@ -143,7 +128,7 @@ BEYOND = _study(
     form="rates",
 )
 
-STOCHASTIC = _study(
+STOCHASTIC = study(
     "stochastic",
     "Conv2 on CIFAR-10, stochastic masks: random weights against patterns",
     _cells(
@@ -174,7 +159,7 @@ def _by_depth(name, fields):
     }
 
 
-DEPTH = _study(
+DEPTH = study(
     "depth",
     "ResNet-18 on CIFAR-10, top-1 test accuracy: patterns in how many layers",
     _cells(
@@ -194,7 +179,7 @@ DEPTH = _study(
 
 _SELECTIONS = {"the largest clusters": "size", "any clusters": "random"}
 
-CLUSTERS = _study(
+CLUSTERS = study(
     "clusters",
     "Conv2 on CIFAR-10, accuracy on training images held out: which clusters become "
     "filters",
@@ -227,7 +212,7 @@ _OTHERWISE = {
     "Adam": {"optimizer": "adam"},
 }
 
-HIGH_SPARSITY = _study(
+HIGH_SPARSITY = study(
     "high_sparsity",
     "Conv2 on CIFAR-10, nine tenths removed, accuracy on training images held out: "
     "which weights, method and shares",

@@ -125,8 +125,16 @@ class Scope:
         names = {flag: job.name for flag, job in needs.items()}
         config = dataclasses.replace(config, **names)
         all_images = num_images = NUM_IMAGES[config.dataset]
+        asked = (config.limit_images or 0) + (config.validation_images or 0)
+        if asked > all_images:
+            raise fail(
+                f"A run must not need more training images than the {all_images:,} of "
+                f"{config.dataset}.",
+                limit_images=config.limit_images,
+                validation_images=config.validation_images,
+            )
         if config.limit_images is not None:
-            num_images = min(num_images, config.limit_images)
+            num_images = config.limit_images
         some = config.pattern_images == TRAINING_IMAGES
         config = resolve(config, num_images, num_images if some else all_images)
         if not MEASURES[cell.measure].trained:
