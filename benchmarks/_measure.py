@@ -10,6 +10,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,8 @@ def describe() -> str:
     )
 
 
-def in_turn(
-    calls: Mapping[str, Callable[[], Any]], rounds: int
-) -> dict[str, list[float]]:
-    """Returns the seconds of every call of every function, without the first round.
+def medians(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Returns the median seconds of each function, without its first call.
 
     The functions take turns, so that other work of the machine affects all equally.
     """
@@ -66,12 +65,6 @@ def in_turn(
             call()
             if number:
                 seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def medians(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Returns the median seconds of each function, called in turn."""
-    seconds = in_turn(calls, rounds)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
@@ -81,22 +74,12 @@ def in_process(function: Callable, *arguments: Any) -> Any:
     So one measurement leaves nothing in memory for the next.
     """
     context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(theirs, function, arguments))
-    process.start()
-    theirs.close()
-    try:
-        return mine.recv()
-    except EOFError:
-        raise RuntimeError(
-            f"{function.__name__}{arguments} failed, see above"
-        ) from None
-    finally:
-        process.join()
-
-
-def _send(pipe, function, arguments):
-    pipe.send(function(*arguments))
+    with ProcessPoolExecutor(1, context) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except Exception as error:  # its own, or that it was killed
+            called = f"{function.__name__}{arguments}"
+            raise RuntimeError(f"{called} failed: {error!r}") from error
 
 
 class PeakMemory:

@@ -275,10 +275,7 @@ def main(argv):
     names = _MODELS.value[:1] if quick else _MODELS.value
     steps, rounds = (3, 1) if quick else (_STEPS.value, _ROUNDS.value)
     source = _DATASET.value, _DATA_DIR.value
-
-    def each(measure, *arguments):
-        return _measure.in_process(measure, *arguments)
-
+    each = _measure.in_process
     epochs = {n: each(measure_epochs, n, source, steps, rounds) for n in names}
     print_epochs(epochs)
     few = min(steps, 5), 1 if quick else 5

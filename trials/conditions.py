@@ -165,11 +165,7 @@ class Shell:
             "TMPDIR": str(self._place / "tmp"),
         }
         process = subprocess.Popen(
-            [
-                "bash",
-                "-c",
-                f'P() {{ python -P -m "binaries.$1" "${{@:2}}"; }}; {command}',
-            ],
+            ["bash", "-c", _P + command],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,

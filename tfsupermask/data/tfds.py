@@ -8,7 +8,6 @@ import logging
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -113,7 +112,8 @@ def load(
         image, label = _features(builder)
         feature = builder.info.features[label]
         splits = _splits(builder, train_split, test_split, test_fraction)
-        own_size = _own_size(builder.info.features[image])
+        height, width = builder.info.features[image].shape[:2]
+        own_size = height if height == width else None
     size = image_size or own_size or _LARGE.get(short, DEFAULT_IMAGE_SIZE)
     return Dataset(
         name=name if name in _CIFAR else PREFIX + name,
@@ -245,11 +245,6 @@ def _features(builder):
             dtype=np.dtype(known[chosen[0]].np_dtype).name,
         )
     return tuple(chosen)
-
-
-def _own_size(image):
-    height, width = image.shape[:2]
-    return height if height == width else None
 
 
 def _splits(builder, train, test, test_fraction):
@@ -395,14 +390,12 @@ def _check_reachable(url):
 def _scratch_folder(parent):
     """Yields a temporary folder in `parent`; removes it and empty folders it made."""
     missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-    scratch = None
+    options = {"prefix": "incomplete.", "dir": parent, "ignore_cleanup_errors": True}
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.mkdtemp(prefix="incomplete.", dir=parent)
-        yield pathlib.Path(scratch)
+        with tempfile.TemporaryDirectory(**options) as scratch:
+            yield pathlib.Path(scratch)
     finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
         for folder in missing:
             with contextlib.suppress(OSError):
                 folder.rmdir()
