@@ -8,18 +8,16 @@ The run was `python -m binaries.train --dataset=cifar10 --data_dir=… --epochs=
 
 from __future__ import annotations
 
-import numpy as np
 from absl import flags
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from binaries import _program
-from tfsupermask import _core, data, patches, train
+from tfsupermask import data, patches, train
 from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
 from tfsupermask.runs import PATCH_INITS
 from tfsupermask.train import events
+from tfsupermask.train.pictures import boxes_and_patches, outline
 
 _PATH = flags.DEFINE_string("path", None, "Folder of the run.", required=True)
 _IMAGE = flags.DEFINE_integer("image", 0, "Which of the images that patches are from.")
@@ -34,29 +32,20 @@ def draw(run: train.LoadedRun, split: data.Split, index: int) -> Figure:
     if not 0 <= index < len(split):
         raise fail(f"`image` must be in [0, {len(split)}).", image=index)
     chosen = patches.class_balanced_order(split.labels, config.seed)[index]
-    image = split.images[chosen][None]
-    boxes = patches.propose_filtered_boxes(image, *size)
-    window = patches.Window(size)
-    positions, offsets = patches.box_positions(boxes, *image.shape[1:3], window)
-    drawn, _ = _core.sample_positions(offsets, patches.SAMPLES_PER_IMAGE, config.seed)
+    image = split.images[chosen]
+    (boxes,), (places,) = boxes_and_patches(image[None], size, config.seed)
     filters = events.first_layer_pictures(run.model)
     figure = Figure(figsize=(12, 3), layout="constrained")
     axes = figure.subplots(1, 4)
-    shown = (image[0], image[0], filters["kernel"], filters["kernel_times_mask"])
+    shown = (image, image, filters["kernel"], filters["kernel_times_mask"])
     for axis, picture in zip(axes, shown, strict=True):
         axis.imshow(picture)
         axis.set_axis_off()
-    outline(axes[0], boxes[0], "tab:red")
-    corners = positions[drawn]
-    outline(axes[1], np.c_[corners, np.full_like(corners, size)], "tab:cyan")
+    for box in boxes:
+        outline(axes[0], *box, "tab:red")
+    for place in places:
+        outline(axes[1], *place, *size, "tab:cyan")
     return figure
-
-
-def outline(axis: Axes, boxes: np.ndarray, colour: str) -> None:
-    """Draws boxes (top, left, height, width)."""
-    for top, left, height, width in boxes:
-        corner = (left - 0.5, top - 0.5)
-        axis.add_patch(Rectangle(corner, width, height, fill=False, ec=colour))
 
 
 def main(argv):

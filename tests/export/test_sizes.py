@@ -41,7 +41,7 @@ def test_mask_bytes_are_the_entropy_summed_over_the_weights(sparsity, bits):
 
 def test_compressed_is_what_gzip_makes(tmp_path):
     rng = np.random.default_rng(0)
-    values = rng.normal(size=270_000).astype("float32")  # more than a chunk
+    values = rng.normal(size=270_000).astype("float32")
     values[rng.random(values.shape) < 0.7] = 0
     (tmp_path / "deep").mkdir()
     (tmp_path / "one").write_bytes(values.tobytes())

@@ -17,7 +17,6 @@ from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import mask_variables
 from tfsupermask.tickets import save_ticket
 
-_CHUNK = 1 << 20
 _ZEROS = "Removed weights are zeros in this format: only compression or a ticket saves."
 
 
@@ -56,20 +55,12 @@ def compressed_bytes(path: str | os.PathLike) -> int:
     It is the compression of `gzip -9`, of zip archives and of downloads; the few bytes
     of an archive's headers are left out.
     """
-    return sum(_deflated(file) for file in _files(path))
+    return sum(len(zlib.compress(file.read_bytes(), 9)) for file in _files(path))
 
 
 def _files(path) -> Iterator[Path]:
     path = Path(path)
     return filter(Path.is_file, path.rglob("*")) if path.is_dir() else iter([path])
-
-
-def _deflated(path):
-    deflate, total = zlib.compressobj(9), 0
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            total += len(deflate.compress(chunk))
-    return total + len(deflate.flush())
 
 
 def ticket_bytes(model: keras.Model) -> int | None:

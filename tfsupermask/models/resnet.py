@@ -56,21 +56,9 @@ def _unit(branch, layers, x, filters, strides, name):
     return keras.layers.ReLU(name=f"{name}_relu")(y)
 
 
-def _build(
-    name,
-    branch,
-    num_units,
-    *,
-    input_shape,
-    num_classes,
-    sparsity,
-    method,
-    seed,
-    width=1.0,
-    affine_norm=False,
-):
+def _build(name, branch, num_units, *, input_shape, num_classes, width=1.0, **seeded):
     check_side(name, input_shape, len(_FILTERS) - 1)
-    layers = SeededLayers(sparsity, method, seed, affine_norm)
+    layers = SeededLayers(**seeded)
     sizes = scaled(_FILTERS, width)
     inputs = keras.Input(input_shape, name="image")
     x = _stem(layers, inputs, sizes[0])

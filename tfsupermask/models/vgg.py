@@ -19,18 +19,9 @@ _DENSE_UNITS = (512, 512)
 
 
 @register("vgg16")
-def _build(
-    *,
-    input_shape,
-    num_classes,
-    sparsity,
-    method,
-    seed,
-    width=1.0,
-    affine_norm=False,
-):
+def _build(*, input_shape, num_classes, width=1.0, **seeded):
     check_side("vgg16", input_shape, len(_BLOCKS))
-    layers = SeededLayers(sparsity, method, seed, affine_norm)
+    layers = SeededLayers(**seeded)
     inputs = x = keras.Input(input_shape, name="image")
     for block, sizes in enumerate(_BLOCKS, start=1):
         for index, filters in enumerate(scaled(sizes, width), start=1):

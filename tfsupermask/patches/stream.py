@@ -138,20 +138,12 @@ class Patches:
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Returns some patches' values: float32 (indices, height, width, channels)."""
-        needed, place = np.unique(self.image[indices], return_inverse=True)
-        values = None
-        for first in range(0, len(needed), _IMAGES_PER_BATCH):
-            batch = needed[first : first + _IMAGES_PER_BATCH]
-            inside = np.flatnonzero((place >= first) & (place < first + len(batch)))
-            maps = self._maps_of(batch)
-            part = self._cut(maps, place[inside] - first, indices[inside])
-            if values is None:
-                values = np.empty((len(indices), *part.shape[1:]), part.dtype)
-            values[inside] = part
-        return values
+        order = self.image[indices].argsort(kind="stable")
+        values = np.concatenate([*self.only(indices[order]).blocks()])
+        return values[order.argsort()]
 
     def only(self, chosen: np.ndarray) -> Patches:
-        """Returns the patches for which the bool array `chosen` (P,) says so."""
+        """Returns the patches that an array `chosen` selects, bool (P,) or indices."""
         part = copy.copy(self)
         for name in ("labels", "image", "row", "column"):
             setattr(part, name, getattr(self, name)[chosen])

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -64,13 +65,7 @@ def draw_boxes_and_patches(
     source = dataset.patterns_from
     order = patches.class_balanced_order(source.labels, seed)[:_NUM_IMAGES]
     images = source.images[order]
-    boxes = patches.propose_filtered_boxes(images, *patch_size)
-    height, width = images.shape[1:3]
-    positions, offsets = patches.box_positions(
-        boxes, height, width, patches.Window(patch_size)
-    )
-    chosen, image = _core.sample_positions(offsets, patches.SAMPLES_PER_IMAGE, seed)
-
+    boxes, places = boxes_and_patches(images, patch_size, seed)
     figure = Figure(figsize=(6.6, 2.9), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False)
     for column, (top, bottom) in enumerate(axes.T):
@@ -83,15 +78,26 @@ def draw_boxes_and_patches(
             top.set_title(title, fontsize=_FONT_SIZE)
         # Selective search may return the same boxes in another order.
         for box in sorted(map(tuple, boxes[column])):
-            _outline(top, *box, "tab:red", 0.8)
-        for row, left in positions[chosen[image == column]]:
-            _outline(bottom, row, left, *patch_size, "tab:cyan", 0.6)
+            outline(top, *box, "tab:red", 0.8)
+        for place in places[column]:
+            outline(bottom, *place, *patch_size, "tab:cyan", 0.6)
     figure.suptitle(
         "top: boxes that may hold an object (at most half of the image)\n"
         "bottom: patches sampled from them",
         fontsize=_FONT_SIZE,
     )
     return figure
+
+
+def boxes_and_patches(
+    images: np.ndarray, patch_size: tuple[int, int], seed: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Returns each image's boxes, and the rows and columns of patches from them."""
+    boxes = patches.propose_filtered_boxes(images, *patch_size)
+    window = patches.Window(patch_size)
+    positions, offsets = patches.box_positions(boxes, *images.shape[1:3], window)
+    chosen, image = _core.sample_positions(offsets, patches.SAMPLES_PER_IMAGE, seed)
+    return boxes, [positions[chosen[image == each]] for each in range(len(images))]
 
 
 def draw_first_layer(
@@ -164,7 +170,16 @@ def draw_curves(rows: list[dict[str, float]]) -> Figure:
     return figure
 
 
-def _outline(axis, top, left, height, width, colour, line_width):
+def outline(
+    axis: Axes,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    colour: str,
+    line_width: float = 1.0,
+) -> None:
+    """Draws the edge of a box of pixels."""
     corner = (left - 0.5, top - 0.5)
     axis.add_patch(
         Rectangle(corner, width, height, fill=False, ec=colour, lw=line_width)
