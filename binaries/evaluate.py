@@ -9,11 +9,14 @@ python -m binaries.evaluate --path=zoo:conv2_signed_constant_s0
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 from absl import flags
 
 from binaries import _program
 from tfsupermask import data, export, tickets, train
+from tfsupermask.runs import TRAINING_IMAGES, Config, RunFolder
+from tfsupermask.runs.folder import read_description
 
 _PATH = flags.DEFINE_string(
     "path",
@@ -35,6 +38,12 @@ _TEST_FRACTION = flags.DEFINE_float(
     None,
     "As in training, for --dataset=folder or tfds:… (default: the run's).",
 )
+_TRAIN_SPLIT = flags.DEFINE_string(
+    "train_split",
+    None,
+    "As in training, for --dataset=tfds:…: no image may be in both (default: the "
+    "run's).",
+)
 _TEST_SPLIT = flags.DEFINE_string(
     "test_split", None, "As in training, for --dataset=tfds:… (default: the run's)."
 )
@@ -53,6 +62,15 @@ _SAMPLES = flags.DEFINE_integer(
 )
 
 
+_OF_TEST_IMAGES = (
+    "train_split",
+    "test_split",
+    "test_fraction",
+    "bad_images",
+    "limit_test_images",
+)
+
+
 def main(argv):
     """Prints the accuracy on the dataset's test images."""
     _program.refuse_arguments(argv)
@@ -67,31 +85,52 @@ def main(argv):
 
 
 def _images(path):
-    """Returns the dataset that the flags name, or that of the run."""
+    """Returns the dataset that the flags name, or that of the run or ticket."""
     name, data_dir = _DATASET.value, _DATA_DIR.value
     given = {
-        "test_fraction": _TEST_FRACTION.value,
+        "train_split": _TRAIN_SPLIT.value,
         "test_split": _TEST_SPLIT.value,
+        "test_fraction": _TEST_FRACTION.value,
         "bad_images": _BAD_IMAGES.value,
     }
     given = {option: value for option, value in given.items() if value is not None}
     run = None if export.is_export(path) else train.load_run(path)
-    if run and name in (None, run.config.dataset):
-        config = dataclasses.replace(run.config, **given).validate()
-        return train.load_images(config, data_dir, patterns=False)
-    name = name or _dataset_of(path)
+    if run and data_dir is None and name in (None, run.config.dataset):
+        return _own_images(run.config, path, given)
+    recipe = dataclasses.asdict(run.config) if run else _recipe(path)
+    name = name or recipe.get("dataset")
     _program.require(name, "`--dataset` must be given with this exported model.")
-    of_any_size = bool(data.options_of(name))
-    model = (run or export.Classifier(path)) if of_any_size else None
-    return data.load(name, data_dir, model and model.image_shape[0], **given)
+    data.check_name("dataset", name)
+    # What a run trains on does not matter here, and there may be less of it.
+    own = _OF_TEST_IMAGES if name == recipe.get("dataset") else ()
+    fields = {option: recipe[option] for option in own if option in recipe} | given
+    if data.options_of(name):
+        fields["image_size"] = (run or export.Classifier(path)).image_shape[0]
+    config = Config(dataset=name, data_dir=data_dir, **fields).validate()
+    return train.load_images(config)
 
 
-def _dataset_of(path):
-    """Returns the dataset that a ticket's recipe names, `None` without one."""
+def _own_images(config, path, given):
+    """Returns a run's images; warns if they have changed since."""
+    of_run = dataclasses.replace(config, **given).validate()
+    dataset = train.load_images(of_run, patterns=False)
+    made_of = read_description(RunFolder(path))["data"].get("sha256")
+    same = dataset.sha256 == made_of or config.pattern_images != TRAINING_IMAGES
+    if not given and not same:
+        warnings.warn(
+            f"The images of {config.dataset} are not what they were when the run "
+            "began: it may have been trained on some of the test images.",
+            stacklevel=1,
+        )
+    return dataset
+
+
+def _recipe(path):
+    """Returns the recipe of a ticket, empty if there is none."""
     if path.suffix != ".ticket":
-        return None
+        return {}
     recipe = tickets.read_ticket_header(path).get("recipe")
-    return recipe.get("dataset") if isinstance(recipe, dict) else None
+    return recipe if isinstance(recipe, dict) else {}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What holds for every model; residual ones are narrow here, for speed."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from tfsupermask import init, models
 from tfsupermask._validation import InputError
 from tfsupermask.layers import SupermaskConv2D, supermask_layers
 from tfsupermask.ops import derive_seed
+from tfsupermask.patches import SAMPLES_PER_IMAGE
+from tfsupermask.runs import Config, resolve
 
 pytestmark = pytest.mark.usefixtures("narrow")
 
@@ -170,3 +174,20 @@ def test_logits_are_float32_under_mixed_precision(name, dtype):
     logits = model(images(model), training=True)
     assert logits.dtype == tf.float32
     assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("side", [16, 28, 32, 64, 100, 224])
+@pytest.mark.parametrize("name", [name for name in SMALLEST if name != "resnet101"])
+def test_every_convolution_offers_the_default_number_of_patches(name, side):
+    if side < SMALLEST[name][0]:
+        return
+    model = models.build(name, (side, side, 3), width=0.02)
+    fewest = min(
+        np.prod(layer.output.shape[1:3])
+        for layer in supermask_layers(model)
+        if isinstance(layer, SupermaskConv2D) and layer.kernel_size != (1, 1)
+    )
+    config = Config(model=name, dataset="folder", data_dir="there", image_size=side)
+    assert resolve(config, 100).num_patches == 100 * min(SAMPLES_PER_IMAGE, fewest)
+    first = resolve(dataclasses.replace(config, init="partial_patches"), 100)
+    assert first.num_patches == 100 * SAMPLES_PER_IMAGE

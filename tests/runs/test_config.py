@@ -222,6 +222,11 @@ ADAMS = {"learning_rate": 2e-4, "momentum": None, "weight_decay": 0}
         # So do wide ones, and Conv8 with its 512 filters.
         (50_000, CIFAR | {"model": "conv8"}, LARGE),
         (1433, {"model": "conv8"}, {"num_patches": 22_928, "num_clusters": 1000}),
+        # Images of 32 pixels leave maps of 4×4 and of 2×2 to the last convolutions.
+        (1433, {"model": "resnet18"}, {"num_patches": 22_928}),
+        (1433, {"model": "vgg16"}, {"num_patches": 5732}),
+        (1433, {"model": "vgg16", "init": "simple_patches"}, {"num_patches": 5732}),
+        (1433, {"model": "vgg16", "patch_layers": 2}, {"num_patches": 71_650}),
         (50_000, CIFAR | {"model": "conv6", "width": 2.0}, LARGE),
         (50_000, CIFAR | {"width": 1.001}, {"num_clusters": 501}),
         (50_000, CIFAR | {"width": 0.5}, {"num_patches": 50_000, "num_clusters": 500}),

@@ -72,6 +72,10 @@ PRESETS = {
     },
 }
 FOLDER_IMAGE_SIZE = 64
+# Of datasets of one size, or a usual one; others are taken for 32 pixels.
+_SIDES = {"folder": FOLDER_IMAGE_SIZE, "tiny_imagenet": 64, "tfds:imagenet2012": 224}
+# How much smaller than the image the smallest map is that a convolution makes.
+_SHRINKING = {"conv4": 2, "conv6": 4, "conv8": 8, "alexnet": 8, "vgg16": 16}
 
 
 def described_default(field: str) -> str:
@@ -89,6 +93,10 @@ def described_default(field: str) -> str:
         "other networks than conv2, conv4 and conv6": DEEP,
         "--init=simple_patches": {"num_patches": SIMPLE_NUM_PATCHES},
         "--optimizer=adam": {**ADAM, "learning_rate": ADAM_RATE},
+        **{
+            f"--optimizer=adam and {model}": {"learning_rate": rate}
+            for model, rate in ADAM_RATES.items()
+        },
         **{f"--method={name}": get_method(name).recipe for name in method_names()},
     }
     found: dict[Any, list[str]] = {}
@@ -123,8 +131,7 @@ def resolve(
         >>> resolve(Config(model="conv6", dataset="cifar10"), 50_000).learning_rate
         0.1
     """
-    name = ":".join(config.dataset.split("/")[0].split(":")[:2])
-    defaults = dict(RECIPES.get(name, THESIS))
+    defaults = dict(RECIPES.get(_recipe_name(config.dataset), THESIS))
     if config.model not in ("conv2", "conv4", "conv6"):
         defaults |= DEEP
     for name in DEEP:
@@ -144,10 +151,7 @@ def resolve(
     if config.pattern_images != TRAINING_IMAGES and config.init in PATTERN_INITS:
         defaults["select"] = "random"
     if "num_patches" in defaults:
-        # At 32 pixels the last convolutions of conv8 see maps of 4×4.
-        offered = (num_pattern_images or num_images) * (
-            16 if config.model == "conv8" else SAMPLES_PER_IMAGE
-        )
+        offered = (num_pattern_images or num_images) * _patches_an_image(config)
         if config.double_from is not None:
             offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
@@ -166,3 +170,21 @@ def resolve(
     if get_method(config.method).ramps and not config.ramp_epochs:
         config = dataclasses.replace(config, ramp_epochs=config.epochs // 2)
     return config.validate()
+
+
+def _patches_an_image(config):
+    """Returns the number of patches that each image offers to every convolution."""
+    if config.patch_layers is not None or config.init == "partial_patches":
+        return SAMPLES_PER_IMAGE  # the first maps are large
+    side = config.image_size or _SIDES.get(_recipe_name(config.dataset), 32)
+    if config.model.startswith("resnet"):
+        pooled = side // 2 if 48 < side <= 128 else side
+        rows = math.ceil(pooled / (32 if side > 128 else 8))  # strides round up
+    else:
+        rows = max(1, side // _SHRINKING.get(config.model, 1))
+    return min(SAMPLES_PER_IMAGE, rows**2)
+
+
+def _recipe_name(dataset):
+    """Returns a dataset's name without its configuration and version."""
+    return ":".join(dataset.split("/")[0].split(":")[:2])
