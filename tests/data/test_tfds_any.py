@@ -197,5 +197,8 @@ def test_digits_are_not_mirrored(root):
 def test_imagenet_is_tested_on_its_validation_images(root):
     image = tensorflow_datasets.features.Image(shape=(None, None, 3))
     build(root, "imagenet2012", image)
-    dataset = data.load("tfds:imagenet2012:1.0.0", root, 16)
-    assert (len(dataset.test), dataset.validation) == (SIZES["validation"], None)
+    for train_split in (None, "train[:50%]"):
+        dataset = data.load(
+            "tfds:imagenet2012:1.0.0", root, 16, train_split=train_split
+        )
+        assert (len(dataset.test), dataset.validation) == (SIZES["validation"], None)

@@ -48,8 +48,9 @@ def load(
     `data_dir` holds either `<class>/…` or `train/<class>/…`, and beside `train` perhaps
     `test`, `val` or both. With both, `val` becomes the validation split; either one
     alone is the test split. With neither, `test_fraction` of each class, at least one
-    image, is held out as the test split; the choice depends only on the files' names.
-    `Train`, `training`, `testing`, `valid` and `validation` are understood as well.
+    image, is held out as the test split; the choice depends on the files' names and
+    number. `Train`, `training`, `testing`, `valid` and `validation` are understood as
+    well.
 
     Images may be at any depth below the folder of their class; links are followed.
     `tfsupermask.data.decode_image` makes every image square. Classes are in the order

@@ -250,7 +250,7 @@ def _features(builder):
 def _splits(builder, train, test, test_fraction):
     """Returns the name of each split in the notation of TensorFlow Datasets."""
     there = builder.info.splits
-    test = test or (not train and _TEST_SPLITS.get(builder.name)) or None
+    test = test or _TEST_SPLITS.get(builder.name)
     if not there:
         raise _damage(builder.name, builder.data_dir, "it has no splits")
     splits = {"train": train or "train", "test": test}
