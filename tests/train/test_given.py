@@ -15,7 +15,7 @@ from tfsupermask._validation import InputError
 from tfsupermask.layers import SupermaskDense, masked_weights
 from tfsupermask.tickets import load_ticket, save_ticket
 from tfsupermask.train.build import build_model
-from tfsupermask.train.given import take_mask
+from tfsupermask.train.given import load_given, take_mask
 
 SHAPE, CLASSES = (8, 8, 3), 10
 DRAWN = {"weights_from": "init", "init": "kaiming_normal"}
@@ -33,11 +33,15 @@ def fixed(mask_from, workdir="unused", **fields):
     return config(workdir, **{**given, **fields})
 
 
+def take(given, model):
+    take_mask(given, model, load_given(given, model))
+
+
 def taken(given):
     """The masked weights of a model that takes its mask, drawn before as runs do."""
     model = build_model(runs.resolve(given, 100), SHAPE, CLASSES)
     init.initialize(model, "kaiming_normal", given.seed)
-    take_mask(given, model)
+    take(given, model)
     return masked_weights(model)
 
 
@@ -251,8 +255,8 @@ def test_averages_come_with_the_weights_and_must_be_there(tmp_path):
         variable.assign(0.5 + 0 * variable)
     path = save_ticket(source, tmp_path / "a.ticket")
     for start, taken in [(DRAWN, False), ({}, True)]:
-        take_mask(fixed(path, **start), model)
+        take(fixed(path, **start), model)
         assert all(np.all(v.numpy() == 0.5) for v in norms[1].weights) == taken
     save_ticket(with_averages(), path)
     with pytest.raises(InputError, match=r"have 'net/norm/gamma'.*shape=None"):
-        take_mask(fixed(path), model)
+        take(fixed(path), model)

@@ -287,6 +287,10 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path):
         ({"num_patches": 10, "num_clusters": 80}, "num_patches|patches"),
         ({"method": "fixed", "mask_from": "{there}/none"}, "mask_from"),
         ({"method": "fixed", "mask_from": "{there}/other"}, "same network"),
+        (
+            {"method": "fixed", "mask_from": "{there}/none", "weights_from": "init"},
+            "mask_from",
+        ),
     ],
 )
 def test_a_folder_with_a_refused_configuration_alone_is_free(
@@ -386,9 +390,11 @@ def test_interrupted_initialisation_goes_on_and_ends_the_same(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     assert (tmp_path / "init_progress" / "layer_001.npz").exists()
-    run(tmp_path)
+    summary = run(tmp_path)
     assert len(calls) == 3
     assert not (tmp_path / "init_progress").exists()
+    layers = json.loads((tmp_path / "init.json").read_text())["layers"]
+    assert summary["init_seconds"] > sum(sum(x["seconds"].values()) for x in layers)
     common.assert_same_result(workdir, tmp_path)
 
 

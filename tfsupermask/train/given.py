@@ -16,28 +16,40 @@ from tfsupermask.train.build import named_variables
 from tfsupermask.train.load import load_run
 
 
-def take_mask(config: Config, model: keras.Model) -> None:
-    """Gives a model the masks, and if the config says so the weights, of another run.
+def load_given(config: Config, model: keras.Model) -> dict[str, keras.Model]:
+    """Returns the models of the runs or tickets that a config names, by its fields.
 
     Raises:
-        InputError: There is no run or ticket, or it is of another network.
+        InputError: There is no run or ticket, or it is of another network than `model`.
     """
-    source = _load("mask_from", config.mask_from, model)
+    paths = {"mask_from": config.mask_from, "weights_from": config.weights_from}
+    return {
+        flag: _load(flag, path, model)
+        for flag, path in paths.items()
+        if path not in (None, DRAWN)
+    }
+
+
+def take_mask(
+    config: Config, model: keras.Model, given: dict[str, keras.Model]
+) -> None:
+    """Gives a model the masks, and if the config says so the weights, of `given`."""
+    source = given["mask_from"]
     pairs = list(zip(masked_weights(model), masked_weights(source), strict=True))
-    for weight, given in pairs:
-        keeps = given.mask.numpy() != 0
+    for weight, theirs in pairs:
+        keeps = theirs.mask.numpy() != 0
         if config.prune_rest:
             count = num_kept(int(keeps.sum()), config.prune_rest)
             # Removed weights are below kept ones that are 0.
-            ranked = np.where(keeps, np.abs(given.effective().numpy()), -np.inf)
+            ranked = np.where(keeps, np.abs(theirs.effective().numpy()), -np.inf)
             keeps = top_k_mask(ranked, count, "score").numpy()
         weight.select(np.float32(keeps))
     if config.weights_from is None:
         _take_weights("mask_from", config.mask_from, model, source)
-        for weight, given in pairs:
-            weight.kernel.assign(given.effective())
+        for weight, theirs in pairs:
+            weight.kernel.assign(theirs.effective())
     elif config.weights_from != DRAWN:
-        start = _load("weights_from", config.weights_from, model)
+        start = given["weights_from"]
         _take_weights("weights_from", config.weights_from, model, start)
     for weight in masked_weights(model):
         weight.kernel.assign(weight.effective())

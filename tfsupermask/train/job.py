@@ -47,7 +47,7 @@ from tfsupermask.train.build import (
     whole_layers,
 )
 from tfsupermask.train.events import write_events, write_model_events
-from tfsupermask.train.given import take_mask
+from tfsupermask.train.given import load_given, take_mask
 from tfsupermask.train.interruption import Interrupted, Interruption
 from tfsupermask.train.load import load_images
 from tfsupermask.train.loop import Loop
@@ -366,23 +366,27 @@ class Job:
     def initialise(self) -> None:
         """Initialises the kernels and writes the first checkpoint."""
         config, start = self.config, time.perf_counter()
-        if config.init != GIVEN:
-            try:
-                self._draw_weights()
-            except InputError:  # it would be refused again
-                shutil.rmtree(self.folder.init_progress, ignore_errors=True)
-                raise
-        if config.mask_from is not None:
-            take_mask(config, self.model)
-        if config.rescale == "unit_power":
-            self._rescale()
-        seconds = time.perf_counter() - start
+        before = 0.0
+        try:
+            given = load_given(config, self.model)
+            if config.init != GIVEN:
+                before = self._draw_weights()
+            if given:
+                take_mask(config, self.model, given)
+            if config.rescale == "unit_power":
+                self._rescale()
+        except InputError:  # it would be refused again: the folder is free
+            shutil.rmtree(self.folder.init_progress, ignore_errors=True)
+            self.folder.init_report.unlink(missing_ok=True)
+            raise
+        seconds = before + time.perf_counter() - start
         self.say(f"initialised by {config.init} in {seconds:.1f} s")
         set_sparsity(config, self.model, 0)
         self.save(Checkpoint(0, {}, {"init_seconds": seconds, "rows": []}))
         shutil.rmtree(self.folder.init_progress, ignore_errors=True)
 
     def _draw_weights(self):
+        """Draws the kernels; returns the seconds that an earlier call spent on them."""
         config = self.config
         # Before the kernels are drawn, as `fan_correction` depends on it.
         allocate(self.model, whole_layers(config, self.model))
@@ -392,17 +396,22 @@ class Job:
             config.seed,
             fan_correction=config.fan_correction,
         )
-        if config.init in PATCH_INITS:
-            source = self.dataset.patterns_from
-            report = patches_init(config, self.model, verbose=True).apply(
-                self.model,
-                source.images,
-                source.labels,
-                self.loop.normalise,
-                self.folder.init_progress,
-            )
-            self.say(str(report))
-            write_json(self.folder.init_report, report.as_dict())
+        if config.init not in PATCH_INITS:
+            return 0.0
+        source, start = self.dataset.patterns_from, time.perf_counter()
+        report = patches_init(config, self.model, verbose=True).apply(
+            self.model,
+            source.images,
+            source.labels,
+            self.loop.normalise,
+            self.folder.init_progress,
+        )
+        now = time.perf_counter() - start
+        self.say(str(report))
+        write_json(self.folder.init_report, report.as_dict())
+        # Layers that were done already come back with their times.
+        of_layers = (sum(layer.seconds.values()) for layer in report.layers)
+        return max(0.0, sum(of_layers) - now)
 
     def _rescale(self):
         config, train = self.config, self.dataset.train
