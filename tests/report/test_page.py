@@ -256,3 +256,22 @@ def test_pixels_and_opacity_survive(rng, channels):
     encoded = np.frombuffer(base64.b64decode(body), np.uint8)
     decoded = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(decoded[..., [2, 1, 0, 3][:channels]], image)
+
+
+def test_masks_of_two_networks_have_a_table_each(runs):
+    run = runs["patches"]
+    fewer = dataclasses.replace(run, masks=run.masks[1:])
+    text = page_of(run, run, fewer, fewer).text
+    first, *others = (mask.name for mask in run.masks)
+    heads = "Runs All masks"
+    assert f"{heads} {first} {' '.join(others)} A and B" in text
+    assert f"{heads} {' '.join(others)} C and D" in text
+
+
+@pytest.mark.parametrize("method", ["dense", "fixed", "stochastic"])
+def test_what_is_removed_is_what_the_masks_have_if_nobody_said_it(runs, method):
+    run = runs["patches"]
+    config = dataclasses.replace(run.config, method=method, prune=0.5)
+    text = page_of(dataclasses.replace(run, config=config)).text
+    assert f"70{PERCENT} of the weights removed, 30{PERCENT} kept" in text
+    assert ("Frozen kernel" in text) is (method == "stochastic")

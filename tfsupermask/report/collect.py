@@ -18,7 +18,7 @@ from tfsupermask._reading import read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.init import LayerReport, PatchesInitReport
-from tfsupermask.layers import masked_weights
+from tfsupermask.layers import get_method, masked_weights
 from tfsupermask.report.masks import MaskStatistics, mask_statistics
 from tfsupermask.report.predictions import Predictions, predict
 from tfsupermask.runs import Config, RunFolder
@@ -78,6 +78,19 @@ class Run:
     def name(self) -> str:
         """Name of the run's folder."""
         return self.path.resolve().name
+
+    @property
+    def trains_kernel(self) -> bool:
+        """Whether the weights are trained, not frozen."""
+        return get_method(self.config.method).trains_kernel
+
+    @property
+    def removed(self) -> float:
+        """Fraction of the weights that was to be removed, or is if nobody said it."""
+        method = get_method(self.config.method)
+        if method.takes_sparsity and not method.decides_num_kept:
+            return self.config.prune
+        return 1 - self.num_kept / self.num_weights
 
     @property
     def num_weights(self) -> int:

@@ -20,6 +20,11 @@ class Overlap:
     whole: Agreement
     masks: dict[str, Agreement]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The masks' names."""
+        return tuple(self.masks)
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
