@@ -13,7 +13,7 @@ import numpy as np
 from absl import flags
 
 from binaries import _program
-from tfsupermask import InputError, export
+from tfsupermask import InputError, export, train
 from tfsupermask.data import decode_image
 from tfsupermask.runs import RunFolder
 
@@ -31,8 +31,7 @@ def main(argv):
     _program.require(argv, "Name at least one image file after the flags.")
     path = _program.existing(_PATH.value)
     _program.load_tensorflow()
-    of_run = RunFolder(path).saved_model
-    classifier = export.Classifier(of_run if of_run.exists() else path)
+    classifier = _classifier(path)
     files, images = [], []
     for file in argv:
         try:
@@ -47,6 +46,16 @@ def main(argv):
         print(f"{file}: {', '.join(named)}")
     if len(files) < len(argv):
         sys.exit(1)
+
+
+def _classifier(path):
+    """Returns the classifier in a file, or of the newest checkpoint of a run."""
+    folder = RunFolder(path)
+    if any(folder.checkpoints.glob("*.npz")):
+        return train.load_run(path)
+    return export.Classifier(
+        folder.saved_model if folder.saved_model.exists() else path
+    )
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ with one --output can share the runs: --shard=0/4 to --shard=3/4.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from absl import flags
 
 from binaries import _program
 from tfsupermask import InputError, experiments
-from tfsupermask._text import aligned, duration
+from tfsupermask._text import NONE, aligned, duration
 from tfsupermask.experiments.running.planning import MACHINE, estimated_seconds
 
 _LIST = flags.DEFINE_boolean("list", False, "Name all tables, figures and studies.")
@@ -92,7 +93,7 @@ def main(argv):
     if _LIST.value:
         _list(scope)
         return
-    chosen = _chosen()
+    chosen = _chosen(scope)
     _program.require(
         chosen, "Name what to run with --table, --figure or --study; --list shows all."
     )
@@ -113,14 +114,29 @@ def main(argv):
         )
 
 
-def _chosen():
-    if _ALL.value:
-        return list(experiments.EXPERIMENTS)
-    return [
-        experiments.find(kind, name)
-        for kind, flag in _CHOSEN.items()
-        for name in flag.value
-    ]
+def _chosen(scope):
+    if not _ALL.value:
+        return [
+            experiments.find(kind, name)
+            for kind, flag in _CHOSEN.items()
+            for name in flag.value
+        ]
+    chosen = []
+    for experiment in experiments.EXPERIMENTS:
+        _, why_not = _plan(experiment, scope)
+        if why_not:
+            print(f"{experiment.label} is left out: {why_not}", file=sys.stderr)
+        else:
+            chosen.append(experiment)
+    return chosen
+
+
+def _plan(experiment, scope):
+    """Returns an experiment's runs, or why not: it needs more images than there are."""
+    try:
+        return experiments.plan([experiment], scope), None
+    except InputError as error:
+        return (), error
 
 
 def _parse_shard(text):
@@ -131,11 +147,13 @@ def _parse_shard(text):
 
 
 def _list(scope):
-    lines = [("", "runs", "time", "")]
+    lines, possible = [("", "runs", "time", "")], []
     for experiment in experiments.EXPERIMENTS:
-        jobs = experiments.plan([experiment], scope)
-        lines.append((experiment.label, *_size(jobs), experiment.title))
-    jobs = experiments.plan(experiments.EXPERIMENTS, scope)
+        jobs, why_not = _plan(experiment, scope)
+        size = (NONE, NONE) if why_not else _size(jobs)
+        lines.append((experiment.label, *size, experiment.title))
+        possible += [] if why_not else [experiment]
+    jobs = experiments.plan(possible, scope)
     lines.append(("all", *_size(jobs), "Each run once: tables share them"))
     print(aligned(lines, "<>><", (16, 5, 12)))
     print(f"Times are estimates for {MACHINE}.")

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,12 @@ def test_predict_names_the_classes_of_image_files(run):
     best = [line.split(": ")[1].split()[0] for line in lines]
     right = np.mean([name == str(test.labels[i]) for i, name in enumerate(best)])
     assert right > 0.3
+    begun = shutil.copytree(run, run.parent / "begun")
+    for missing in (begun / "saved_model", begun / "pictures"):
+        shutil.rmtree(missing)
+    (begun / "summary.json").unlink()
+    flags = f"--path={begun}", "--top=2"
+    assert call("predict", *flags, *files, cwd=run.parent) == (0, out, "")
 
 
 def test_predict_goes_on_after_bad_files(run, tmp_path):

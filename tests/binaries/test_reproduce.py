@@ -32,6 +32,19 @@ def test_everything_is_listed_and_planned_without_running_anything(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_needs_more_images_is_left_out_of_all(tmp_path):
+    digits = ("--datasets=digits", "--seeds=1")
+    code, out, err = reproduce("--list", *digits, cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert re.search(r"^Study choice +– +– +Conv4", out, re.MULTILINE)
+    (every,) = re.findall(r"^all +(\d+)", out, re.MULTILINE)
+    code, out, err = reproduce("--all", "--dry_run", *digits, cwd=tmp_path)
+    assert code == 0
+    assert out.splitlines()[-1].startswith(f"{every} distinct runs, ")
+    assert "Study choice is left out: A run must not need more" in err
+    assert "Figure" not in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

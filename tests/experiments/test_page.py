@@ -1,3 +1,4 @@
+import fcntl
 import re
 import shutil
 
@@ -6,7 +7,7 @@ import pytest
 from tests.page import Page
 from tfsupermask import _files
 from tfsupermask.data import DataNotFoundError
-from tfsupermask.experiments import Scope, find
+from tfsupermask.experiments import OutputFolder, Scope, find
 from tfsupermask.experiments.telling import figures
 from tfsupermask.experiments.telling.page import write_all
 
@@ -27,7 +28,8 @@ def contents(root):
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.relative_to(root).parts[0] not in ("runs", "failed")
+        if path.is_file()
+        and path.relative_to(root).parts[0] not in ("runs", "failed", ".lock")
     }
 
 
@@ -141,3 +143,15 @@ def test_patches_have_a_figure_and_no_table(fake):
     written = contents(fake.folder.root)
     figure = {"figures/figure_4.2.png", "figures/figure_4.2.svg"}
     assert set(written) == figure | {"index.html"}
+
+
+def test_only_one_process_writes_at_a_time(tmp_path, monkeypatch):
+    def write(*_):
+        with open(tmp_path / ".lock", "a") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        written.append(1)
+
+    written = []
+    monkeypatch.setattr("tfsupermask.experiments.telling.page._write_text", write)
+    write_all([find("table", "8.3")], Scope(), OutputFolder(tmp_path))
+    assert len(written) == 3

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tfsupermask._text import duration
 from tfsupermask._validation import InputError
 from tfsupermask.experiments import OutputFolder, PlannedRun, run_planned
-from tfsupermask.experiments.running import processes
-from tfsupermask.runs import Config
+from tfsupermask.experiments.running import processes, runner
+from tfsupermask.runs import Config, metrics
 
 from . import fake_worker as fake
 
@@ -121,7 +122,7 @@ PROGRAM = """
     from pathlib import Path
     from tests.experiments.test_runner import fake, job
     from tfsupermask.experiments import OutputFolder, run_planned
-    from tfsupermask.experiments.running import processes
+    from tfsupermask.experiments.running import processes, runner
 
     processes.WORKER = "tests.experiments.fake_worker"
     jobs = [job("a"), job("b", fake.WAITS), job("c")]
@@ -155,3 +156,39 @@ def wait_for(path, process=None):
         assert time.monotonic() < until, f"{path} did not come"
         assert process is None or process.poll() is None
         time.sleep(0.05)
+
+
+def test_the_time_left_is_that_of_the_runs_left(folder, capsys, monkeypatch):
+    """Ten runs of the same length; the third had done one of two epochs before."""
+    jobs = [job(str(number)) for number in range(10)]
+    folder.run(jobs[2]).mkdir(parents=True)
+    folder.failures.mkdir()
+    row = dict.fromkeys(metrics.columns("test"), 1.0)
+    metrics.write_csv(folder.run(jobs[2]) / "metrics.csv", [row], "test")
+    whole = jobs[0].estimated_seconds
+    total = 10 * whole - jobs[2].training_seconds(1)
+    now = [0.0]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: now[0])
+    with runner._Progress(jobs, jobs, folder) as progress:
+        now[0] = 100.0  # as estimated, times 100 / whole
+        progress.show(jobs[:1])
+        progress.show([])
+        progress.failed(jobs[0], "It failed.", 100.0)
+    left = 100.0 * (total - whole) / whole
+    said = capsys.readouterr().out
+    assert f"about {duration(total)} one after another" in said
+    assert f"{duration(left)} left" in said
+
+
+def test_an_ended_run_is_not_counted_as_one_in_progress(folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr(runner._Progress, "show", lambda _, now: shown.append([*now]))
+    ended = runner._Progress.ended
+
+    def recorded(self, one, process):
+        shown.append(one.name)
+        ended(self, one, process)
+
+    monkeypatch.setattr(runner._Progress, "ended", recorded)
+    run_planned([job("a")], folder)
+    assert shown[: shown.index("a")][-1:] == [[]]

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import shutil
 from pathlib import Path
 
 import keras
@@ -260,3 +261,19 @@ def test_averages_come_with_the_weights_and_must_be_there(tmp_path):
     save_ticket(with_averages(), path)
     with pytest.raises(InputError, match=r"have 'net/norm/gamma'.*shape=None"):
         take(fixed(path), model)
+
+
+def test_a_run_goes_on_when_its_mask_has_another_path(dense, tmp_path, monkeypatch):
+    source = tmp_path / "before" / "source"
+    shutil.copytree(dense, source)
+    run = fixed(source, tmp_path / "run", stop_after_epoch=0)
+    assert train.run(run)["epoch"] == 0
+    monkeypatch.chdir(tmp_path)
+    for path in ("before/source", "before/../before/source/"):
+        assert train.run(dataclasses.replace(run, mask_from=path))["epoch"] == 0
+    other = dataclasses.replace(run, mask_from=str(dense))
+    with pytest.raises(InputError, match="holds a run with mask_from="):
+        train.run(other)
+    (tmp_path / "before").rename(tmp_path / "after")
+    moved = dataclasses.replace(run, mask_from="after/source")
+    assert train.run(moved)["epoch"] == 0

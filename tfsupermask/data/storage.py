@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import itertools
 import json
@@ -20,7 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from tfsupermask._files import make_folder, write_atomically
+from tfsupermask._files import make_folder, one_at_a_time, write_atomically
 from tfsupermask._machine import available_memory
 from tfsupermask._validation import check_choice, fail
 from tfsupermask._version import __version__
@@ -102,7 +101,7 @@ class Storage:
         """Writes the file, unless another process does so at the same time."""
         size = int(np.prod(shape))
         make_folder(path.parent)
-        turn = _turn(path.with_suffix(".lock"))
+        turn = one_at_a_time(path.with_suffix(".lock"))
         with turn if shared else contextlib.nullcontext():
             if path.is_file():
                 return
@@ -220,11 +219,3 @@ def _all(blocks, number):
             first=number,
             then=found,
         )
-
-
-@contextlib.contextmanager
-def _turn(path):
-    """Waits until no other process is in the body."""
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

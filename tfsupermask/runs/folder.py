@@ -161,6 +161,15 @@ def _is_leftover(path):
     return path.suffix == ".partial" or path.name == LOCK
 
 
+def _has_moved(name, before, now):
+    """Returns whether two paths of another run are one, or the first one is gone."""
+    if name not in ("mask_from", "weights_from") or None in (before, now):
+        return False
+    before, now = map(os.path.abspath, (before, now))
+    gone = not os.path.exists(before)
+    return before == now or (gone and os.path.basename(before) == os.path.basename(now))
+
+
 def _check_free_or_same(folder, config, description):
     """Returns whether a folder is free; raises unless it is or holds this very run."""
     found = [path for path in folder.root.iterdir() if not _is_leftover(path)]
@@ -187,7 +196,7 @@ def _check_same_run(folder, config, description):
         )
     before = {**Config(**there["config"]).identity(), **there["data"]}
     for name, value in {**config.identity(), **description["data"]}.items():
-        if before.get(name) != value:
+        if before.get(name) != value and not _has_moved(name, before.get(name), value):
             raise fail(
                 f"`workdir` {str(folder.root)!r} holds a run with {name}="
                 f"{before.get(name)!r}; give another --workdir.",

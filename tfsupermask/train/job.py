@@ -297,7 +297,7 @@ class Job:
             last = self.config.epochs
         if self.saved.step:  # a begun epoch is finished
             last = max(last, self.saved.epoch + 1)
-        with self._bar() as bar, self._interruption.postponed():
+        with self._bar(last) as bar, self._interruption.postponed():
             while self.saved.epoch < last:
                 self.train_epoch(bar)
 
@@ -444,11 +444,11 @@ class Job:
     def _write_metrics(self, rows):
         metrics.write_csv(self.folder.metrics, rows, self.config.epoch_split)
 
-    def _bar(self):
+    def _bar(self, last):
         images = self.config.batch_size
         steps = self.batches.steps_per_epoch
         return tqdm(
-            total=self.config.epochs * steps * images,
+            total=last * steps * images,
             initial=(self.saved.epoch * steps + self.saved.step) * images,
             bar_format=BAR,
             leave=False,

@@ -53,6 +53,11 @@ class LoadedRun:
         """Returns what the model takes: float32 (images / 255 - mean) / std."""
         return normalise(np.float32(images), self.mean, self.std)
 
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Returns probabilities (n, classes) of uint8 images (n, height, width, 3)."""
+        logits = self.model(self.normalise(images), training=False)
+        return keras.ops.softmax(keras.ops.cast(logits, "float32")).numpy()
+
 
 def load_images(
     config: Config,

@@ -80,6 +80,7 @@ def _reap(running, slots, progress):
         if process.wait(_POLL_SECONDS / len(running)):
             del running[job]
             slots.append(process.slot)
+            progress.show(running)
             progress.ended(job, process)
     progress.show(running)
 
@@ -100,7 +101,8 @@ class _Progress:
         self._done, self._count = len(jobs) - len(left), len(jobs)
         self._seconds = self._begun = 0.0  # of runs ended, of those in progress
         self._start = time.monotonic()
-        self._total = estimated_seconds(left)
+        self._earlier = {job.name: self._trained(job) for job in left}
+        self._total = estimated_seconds(left) - sum(self._earlier.values())
         print(
             f"{counted(self._count, 'run')}, {self._done} done; {len(left)} to do in "
             f"{folder.root}, about {duration(self._total)} one after another"
@@ -137,7 +139,7 @@ class _Progress:
         self._say(job, f"FAILED: {reason}", seconds)
 
     def _say(self, job, reached, seconds):
-        self._seconds += job.estimated_seconds
+        self._seconds += job.estimated_seconds - self._earlier[job.name]
         self._done += 1
         tqdm.write(
             f"[{self._done}/{self._count}] {job.name}: {reached} "
@@ -152,12 +154,14 @@ class _Progress:
 
     def show(self, running):
         """Moves the bar by the epochs that the running runs have done."""
-        self._begun = sum(
-            job.training_seconds(_epochs_done(self._folder, job)) for job in running
-        )
+        self._begun = sum(self._trained(j) - self._earlier[j.name] for j in running)
         self._bar.n = round(min(self._total, self._seconds + self._begun))
         self._bar.set_postfix_str(f"{self._done}/{self._count} runs", refresh=False)
         self._bar.refresh()
+
+    def _trained(self, job):
+        """Returns the estimated seconds of the epochs that a run has done."""
+        return job.training_seconds(_epochs_done(self._folder, job))
 
 
 def _reached(summary):

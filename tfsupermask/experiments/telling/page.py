@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from tfsupermask._files import make_folder, write_atomically
+from tfsupermask._files import make_folder, one_at_a_time, write_atomically
 from tfsupermask._text import duration
 from tfsupermask._validation import InputError
 from tfsupermask.experiments.catalogue.experiment import Experiment
@@ -63,10 +63,12 @@ def write_all(
     """
     for path in (folder.root / "tables", folder.root / "figures"):
         make_folder(path)
-    entries = [_write(experiment, scope, folder) for experiment in experiments]
     index = folder.root / "index.html"
-    page = {"entries": entries, "scope": scope, **_together(entries)}
-    _write_text(index, _render("index.html", **page))
+    # Shards that end together write the same files.
+    with one_at_a_time(folder.root / ".lock"):
+        entries = [_write(experiment, scope, folder) for experiment in experiments]
+        page = {"entries": entries, "scope": scope, **_together(entries)}
+        _write_text(index, _render("index.html", **page))
     return index
 
 
