@@ -86,6 +86,15 @@ class OfIndices(keras.Model):
         return self.dense(self.rows(inputs))
 
 
+class InTrainingAlone(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.augment, self.dense = keras.Sequential([kl.GaussianNoise(1)]), kl.Dense(2)
+
+    def call(self, inputs, training=False):
+        return self.dense(self.augment(inputs) if training else inputs)
+
+
 class LateLayers(keras.Model):
     def build(self, shape):
         self.dense = kl.Dense(2, name="late")
@@ -219,6 +228,7 @@ MODELS = {
     "subclassed_in_a_graph": (subclassed_in_a_graph, X),
     "two_arguments": (TwoArguments, X, 2 * X),
     "in_a_set": (InASet, X),
+    "in_training_alone": (InTrainingAlone, X),
     "late_layers": (LateLayers, X),
     "of_indices": (OfIndices, np.array([0, 3])),
     "deferred": (lambda: keras.Sequential([kl.Dense(4), kl.Dense(2)]), X),
@@ -297,6 +307,27 @@ def test_outputs_and_structure_survive(kind):
             assert id(layer.kernel) in kernels
     for layer in everything_in(folded):
         assert not isinstance(layer, SupermaskMixin)
+
+
+@pytest.mark.filterwarnings("ignore:.*lambda:UserWarning")
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_masked_model_is_copied_with_its_masks(kind):
+    make, *inputs = MODELS[kind]
+    model = make()
+    if not model.built:
+        model(*inputs)
+    options = {"kernels": lambda _, weight: "kernel" in weight.name, "verbose": False}
+    model = convert(randomize(model), 0.5, method="signed", **options)
+    with pytest.warns(UserWarning, match="masked already"):
+        again = convert(model, 0.1, verbose=False)
+    assert_same(outputs_of(again, inputs), outputs_of(model, inputs))
+    assert structure(again) == structure(model)
+    pairs = list(zip(*map(masked_weights, (model, again)), strict=True))
+    for one, two in pairs:
+        assert two.kernel is not one.kernel
+        assert two.method is one.method
+        assert_same((one.kernel.numpy(), one.mask), (two.kernel.numpy(), two.mask))
+    assert pairs
 
 
 def test_a_model_class_of_ones_own_is_kept_where_it_can_be():

@@ -13,7 +13,7 @@ from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.utils.python_utils import is_default
 
 from tfsupermask._validation import InputError, fail
-from tfsupermask.layers import SupermaskMixin, masked_weights, plain_class
+from tfsupermask.layers import Supermask, SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
 from tfsupermask.layers.mixin import accepted, with_activation
 from tfsupermask.layers.walking import children_of, is_graph
@@ -23,7 +23,12 @@ _BOOKKEEPING = ("_layers", "_tracker", "_self_")
 
 
 def config_of(layer: keras.Layer) -> dict:
-    """Returns a layer's config with only the arguments that its constructor takes."""
+    """Returns a layer's config with only the arguments that its constructor takes.
+
+    That of a layer by `supermask` has no masks.
+    """
+    if isinstance(layer, Supermask):
+        return layer.plain_config()
     config = layer.get_config()
     masked = isinstance(layer, SupermaskMixin)
     return config if masked else accepted(type(layer), config)
@@ -35,7 +40,8 @@ def remake(
     config: Callable[[keras.Layer], dict] = config_of,
 ) -> keras.Layer:
     """Returns a new, unbuilt layer like a given one: `make(config(layer))`."""
-    make = make or type(layer).from_config
+    made = isinstance(layer, Supermask)
+    make = make or (type(layer).without_masks if made else type(layer).from_config)
     classes = {type(each).__name__: type(each) for each in layer._flatten_layers()}
     # The functions in the config already run in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
@@ -47,6 +53,8 @@ def remake(
                 "config to be copied.",
                 layer_class=type(layer).__name__,
             ) from error
+    if made and isinstance(new, Supermask):
+        new.set_up(**layer.mask_arguments())
     # The constructor may not take these; and Keras may have numbered names.
     new.dtype_policy = layer.dtype_policy
     for one, other in zip(_layers_in(layer), _layers_in(new), strict=False):
@@ -94,7 +102,7 @@ class _Copier:
         for source, target in reversed(self._copies.values()):
             if isinstance(source, keras.Layer):
                 _build_like(source, target)
-        for source, target in self.pairs():
+        for source, target in self.pairs(masks=False):
             _build_like(source, target)
         for _, target in self.made():
             if isinstance(target, SupermaskMixin):
@@ -117,11 +125,11 @@ class _Copier:
             if isinstance(source, keras.Layer) and not children_of(source):
                 yield source, target
 
-    def pairs(self):
+    def pairs(self, masks=True):
         """Yields every layer with its copy, also in layers that count as a whole."""
         targets = {}
         for copied in self._copies.values():
-            for source, target in _inner_pairs(*copied):
+            for source, target in _inner_pairs(*copied, masks):
                 shared = targets.setdefault(id(source), target) is not target
                 if shared and source.variables:
                     raise fail(
@@ -212,13 +220,13 @@ def _alike(inner, fresh):
     return one == other
 
 
-def _inner_pairs(source, target):
+def _inner_pairs(source, target, masks=True):
     if not isinstance(source, keras.Layer):
         return []
     if children_of(source):
         return [(source, target)]
-    masked = type(source) is type(target)
-    return zip(_layers_in(source, masked), _layers_in(target, masked), strict=True)
+    masks = masks and type(source) is type(target)
+    return zip(_layers_in(source, masks), _layers_in(target, masks), strict=True)
 
 
 def _layers_in(layer, masks=False):

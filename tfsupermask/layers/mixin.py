@@ -299,13 +299,22 @@ class SupermaskMixin:
         """Returns the config of the same layer without masks."""
         return accepted(plain_class(self), super().get_config())
 
-    def _mask_config(self):
+    def mask_arguments(self):
+        """Returns the arguments of `set_up` that make masks like the layer's."""
         positions = {} if self._positions is None else {"kernels": self._positions}
         return {
             "sparsity": self.sparsity,
-            "method": self.method.name,
-            "score_initializer": keras.initializers.serialize(self.score_initializer),
+            "method": self.method,
+            "score_initializer": self.score_initializer,
             **positions,
+        }
+
+    def _mask_config(self):
+        initializer = keras.initializers.serialize(self.score_initializer)
+        return {
+            **self.mask_arguments(),
+            "method": self.method.name,
+            "score_initializer": initializer,
         }
 
     @classmethod
