@@ -40,8 +40,8 @@ def remake(
     config: Callable[[keras.Layer], dict] = config_of,
 ) -> keras.Layer:
     """Returns a new, unbuilt layer like a given one: `make(config(layer))`."""
-    made = isinstance(layer, Supermask)
-    make = make or (type(layer).without_masks if made else type(layer).from_config)
+    masked = make is None and isinstance(layer, Supermask)
+    make = make or (type(layer).without_masks if masked else type(layer).from_config)
     classes = {type(each).__name__: type(each) for each in layer._flatten_layers()}
     # The functions in the config already run in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
@@ -53,7 +53,7 @@ def remake(
                 "config to be copied.",
                 layer_class=type(layer).__name__,
             ) from error
-    if made and isinstance(new, Supermask):
+    if masked:
         new.set_up(**layer.mask_arguments())
     # The constructor may not take these; and Keras may have numbered names.
     new.dtype_policy = layer.dtype_policy
@@ -102,7 +102,7 @@ class _Copier:
         for source, target in reversed(self._copies.values()):
             if isinstance(source, keras.Layer):
                 _build_like(source, target)
-        for source, target in self.pairs(masks=False):
+        for source, target in self.pairs():
             _build_like(source, target)
         for _, target in self.made():
             if isinstance(target, SupermaskMixin):
@@ -125,11 +125,11 @@ class _Copier:
             if isinstance(source, keras.Layer) and not children_of(source):
                 yield source, target
 
-    def pairs(self, masks=True):
+    def pairs(self):
         """Yields every layer with its copy, also in layers that count as a whole."""
         targets = {}
         for copied in self._copies.values():
-            for source, target in _inner_pairs(*copied, masks):
+            for source, target in _inner_pairs(*copied):
                 shared = targets.setdefault(id(source), target) is not target
                 if shared and source.variables:
                     raise fail(
@@ -167,8 +167,8 @@ class _Copier:
     def _copy_whole(self, layer):
         """Copies a layer that is no graph: its class decides how it uses inner layers.
 
-        If these hold masks, or the config does not describe them, they are copied one
-        by one and replace those that the new layer has made.
+        If these or the new layer's hold masks, or the config does not describe them,
+        they are copied one by one and replace those that the new layer has made.
         """
         copied = self._new_layer(layer)
         # Keras never trains a weight that is made while its layer is frozen.
@@ -182,9 +182,14 @@ class _Copier:
             for each in (layer, copied)
         )
         misses = _may_miss(type(layer)) and bool(fresh) and not _alike(inner, fresh)
+        makes_masks = any(
+            isinstance(each, SupermaskMixin)
+            for each in copied._flatten_layers(include_self=False)
+        )
         if isinstance(copied, SupermaskMixin):
-            copied.config_is_complete = not misses
-        if not children_of(layer) and not misses:
+            copied.config_is_complete = not misses and not makes_masks
+        one_by_one = makes_masks or bool(children_of(layer))
+        if not one_by_one and not misses:
             return copied
         if list(map(plain_class, inner)) != list(map(plain_class, fresh)):
             raise fail(
@@ -192,7 +197,7 @@ class _Copier:
                 "the arguments in its config, to be copied.",
                 name=layer.name,
             )
-        copy = self.copy if children_of(layer) else remake
+        copy = self.copy if one_by_one else remake
         new = {id(old): copy(each) for each, old in zip(inner, fresh, strict=True)}
         _replace_attributes(copied, new)
         self._replaced += [each for each in fresh if not each.built]
@@ -220,12 +225,13 @@ def _alike(inner, fresh):
     return one == other
 
 
-def _inner_pairs(source, target, masks=True):
+def _inner_pairs(source, target):
     if not isinstance(source, keras.Layer):
         return []
     if children_of(source):
         return [(source, target)]
-    masks = masks and type(source) is type(target)
+    # Those of a copy may be made later.
+    masks = isinstance(target, SupermaskMixin) and bool(target.masked_weights)
     return zip(_layers_in(source, masks), _layers_in(target, masks), strict=True)
 
 
