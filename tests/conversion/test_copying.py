@@ -95,6 +95,28 @@ class InTrainingAlone(keras.Model):
         return self.dense(self.augment(inputs) if training else inputs)
 
 
+class OwnArguments(keras.Model):
+    """Uses its arguments in its call and in `build`, and does not mirror them."""
+
+    def __init__(self, steps=1, units=3, scale=None, activation="relu", sizes=(2,)):
+        super().__init__()
+        self.steps, self.units, self._scale, self.sizes = steps, units, scale, sizes
+        self.options = {"shift": [0.0 if scale is None else scale]}
+        self.activation = keras.activations.get(activation)
+        self.dense, self.own = kl.Dense(8), lambda inputs: inputs + self.units
+
+    def build(self, shape):
+        self.top = kl.Dense(self.units, name="top")
+        self.dense.build(shape)
+        self.top.build(shape)
+
+    def call(self, inputs):
+        for _ in range(self.steps):
+            inputs = self.activation(self.dense(inputs)) * (self._scale or 1.0)
+        x = self.top(self.own(inputs))[:, : sum(self.sizes)]
+        return x + self.options["shift"][0]
+
+
 class LateLayers(keras.Model):
     def build(self, shape):
         self.dense = kl.Dense(2, name="late")
@@ -229,6 +251,8 @@ MODELS = {
     "two_arguments": (TwoArguments, X, 2 * X),
     "in_a_set": (InASet, X),
     "in_training_alone": (InTrainingAlone, X),
+    "steps": (lambda: OwnArguments(2), X),
+    "all_arguments": (lambda: OwnArguments(3, 6, 0.5, "tanh", [1, 4]), X),
     "late_layers": (LateLayers, X),
     "of_indices": (OfIndices, np.array([0, 3])),
     "deferred": (lambda: keras.Sequential([kl.Dense(4), kl.Dense(2)]), X),
@@ -336,6 +360,13 @@ def test_a_model_class_of_ones_own_is_kept_where_it_can_be():
     assert type(fold(convert(built(Branches, X), verbose=False))) is Branches
     # The constructor makes layers of its own, so that only a plain graph will do.
     assert type(convert(GraphWithArgument(), verbose=False)).__name__ == "Functional"
+
+
+def test_arguments_that_the_config_lacks_are_not_lost_in_a_file(tmp_path):
+    path = tmp_path / "model.keras"
+    convert(built(OwnArguments, X), verbose=False).save(path)
+    with pytest.raises(InputError, match="if `get_config` mirrors its constructor"):
+        convert(built(lambda: OwnArguments(2), X), verbose=False).save(path)
 
 
 def test_shared_layers_stay_shared_and_are_listed_once():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 import tempfile
+import types
 import warnings
 from collections.abc import Callable
 
@@ -186,8 +188,11 @@ class _Copier:
             isinstance(each, SupermaskMixin)
             for each in copied._flatten_layers(include_self=False)
         )
+        missed = _missed_values(layer, copied) if _may_miss(type(layer)) else {}
+        for name, value in missed.items():
+            setattr(copied, name, value)
         if isinstance(copied, SupermaskMixin):
-            copied.config_is_complete = not misses and not makes_masks
+            copied.config_is_complete = not (misses or missed or makes_masks)
         one_by_one = makes_masks or bool(children_of(layer))
         if not one_by_one and not misses:
             return copied
@@ -209,6 +214,28 @@ def _may_miss(cls):
     arguments = set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs"}
     default = is_default(cls.get_config)
     return issubclass(cls, keras.Model) and default and bool(arguments - {"args"})
+
+
+def _missed_values(layer, copied):
+    """Returns the plain values in a model's attributes that differ in its copy."""
+    of_keras = {*vars(keras.Model(name=layer.name)), *dir(SupermaskMixin)}
+    names = (vars(layer).keys() & vars(copied).keys()) - of_keras
+    values = {name: (getattr(layer, name), getattr(copied, name)) for name in names}
+    return {
+        name: _replace(one, {}, set())
+        for name, (one, other) in values.items()
+        if _is_plain(one) and _is_plain(other) and one != other
+    }
+
+
+def _is_plain(value):
+    if isinstance(value, dict):
+        return _is_plain([*value, *value.values()])
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, types.FunctionType):
+        return "<" not in value.__qualname__  # a local one may hold the model
+    return value is None or isinstance(value, (numbers.Number, str))
 
 
 def _alike(inner, fresh):
