@@ -479,6 +479,60 @@ def test_refuses_what_cannot_be_copied_with_its_name(make, name):
         convert(built(make, X), verbose=False)
 
 
+class HoldsItsLayer(kl.Layer):
+    """Its config holds the layer inside itself."""
+
+    def __init__(self, block, **kwargs):
+        super().__init__(**kwargs)
+        self.block = block
+
+    def call(self, inputs):
+        return self.block(inputs)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], 2)
+
+    def get_config(self):
+        return {**super().get_config(), "block": self.block}
+
+
+class HoldsItsWeight(kl.Layer):
+    def __init__(self, weight, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = weight
+
+    def call(self, inputs):
+        return inputs @ self.weight
+
+    def get_config(self):
+        return {**super().get_config(), "weight": self.weight}
+
+
+def holds_its_weight():
+    return HoldsItsWeight(keras.Variable(random(8, 2), name="held"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HoldsItsLayer(kl.Dense(2, name="held")),
+        lambda: HoldsItsLayer(SupermaskDense(2, name="held")),
+        lambda: HoldsItsLayer(keras.Sequential([kl.Dense(2)], name="held")),
+        holds_its_weight,
+    ],
+)
+@pytest.mark.parametrize("copy", [fold, functools.partial(convert, verbose=False)])
+def test_what_a_config_holds_is_refused_not_shared(make, copy):
+    model = functional(lambda x: make()(kl.Dense(8)(x)), (5, 8))
+    before = [(v, v.trainable, v.numpy()) for v in model.variables]
+    with pytest.raises(InputError, match=r"not hold them, to be copied.*held=\['held'"):
+        copy(model)
+    for variable, trainable, values in before:
+        assert variable.trainable is trainable
+        np.testing.assert_array_equal(variable, values)
+    assert len(before) == len(model.variables)
+
+
 def test_leaves_are_in_layer_order():
     model = deep()
     first, middle, last = model.layers

@@ -57,12 +57,27 @@ def remake(
             ) from error
     if masked:
         new.set_up(**layer.mask_arguments())
+    old, parts = _parts_of(layer), _parts_of(new)
+    if held := [name for part, name in old.items() if part in parts]:
+        raise fail(
+            f"The config of layer '{layer.name}' must describe the layers and weights "
+            "inside it, not hold them, to be copied.",
+            layer_class=type(layer).__name__,
+            held=held,
+        )
     # The constructor may not take these; and Keras may have numbered names.
     new.dtype_policy = layer.dtype_policy
     for one, other in zip(_layers_in(layer), _layers_in(new), strict=False):
         if plain_class(one) is plain_class(other):
             other.name = one.name
     return new
+
+
+def _parts_of(layer):
+    """Returns the names of a layer's layers and variables by their ids."""
+    return {
+        id(each): each.name for each in [*layer._flatten_layers(), *layer.variables]
+    }
 
 
 def copy_model(
