@@ -200,6 +200,35 @@ def dicts_of_tensors():
     return keras.Model({"a": a, "b": b}, outputs)
 
 
+class Difference(kl.Layer):
+    def call(self, inputs, training=None):
+        return inputs["a"] - inputs["b"]
+
+
+def sequential_of_a_dict():
+    return keras.Sequential(
+        [Difference(), kl.Dense(4), keras.Sequential([kl.Dense(3)])]
+    )
+
+
+def sequential_of_a_dict_in_a_graph():
+    inputs = {"a": keras.Input((8,), name="a"), "b": keras.Input((8,), name="b")}
+    model = keras.Model(inputs, kl.Dense(2)(sequential_of_a_dict()(inputs)))
+    model({"a": X, "b": X})  # before, Keras has not built the layers in the middle
+    return model
+
+
+class OfUnknownShape(Rows):
+    """Keras cannot say its output's shape."""
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+def sequential_of_unknown_shapes():
+    return keras.Sequential([kl.TimeDistributed(OfUnknownShape()), kl.Dense(2)])
+
+
 class AddIfThere(kl.Layer):
     def call(self, inputs, other=None):
         return inputs if other is None else inputs + other
@@ -256,6 +285,16 @@ MODELS = {
     "late_layers": (LateLayers, X),
     "of_indices": (OfIndices, np.array([0, 3])),
     "deferred": (lambda: keras.Sequential([kl.Dense(4), kl.Dense(2)]), X),
+    "sequential_of_a_list": (
+        lambda: keras.Sequential([kl.Concatenate(), kl.Dense(4), kl.Dense(2)]),
+        [X, 2 * X],
+    ),
+    "sequential_of_a_dict": (sequential_of_a_dict, {"a": X, "b": X**2}),
+    "sequential_of_a_dict_in_a_graph": (
+        sequential_of_a_dict_in_a_graph,
+        {"a": X, "b": X**2},
+    ),
+    "sequential_of_unknown_shapes": (sequential_of_unknown_shapes, STEPS),
     "graph_with_argument": (GraphWithArgument, X),
     "graph_with_train_step": (graph_with_train_step, X),
     "shared_layers": (shared_layers, X),

@@ -166,7 +166,8 @@ class _Copier:
         return self._copy_functional(operation)
 
     def _copy_sequential(self, model):
-        start = [_same_input(model.inputs[0])] if model.built else []
+        # Keras may give it none, although it is built: if it takes a list or a dict.
+        start = map(_same_input, getattr(model, "inputs", ()))
         layers = [*start, *map(self.copy, model.layers)]
         return keras.Sequential(layers, trainable=model.trainable, name=model.name)
 
