@@ -264,7 +264,7 @@ def test_masks_that_were_placed_by_hand_inside_of_others(kind):
         assert_fixed(given, fixed, steps)
         np.testing.assert_array_equal(fold(fold(given))(steps), fold(given)(steps))
         before = [weight.kernel.numpy() for weight in masked_weights(fixed)]
-        fixed.compile(keras.optimizers.SGD(1e-3, 0.9), "mse", jit_compile=False)
+        fixed.compile(keras.optimizers.SGD(1e-3, 0.9), "mse", run_eagerly=True)
         fixed.fit(steps, random(3, 5, 2), verbose=0)
         for weight, kernel in zip(masked_weights(fixed), before, strict=True):
             assert_removed_are_zero(weight)
