@@ -86,6 +86,37 @@ class OfIndices(keras.Model):
         return self.dense(self.rows(inputs))
 
 
+class InTrainingAlone(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.augment, self.dense = keras.Sequential([kl.GaussianNoise(1)]), kl.Dense(2)
+
+    def call(self, inputs, training=False):
+        return self.dense(self.augment(inputs) if training else inputs)
+
+
+class OwnArguments(keras.Model):
+    """Uses its arguments in its call and in `build`, and does not mirror them."""
+
+    def __init__(self, steps=1, units=3, scale=None, activation="relu", sizes=(2,)):
+        super().__init__()
+        self.steps, self.units, self._scale, self.sizes = steps, units, scale, sizes
+        self.options = {"shift": [0.0 if scale is None else scale]}
+        self.activation = keras.activations.get(activation)
+        self.dense, self.own = kl.Dense(8), lambda inputs: inputs + self.units
+
+    def build(self, shape):
+        self.top = kl.Dense(self.units, name="top")
+        self.dense.build(shape)
+        self.top.build(shape)
+
+    def call(self, inputs):
+        for _ in range(self.steps):
+            inputs = self.activation(self.dense(inputs)) * (self._scale or 1.0)
+        x = self.top(self.own(inputs))[:, : sum(self.sizes)]
+        return x + self.options["shift"][0]
+
+
 class LateLayers(keras.Model):
     def build(self, shape):
         self.dense = kl.Dense(2, name="late")
@@ -169,6 +200,35 @@ def dicts_of_tensors():
     return keras.Model({"a": a, "b": b}, outputs)
 
 
+class Difference(kl.Layer):
+    def call(self, inputs, training=None):
+        return inputs["a"] - inputs["b"]
+
+
+def sequential_of_a_dict():
+    return keras.Sequential(
+        [Difference(), kl.Dense(4), keras.Sequential([kl.Dense(3)])]
+    )
+
+
+def sequential_of_a_dict_in_a_graph():
+    inputs = {"a": keras.Input((8,), name="a"), "b": keras.Input((8,), name="b")}
+    model = keras.Model(inputs, kl.Dense(2)(sequential_of_a_dict()(inputs)))
+    model({"a": X, "b": X})  # before, Keras has not built the layers in the middle
+    return model
+
+
+class OfUnknownShape(Rows):
+    """Keras cannot say its output's shape."""
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+def sequential_of_unknown_shapes():
+    return keras.Sequential([kl.TimeDistributed(OfUnknownShape()), kl.Dense(2)])
+
+
 class AddIfThere(kl.Layer):
     def call(self, inputs, other=None):
         return inputs if other is None else inputs + other
@@ -219,9 +279,22 @@ MODELS = {
     "subclassed_in_a_graph": (subclassed_in_a_graph, X),
     "two_arguments": (TwoArguments, X, 2 * X),
     "in_a_set": (InASet, X),
+    "in_training_alone": (InTrainingAlone, X),
+    "steps": (lambda: OwnArguments(2), X),
+    "all_arguments": (lambda: OwnArguments(3, 6, 0.5, "tanh", [1, 4]), X),
     "late_layers": (LateLayers, X),
     "of_indices": (OfIndices, np.array([0, 3])),
     "deferred": (lambda: keras.Sequential([kl.Dense(4), kl.Dense(2)]), X),
+    "sequential_of_a_list": (
+        lambda: keras.Sequential([kl.Concatenate(), kl.Dense(4), kl.Dense(2)]),
+        [X, 2 * X],
+    ),
+    "sequential_of_a_dict": (sequential_of_a_dict, {"a": X, "b": X**2}),
+    "sequential_of_a_dict_in_a_graph": (
+        sequential_of_a_dict_in_a_graph,
+        {"a": X, "b": X**2},
+    ),
+    "sequential_of_unknown_shapes": (sequential_of_unknown_shapes, STEPS),
     "graph_with_argument": (GraphWithArgument, X),
     "graph_with_train_step": (graph_with_train_step, X),
     "shared_layers": (shared_layers, X),
@@ -299,12 +372,40 @@ def test_outputs_and_structure_survive(kind):
         assert not isinstance(layer, SupermaskMixin)
 
 
+@pytest.mark.filterwarnings("ignore:.*lambda:UserWarning")
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_masked_model_is_copied_with_its_masks(kind):
+    make, *inputs = MODELS[kind]
+    model = make()
+    if not model.built:
+        model(*inputs)
+    options = {"kernels": lambda _, weight: "kernel" in weight.name, "verbose": False}
+    model = convert(randomize(model), 0.5, method="signed", **options)
+    with pytest.warns(UserWarning, match="masked already"):
+        again = convert(model, 0.1, verbose=False)
+    assert_same(outputs_of(again, inputs), outputs_of(model, inputs))
+    assert structure(again) == structure(model)
+    pairs = list(zip(*map(masked_weights, (model, again)), strict=True))
+    for one, two in pairs:
+        assert two.kernel is not one.kernel
+        assert two.method is one.method
+        assert_same((one.kernel.numpy(), one.mask), (two.kernel.numpy(), two.mask))
+    assert pairs
+
+
 def test_a_model_class_of_ones_own_is_kept_where_it_can_be():
     assert type(convert(graph_with_train_step(), verbose=False)) is GraphWithTrainStep
     assert plain_class(convert(built(Branches, X), verbose=False)) is Branches
     assert type(fold(convert(built(Branches, X), verbose=False))) is Branches
     # The constructor makes layers of its own, so that only a plain graph will do.
     assert type(convert(GraphWithArgument(), verbose=False)).__name__ == "Functional"
+
+
+def test_arguments_that_the_config_lacks_are_not_lost_in_a_file(tmp_path):
+    path = tmp_path / "model.keras"
+    convert(built(OwnArguments, X), verbose=False).save(path)
+    with pytest.raises(InputError, match="if `get_config` mirrors its constructor"):
+        convert(built(lambda: OwnArguments(2), X), verbose=False).save(path)
 
 
 def test_shared_layers_stay_shared_and_are_listed_once():
@@ -415,6 +516,60 @@ class OwnSequentialCall(keras.Sequential):
 def test_refuses_what_cannot_be_copied_with_its_name(make, name):
     with pytest.raises(InputError, match=rf"config to be copied.*layer_class='{name}"):
         convert(built(make, X), verbose=False)
+
+
+class HoldsItsLayer(kl.Layer):
+    """Its config holds the layer inside itself."""
+
+    def __init__(self, block, **kwargs):
+        super().__init__(**kwargs)
+        self.block = block
+
+    def call(self, inputs):
+        return self.block(inputs)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], 2)
+
+    def get_config(self):
+        return {**super().get_config(), "block": self.block}
+
+
+class HoldsItsWeight(kl.Layer):
+    def __init__(self, weight, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = weight
+
+    def call(self, inputs):
+        return inputs @ self.weight
+
+    def get_config(self):
+        return {**super().get_config(), "weight": self.weight}
+
+
+def holds_its_weight():
+    return HoldsItsWeight(keras.Variable(random(8, 2), name="held"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HoldsItsLayer(kl.Dense(2, name="held")),
+        lambda: HoldsItsLayer(SupermaskDense(2, name="held")),
+        lambda: HoldsItsLayer(keras.Sequential([kl.Dense(2)], name="held")),
+        holds_its_weight,
+    ],
+)
+@pytest.mark.parametrize("copy", [fold, functools.partial(convert, verbose=False)])
+def test_what_a_config_holds_is_refused_not_shared(make, copy):
+    model = functional(lambda x: make()(kl.Dense(8)(x)), (5, 8))
+    before = [(v, v.trainable, v.numpy()) for v in model.variables]
+    with pytest.raises(InputError, match=r"not hold them, to be copied.*held=\['held'"):
+        copy(model)
+    for variable, trainable, values in before:
+        assert variable.trainable is trainable
+        np.testing.assert_array_equal(variable, values)
+    assert len(before) == len(model.variables)
 
 
 def test_leaves_are_in_layer_order():

@@ -228,6 +228,60 @@ def test_removed_weights_stay_zero_in_replicas(two_replicas):
         assert_removed_are_zero(weight)
 
 
+class ByHand(keras.Model):
+    """Makes masks itself, some of them in a model inside."""
+
+    def __init__(self, method="signed", **kwargs):
+        super().__init__(**kwargs)
+        self.first = SupermaskDense(5, sparsity=0.6, method=method)
+        layers = [SupermaskDense(5, sparsity=0.4), kl.ReLU(), kl.Dense(4)]
+        self.rest = keras.Sequential(layers)
+
+    def call(self, inputs):
+        return self.rest(self.first(inputs))
+
+
+BY_HAND = {
+    "wrapper": lambda: kl.TimeDistributed(SupermaskDense(5, method="magnitude")),
+    "model_in_wrapper": lambda: kl.TimeDistributed(ByHand().rest),
+    "own": ByHand,
+    "own_method": lambda: ByHand("biprop"),
+    "own_in_wrapper": lambda: kl.TimeDistributed(
+        keras.Sequential([keras.Input((8,)), ByHand()])
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*masked already:UserWarning")
+@pytest.mark.parametrize("kind", BY_HAND)
+def test_masks_that_were_placed_by_hand_inside_of_others(kind):
+    steps = random(3, 5, 8)
+    model = keras.Sequential([keras.Input((5, 8)), BY_HAND[kind](), kl.Dense(2)])
+    model(steps)
+    randomize(model)
+    for given in (model, convert(model, verbose=False)):
+        fixed = fix_masks(given)
+        assert_fixed(given, fixed, steps)
+        np.testing.assert_array_equal(fold(fold(given))(steps), fold(given)(steps))
+        before = [weight.kernel.numpy() for weight in masked_weights(fixed)]
+        fixed.compile(keras.optimizers.SGD(1e-3, 0.9), "mse", run_eagerly=True)
+        fixed.fit(steps, random(3, 5, 2), verbose=0)
+        for weight, kernel in zip(masked_weights(fixed), before, strict=True):
+            assert_removed_are_zero(weight)
+            assert np.any(weight.kernel.numpy() != kernel)
+
+
+def test_a_folded_model_that_makes_masks_can_be_masked_again(tmp_path):
+    model = ByHand()
+    model(random(3, 8))
+    plain = fold(randomize(model))
+    masked = convert(plain, 0.0, verbose=False)
+    assert len(masked_weights(masked)) == 3
+    np.testing.assert_array_equal(masked(random(3, 8)), plain(random(3, 8)))
+    with pytest.raises(InputError, match="can only be saved whole if"):
+        masked.save(tmp_path / "model.keras")
+
+
 def test_spectral_normalization_keeps_its_outputs():
     inner = kl.Dense(4, use_bias=False)
     layer = supermask(kl.SpectralNormalization(inner), sparsity=0.5)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 import tempfile
+import types
 import warnings
 from collections.abc import Callable
 
@@ -13,7 +15,7 @@ from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.utils.python_utils import is_default
 
 from tfsupermask._validation import InputError, fail
-from tfsupermask.layers import SupermaskMixin, masked_weights, plain_class
+from tfsupermask.layers import Supermask, SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
 from tfsupermask.layers.mixin import accepted, with_activation
 from tfsupermask.layers.walking import children_of, is_graph
@@ -23,7 +25,12 @@ _BOOKKEEPING = ("_layers", "_tracker", "_self_")
 
 
 def config_of(layer: keras.Layer) -> dict:
-    """Returns a layer's config with only the arguments that its constructor takes."""
+    """Returns a layer's config with only the arguments that its constructor takes.
+
+    That of a layer by `supermask` has no masks.
+    """
+    if isinstance(layer, Supermask):
+        return layer.plain_config()
     config = layer.get_config()
     masked = isinstance(layer, SupermaskMixin)
     return config if masked else accepted(type(layer), config)
@@ -35,7 +42,8 @@ def remake(
     config: Callable[[keras.Layer], dict] = config_of,
 ) -> keras.Layer:
     """Returns a new, unbuilt layer like a given one: `make(config(layer))`."""
-    make = make or type(layer).from_config
+    masked = make is None and isinstance(layer, Supermask)
+    make = make or (type(layer).without_masks if masked else type(layer).from_config)
     classes = {type(each).__name__: type(each) for each in layer._flatten_layers()}
     # The functions in the config already run in this process: nothing is loaded.
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
@@ -47,12 +55,29 @@ def remake(
                 "config to be copied.",
                 layer_class=type(layer).__name__,
             ) from error
+    if masked:
+        new.set_up(**layer.mask_arguments())
+    old, parts = _parts_of(layer), _parts_of(new)
+    if held := [name for part, name in old.items() if part in parts]:
+        raise fail(
+            f"The config of layer '{layer.name}' must describe the layers and weights "
+            "inside it, not hold them, to be copied.",
+            layer_class=type(layer).__name__,
+            held=held,
+        )
     # The constructor may not take these; and Keras may have numbered names.
     new.dtype_policy = layer.dtype_policy
     for one, other in zip(_layers_in(layer), _layers_in(new), strict=False):
         if plain_class(one) is plain_class(other):
             other.name = one.name
     return new
+
+
+def _parts_of(layer):
+    """Returns the names of a layer's layers and variables by their ids."""
+    return {
+        id(each): each.name for each in [*layer._flatten_layers(), *layer.variables]
+    }
 
 
 def copy_model(
@@ -141,7 +166,8 @@ class _Copier:
         return self._copy_functional(operation)
 
     def _copy_sequential(self, model):
-        start = [_same_input(model.inputs[0])] if model.built else []
+        # Keras may give it none, although it is built: if it takes a list or a dict.
+        start = map(_same_input, getattr(model, "inputs", ()))
         layers = [*start, *map(self.copy, model.layers)]
         return keras.Sequential(layers, trainable=model.trainable, name=model.name)
 
@@ -159,8 +185,8 @@ class _Copier:
     def _copy_whole(self, layer):
         """Copies a layer that is no graph: its class decides how it uses inner layers.
 
-        If these hold masks, or the config does not describe them, they are copied one
-        by one and replace those that the new layer has made.
+        If these or the new layer's hold masks, or the config does not describe them,
+        they are copied one by one and replace those that the new layer has made.
         """
         copied = self._new_layer(layer)
         # Keras never trains a weight that is made while its layer is frozen.
@@ -174,9 +200,17 @@ class _Copier:
             for each in (layer, copied)
         )
         misses = _may_miss(type(layer)) and bool(fresh) and not _alike(inner, fresh)
+        makes_masks = any(
+            isinstance(each, SupermaskMixin)
+            for each in copied._flatten_layers(include_self=False)
+        )
+        missed = _missed_values(layer, copied) if _may_miss(type(layer)) else {}
+        for name, value in missed.items():
+            setattr(copied, name, value)
         if isinstance(copied, SupermaskMixin):
-            copied.config_is_complete = not misses
-        if not children_of(layer) and not misses:
+            copied.config_is_complete = not (misses or missed or makes_masks)
+        one_by_one = makes_masks or bool(children_of(layer))
+        if not one_by_one and not misses:
             return copied
         if list(map(plain_class, inner)) != list(map(plain_class, fresh)):
             raise fail(
@@ -184,7 +218,7 @@ class _Copier:
                 "the arguments in its config, to be copied.",
                 name=layer.name,
             )
-        copy = self.copy if children_of(layer) else remake
+        copy = self.copy if one_by_one else remake
         new = {id(old): copy(each) for each, old in zip(inner, fresh, strict=True)}
         _replace_attributes(copied, new)
         self._replaced += [each for each in fresh if not each.built]
@@ -196,6 +230,28 @@ def _may_miss(cls):
     arguments = set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs"}
     default = is_default(cls.get_config)
     return issubclass(cls, keras.Model) and default and bool(arguments - {"args"})
+
+
+def _missed_values(layer, copied):
+    """Returns the plain values in a model's attributes that differ in its copy."""
+    of_keras = {*vars(keras.Model(name=layer.name)), *dir(SupermaskMixin)}
+    names = (vars(layer).keys() & vars(copied).keys()) - of_keras
+    values = {name: (getattr(layer, name), getattr(copied, name)) for name in names}
+    return {
+        name: _replace(one, {}, set())
+        for name, (one, other) in values.items()
+        if _is_plain(one) and _is_plain(other) and one != other
+    }
+
+
+def _is_plain(value):
+    if isinstance(value, dict):
+        return _is_plain([*value, *value.values()])
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, types.FunctionType):
+        return "<" not in value.__qualname__  # a local one may hold the model
+    return value is None or isinstance(value, (numbers.Number, str))
 
 
 def _alike(inner, fresh):
@@ -217,8 +273,9 @@ def _inner_pairs(source, target):
         return []
     if children_of(source):
         return [(source, target)]
-    masked = type(source) is type(target)
-    return zip(_layers_in(source, masked), _layers_in(target, masked), strict=True)
+    # Those of a copy may be made later.
+    masks = isinstance(target, SupermaskMixin) and bool(target.masked_weights)
+    return zip(_layers_in(source, masks), _layers_in(target, masks), strict=True)
 
 
 def _layers_in(layer, masks=False):

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 
 from tfsupermask.conversion.copying import copy_model, remake
-from tfsupermask.conversion.folding import fold_layers
-from tfsupermask.layers import supermask_class
+from tfsupermask.conversion.folding import fold_kernels, plain_config, plain_layer
+from tfsupermask.layers import SupermaskMixin, plain_class, supermask_class
+from tfsupermask.layers.walking import check_built
 from tfsupermask.sparsity.measures import built_weights
 
 
@@ -40,20 +41,28 @@ def fix_masks(model: keras.Model) -> keras.Model:
         - Frankle and Carbin, 2019, "The lottery ticket hypothesis: finding sparse,
           trainable neural networks".
     """
-    plain, masked = fold_layers(model)
+    check_built(model)
     built_weights(model)
+    return copy_model(model, _new_layer, _fix)
 
-    def new_layer(layer):
-        if layer not in masked:
-            return remake(layer)
-        return remake(layer, supermask_class(type(layer)).without_masks)
 
-    def finish(layer, new):
-        if layer in masked:
-            weights = masked[layer].masked_weights
-            positions = [weight.position for weight in weights]
-            new.set_up([w.sparsity for w in weights], "fixed", kernels=positions)
-            for weight, fixed in zip(weights, new.masked_weights, strict=True):
-                fixed.select(np.float32(weight.mask.numpy() != 0))
+def _new_layer(layer):
+    if not _masks_of(layer):
+        return plain_layer(layer)
+    make = supermask_class(plain_class(layer)).without_masks
+    return remake(layer, make, plain_config)
 
-    return copy_model(plain, new_layer, finish)
+
+def _fix(layer, new):
+    """Gives a new layer the masks of a given one, and the kernels it computes with."""
+    if not (weights := _masks_of(layer)):
+        return
+    fold_kernels(layer, new)
+    positions = [weight.position for weight in weights]
+    new.set_up([w.sparsity for w in weights], "fixed", kernels=positions)
+    for weight, fixed in zip(weights, new.masked_weights, strict=True):
+        fixed.select(np.float32(weight.mask.numpy() != 0))
+
+
+def _masks_of(layer):
+    return layer.masked_weights if isinstance(layer, SupermaskMixin) else []

@@ -39,32 +39,26 @@ def fold(model: keras.Model) -> keras.Model:
         >>> int(np.count_nonzero(plain.get_layer("conv1").kernel))
         173
     """
-    return fold_layers(model)[0]
-
-
-def fold_layers(
-    model: keras.Model,
-) -> tuple[keras.Model, dict[keras.Layer, SupermaskMixin]]:
-    """Returns the folded model, and the supermask layer of each of its plain layers."""
     check_built(model)
-    masked = {}
-
-    def fold_kernels(layer, plain):
-        if isinstance(layer, SupermaskMixin) and layer.masked_weights:
-            masked[plain] = layer
-            targets = weights_in(plain)
-            kernels = layer.effective_kernels()
-            for weight, kernel in zip(layer.masked_weights, kernels, strict=True):
-                targets[weight.position][1].assign(kernel)
-
-    return copy_model(model, _plain_layer, fold_kernels), masked
+    return copy_model(model, plain_layer, fold_kernels)
 
 
-def _plain_layer(layer):
-    return remake(layer, plain_class(layer).from_config, _plain_config)
+def fold_kernels(layer: keras.Layer, new: keras.Layer) -> None:
+    """Gives a new layer the kernels that the masked one computes with."""
+    if isinstance(layer, SupermaskMixin) and layer.masked_weights:
+        targets = weights_in(new)
+        kernels = layer.effective_kernels()
+        for weight, kernel in zip(layer.masked_weights, kernels, strict=True):
+            targets[weight.position][1].assign(kernel)
 
 
-def _plain_config(layer):
+def plain_layer(layer: keras.Layer) -> keras.Layer:
+    """Returns a new, unbuilt layer like a given one, without masks."""
+    return remake(layer, plain_class(layer).from_config, plain_config)
+
+
+def plain_config(layer: keras.Layer) -> dict:
+    """Returns the config of a layer without anything of this package."""
     masked = isinstance(layer, SupermaskMixin)
     return _without_ours(layer.plain_config() if masked else config_of(layer))
 

@@ -113,7 +113,16 @@ class SupermaskMixin:
     def build_from_config(self, config):
         """Builds the layer as it was built before it was saved."""
         super().build_from_config(config)
-        self.build_masks()
+        self.build_masks(wait=not self._runs(config or {}))
+
+    def _runs(self, config):
+        """Returns whether a call ran, so that the layers it needs are built."""
+        if self._sparsity is None or not self._unbuilt():
+            return False
+        if "shapes_dict" in config:
+            return self._build_by_run_for_kwargs(config["shapes_dict"])
+        shape = config.get("input_shape")
+        return bool(shape) and self._build_by_run_for_single_pos_arg(shape)
 
     def build_masks(self, wait: bool = True) -> None:
         """Creates the masks; if a layer inside is not built, at the first call."""
@@ -290,13 +299,22 @@ class SupermaskMixin:
         """Returns the config of the same layer without masks."""
         return accepted(plain_class(self), super().get_config())
 
-    def _mask_config(self):
+    def mask_arguments(self):
+        """Returns the arguments of `set_up` that make masks like the layer's."""
         positions = {} if self._positions is None else {"kernels": self._positions}
         return {
             "sparsity": self.sparsity,
-            "method": self.method.name,
-            "score_initializer": keras.initializers.serialize(self.score_initializer),
+            "method": self.method,
+            "score_initializer": self.score_initializer,
             **positions,
+        }
+
+    def _mask_config(self):
+        initializer = keras.initializers.serialize(self.score_initializer)
+        return {
+            **self.mask_arguments(),
+            "method": self.method.name,
+            "score_initializer": initializer,
         }
 
     @classmethod
