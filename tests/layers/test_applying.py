@@ -75,6 +75,71 @@ def test_losses_of_weights_can_be_read_inside():
     assert inside == pytest.approx(0.01 * 14)
 
 
+class WithLoss(kl.Layer):
+    def call(self, inputs):
+        self.add_loss(keras.ops.sum(inputs**2))
+        return inputs
+
+
+def sequential():
+    inside = [kl.Dense(3, activity_regularizer="l1"), WithLoss(), kl.Dense(2)]
+    return keras.Sequential([keras.Input((4,)), *inside])
+
+
+def functional():
+    model = sequential()
+    return keras.Model(model.inputs[0], model.outputs[0])
+
+
+class OfSequential(keras.Model):
+    make = staticmethod(sequential)
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner, self.head = self.make(), kl.Dense(2)
+
+    def call(self, inputs):
+        return self.head(self.inner(inputs))
+
+
+class OfFunctional(OfSequential):
+    make = staticmethod(functional)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (sequential, False),
+        (functional, False),
+        (OfSequential, False),
+        (OfFunctional, False),
+        (OfSequential, True),
+        (OfFunctional, True),
+    ],
+)
+def test_losses_of_calls_are_those_of_a_plain_model(make, part, once, compiled):
+    def losses(model):
+        called = model.inner if part else model
+
+        def call():
+            with masks_found_once(called) if once else contextlib.nullcontext():
+                called(STEPS[0])
+            return [tf.identity(loss) for loss in called.losses]
+
+        run = tf.function(call) if compiled else call
+        run()
+        return np.sort(run())  # of the last call alone
+
+    plain = make()
+    plain(STEPS[0])
+    expected = losses(plain)
+    assert expected.shape == (2,)
+    assert np.all(expected > 0)
+    np.testing.assert_allclose(losses(masked(plain, 0.0)), expected, rtol=1e-5)
+
+
 def test_a_rematerialised_layer_has_the_gradient_of_another():
     gradients = []
     for mode in (None, "full"):

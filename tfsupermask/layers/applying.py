@@ -43,7 +43,7 @@ def masks_applied(
     with _MaskScope(masked, outer) as scope:
         yield
     for loss in scope.losses if layer else ():
-        layer.add_loss(loss)
+        keras.Layer.add_loss(layer, loss)  # which functional models do not offer
 
 
 class _MaskScope(keras.StatelessScope):
