@@ -161,8 +161,12 @@ class KernelRedraws(keras.callbacks.Callback):
         self.fraction = check_fraction("fraction", fraction)
 
     def on_train_begin(self, logs=None):
-        """Counts the draws that an earlier training has made."""
-        self._done = self._due()
+        """Forgets the draws of another training."""
+        self._done = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Counts earlier draws, after other callbacks have restored a training."""
+        self._done = self._due() if self._done is None else self._done
 
     def on_train_batch_end(self, batch, logs=None):
         """Draws after every `steps` steps."""
