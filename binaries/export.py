@@ -52,7 +52,7 @@ _DATA_DIR = flags.DEFINE_string(
 def main(argv):
     """Exports; prints the path and a table of sizes."""
     _program.refuse_arguments(argv)
-    export.check_format(_OUTPUT.value, _PRECISION.value)
+    suffix = export.check_format(_OUTPUT.value, _PRECISION.value)
     _program.require(
         _DATA_DIR.value is None or _PRECISION.value == "int8",
         "`--data_dir` is for --precision=int8 alone.",
@@ -75,7 +75,7 @@ def main(argv):
         made.class_names,
         precision=_PRECISION.value,
         representative_images=images,
-        recipe=recipe,
+        recipe=recipe if suffix == ".ticket" else None,
     )
     print(f"{path}: {made.model.name} {whence}")
     print(export.size_table(made.model, path))

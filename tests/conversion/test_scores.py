@@ -130,6 +130,82 @@ def test_initializer_leaves_skipped_layers_alone():
     assert np.unique(np.abs(converted.get_layer("conv2").kernel)).size == 1
 
 
+class Parts(kl.Layer):
+    """Layers inside, and a weight that no rule takes for a kernel."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = kl.Dense(4, name="first")
+        self.heads = kl.MultiHeadAttention(2, 3, name="heads")
+
+    def build(self, shape):
+        self.first.build(shape)
+        self.heads.build((*shape[:-1], 4), (*shape[:-1], 4))
+        self.table = self.add_weight(shape=(4, 2), name="table")
+
+    def call(self, inputs):
+        x = self.first(inputs)
+        return self.heads(x, x) @ self.table
+
+
+class Net(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.backbone, self.head = Parts(name="backbone"), kl.Dense(2, name="head")
+
+    def call(self, inputs):
+        return self.head(self.backbone(inputs))
+
+
+def in_a_graph():
+    layers = [keras.Input((5, 3)), Parts(name="backbone"), kl.Dense(2, name="head")]
+    return keras.Sequential(layers)
+
+
+def is_unusual(layer, variable):
+    return variable.name in ("table", "bias")
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+@pytest.mark.parametrize("make", [Net, in_a_graph])
+@pytest.mark.parametrize("initializer", ["signed_constant", "kaiming_normal"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"skip": "head"},
+        {"skip": ["first", "attention_output"]},
+        {"sparsity": {"*backbone*": 0.5}},
+        {"kernels": lambda layer, variable: variable.name == "table"},
+        {"kernels": is_unusual, "skip": "heads"},
+    ],
+)
+def test_initializer_draws_what_is_masked_and_nothing_else(
+    make, initializer, arguments
+):
+    model, options = make(), {"initializer": initializer, "verbose": False}
+    model(random(2, 5, 3))
+    for index, weight in enumerate(model.weights):
+        weight.assign(random(*weight.shape, seed=index))
+    whole, given = convert(model, **options), convert(model, 0.0, verbose=False)
+    everything = {w.name: w.kernel.numpy() for w in masked_weights(whole)}
+    converted = convert(model, **options, **arguments)
+    masked = {id(w.kernel): w for w in masked_weights(converted)}
+    ours = (w for w in converted.weights if w.name not in ("score", "num_kept"))
+    theirs = (w for w in given.weights if w.name not in ("score", "num_kept"))
+    for mine, old in zip(ours, theirs, strict=True):
+        if id(mine) not in masked:
+            np.testing.assert_array_equal(mine, old)
+            continue
+        weight = masked[id(mine)]
+        assert np.all(mine.numpy() != old.numpy())
+        if weight.name in everything:
+            np.testing.assert_array_equal(mine, everything[weight.name])
+        if initializer == "signed_constant":
+            expected = np.full(mine.shape, (2 / weight.fans[0]) ** 0.5)
+            np.testing.assert_allclose(np.abs(mine), expected, rtol=1e-5)
+
+
 def test_converted_conv2_is_the_conv2_of_models():
     built = models.build("conv2", (8, 8, 3), num_classes=4, sparsity=0.7, seed=6)
     relu = {"use_bias": False, "activation": "relu"}

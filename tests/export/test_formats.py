@@ -4,7 +4,7 @@ from tfsupermask._validation import InputError
 from tfsupermask.export import Classifier, check_format, export_model, is_export
 from tfsupermask.tickets import load_ticket
 
-from .conftest import conv2
+from .conftest import MEAN, NAMES, STD, conv2, uint8_images
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,35 @@ def test_the_name_decides(name, precision, suffix):
 def test_combinations_that_do_not_exist(tmp_path, name, precision, message):
     with pytest.raises(InputError, match=message):
         export_model(conv2(), tmp_path / name, precision=precision)
+    assert list(tmp_path.iterdir()) == []
+
+
+NAMES_OF_FORMATS = ["saved", "m.keras", "m.onnx", "m.tflite", "m.ticket"]
+
+
+@pytest.mark.parametrize("name", NAMES_OF_FORMATS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mean": MEAN[:2], "std": STD[:2]}, "must hold 3 finite numbers"),
+        ({"mean": MEAN, "std": -STD}, "those of `std` positive"),
+        ({"mean": MEAN}, "`mean` and `std` must be given together"),
+        ({"std": STD}, "`mean` and `std` must be given together"),
+        ({"class_names": NAMES}, "`class_names` only with them"),
+        ({"mean": MEAN, "std": STD, "class_names": NAMES[:9]}, "must hold 10 names"),
+        ({"representative_images": uint8_images(3)}, "for precision 'int8' and for it"),
+    ],
+)
+def test_every_format_refuses_what_does_not_fit(tmp_path, name, arguments, message):
+    with pytest.raises(InputError, match=message):
+        export_model(conv2(), tmp_path / "new" / name, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMES_OF_FORMATS[:-1])
+def test_only_tickets_hold_recipes(tmp_path, name):
+    with pytest.raises(InputError, match=rf"Only a `\.ticket` can.*path='.*{name}'"):
+        export_model(conv2(), tmp_path / name, recipe={"epochs": 3})
     assert list(tmp_path.iterdir()) == []
 
 

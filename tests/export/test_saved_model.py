@@ -116,3 +116,45 @@ def test_a_subclassed_model_does_not_say_what_it_takes(tmp_path):
     np.testing.assert_allclose(
         serve(numbers=tf.constant(ones))["output_0"], model(ones), rtol=1e-5
     )
+
+
+def strings(**options):
+    lookup = keras.layers.StringLookup(output_mode="multi_hot", **options)
+    return lookup, [["a", "c"], ["?", "b"]]
+
+
+def strings_of_a_file(tmp_path):
+    (tmp_path / "words.txt").write_text("a\nb\nc\n")
+    return strings(vocabulary=str(tmp_path / "words.txt"))
+
+
+def integers(tmp_path):
+    lookup = keras.layers.IntegerLookup(vocabulary=[3, 5], output_mode="multi_hot")
+    return lookup, np.array([[3, 3], [7, 5]])
+
+
+def text(tmp_path):
+    vocabulary = ["one", "two"]
+    layer = keras.layers.TextVectorization(vocabulary=vocabulary, output_mode="count")
+    return layer, [["one two one"], ["three"]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda _: strings(vocabulary=["a", "b"]), strings_of_a_file, integers, text],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_tables_of_words_are_exported(make, nested, tmp_path):
+    lookup, given = make(tmp_path)
+    given = tf.constant(given)
+    inputs = keras.Input(given.shape[1:], dtype=given.dtype, name="given")
+    looked_up = keras.Model(inputs, lookup(inputs)) if nested else lookup
+    outputs = layers.SupermaskDense(3)(looked_up(inputs))
+    model = keras.Model(inputs, outputs)
+    path = export_saved_model(model, tmp_path / "saved")
+    (tmp_path / "words.txt").unlink(missing_ok=True)
+    moved = path.rename(tmp_path / "moved")
+    signature = tf.saved_model.load(str(moved)).signatures["serving_default"]
+    expected = model(given)
+    assert len(np.unique(expected, axis=0)) == 2
+    np.testing.assert_allclose(signature(given=given)["output_0"], expected, rtol=1e-5)

@@ -275,12 +275,13 @@ def test_kernels_can_be_drawn_again_from_the_saved_model(name, tmp_path):
         np.testing.assert_array_equal(one, two)
 
 
-def test_layers_not_asked_for_keep_kernel_and_initializer():
+def test_kernels_not_asked_for_keep_values_and_initializer():
     model, whole = make_plain_model(), make_plain_model()
     first, _, inner, _, masked, last = model.layers
     before = {layer.name: layer.kernel.numpy() for layer in (first, last)}
     configs = {layer.name: layer.get_config() for layer in (first, last)}
-    baselines.initialize(model, "kaiming_normal", layers=[masked, inner.layers[0]])
+    wanted = [masked.kernel, inner.layers[0].kernel]
+    baselines.initialize(model, "kaiming_normal", kernels=wanted)
     baselines.initialize(whole, "kaiming_normal")
     for layer in (first, last):
         np.testing.assert_array_equal(layer.kernel, before[layer.name])

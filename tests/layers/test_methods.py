@@ -365,7 +365,7 @@ class Recorder(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.during, self.after, self.testing = [], [], []
+        self.during, self.after, self.testing, self.ends = [], [], [], []
 
     def _draws(self):
         return {int(weight.draw) for weight in stochastic_weights(self.model)}
@@ -378,6 +378,9 @@ class Recorder(keras.callbacks.Callback):
 
     def on_test_batch_begin(self, batch, logs=None):
         self.testing.append(self._draws())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ends.append(self._draws())
 
 
 def compiled_model(seed=0):
@@ -426,6 +429,30 @@ def test_fit_learns_from_a_draw_a_step_and_evaluates_without_chance(images_and_l
         np.testing.assert_array_equal(one.kernel, other.kernel)
         assert (one.score.numpy() != other.score.numpy()).mean() > 0.9
     assert model.evaluate(*images_and_labels, verbose=0)[1] > 0.9
+
+
+def unknown(images_and_labels):
+    """Batches of a number that Keras does not know."""
+    batches = tf.data.Dataset.from_tensor_slices(images_and_labels).batch(16)
+    return batches.filter(lambda images, labels: True)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("steps_per_execution", [1, 3])
+@pytest.mark.filterwarnings("ignore:.*(shuffle|ran out of data)")
+def test_data_of_unknown_length_leave_no_mask_drawn(
+    images_and_labels, validated, steps_per_execution
+):
+    model, record = compiled_model(), Recorder()
+    model.steps_per_execution = steps_per_execution
+    options = {"epochs": 2, "verbose": 0, "callbacks": [MaskDraws(), record]}
+    if validated:
+        options["validation_data"] = images_and_labels
+    model.fit(unknown(images_and_labels), **options)
+    assert record.ends == [{0}] * 2
+    assert bool(record.testing) == validated
+    assert set().union({0}, *record.testing) == {0}
+    assert record._draws() == {0}
 
 
 def test_a_saved_model_goes_on_with_the_same_draws(images_and_labels, tmp_path):

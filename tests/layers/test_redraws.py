@@ -1,5 +1,7 @@
 """Removed weights that are drawn anew while scores are trained (IteRand)."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -193,3 +195,30 @@ def test_a_saved_model_goes_on_with_the_same_draws(tmp_path):
     assert all(
         np.any(one != two) for one, two in zip(start, kernels(model), strict=True)
     )
+
+
+class Stop(keras.callbacks.Callback):
+    """Fails in the middle of a training, once."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise RuntimeError
+
+
+@pytest.mark.parametrize("steps", [3, 8])
+@pytest.mark.parametrize("backup_is_first", [False, True])
+def test_a_restored_training_goes_on_with_the_same_draws(
+    steps, backup_is_first, tmp_path
+):
+    def callbacks():
+        both = [keras.callbacks.BackupAndRestore(tmp_path), KernelRedraws(steps)]
+        return both if backup_is_first else both[::-1]
+
+    whole, start, again = (model_of_several() for _ in range(3))
+    start.set_weights(whole.get_weights())
+    fit(whole, [KernelRedraws(steps)], epochs=3)
+    with contextlib.suppress(RuntimeError):
+        fit(start, [*callbacks(), Stop()], epochs=3)
+    fit(again, callbacks(), epochs=3)
+    for one, other in zip(whole.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one, other)

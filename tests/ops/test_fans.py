@@ -6,6 +6,7 @@ from tfsupermask.ops import compute_fans
 # (kernel shape, fan in, fan out)
 TABLE = [
     ((256, 10), 256, 10),
+    ((7,), 7, 7),
     ((1, 1), 1, 1),
     ((3, 3, 3, 64), 27, 576),
     ((3, 3, 64, 128), 576, 1152),

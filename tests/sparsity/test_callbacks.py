@@ -4,6 +4,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfsupermask._validation import InputError
 from tfsupermask.layers import SupermaskDense, masked_weights
@@ -113,6 +114,46 @@ def test_every_batch_moves_along_the_ramp(compiled, images_and_labels):
     assert [sum(counts) for counts, _ in recorder.after_batches] == [
         num_kept(total, RAMP(step / 3)) for step in range(1, 7)
     ]
+
+
+@pytest.mark.parametrize("kind", ["filtered", "generator"])
+@pytest.mark.filterwarnings("ignore:.*(shuffle|ran out of data)")
+def test_an_unknown_number_of_batches_is_that_of_the_epoch_before(
+    compiled, images_and_labels, kind
+):
+    batches = tf.data.Dataset.from_tensor_slices(images_and_labels).batch(8)
+    if kind == "filtered":
+        unknown = batches.filter(lambda images, labels: True)
+    else:
+        signature = batches.element_spec
+        unknown = tf.data.Dataset.from_generator(
+            lambda: iter(batches), output_signature=signature
+        )
+    total = sum(weight.num_weights for weight in masked_weights(compiled))
+    steps = [0, 0, 0, 4, 5, 6, 7, 8, 9]
+    ramp = SparsityRamp(final=0.9, end_epoch=3)
+    expected = [num_kept(total, ramp(step / 3)) for step in steps]
+    schedule = SparsitySchedule(ramp, "erdos_renyi", every="batch")
+    for _ in range(2):  # another training begins with unknown batches again
+        recorder = Recorder()
+        callbacks = [schedule, recorder]
+        compiled.fit(unknown, epochs=3, callbacks=callbacks, verbose=0)
+        found = [sum(counts) for counts, _ in recorder.after_batches]
+        assert found == expected
+
+
+def test_a_longer_epoch_does_not_go_beyond_the_next(compiled):
+    asked = []
+    schedule = SparsitySchedule(lambda epoch: asked.append(epoch) or 0.5, every="batch")
+    schedule.set_model(compiled)
+    schedule.set_params({"steps": None})
+    schedule.on_train_begin()
+    for epoch, length in enumerate([2, 3, 1]):
+        schedule.on_epoch_begin(epoch)
+        for batch in range(length):
+            schedule.on_train_batch_end(batch)
+        schedule.on_epoch_end(epoch)
+    assert asked == pytest.approx([0, 0, 0, 1, 1.5, 2, 2, 2, 2 + 1 / 3])
 
 
 def test_a_ramp_needs_no_retracing(model, images_and_labels):

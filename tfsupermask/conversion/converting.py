@@ -81,7 +81,7 @@ def convert(
             the same sparsity. The others of `tfsupermask.sparsity.ALLOCATIONS` share
             out their sparsity among them, see `tfsupermask.sparsity.allocate`.
         initializer: `None` (default) keeps the kernels. One of `tfsupermask.init.NAMES`
-            draws new kernels for the new supermask layers.
+            draws the kernels anew that get a mask, and no others.
         scores: `"magnitude"` (default if the kernels are kept): the first mask keeps
             the weights with the largest magnitudes. `"random"` (default if they are
             drawn): the scores are drawn from U(-1/√fan_in, 1/√fan_in). Methods
@@ -144,7 +144,8 @@ def convert(
 
     converted = copy_model(model, new_layer, finish)
     if initializer is not None:
-        initialize(converted, initializer, seed, layers=masked)
+        new = [weight.kernel for layer in masked for weight in layer.masked_weights]
+        initialize(converted, initializer, seed, kernels=new)
     _start_scores(converted, masked, scores, seed)
     if allocation != "uniform":
         weights = masked_weights(converted)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfsupermask._validation import fail
 from tfsupermask.export.files import add_class_names, export_file
 from tfsupermask.export.inference import check_preprocessing, inference_model
 from tfsupermask.export.litert import check_images, write_litert
@@ -99,17 +100,19 @@ def export_model(
         (5, 10)
     """
     suffix = check_format(path, precision)
+    if recipe is not None and suffix != ".ticket":
+        raise fail("Only a `.ticket` can hold a `recipe`.", path=str(path))
     images = {"mean": mean, "std": std, "class_names": class_names}
+    preprocessing = check_preprocessing(model, **images)
+    classifier = preprocessing is not None
+    check_images(model, precision, representative_images, raw=classifier)
     if suffix == "":
         return export_saved_model(model, path, **images)
     if suffix == ".ticket":
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         return save_ticket(model, path, precision=precision, recipe=recipe, **images)
-    preprocessing = check_preprocessing(model, **images)
     write = {".keras": _write_keras, ".onnx": write_onnx}.get(suffix)
     if suffix == ".tflite":
-        raw = preprocessing is not None
-        check_images(model, precision, representative_images, raw)
         write = functools.partial(
             write_litert, precision=precision, images=representative_images
         )

@@ -128,4 +128,9 @@ def _servable(network):
     # Not the network itself: a SavedModel would hold each Keras variable twice.
     servable = tf.Module()
     servable.network_variables = [variable.value for variable in network.variables]
+    servable.tables = [
+        each
+        for each in tf.train.TrackableView(network).descendants()
+        if isinstance(each, tf.saved_model.experimental.TrackableResource)
+    ]
     return servable

@@ -9,7 +9,12 @@ import numpy as np
 
 from tfsupermask._validation import check_choice, check_fraction, check_integer
 from tfsupermask.init.names import NAMES, SCALES
-from tfsupermask.layers import SignedConstant, kernels_of, masked_weights
+from tfsupermask.layers import (
+    SignedConstant,
+    is_kernel,
+    kernels_of,
+    masked_weights,
+)
 from tfsupermask.layers.kernels import draw_like
 from tfsupermask.layers.walking import leaves
 from tfsupermask.ops import compute_fans, derive_seed
@@ -38,7 +43,7 @@ def initialize(
     seed: int = 0,
     *,
     fan_correction: bool = False,
-    layers: Iterable[keras.Layer] | None = None,
+    kernels: Iterable[keras.Variable] | None = None,
 ) -> None:
     """Draws every kernel of a model anew, those of layers inside layers included.
 
@@ -55,7 +60,8 @@ def initialize(
         fan_correction: Whether supermask layers divide the standard deviation by
             √(1 - their sparsity), as if the removed weights did not count as inputs.
             Defaults to `False`.
-        layers: The layers to draw kernels of. Defaults to all.
+        kernels: The weights to draw, also ones that `is_kernel` does not accept.
+            Defaults to all kernels.
 
     Raises:
         InputError: `name` or `seed` is not as above.
@@ -75,30 +81,38 @@ def initialize(
     """
     check_choice("init", name, NAMES)
     check_integer("seed", seed)
-    wanted = None if layers is None else {id(layer) for layer in layers}
+    wanted = None if kernels is None else {id(variable) for variable in kernels}
     sparsities = {}
     if fan_correction:
         sparsities = {id(each.kernel): each.sparsity for each in masked_weights(model)}
-    for layer, kernel, draw_seed in _seeded_kernels(model, seed):
-        if wanted is None or id(layer) in wanted:
+    for kernel, draw_seed in _seeded_kernels(model, seed, wanted or ()):
+        if wanted is None or id(kernel.variable) in wanted:
             sparsity = sparsities.get(id(kernel.variable), 0.0)
             kernel.draw_by(_layout_initializer(name, draw_seed, sparsity, kernel))
 
 
 def remember_draws(model: keras.Model, name: str, seed: int) -> None:
     """Notes in the layers' configs which kernels `initialize` drew, at any scale."""
-    for _, kernel, draw_seed in _seeded_kernels(model, seed):
+    for kernel, draw_seed in _seeded_kernels(model, seed):
         initializer = _layout_initializer(name, draw_seed, 0.0, kernel)
         found = _with_scale_of(initializer, kernel.variable.numpy())
         if found is not None:
             kernel.remember(found)
 
 
-def _seeded_kernels(model, seed):
-    """Yields every kernel with its layer and the seed of its draw."""
-    kernels = ((each, kernel) for each in leaves(model) for kernel in kernels_of(each))
-    for place, (layer, kernel) in enumerate(kernels):
-        yield layer, kernel, derive_seed(seed, "kernel", place)
+def _seeded_kernels(model, seed, also=()):
+    """Yields every kernel, then the other weights in `also`, with their draws' seeds.
+
+    `also` holds ids of weights.
+    """
+
+    def which(layer, variable):
+        return is_kernel(layer, variable) or id(variable) in also
+
+    kernels = [kernel for each in leaves(model) for kernel in kernels_of(each, which)]
+    kernels.sort(key=lambda kernel: not is_kernel(kernel.owner, kernel.variable))
+    for place, kernel in enumerate(kernels):
+        yield kernel, derive_seed(seed, "kernel", place)
 
 
 def _with_scale_of(initializer, values):

@@ -58,7 +58,8 @@ class MaskDraws(keras.callbacks.Callback):
 
     Without it they are trained without chance, as in evaluation. A draw depends only on
     the layers' seeds and the number of the step. `steps_per_execution` batches share
-    one.
+    one. Callbacks that use the model at the end of an epoch must come later in the
+    list.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), method="stochastic")
@@ -79,6 +80,20 @@ class MaskDraws(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Goes back to masks without chance, for evaluation."""
         _assign(stochastic_weights(self.model), THRESHOLDED)
+
+    # Without a known number of batches, Keras begins one more that never ends.
+
+    def on_test_begin(self, logs=None):
+        """Goes back to masks without chance."""
+        self.on_train_batch_end(None)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Goes back to masks without chance."""
+        self.on_train_batch_end(None)
+
+    def on_train_end(self, logs=None):
+        """Goes back to masks without chance."""
+        self.on_train_batch_end(None)
 
 
 def redraw_removed(
@@ -146,8 +161,12 @@ class KernelRedraws(keras.callbacks.Callback):
         self.fraction = check_fraction("fraction", fraction)
 
     def on_train_begin(self, logs=None):
-        """Counts the draws that an earlier training has made."""
-        self._done = self._due()
+        """Forgets the draws of another training."""
+        self._done = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Counts earlier draws, after other callbacks have restored a training."""
+        self._done = self._due() if self._done is None else self._done
 
     def on_train_batch_end(self, batch, logs=None):
         """Draws after every `steps` steps."""

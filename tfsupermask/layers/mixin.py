@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras.src.utils.python_utils import is_default
 
 from tfsupermask._validation import check_fraction, check_integer, fail
-from tfsupermask.layers.applying import masks_applied
+from tfsupermask.layers.applying import functions_untraced, masks_applied
 from tfsupermask.layers.kernels import (
     MaskVariables,
     is_kernel,
@@ -165,9 +165,11 @@ class SupermaskMixin:
         """Computes the layer's outputs with its masked kernels."""
         if self.built and not self.masked_weights and self._unbuilt():
             # The layer's own call builds the layers that `build` has not.
-            keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
+            with functions_untraced():
+                keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
             self.build_masks(wait=False)
-        with masks_applied(self.masked_weights, self):
+        masked = self.masked_weights
+        with masks_applied(masked, self) if masked else functions_untraced():
             return super().call(*args, **kwargs)
 
     def _unbuilt(self):

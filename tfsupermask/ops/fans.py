@@ -11,7 +11,8 @@ def compute_fans(kernel_shape: Sequence[int]) -> tuple[int, int]:
 
     Args:
         kernel_shape: Shape of a kernel in Keras' layout: (in, out) of a dense layer, or
-            (spatial..., in per group, out) of a convolution.
+            (spatial..., in per group, out) of a convolution. A vector (n,) counts as
+            (n, n), as in Keras' initializers.
 
     Returns:
         The number of inputs of an output unit, and the number of outputs of an input
@@ -24,6 +25,7 @@ def compute_fans(kernel_shape: Sequence[int]) -> tuple[int, int]:
     Reference:
         - Thesis eq. 3.1 and 4.2, n_{l-1} and n_{l+1}.
     """
-    *receptive_field, inputs, outputs = kernel_shape
+    shape = tuple(kernel_shape)
+    *receptive_field, inputs, outputs = shape if len(shape) > 1 else 2 * shape
     field = math.prod(receptive_field)
     return inputs * field, outputs * field

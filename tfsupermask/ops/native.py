@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import sys
 import warnings
+import weakref
 
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
@@ -16,6 +17,7 @@ _EXPORTERS = (
     "tensorflow.lite.",
     "tensorflow.python.saved_model.save",
 )
+_WITHOUT: weakref.WeakSet[tf.Graph] = weakref.WeakSet()
 
 
 def usable() -> bool:
@@ -27,9 +29,18 @@ def usable() -> bool:
     graph = tf.compat.v1.get_default_graph()
     if control_flow_util.GraphOrParentsInXlaContext(graph):
         return False
+    while graph is not None:
+        if graph in _WITHOUT:
+            return False
+        graph = getattr(graph, "outer_graph", None)
     if not tf.executing_eagerly() and _being_exported():
         return False
     return not tf.config.list_logical_devices("GPU") and _library() is not None
+
+
+def avoid_in(graph: tf.Graph) -> None:
+    """Keeps the C++ ops out of a function that XLA or an export may take later."""
+    _WITHOUT.add(graph)
 
 
 def _being_exported() -> bool:

@@ -77,11 +77,17 @@ class SparsitySchedule(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Shares the sparsity at the end of this batch, if `every` is "batch"."""
         if self.every == "batch":
-            steps = self.params.get("steps") or math.inf
-            self._allocate(self._epoch + (batch + 1) / steps)
+            self._batches = batch + 1
+            steps = self.params.get("steps") or self._steps
+            self._allocate(self._epoch + min(1, self._batches / steps))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Notes the number of batches, which Keras does not always know."""
+        self._steps = self._batches
 
     def on_train_begin(self, logs=None):
         """Raises if a method decides how many weights are kept."""
+        self._steps = self._batches = math.inf
         for weight in built_weights(self.model):
             if weight.method.decides_num_kept:
                 raise fail(
