@@ -41,8 +41,8 @@ _TEST_FRACTION = flags.DEFINE_float(
 _TRAIN_SPLIT = flags.DEFINE_string(
     "train_split",
     None,
-    "As in training, for --dataset=tfds:…: no image may be in both (default: the "
-    "run's).",
+    "As in training, for --dataset=tfds:…; no image may be in it and in --test_split "
+    "(default: the run's).",
 )
 _TEST_SPLIT = flags.DEFINE_string(
     "test_split", None, "As in training, for --dataset=tfds:… (default: the run's)."
@@ -59,15 +59,6 @@ _SAMPLES = flags.DEFINE_integer(
     "For a run with --method=stochastic: number of draws of the masks to average the "
     "probabilities over (0: masks without chance).",
     0,
-)
-
-
-_OF_TEST_IMAGES = (
-    "train_split",
-    "test_split",
-    "test_fraction",
-    "bad_images",
-    "limit_test_images",
 )
 
 
@@ -101,10 +92,11 @@ def _images(path):
     name = name or recipe.get("dataset")
     _program.require(name, "`--dataset` must be given with this exported model.")
     data.check_name("dataset", name)
-    # What a run trains on does not matter here, and there may be less of it.
-    own = _OF_TEST_IMAGES if name == recipe.get("dataset") else ()
-    fields = {option: recipe[option] for option in own if option in recipe} | given
-    if data.options_of(name):
+    # Numbers of images do not matter here: there may be fewer.
+    options = set(data.options_of(name)) - {"limit_images", "limit_test_images"}
+    own = options & recipe.keys() if name == recipe.get("dataset") else ()
+    fields = {option: recipe[option] for option in own} | given
+    if options:
         fields["image_size"] = (run or export.Classifier(path)).image_shape[0]
     config = Config(dataset=name, data_dir=data_dir, **fields).validate()
     return train.load_images(config)

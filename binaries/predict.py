@@ -50,12 +50,15 @@ def main(argv):
 
 def _classifier(path):
     """Returns the classifier in a file, or of the newest checkpoint of a run."""
-    folder = RunFolder(path)
-    if any(folder.checkpoints.glob("*.npz")):
+    if export.is_export(path):
+        return export.Classifier(path)
+    try:
         return train.load_run(path)
-    return export.Classifier(
-        folder.saved_model if folder.saved_model.exists() else path
-    )
+    except InputError:  # perhaps of a network of one's own, which its export holds
+        exported = RunFolder(path).saved_model
+        if not exported.exists():
+            raise
+        return export.Classifier(exported)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Every kind of model comes through conversion and folding with its outputs."""
 
 import functools
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -406,6 +407,26 @@ def test_arguments_that_the_config_lacks_are_not_lost_in_a_file(tmp_path):
     convert(built(OwnArguments, X), verbose=False).save(path)
     with pytest.raises(InputError, match="if `get_config` mirrors its constructor"):
         convert(built(lambda: OwnArguments(2), X), verbose=False).save(path)
+
+
+class Sizes(NamedTuple):
+    one: int
+    two: int
+
+
+class Counting(OwnArguments):
+    def __init__(self, steps=1):
+        super().__init__(steps, sizes=Sizes(1, 2))
+        self.seen = 0
+
+
+def test_what_was_counted_and_records_are_copied_and_can_be_saved(tmp_path):
+    model = built(Counting, X)
+    model.seen, model.sizes = 3, Sizes(2, 1)
+    converted = convert(model, verbose=False)
+    assert (converted.seen, converted.sizes) == (3, Sizes(2, 1))
+    assert type(converted.sizes) is Sizes
+    converted.save(tmp_path / "m.keras")
 
 
 def test_shared_layers_stay_shared_and_are_listed_once():

@@ -122,7 +122,7 @@ PROGRAM = """
     from pathlib import Path
     from tests.experiments.test_runner import fake, job
     from tfsupermask.experiments import OutputFolder, run_planned
-    from tfsupermask.experiments.running import processes, runner
+    from tfsupermask.experiments.running import processes
 
     processes.WORKER = "tests.experiments.fake_worker"
     jobs = [job("a"), job("b", fake.WAITS), job("c")]

@@ -157,6 +157,29 @@ def test_an_activation_may_be_any_function():
     np.testing.assert_allclose(layer(inputs), 2 * inputs @ layer.kernel, rtol=1e-6)
 
 
+def test_a_layer_may_read_its_activation_from_its_config_itself():
+    class Own(keras.layers.Layer):
+        def __init__(self, activation="relu", **kwargs):
+            super().__init__(**kwargs)
+            self.activation = keras.activations.get(activation)
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, inputs):
+            return self.activation(self.dense(inputs))
+
+        def get_config(self):
+            name = keras.activations.serialize(self.activation)
+            return {**super().get_config(), "activation": name}
+
+        @classmethod
+        def from_config(cls, config):
+            activation = keras.activations.deserialize(config.pop("activation"))
+            return cls(activation, **config)
+
+    layer = supermask(Own("tanh"))
+    assert layer.activation is keras.activations.tanh
+
+
 def test_arguments_of_a_mask_may_be_those_of_the_layer():
     @keras.saving.register_keras_serializable("tests")
     class Odd(Bilinear):

@@ -196,6 +196,7 @@ def test_a_batch_has_at_most_all_images(num_images, batch_size):
 
 
 LARGE = {"num_patches": 100_000, "num_clusters": 1000}
+IN_FOUR_BLOCKS = {"init": "partial_patches", "patch_blocks": 4}
 TINY = {"momentum": 0.875, "weight_decay": 1e-5, "batch_size": 256}
 GIVEN = {"epochs": 3, "num_patches": 700, "learning_rate": 0.0}
 OPEN = dict.fromkeys(("limit_images", "num_components", "double_from", *FAMILY))
@@ -227,6 +228,8 @@ ADAMS = {"learning_rate": 2e-4, "momentum": None, "weight_decay": 0}
         (1433, {"model": "vgg16"}, {"num_patches": 5732}),
         (1433, {"model": "vgg16", "init": "simple_patches"}, {"num_patches": 5732}),
         (1433, {"model": "vgg16", "patch_layers": 2}, {"num_patches": 71_650}),
+        (1433, {"model": "conv8", "patch_layers": 8}, {"num_patches": 22_928}),
+        (1433, {"model": "conv8"} | IN_FOUR_BLOCKS, {"num_patches": 22_928}),
         (50_000, CIFAR | {"model": "conv6", "width": 2.0}, LARGE),
         (50_000, CIFAR | {"width": 1.001}, {"num_clusters": 501}),
         (50_000, CIFAR | {"width": 0.5}, {"num_patches": 50_000, "num_clusters": 500}),
@@ -468,3 +471,9 @@ def test_an_option_that_never_had_an_effect_does_not_keep_a_run_from_loading():
     config = Config(select="size")
     before = {**config.identity(), "discriminative_from": 2}
     assert Config.from_saved(before) == config
+
+
+def test_images_of_another_size_offer_fewer_patches():
+    config = Config(model="vgg16", dataset="tfds:mnist")
+    assert resolve(config, 60_000).num_patches == 100_000
+    assert resolve(config, 60_000, side=28).num_patches == 60_000

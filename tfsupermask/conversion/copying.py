@@ -205,10 +205,11 @@ class _Copier:
             for each in copied._flatten_layers(include_self=False)
         )
         missed = _missed_values(layer, copied) if _may_miss(type(layer)) else {}
+        of_config = {name.lstrip("_") for name in missed} & _arguments(type(layer))
         for name, value in missed.items():
             setattr(copied, name, value)
         if isinstance(copied, SupermaskMixin):
-            copied.config_is_complete = not (misses or missed or makes_masks)
+            copied.config_is_complete = not (misses or of_config or makes_masks)
         one_by_one = makes_masks or bool(children_of(layer))
         if not one_by_one and not misses:
             return copied
@@ -227,9 +228,12 @@ class _Copier:
 
 def _may_miss(cls):
     """Returns whether the default config of a class lacks some of its arguments."""
-    arguments = set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs"}
     default = is_default(cls.get_config)
-    return issubclass(cls, keras.Model) and default and bool(arguments - {"args"})
+    return issubclass(cls, keras.Model) and default and bool(_arguments(cls))
+
+
+def _arguments(cls):
+    return {*inspect.signature(cls.__init__).parameters} - {"self", "args", "kwargs"}
 
 
 def _missed_values(layer, copied):
@@ -333,6 +337,8 @@ def _replace(value, new, held):
     """Returns a value with its layers replaced; adds the old ones' ids to `held`."""
     if isinstance(value, dict):
         return {key: _replace(each, new, held) for key, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_replace(each, new, held) for each in value))
     for kind in (list, tuple, set):
         if isinstance(value, kind):
             return kind(_replace(each, new, held) for each in value)

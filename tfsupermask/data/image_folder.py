@@ -112,6 +112,12 @@ def load(
     )
 
 
+def has_validation(data_dir: str | os.PathLike | None) -> bool:
+    """Returns whether a folder has validation images beside its test images."""
+    root = _check_folder(data_dir and os.path.expanduser(data_dir))
+    return "validation" in list_files(root, TEST_FRACTION).splits
+
+
 def read_images(
     folder: str | os.PathLike,
     image_size: int,

@@ -88,8 +88,12 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
     """
     if not isinstance(layer, keras.Layer) or isinstance(layer, SupermaskMixin):
         raise fail("`layer` must be a Keras layer without masks.", layer=layer)
-    config = with_activation(layer, accepted(type(layer), layer.get_config()))
-    new = supermask_class(type(layer)).without_masks(config)
+    config = accepted(type(layer), layer.get_config())
+    make = supermask_class(type(layer)).without_masks
+    try:
+        new = make(config)
+    except (TypeError, ValueError):  # of an activation that cannot be serialised
+        new = make(with_activation(layer, config))
     new.set_up(**mask)
     return new
 

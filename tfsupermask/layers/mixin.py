@@ -168,8 +168,9 @@ class SupermaskMixin:
             with functions_untraced():
                 keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
             self.build_masks(wait=False)
-        masked = self.masked_weights
-        with masks_applied(masked, self) if masked else functions_untraced():
+        waits = self._sparsity is None or (not self._weights and self._unbuilt())
+        applied = masks_applied(self.masked_weights, self)
+        with functions_untraced() if waits else applied:
             return super().call(*args, **kwargs)
 
     def _unbuilt(self):
@@ -379,11 +380,14 @@ def with_activation(layer: keras.Layer, config: dict[str, Any]) -> dict[str, Any
 
 
 def _arguments_of(cls):
-    return {
-        name
-        for each in cls.__mro__
-        for name in inspect.signature(each.__init__).parameters
-    }
+    """Returns the arguments of a constructor, and of those that it passes others to."""
+    names = set()
+    for each in cls.__mro__:
+        parameters = inspect.signature(each.__init__).parameters
+        names |= parameters.keys()
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+            break
+    return names
 
 
 def _give(owner, variables, trainable):

@@ -161,13 +161,17 @@ def _is_leftover(path):
     return path.suffix == ".partial" or path.name == LOCK
 
 
-def _has_moved(name, before, now):
-    """Returns whether two paths of another run are one, or the first one is gone."""
+def _is_one(name, before, now, begun):
+    """Returns whether two values are paths of one place.
+
+    It may have moved since a run began, which does not look there again: then there is
+    nothing at the first path, and both end in the same name.
+    """
     if name not in ("mask_from", "weights_from") or None in (before, now):
         return False
     before, now = map(os.path.abspath, (before, now))
-    gone = not os.path.exists(before)
-    return before == now or (gone and os.path.basename(before) == os.path.basename(now))
+    moved = begun and not os.path.exists(before)
+    return before == now or (moved and Path(before).name == Path(now).name)
 
 
 def _check_free_or_same(folder, config, description):
@@ -187,8 +191,8 @@ def _check_same_run(folder, config, description):
             "`workdir` must be a new or empty folder, or hold a run (a config.json).",
             workdir=str(folder.root),
         )
-    there = read_description(folder)
-    if there["removed"] and not any(folder.checkpoints.glob("*.npz")):
+    there, begun = read_description(folder), any(folder.checkpoints.glob("*.npz"))
+    if there["removed"] and not begun:
         raise fail(
             "`workdir` holds a run that is not initialised yet, with options that were "
             "removed; give another --workdir.",
@@ -196,7 +200,8 @@ def _check_same_run(folder, config, description):
         )
     before = {**Config(**there["config"]).identity(), **there["data"]}
     for name, value in {**config.identity(), **description["data"]}.items():
-        if before.get(name) != value and not _has_moved(name, before.get(name), value):
+        one = before.get(name) == value or _is_one(name, before.get(name), value, begun)
+        if not one:
             raise fail(
                 f"`workdir` {str(folder.root)!r} holds a run with {name}="
                 f"{before.get(name)!r}; give another --workdir.",

@@ -108,7 +108,10 @@ def described_default(field: str) -> str:
 
 
 def resolve(
-    config: Config, num_images: int, num_pattern_images: int | None = None
+    config: Config,
+    num_images: int,
+    num_pattern_images: int | None = None,
+    side: int | None = None,
 ) -> Config:
     """Returns the config with the recipe's values in place of `None`.
 
@@ -119,6 +122,8 @@ def resolve(
             and that of `batch_size`, which is even, so that two replicas can share it.
         num_pattern_images: Number of images that patterns come from. Defaults to
             `num_images`.
+        side: Side of the images in pixels, which limits `num_patches` as well. Defaults
+            to the config's, else to the dataset's usual one.
 
     Returns:
         A valid config; fields that do not apply to it stay `None`.
@@ -151,7 +156,7 @@ def resolve(
     if config.pattern_images != TRAINING_IMAGES and config.init in PATTERN_INITS:
         defaults["select"] = "random"
     if "num_patches" in defaults:
-        offered = (num_pattern_images or num_images) * _patches_an_image(config)
+        offered = (num_pattern_images or num_images) * _patches_an_image(config, side)
         if config.double_from is not None:
             offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
@@ -172,11 +177,15 @@ def resolve(
     return config.validate()
 
 
-def _patches_an_image(config):
+def _patches_an_image(config, side):
     """Returns the number of patches that each image offers to every convolution."""
-    if config.patch_layers is not None or config.init == "partial_patches":
+    in_first_block = 5 if config.model.startswith("resnet") else 2
+    if (config.patch_layers or math.inf) <= in_first_block or (
+        config.init == "partial_patches" and (config.patch_blocks or 1) == 1
+    ):
         return SAMPLES_PER_IMAGE  # the first maps are large
-    side = config.image_size or _SIDES.get(_recipe_name(config.dataset), 32)
+    usual = _SIDES.get(_recipe_name(config.dataset), 32)
+    side = side or config.image_size or usual
     if config.model.startswith("resnet"):
         pooled = side // 2 if 48 < side <= 128 else side
         rows = math.ceil(pooled / (32 if side > 128 else 8))  # strides round up

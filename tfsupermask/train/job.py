@@ -208,7 +208,12 @@ class Job:
             draws_patches = config.init in PATCH_INITS and not config.weights_are_given
             if are_given and draws_patches:
                 config = dataclasses.replace(config, pattern_images=GIVEN)
-            config = resolve(config, len(dataset.train), len(dataset.patterns_from))
+            config = resolve(
+                config,
+                len(dataset.train),
+                len(dataset.patterns_from),
+                dataset.image_shape[0],
+            )
             root = config.workdir or Path("runs") / config.run_name(dataset.sha256)
             folder = RunFolder(Path(root))
             agree(workers, {**config.identity(), "images": dataset.sha256})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from tfsupermask import data
 from tfsupermask._validation import fail
 from tfsupermask.data import Dataset
 from tfsupermask.data.dataset import normalise
+from tfsupermask.data.image_folder import has_validation
 from tfsupermask.runs import ALL_IMAGES, GIVEN, TRAINING_IMAGES, Config, RunFolder
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.folder import read_description
@@ -89,14 +89,14 @@ def load_images(
         100
     """
     options = config.load_options
-    if config.pattern_images == ALL_IMAGES:
-        options.pop("limit_images", None)  # of those that are left afterwards
-    where = config.dataset, data_dir or config.data_dir, config.image_size
-    load = functools.partial(load or data.load, *where)
-    dataset = load(**options)
+    where = data_dir or config.data_dir
+    if options.get("limit_images") is not None and (
+        config.pattern_images == ALL_IMAGES
+        or (config.validation_images is not None and not has_validation(where))
+    ):
+        del options["limit_images"]  # it is of those that are left afterwards
+    dataset = (load or data.load)(config.dataset, where, config.image_size, **options)
     if dataset.validation is None and config.validation_images is not None:
-        if options.pop("limit_images", None):
-            dataset = load(**options)  # the limit is of those that are left afterwards
         dataset = data.hold_out(dataset, config.validation_images)
     elif config.validation_images not in (None, len(dataset.validation or ())):
         raise fail(
