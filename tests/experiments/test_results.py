@@ -109,6 +109,13 @@ def test_fewer_images_than_published_are_said(fake, short):
     assert f"Not the published dataset, or not the whole of it: {words}." in said
 
 
+def test_images_held_out_are_not_missed(fake, short):
+    study = find("study", "clusters")
+    fake.finish(study, short, lambda c: 0.5, train_images=45_000)
+    results = fake.collect(study, short)
+    assert (results.num_images, results.fewer_images) == (45_000, "")
+
+
 def test_machines_and_time(fake, short):
     fake.finish(TABLE, short, lambda c: 0.5 if c.seed == 0 else None)
     less = {"machine": ..., "train_seconds": ..., "versions": {"python": "3.12.0"}}

@@ -84,6 +84,10 @@ def test_interval_by_a_table_of_t(n):
          (1 / 3, 2 / 3), 3),
         # in any case, if that leaves several seeds.
         ([(of(5.0, 6.0), of(3.0, 3.0))] + 9 * [(of(60.0), of(2.0))], (2.0, 3.0), 1),
+        # Seeds are those in common, if that leaves more pairs.
+        ([(Sample({0: 1.0, 1: 2.0, 2: 9.0}), Sample({0: 0.0, 1: 0.0, 2: 0.0})),
+          (Sample({0: 3.0, 1: 4.0, 3: 9.0}), Sample({0: 0.0, 1: 0.0, 3: 0.0}))],
+         (2.0, 3.0), 2),
         # Columns without a seed in common are not mixed.
         ([(Sample({0: 1.0}),) * 2, (Sample({1: 3.0}), Sample({1: 1.0}))], (0.0,), 1),
     ],

@@ -368,6 +368,28 @@ def normalised(shape, num_classes, method):
     return keras.Sequential(layers, name="normalised")
 
 
+def with_added_losses(shape, num_classes, method):
+    layers = [keras.layers.Flatten(), keras.layers.ActivityRegularization(l2=0.3)]
+    dense = SupermaskDense(num_classes, method=method, activity_regularizer="l2")
+    return keras.Sequential([keras.Input(shape), *layers, dense])
+
+
+def test_losses_that_a_network_adds_are_trained_on_and_not_reported(small):
+    loop, batches = make_loop(small, build=with_added_losses), make_batches(small)
+    images, labels = (tf.constant(part[0]) for part in batches.chunk(0, 0, 1))
+    model, variables = loop.model, [v.value for v in loop.model.trainable_variables]
+    loss, *_, gradients = tf.function(loop._gradients)(images, labels)
+    with tf.GradientTape() as tape:
+        logits = model(loop.normalise(images), training=True)
+        entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        objective = tf.reduce_mean(entropy) + sum(model.losses)
+    assert len(model.losses) == 2
+    assert objective > 1.1 * loss
+    np.testing.assert_allclose(loss, tf.reduce_mean(entropy), rtol=1e-5)
+    for one, other in zip(gradients, tape.gradient(objective, variables), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
 def nested(shape, num_classes, method):
     model = normalised(shape, num_classes, method)
     return keras.Sequential([keras.Input(shape), model], name="normalised")

@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfsupermask.train.totals import loss_and_hits
+
+
+def test_logits_of_half_precision_are_taken_as_float32():
+    logits = np.random.default_rng(0).normal(size=(6, 7)).astype(np.float32)
+    logits = tf.cast(logits, tf.bfloat16)
+    found = loss_and_hits(logits, np.arange(6), 0.1)
+    expected = loss_and_hits(tf.cast(logits, tf.float32), np.arange(6), 0.1)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == tf.float32
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])

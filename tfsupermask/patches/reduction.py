@@ -57,8 +57,8 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
     Returns:
         Their mean, covariance and largest absolute value, and the standard deviation
         inside each; the same whatever the number of threads, and for values of any
-        scale. Patches are left out where a value is not finite or more than 10¹⁶ times
-        as large as is common among the first ones.
+        scale. Patches are left out where a value is not finite or at least 2⁵⁶, after
+        the scaling that values beyond 2⁴⁰ or below 2⁻⁴⁰ call for.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")

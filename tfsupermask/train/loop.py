@@ -258,20 +258,27 @@ class Loop:
         variables = [variable.value for variable in self.model.trainable_variables]
         parts = self._in_parts(self.normalise(images), labels)
         with tf.GradientTape(persistent=True) as tape, masks_found_once(self.model):
-            sums = [self._loss_and_hits(*part) for part in parts]
-        return _add([(*each, tape.gradient(each[0], variables)) for each in sums])
+            sums = [self._objective_loss_and_hits(*part) for part in parts]
+        return _add([(*each, tape.gradient(goal, variables)) for goal, *each in sums])
 
     def _in_parts(self, *batch):
         size = self._share // self.num_parts
         for first in range(0, self._share, size):
             yield tuple(component[first : first + size] for component in batch)
 
-    def _loss_and_hits(self, images, labels):
-        """Returns the loss and hits of a part of the batch."""
+    def _objective_loss_and_hits(self, images, labels):
+        """Returns of a part of the batch what is trained on, the loss and the hits.
+
+        A network of one's own may add losses, which are means over a batch.
+        """
         logits = self.model(images, training=True)
         each = loss_and_hits(logits, labels, self._label_smoothing)
         loss, *hits = (tf.reduce_sum(values) for values in each)
-        return loss / self.batch_size, *hits
+        loss = objective = loss / self.batch_size
+        parts = self.num_parts * self.strategy.num_replicas_in_sync
+        for added in self.model.losses:
+            objective += tf.reduce_sum(tf.cast(added, tf.float32)) / parts
+        return objective, loss, *hits
 
     def _evaluate_batch(self, images, labels, weights):
         per_replica = self.strategy.run(self._evaluate_step, (images, labels, weights))

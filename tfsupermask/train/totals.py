@@ -13,6 +13,7 @@ def loss_and_hits(
     logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float = 0.0
 ) -> tuple[tf.Tensor, ...]:
     """Returns cross-entropy, top-1 and top-5 hit of each image, float32 (batch,)."""
+    logits = tf.cast(logits, tf.float32)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     if label_smoothing:  # Szegedy et al., 2016, "Rethinking the Inception architecture"
         shared = -tf.reduce_mean(tf.nn.log_softmax(logits), axis=-1)

@@ -116,7 +116,8 @@ class Results:
     @property
     def _num_images_asked_for(self):
         """Number of training images if the dataset is complete."""
-        published = NUM_IMAGES[self.dataset]
+        held_out = {cell.cell.config.validation_images or 0 for cell in self.cells}
+        published = NUM_IMAGES[self.dataset] - max(held_out, default=0)
         return min(published, self.scope.limit_images or published)
 
     @property

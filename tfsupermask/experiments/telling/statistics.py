@@ -109,9 +109,12 @@ def compare(columns: Iterable[tuple[Sample, Sample]]) -> Paired | None:
     Returns `None` if no column has a pair.
     """
     differences = [_paired_differences(*pair) for pair in columns]
+    common: dict[frozenset[int], None] = {}  # seeds of some columns, in order
+    for each in map(frozenset, differences):
+        common |= dict.fromkeys([each, *(each & other for other in common)])
     complete = {
-        frozenset(seeds): [each for each in differences if each.keys() >= seeds.keys()]
-        for seeds in differences
+        seeds: [each for each in differences if each.keys() >= seeds]
+        for seeds in common
         if seeds
     }
     if not complete:
