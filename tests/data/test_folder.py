@@ -6,6 +6,7 @@ import pytest
 
 from tfsupermask import data
 from tfsupermask._validation import InputError
+from tfsupermask.data import images
 from tfsupermask.data.headers import FORMATS
 
 
@@ -358,3 +359,29 @@ def test_refuses_classes_whose_names_command_terminals(tmp_path, name):
     write_classes(tmp_path, {name: 2, "b": 2})
     with pytest.raises(InputError, match="`classes` must be texts"):
         data.load("folder", data_dir=tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*(skipped|decoded)")
+def test_a_file_that_the_system_cannot_read_is_read_again(tmp_path, monkeypatch):
+    for split in ("train", "test"):
+        write_classes(tmp_path / "images" / split, {"a": 2, "b": 2})
+    (tmp_path / "images" / "train" / "a" / "bad.png").write_bytes(b"no image")
+    where = {"data_dir": tmp_path / "images", "image_size": 8, "bad_images": "skip"}
+    where |= {"images_in": "disk", "cache_dir": tmp_path / "cache"}
+    read = images._read
+
+    def fails(path, size):
+        if path.endswith("train/a/0.png"):
+            raise images._system_says(OSError(5, "Input/output error"))
+        return read(path, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "_read", fails)
+        with pytest.warns(UserWarning, match="Input/output error"):
+            dataset = data.load("folder", **where)
+    assert len(dataset.train) == 3
+    # Of what the file holds, the cache keeps what is wrong.
+    for _ in range(2):
+        assert len(data.load("folder", **where).train) == 4
+    monkeypatch.setattr(images, "_read", lambda *_: pytest.fail("reads a file again"))
+    assert len(data.load("folder", **where).train) == 4

@@ -20,7 +20,11 @@ from tfsupermask._validation import (
 )
 from tfsupermask.data.dataset import Dataset, Split
 from tfsupermask.data.folder_files import Files, list_files, list_images
-from tfsupermask.data.images import UnreadableImageError, decode_square
+from tfsupermask.data.images import (
+    UnreadableImageError,
+    UnreadFileError,
+    decode_square,
+)
 from tfsupermask.data.storage import AUTO, PLACES, Storage, decoded, file_states
 from tfsupermask.data.stored import StoredImages, select
 from tfsupermask.data.subsets import limit_split
@@ -30,6 +34,7 @@ BAD_IMAGES = ("fail", "skip")
 DEFAULT_IMAGE_SIZE = 64
 _MAX_IMAGE_SIZE = 4096
 _MAX_SHOWN = 100
+_PASSING = "passing"  # behind what the system said about a file
 
 
 def load(
@@ -195,7 +200,7 @@ def _read(splits, root, image_size, bad_images, storage, notes):
     read, converted, bad = {}, collections.Counter(), {}
     for name, files in splits.items():
         images, results = _decode(files.paths, image_size, storage)
-        kinds, reasons = zip(*results, strict=True)
+        kinds, reasons = zip(*(value[:2] for value in results), strict=True)
         converted.update(filter(None, kinds))
         bad |= {p: why for p, why in zip(files.paths, reasons, strict=True) if why}
         good = np.array([not why for why in reasons], bool)
@@ -222,6 +227,8 @@ def _decode(paths, image_size, storage):
     def decode(path):
         try:
             image, kind = decode_square(path, image_size)
+        except UnreadFileError as error:
+            return None, ["", str(error), _PASSING]
         except UnreadableImageError as error:
             return None, ["", str(error)]
         return image, [kind, ""]
@@ -231,6 +238,7 @@ def _decode(paths, image_size, storage):
         (len(paths), *shape),
         lambda: decoded(paths, shape, decode),
         ["folder", file_states(paths)],
+        lasts=lambda value: value[-1] != _PASSING,
     )
 
 

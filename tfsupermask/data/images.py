@@ -38,6 +38,10 @@ class UnreadableImageError(InputError):
     """The file is missing, too large, damaged, or no image of a known format."""
 
 
+class UnreadFileError(UnreadableImageError):
+    """The system could not read the file, which may pass."""
+
+
 def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     """Returns an image file as a square RGB array.
 
@@ -239,7 +243,7 @@ def _read(path, size):
 
 
 def _system_says(error):
-    return UnreadableImageError(getattr(error, "strerror", None) or str(error))
+    return UnreadFileError(getattr(error, "strerror", None) or str(error))
 
 
 def _resize_shorter_side(image, image_size):

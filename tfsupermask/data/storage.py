@@ -68,11 +68,13 @@ class Storage:
         shape: tuple[int, int, int, int],
         decode: Callable[[], Blocks],
         source: Any,
+        lasts: Callable[[Any], bool] = lambda value: True,
     ) -> tuple[np.ndarray | StoredImages, list[Any]]:
         """Returns images, and a value for each, decoded now or by an earlier run.
 
         `source` is all that they depend on, for JSON, such as the names, sizes and
-        times of their files; `None` if nobody knows. Then no other run can use them.
+        times of their files; `None` if nobody knows. Then no other run can use them,
+        and neither if there is a value that does not last.
         """
         size = int(np.prod(shape))
         decoder = [__version__, cv2.__version__]
@@ -86,8 +88,8 @@ class Storage:
                 return _in_memory(shape, _all(decode(), shape[0]))
             self._write(path, shape, decode, shared=source is not None)
         stored, values = StoredImages(path, shape), _values(path, size)
-        if source is None:
-            path.unlink()  # it stays open until nobody uses the images
+        if source is None or not all(map(lasts, values)):
+            path.unlink(missing_ok=True)  # it stays open until nobody uses the images
             return stored, values
         return stored[:] if in_memory else stored, values
 
