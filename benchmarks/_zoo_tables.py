@@ -79,11 +79,15 @@ class Row:
         return f"`{config.init}`" + (", `unit_power`" if rescaled else "")
 
     @property
-    def removed(self) -> str:
-        """The sparsity, and how the layers share it."""
-        config = self.config
-        shared = {"uniform": "", "erdos_renyi": ", Erdős–Rényi", "global": ", global"}
-        return f"{100 * config.prune:g} %{shared[config.allocation]}"
+    def rate(self) -> str:
+        """The sparsity."""
+        return f"{100 * self.config.prune:g} %"
+
+    @property
+    def shares(self) -> str:
+        """How the layers share the sparsity, behind a comma unless equally."""
+        names = {"uniform": "", "erdos_renyi": ", Erdős–Rényi", "global": ", global"}
+        return names[self.config.allocation]
 
     @property
     def names(self) -> str:
@@ -189,7 +193,7 @@ def long_block(entries: Sequence[Entry]) -> str:
             row.task,
             row.weights,
             row.names,
-            row.removed,
+            row.rate + row.shares,
             _accuracy(row.top1(), 2),
             thesis_value(row),
             published_value(row),
@@ -231,7 +235,7 @@ def short_block(entries: Sequence[Entry]) -> str:
         values = {"thesis": thesis_value(row), "published": published_value(row)}
         beside = [f"{name} {value}" for name, value in values.items() if value != NONE]
         text = _accuracy(row.top1(), 1) + (f" ({', '.join(beside)})" if beside else "")
-        cells.setdefault((row.weights, row.removed), {})[row.task] = text
+        cells.setdefault((row.weights, row.rate + row.shares), {})[row.task] = text
     tasks = list(dict.fromkeys(row.task for row in rows))
     texts = [
         [*head, *(each.get(task, NONE) for task in tasks)]
@@ -279,8 +283,7 @@ def draw(entries: Sequence[Entry]) -> Figure:
 
 
 def _label(row):
-    rate, *shared = row.removed.split(", ")
-    return ", ".join([row.weights.replace("`", ""), f"{rate} removed", *shared])
+    return f"{row.weights.replace('`', '')}, {row.rate} removed{row.shares}"
 
 
 def write_tables(entries: Sequence[Entry], root: Path) -> None:

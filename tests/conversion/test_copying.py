@@ -319,6 +319,15 @@ def randomize(model):
     return model
 
 
+def made(kind):
+    """Returns a built model with random weights, and what it takes."""
+    make, *inputs = MODELS[kind]
+    model = make()
+    if not model.built:
+        model(*inputs)
+    return randomize(model), inputs
+
+
 def outputs_of(model, inputs):
     return keras.tree.map_structure(np.asarray, model(*inputs))
 
@@ -345,11 +354,7 @@ def structure(model):
 @pytest.mark.filterwarnings("ignore:.*lambda:UserWarning")
 @pytest.mark.parametrize("kind", MODELS)
 def test_outputs_and_structure_survive(kind):
-    make, *inputs = MODELS[kind]
-    model = make()
-    if not model.built:
-        model(*inputs)
-    model = randomize(model)
+    model, inputs = made(kind)
     whole = convert(model, 0.0, verbose=False)
     expected = outputs_of(model, inputs)
     assert_same(outputs_of(whole, inputs), expected)
@@ -376,12 +381,9 @@ def test_outputs_and_structure_survive(kind):
 @pytest.mark.filterwarnings("ignore:.*lambda:UserWarning")
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_masked_model_is_copied_with_its_masks(kind):
-    make, *inputs = MODELS[kind]
-    model = make()
-    if not model.built:
-        model(*inputs)
+    model, inputs = made(kind)
     options = {"kernels": lambda _, weight: "kernel" in weight.name, "verbose": False}
-    model = convert(randomize(model), 0.5, method="signed", **options)
+    model = convert(model, 0.5, method="signed", **options)
     with pytest.warns(UserWarning, match="masked already"):
         again = convert(model, 0.1, verbose=False)
     assert_same(outputs_of(again, inputs), outputs_of(model, inputs))

@@ -168,9 +168,11 @@ class SupermaskMixin:
             with functions_untraced():
                 keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
             self.build_masks(wait=False)
-        waits = self._sparsity is None or (not self._weights and self._unbuilt())
-        applied = masks_applied(self.masked_weights, self)
-        with functions_untraced() if waits else applied:
+        if self._sparsity is None or (not self._weights and self._unbuilt()):
+            context = functions_untraced()  # its masks are to come
+        else:
+            context = masks_applied(self.masked_weights, self)
+        with context:
             return super().call(*args, **kwargs)
 
     def _unbuilt(self):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.plugins.histogram.metadata import create_summary_metadata
 
 from tfsupermask.layers import MaskedWeight, masked_weights
-from tfsupermask.train.pictures import mosaic
+from tfsupermask.train.pictures import coloured, mosaic
 
 _BUCKETS = 30
 _MAX_TILES = 64
@@ -78,7 +78,7 @@ def filter_pictures(weight: MaskedWeight) -> dict[str, np.ndarray]:
         "mask": mask,
         "kernel_times_mask": 0.5 + masked / (2 * scale),
     }
-    return {name: _grid(_coloured(tiles)) for name, tiles in shades.items()}
+    return {name: _grid(coloured(tiles)) for name, tiles in shades.items()}
 
 
 def _write_histogram(tag, values):
@@ -88,13 +88,8 @@ def _write_histogram(tag, values):
     tf.summary.write(tag, buckets, metadata=create_summary_metadata(None, None))
 
 
-def _coloured(tiles):
-    if tiles.shape[-1] != 3:
-        tiles = np.repeat(tiles.mean(axis=-1, keepdims=True), 3, axis=-1)
-    return np.uint8(np.round(255 * np.clip(tiles, 0, 1)))
-
-
 def _grid(tiles):
-    """Arranges uint8 (n, h, w, 3) tiles, magnified, in a square with grey lines."""
+    """Arranges tiles (n, h, w, 3) in 0..1, magnified, in a square with grey lines."""
+    tiles = np.uint8(np.round(255 * np.clip(tiles, 0, 1)))
     tiles = tiles.repeat(_PIXELS, axis=1).repeat(_PIXELS, axis=2)
     return mosaic(tiles, line=_PIXELS // 2, border=_PIXELS // 4, colour=_LINE)

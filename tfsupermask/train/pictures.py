@@ -108,9 +108,7 @@ def draw_first_layer(
     `report` is what PatchesInit did to this layer. Filters of more or fewer channels
     than three show the mean over them.
     """
-    kernel = np.moveaxis(layer.kernel.numpy(), -1, 0)[:_MAX_FILTERS]
-    if kernel.shape[-1] != 3:
-        kernel = kernel.mean(axis=-1, keepdims=True).repeat(3, axis=-1)
+    kernel = coloured(np.moveaxis(layer.kernel.numpy(), -1, 0)[:_MAX_FILTERS])
     low = kernel.min(axis=(1, 2, 3), keepdims=True)
     span = kernel.max(axis=(1, 2, 3), keepdims=True) - low
     panels = {
@@ -184,6 +182,13 @@ def outline(
     axis.add_patch(
         Rectangle(corner, width, height, fill=False, ec=colour, lw=line_width)
     )
+
+
+def coloured(tiles: np.ndarray) -> np.ndarray:
+    """Returns tiles (…, channels) with three channels, or three times their mean."""
+    if tiles.shape[-1] == 3:
+        return tiles
+    return np.repeat(tiles.mean(axis=-1, keepdims=True), 3, axis=-1)
 
 
 def mosaic(
