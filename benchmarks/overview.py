@@ -1,6 +1,6 @@
 """Draws from a run how its supermask came about: the first picture of the README.
 
-    python -m benchmarks.overview --path=runs/… --image=29 --output=overview.png
+    python -m benchmarks.overview --path=runs/… --image=14 --output=overview.png
 
 The run was `python -m binaries.train --dataset=cifar10 --data_dir=… --epochs=3
 --limit_images=10000`. Any run with patches will do.
@@ -12,7 +12,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from binaries import _program
-from tfsupermask import data, patches, train
+from tfsupermask import data, train
 from tfsupermask._validation import fail
 from tfsupermask.layers import masked_weights
 from tfsupermask.runs import PATCH_INITS
@@ -31,9 +31,8 @@ def draw(run: train.LoadedRun, split: data.Split, index: int) -> Figure:
         raise fail("The run's filters must come from patches.", init=config.init)
     if not 0 <= index < len(split):
         raise fail(f"`image` must be in [0, {len(split)}).", image=index)
-    chosen = patches.class_balanced_order(split.labels, config.seed)[index]
-    image = split.images[chosen]
-    (boxes,), (places,) = boxes_and_patches(image[None], size, config.seed)
+    chosen, boxes, places = boxes_and_patches(split, size, config.seed, 1, first=index)
+    (image,), (boxes,), (places,) = split.images[chosen], boxes, places
     filters = events.first_layer_pictures(run.model)
     figure = Figure(figsize=(12, 3), layout="constrained")
     axes = figure.subplots(1, 4)

@@ -5,7 +5,11 @@ import pytest
 from keras import layers as kl
 
 from tests.train.common import PATTERNS
-from tfsupermask import convert, runs, train
+from tfsupermask import convert, data, runs, train
+from tfsupermask.init import PatchesInit
+from tfsupermask.ops import derive_seed
+from tfsupermask.patches import class_balanced_order
+from tfsupermask.train.pictures import boxes_and_patches
 
 LAYERS = {
     "nested": lambda: [keras.Sequential([kl.Conv2D(8, 3, activation="relu")])],
@@ -46,3 +50,23 @@ def test_whatever_the_convolutions_are(tmp_path, layers, init, pictures):
         job.finish()
     drawn = {file.name for file in (tmp_path / "pictures").iterdir()}
     assert drawn == {"training_curves.png", *pictures}
+
+
+def test_patches_are_those_of_the_run():
+    split = data.load("digits").train
+    layers = [keras.Input(split.images.shape[1:]), kl.Conv2D(8, 3), kl.Flatten()]
+    init = PatchesInit(300, 20, seed=3)
+    report = init.apply(keras.Sequential(layers), split.images, split.labels)
+    images, _, places = boxes_and_patches(split, (3, 3), seed=3, number=4, first=2)
+    order = class_balanced_order(split.labels, derive_seed(3, "images"))
+    assert images.tolist() == order[2:6].tolist()
+    (layer,) = report.layers
+    found = list(zip(layer.image, layer.row, layer.column, strict=True))
+    drawn = {
+        (image, *place)
+        for image, each in zip(images, places, strict=True)
+        for place in map(tuple, each)
+    }
+    among = [where in drawn for where in found if where[0] in images]
+    assert among
+    assert all(among)

@@ -16,8 +16,9 @@ from matplotlib.patches import Rectangle
 
 from tfsupermask import _core, patches
 from tfsupermask._files import make_folder, write_atomically
-from tfsupermask.data import Dataset
+from tfsupermask.data import Dataset, Split
 from tfsupermask.init.convolutions import convolutions_in
+from tfsupermask.ops import derive_seed
 
 _NUM_IMAGES = 6
 _MAX_FILTERS = 64
@@ -63,9 +64,8 @@ def draw_boxes_and_patches(
 ) -> Figure:
     """Draws the boxes of selective search and patches from them, as Figure 4.2."""
     source = dataset.patterns_from
-    order = patches.class_balanced_order(source.labels, seed)[:_NUM_IMAGES]
+    order, boxes, places = boxes_and_patches(source, patch_size, seed, _NUM_IMAGES)
     images = source.images[order]
-    boxes, places = boxes_and_patches(images, patch_size, seed)
     figure = Figure(figsize=(6.6, 2.9), layout="constrained")
     axes = figure.subplots(2, len(images), squeeze=False)
     for column, (top, bottom) in enumerate(axes.T):
@@ -90,14 +90,23 @@ def draw_boxes_and_patches(
 
 
 def boxes_and_patches(
-    images: np.ndarray, patch_size: tuple[int, int], seed: int
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Returns each image's boxes, and the rows and columns of patches from them."""
+    split: Split, patch_size: tuple[int, int], seed: int, number: int, first: int = 0
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """Returns images, their boxes, and the places of patches, as in PatchesInit.
+
+    It takes images in an order that its seed decides: these are `number` of them, from
+    the place `first` on.
+    """
+    order = patches.class_balanced_order(split.labels, derive_seed(seed, "images"))
+    order = order[first : first + number]
+    images = split.images[order]
     boxes = patches.propose_filtered_boxes(images, *patch_size)
     window = patches.Window(patch_size)
     positions, offsets = patches.box_positions(boxes, *images.shape[1:3], window)
-    chosen, image = _core.sample_positions(offsets, patches.SAMPLES_PER_IMAGE, seed)
-    return boxes, [positions[chosen[image == each]] for each in range(len(images))]
+    drawn = patches.SAMPLES_PER_IMAGE, derive_seed(seed, "patches", 1)
+    chosen, image = _core.sample_positions(offsets, *drawn, first_image=first)
+    places = [positions[chosen[image == each]] for each in range(len(order))]
+    return order, boxes, places
 
 
 def draw_first_layer(
