@@ -99,8 +99,8 @@ def load(
         - https://www.tensorflow.org/datasets/splits
     """
     short = re.split("[/:]", name)[0]
-    if name in _CIFAR:
-        check_fixed_size(name, image_size, _CIFAR[name])
+    if short in _CIFAR:
+        check_fixed_size(short, image_size, _CIFAR[short])
     elif image_size is not None:
         check_integer("image_size", image_size, 1)
     check_choice("flip", flip, (False, True))
