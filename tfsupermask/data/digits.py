@@ -27,11 +27,6 @@ def load(
     repeated in the three channels. Every fifth image of a class, in the order of the
     release, is a test image: 80 % train, 20 % test, always the same.
 
-    Args:
-        data_dir: Ignored, because no file is read.
-        image_size: `None` (default) or 32.
-        storage: Where the images are held.
-
     Reference:
         - `sklearn.datasets.load_digits`, the test set of "Optical recognition of
           handwritten digits", Alpaydin & Kaynak, 1998, UCI machine learning repository.

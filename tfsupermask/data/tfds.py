@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import itertools
 import logging
 import os
 import pathlib
@@ -58,45 +58,18 @@ def load(
     flip: bool = True,
     storage: Storage = AUTO,
 ) -> Dataset:
-    """Returns a dataset that TensorFlow Datasets prepared.
+    """Returns `"NAME[/CONFIG][:VERSION]"`, which TensorFlow Datasets prepared.
 
     Reading starts TensorFlow's runtime, so a program with several workers must make its
-    `tf.distribute` strategy before.
+    `tf.distribute` strategy before. Images have the order of the files. Prepared data
+    is read without network; missing data is first downloaded and prepared. A failed
+    download leaves `data_dir` as it was.
 
-    Images have the order of the files, and become square RGB as
-    `tfsupermask.data.decode_image` says. Prepared data is read without network; missing
-    data is first downloaded and prepared. A failed download leaves `data_dir` as it
-    was.
-
-    Args:
-        name: `"NAME[/CONFIG][:VERSION]"`, such as `"mnist"`. A dataset with an image
-            and a class label for each example.
-        data_dir: The folder that holds, or is to hold, `NAME[/CONFIG]/VERSION`.
-            Defaults to that of TensorFlow Datasets: `$TFDS_DATA_DIR` or
-            `~/tensorflow_datasets`.
-        image_size: Side of the images in pixels, at least 1. Defaults to their own if
-            all are equal squares, 224 for `"imagenet2012"`, else 64. CIFAR's are 32.
-        train_split: Images to train on, such as `"train[:90%]"`. Defaults to `"train"`.
-        test_split: Images to test on. Defaults to `"test"`, beside which `"validation"`
-            becomes the validation split; else to `"validation"`; else `test_fraction`
-            is held out at the end of `"train"`.
-        test_fraction: In (0, 1). Defaults to 0.2.
-        flip: Whether a mirrored image still belongs to its class. Defaults to `True`;
-            well-known letters and digits are never mirrored.
-        storage: Where the images are held.
-
-    Raises:
-        DataNotFoundError: The data is not there and cannot be downloaded.
-        InputError: The prepared data is damaged, has no such images, labels or splits,
-            or an argument is out of range.
-
-    Example:
-        >>> dataset = data.load("tfds:mnist")  # doctest: +SKIP
-        >>> dataset.image_shape, dataset.num_classes  # doctest: +SKIP
-        ((28, 28, 3), 10)
-
-    Reference:
-        - https://www.tensorflow.org/datasets/splits
+    `image_size` defaults to the images' own if all are equal squares, to 224 for
+    `"imagenet2012"`, else to 64. `test_split` defaults to `"test"`, beside which
+    `"validation"` becomes the validation split; else to `"validation"`; else
+    `test_fraction` is held out at the end of `"train"`. Well-known letters and digits
+    are never mirrored.
     """
     short = re.split("[/:]", name)[0]
     if short in _CIFAR:
@@ -131,10 +104,9 @@ def prepared(
     data_dir: str | os.PathLike | None,
     alternatives: Sequence[str] = (),
 ) -> tfds.core.DatasetBuilder:
-    """Returns the builder of a dataset, which is downloaded and prepared if missing.
+    """Returns the builder of a dataset, prepared now if need be.
 
-    `alternatives` are names that the caller has not found in `data_dir` either, for the
-    error.
+    `alternatives` were not found in `data_dir` either, which an error then says.
     """
     with _logs_from(logging.WARNING):
         builder = _open(name, data_dir)
@@ -294,36 +266,20 @@ def _no_such_split(builder, kind, split):
 
 def _check_apart(builder, splits):
     """Raises if an image is in two splits."""
-    ranges = [
-        (kind, part.splitname, part.from_ or 0, part.to)
-        for kind, split in splits.items()
-        for part in _absolute(builder, split)
-    ]
-    for kind, name, first, end in ranges:
-        for other, other_name, other_first, other_end in ranges:
-            if (
-                kind < other
-                and name == other_name
-                and first < other_end
-                and other_first < end
-            ):
-                raise fail(
-                    "No image may be in two splits.",
-                    **{f"{each}_split": splits[each] for each in (kind, other)},
-                )
-
-
-def _absolute(builder, split):
     import tensorflow_datasets as tfds
 
-    instruction = tfds.core.ReadInstruction.from_spec(split)
-    sizes = builder.info.splits
-    return [
-        dataclasses.replace(
-            part, to=sizes[part.splitname].num_examples if part.to is None else part.to
-        )
-        for part in instruction.to_absolute(sizes)
-    ]
+    sizes, parts = builder.info.splits, []
+    for kind, split in splits.items():
+        for part in tfds.core.ReadInstruction.from_spec(split).to_absolute(sizes):
+            images = range(sizes[part.splitname].num_examples)[part.from_ : part.to]
+            parts.append((kind, part.splitname, images))
+    for (kind, name, one), (other, other_name, two) in itertools.combinations(parts, 2):
+        common = one.start < two.stop and two.start < one.stop
+        if kind != other and name == other_name and common:
+            raise fail(
+                "No image may be in two splits.",
+                **{f"{each}_split": splits[each] for each in (kind, other)},
+            )
 
 
 def _open(name, data_dir):

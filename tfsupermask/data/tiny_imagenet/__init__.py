@@ -36,16 +36,6 @@ def load(
     One warning counts and names all faults of a copy, and the rest is used. The
     archive's test images have no labels and are not used.
 
-    Args:
-        data_dir: The folder that holds, or will hold, one of the three. Defaults to
-            that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-        image_size: `None` (default) or 64.
-        storage: Where the images are held.
-
-    Raises:
-        DataNotFoundError: The data is not there and cannot be downloaded.
-        InputError: It is damaged beyond use, or `image_size` is not 64.
-
     Reference:
         - Le & Yang, 2015, "Tiny ImageNet visual recognition challenge".
     """
