@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
-from tfsupermask.data.storage import AUTO, Storage
+from tfsupermask.data.storage import Storage
 
 _IMAGE_SIZE = 32
 _LARGEST_VALUE = 16
@@ -16,10 +16,10 @@ _TEST_EVERY = 5
 
 
 def load(
-    data_dir: str | os.PathLike | None = None,
-    image_size: int | None = None,
+    data_dir: str | os.PathLike | None,
+    image_size: int | None,
     *,
-    storage: Storage = AUTO,
+    storage: Storage,
 ) -> Dataset:
     """Returns 1,797 handwritten digits of ten classes, as 32×32 RGB images.
 

@@ -25,7 +25,7 @@ from tfsupermask.data.images import (
     UnreadFileError,
     decode_square,
 )
-from tfsupermask.data.storage import AUTO, PLACES, Storage, decoded, file_states
+from tfsupermask.data.storage import PLACES, Storage, decoded, file_states
 from tfsupermask.data.stored import StoredImages, select
 from tfsupermask.data.subsets import limit_split
 
@@ -38,15 +38,15 @@ _PASSING = "passing"  # behind what the system said about a file
 
 
 def load(
-    data_dir: str | os.PathLike | None = None,
-    image_size: int | None = None,
+    data_dir: str | os.PathLike | None,
+    image_size: int | None,
     *,
     test_fraction: float = TEST_FRACTION,
     flip: bool = True,
     bad_images: str = BAD_IMAGES[0],
     limit_images: int | None = None,
     limit_test_images: int | None = None,
-    storage: Storage = AUTO,
+    storage: Storage,
 ) -> Dataset:
     """Returns the images of a folder as a dataset.
 

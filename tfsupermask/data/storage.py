@@ -107,9 +107,6 @@ class Storage:
                 write_atomically(path, lambda file: _write_blocks(file, blocks))
 
 
-AUTO = Storage()
-
-
 def decoded(
     items: Iterable[Any],
     image_shape: tuple[int, int, int],

@@ -29,7 +29,7 @@ from tfsupermask.data.dataset import (
 )
 from tfsupermask.data.image_folder import DEFAULT_IMAGE_SIZE, TEST_FRACTION
 from tfsupermask.data.images import UnreadableImageError, decode_square
-from tfsupermask.data.storage import AUTO, Storage, decoded, file_states
+from tfsupermask.data.storage import Storage, decoded, file_states
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -49,14 +49,14 @@ _MAX_REASON = 300
 
 def load(
     name: str,
-    data_dir: str | os.PathLike | None = None,
-    image_size: int | None = None,
+    data_dir: str | os.PathLike | None,
+    image_size: int | None,
     *,
     train_split: str | None = None,
     test_split: str | None = None,
     test_fraction: float = TEST_FRACTION,
     flip: bool = True,
-    storage: Storage = AUTO,
+    storage: Storage,
 ) -> Dataset:
     """Returns `"NAME[/CONFIG][:VERSION]"`, which TensorFlow Datasets prepared.
 
