@@ -88,9 +88,6 @@ class Patches:
 
     Attributes:
         labels: int64 array (P,), the class of each patch's image.
-        image: int64 array (P,).
-        row: int32 array (P,).
-        column: int32 array (P,).
 
     Example:
         >>> maps = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
