@@ -45,16 +45,18 @@ def load(
     """Returns a dataset by name.
 
     Args:
-        name: One of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`,
-            `"tiny_imagenet"`; or `"tfds:NAME[/CONFIG][:VERSION]"`, any dataset of
-            TensorFlow Datasets with images and class labels.
+        name: One of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"tiny_imagenet"`,
+            `"folder"` for files of one's own, in the layouts of docs/images.md; or
+            `"tfds:NAME[/CONFIG][:VERSION]"`, any dataset of TensorFlow Datasets with
+            images and class labels.
         data_dir: Folder of its files; a leading `~` is the user's home. For `"folder"`
             it is required, for `"digits"` ignored. Defaults to that of TensorFlow
             Datasets, where missing files are downloaded: `$TFDS_DATA_DIR` or
             `~/tensorflow_datasets`.
         image_size: Side of the images in pixels. For `"folder"` from 1 to 4,096, by
-            default 64; for `"tfds:…"` by default the images' own. The others accept
-            only their own size, 64 for `"tiny_imagenet"` and 32 for the rest.
+            default 64; for `"tfds:…"` by default the images' own if all are equal
+            squares, else 64. The others accept only their own size, 64 for
+            `"tiny_imagenet"` and 32 for the rest.
         images_in: `"memory"`; `"disk"`, where they are decoded once, to a file that
             later runs use again; or `"auto"` (default): disk if they take more than
             half of the free memory.

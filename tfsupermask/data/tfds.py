@@ -244,24 +244,18 @@ def _splits(builder, train, test, test_fraction):
         if found[:1] == ["test"] and found[1:] and train is None:
             splits["validation"] = found[1]
     for kind, split in splits.items():
-        try:
+        count = 0
+        with contextlib.suppress(Exception):  # KeyError, ValueError, its own
             count = there[split].num_examples if split else 0
-        except Exception as error:  # KeyError, ValueError, its own: no common class
-            raise _no_such_split(builder, kind, split) from error
         if count <= 0:
-            raise _no_such_split(builder, kind, split)
+            sizes = [f"{name} ({info.num_examples:,})" for name, info in there.items()]
+            raise fail(
+                f"`{kind}_split` must name images of {builder.name} as TensorFlow "
+                f"Datasets does; there are: {', '.join(sizes)}.",
+                **{f"{kind}_split": split},
+            )
     _check_apart(builder, splits)
     return splits
-
-
-def _no_such_split(builder, kind, split):
-    sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
-    listed = ", ".join(f"{name} ({number:,})" for name, number in sizes.items())
-    return fail(
-        f"`{kind}_split` must name images of {builder.name} as TensorFlow Datasets "
-        f"does; there are: {listed}.",
-        **{f"{kind}_split": split},
-    )
 
 
 def _check_apart(builder, splits):
