@@ -1,12 +1,11 @@
 """Images for runs that take seconds."""
 
 from tfsupermask import data
-from tfsupermask.data import digits
 
 
 def small_digits(num_train, class_names=None, side=8):
     """Returns real digits of few pixels: as many to train on, and 99 to test on."""
-    full, step = digits.load(), 32 // side
+    full, step = data.load("digits"), 32 // side
 
     def shrink(split, count):
         images = split.images[:count, step // 2 :: step, step // 2 :: step].copy()

@@ -108,3 +108,8 @@ def test_refuses_and_shows_the_value(check, values, expected):
         with pytest.raises(InputError) as error:
             check("x", value)
         assert str(error.value) == f"`x` must be {expected}. Received: x={value!r}"
+
+
+def test_refuses_integers_that_no_float_can_hold():
+    with pytest.raises(InputError, match="`x` must be a finite number"):
+        check_number("x", 10**400)

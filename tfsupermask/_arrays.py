@@ -9,7 +9,7 @@ import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -23,9 +23,8 @@ _BLOCK = 1 << 20
 
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes what `numpy.load` reads, then a SHA-256 of all, to an empty file."""
-    hashing = _Hashing(file)
-    with zipfile.ZipFile(hashing, "w") as archive:
+    """Writes what `numpy.load` reads to an empty file, reads it, adds its SHA-256."""
+    with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             with archive.open(name + _SUFFIX, "w", force_zip64=True) as member:
                 np.lib.format.write_array(
@@ -33,8 +32,9 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
                 )
         # The archive's comment is its end: a place for the digits.
         archive.comment = _LABEL + b"0" * _DIGITS
+    digest = _digest(file)
     file.seek(-_DIGITS, os.SEEK_END)
-    file.write(hashing.hexdigest())
+    file.write(digest)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -49,7 +49,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             raise fail("Arrays must be in a regular file.", path=str(path))
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             if archive.comment or not _says_no_comment(file):
-                _check_digest(file, archive.comment)
+                found = _digest(file)
+                if archive.comment != _LABEL + found:
+                    raise fail(
+                        "The file must have the SHA-256 that it says: it is damaged.",
+                        sha256=found.decode(),
+                    )
             _check_members(archive, os.fstat(file.fileno()).st_size)
             return {
                 info.filename.removesuffix(_SUFFIX): _read(archive, info)
@@ -65,49 +70,21 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-class _Hashing:
-    """What is written to a file, hashed on the way but for the digits at its end.
-
-    It cannot seek, so that all is written in the order of the file.
-    """
-
-    def __init__(self, file):
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._last = b""
-
-    def write(self, data: Any) -> int:
-        self._hash.update(self._last)
-        self._last = bytes(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def hexdigest(self) -> bytes:
-        # The last that is written is the comment.
-        self._hash.update(self._last[:-_DIGITS])
-        return self._hash.hexdigest().encode()
-
-
 def _says_no_comment(file):
     """Whether a zip archive ends where it says so; a cut one may end before."""
     file.seek(-len(_NO_COMMENT), os.SEEK_END)
     return file.read() == _NO_COMMENT
 
 
-def _check_digest(file, comment):
+def _digest(file):
+    """Returns the SHA-256 of a file but for the digits at its end."""
     found, left = hashlib.sha256(), file.seek(0, os.SEEK_END) - _DIGITS
     file.seek(0)
     while left > 0:
         block = file.read(min(_BLOCK, left))
         found.update(block)
         left -= len(block)
-    if comment != _LABEL + found.hexdigest().encode():
-        raise fail(
-            "The file must have the SHA-256 that it says: it is damaged.",
-            sha256=found.hexdigest(),
-        )
+    return found.hexdigest().encode()
 
 
 def _check_members(archive, size):

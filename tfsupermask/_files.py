@@ -64,13 +64,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
     The new content is written beside it first, to a file of that name and `.partial`;
     what is left there of an earlier attempt, a link too, is removed. `write` writes it
-    to an open binary file. If that fails, or the disk does, the old content is there.
+    to an open binary file, and may read it again. If that fails, or the disk does, the
+    old content is there.
     """
     aside = path.with_name(path.name + ".partial")
     aside.unlink(missing_ok=True)
     try:
         # Made anew: a link would be followed, a pipe would wait.
-        with writing(path), open(aside, "xb") as file:
+        with writing(path), open(aside, "x+b") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -16,18 +16,9 @@ _SPACE = "\N{NO-BREAK SPACE}"
 def aligned(
     lines: Iterable[Sequence[str]], sides: str, widths: Sequence[int] = ()
 ) -> str:
-    """Returns the lines of a table, its cells aligned and two spaces apart.
+    """Returns a table of texts, heads among them, whose columns are two spaces apart.
 
-    Args:
-        lines: A text for each column; heads and totals are lines like the others.
-        sides: A letter for each column, "<" for texts at its left and ">" for numbers
-            at its right.
-        widths: Least widths of the first columns.
-
-    Example:
-        >>> print(aligned([("layer", "kept"), ("conv1", "864")], "<>"))
-        layer  kept
-        conv1   864
+    `sides` has "<" or ">" for each column, `widths` the least widths of the first ones.
     """
     columns = list(zip(*lines, strict=True))
     least = [*widths, *[0] * (len(columns) - len(widths))]
@@ -58,46 +49,26 @@ def fitting(fields: Sequence[str]) -> str:
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    r"""Returns a fraction in percent; a dash for `None` and NaN.
-
-    Example:
-        >>> percent(0.901, 0), percent(float("nan"))
-        ('90\xa0%', '–')
-    """
+    """Returns a fraction in percent; a dash for `None` and NaN."""
     if fraction is None or not math.isfinite(fraction):
         return NONE
     return f"{100 * fraction:.{digits}f}{_SPACE}%"
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """Returns a number with thousands set apart; a dash for `None` and NaN.
-
-    Example:
-        >>> number(1234567), number(0.5, 3)
-        ('1,234,567', '0.500')
-    """
+    """Returns a number with thousands set apart; a dash for `None` and NaN."""
     if value is None or math.isnan(value):
         return NONE
     return f"{value:,.{digits}f}"
 
 
 def significant(value: float) -> str:
-    """Returns a number with three significant digits.
-
-    Example:
-        >>> significant(0.05), significant(-12.0), significant(123)
-        ('0.0500', '−12.0', '123')
-    """
+    """Returns a number with three significant digits."""
     return f"{value:#.3g}".rstrip(".").replace("-", "−")
 
 
 def duration(seconds: float | None) -> str:
-    r"""Returns a time in its two largest units; a dash for `None`.
-
-    Example:
-        >>> duration(9.94), duration(125), duration(7300)
-        ('9.9\xa0s', '2\xa0min 5\xa0s', '2\xa0h 1\xa0min')
-    """
+    """Returns a time in its two largest units; a dash for `None`."""
     if seconds is None:
         return NONE
     if seconds < 59.95:
@@ -110,12 +81,7 @@ def duration(seconds: float | None) -> str:
 
 
 def general(value: object) -> str:
-    """Returns a setting's value as a person writes it.
-
-    Example:
-        >>> general(None), general(True), general(0.0001), general("conv2")
-        ('–', 'yes', '0.0001', 'conv2')
-    """
+    """Returns a setting's value as a person writes it."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -126,22 +92,12 @@ def general(value: object) -> str:
 
 
 def counted(count: int, word: str) -> str:
-    """Returns a number and what it counts, in the plural unless it is one.
-
-    Example:
-        >>> counted(1, "epoch"), counted(1000, "seed")
-        ('1 epoch', '1,000 seeds')
-    """
+    """Returns a number and what it counts, in the plural unless it is one."""
     return f"{count:,} {word}{'s' if count != 1 else ''}"
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """Returns a number with its sign, a real minus.
-
-    Example:
-        >>> signed(1.25, 2), signed(-0.04), signed(-3)
-        ('+1.25', '+0.0', '−3.0')
-    """
+    """Returns a number with its sign, a real minus."""
     return f"{value:+z,.{digits}f}".replace("-", "−")
 
 
@@ -151,10 +107,5 @@ def data_uri(content: bytes, kind: str) -> str:
 
 
 def short_commit(commit: str) -> str:
-    """Returns a git commit with ten digits, and its mark of changes if it has one.
-
-    Example:
-        >>> short_commit("0123456789" * 4 + "+")
-        '0123456789+'
-    """
+    """Returns a git commit with ten digits, and its mark of changes if it has one."""
     return f"{commit[:10]}{commit[40:]}"

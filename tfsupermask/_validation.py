@@ -6,8 +6,10 @@ They raise `InputError`, which programs print as one line; it is a `ValueError`.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
+import operator
 from collections.abc import Collection, Iterable
 
 _MAX_SHOWN = 300
@@ -61,15 +63,12 @@ def check_number(
 ) -> float:
     """Returns a finite number ≥ `minimum` (> it if `above`) as a float."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if (
-        not real
-        or not math.isfinite(value)
-        or value < minimum
-        or (above and value == minimum)
-    ):
-        bound = f"greater than {minimum}" if above else f"at least {minimum}"
-        raise fail(f"`{name}` must be a finite number {bound}.", **{name: value})
-    return float(value)
+    reaches = operator.gt if above else operator.ge
+    with contextlib.suppress(OverflowError):  # of an integer beyond all floats
+        if real and math.isfinite(value) and reaches(value, minimum):
+            return float(value)
+    bound = f"greater than {minimum}" if above else f"at least {minimum}"
+    raise fail(f"`{name}` must be a finite number {bound}.", **{name: value})
 
 
 def check_fraction(name: str, value: object) -> float:

@@ -226,6 +226,8 @@ def test_takes_splits_by_its_name_in_tensorflow_datasets(prepared):
     dataset = data.load("tfds:cifar10", prepared, train_split="train[30:]")
     assert_holds(dataset.train, TRAIN[30:])
     assert_holds(dataset.test, TEST)
+    with pytest.raises(InputError, match=r"32×32.*image_size=16"):
+        data.load("tfds:cifar10:3.0.2", prepared, image_size=16)
 
 
 @pytest.mark.skipif(

@@ -335,6 +335,7 @@ def test_enough_clusters_give_no_warning(digits):
         (Variant, {"cluster_space": "zca"}, "'raw', 'centred', 'whitened'.*'zca'"),
         (Variant, {"filter_space": None}, "filter_space=None"),
         (Variant, {"select": "best"}, "'entropy', 'size', 'random'.*'best'"),
+        (Variant, {"signs_only": "no"}, "False, True.*signs_only='no'"),
     ],
 )
 def test_refuses_arguments_out_of_range(record, arguments, message):

@@ -21,6 +21,7 @@ def test_names_are_in_alphabetical_order():
         ("", ""),
         (None, ""),
         (6, ""),
+        ([], ""),
     ],
 )
 def test_refuses_an_unknown_name_with_a_hint(name, hint):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.core.test_candidate_positions import oracle
 from tfsupermask import data
 from tfsupermask._core import gather_patches
 from tfsupermask._validation import InputError
@@ -88,26 +89,10 @@ def test_box_positions_equal_a_loop_over_all_positions(window):
     boxes = propose_filtered_boxes(images, *window.extent)
     boxes[4] = boxes[4][:0]
     positions, offsets = box_positions(boxes, 32, 32, window)
-    patch_height, patch_width = window.extent
     for i, image_boxes in enumerate(boxes):
-        everywhere = [
-            (row, column)
-            for row in range(32 - patch_height + 1)
-            for column in range(32 - patch_width + 1)
-        ]
-        inside = [
-            (row, column)
-            for row, column in everywhere
-            if any(
-                top <= row
-                and left <= column
-                and row + patch_height <= top + height
-                and column + patch_width <= left + width
-                for top, left, height, width in image_boxes
-            )
-        ]
-        found = positions[offsets[i] : offsets[i + 1]].tolist()
-        assert found == [list(position) for position in inside or everywhere]
+        expected = oracle(image_boxes, (32, 32), window.extent)
+        found = positions[offsets[i] : offsets[i + 1]]
+        np.testing.assert_array_equal(found, expected)
 
 
 def noise_images(count, height=12, width=10, seed=0):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfsupermask._validation import InputError
 from tfsupermask.patches import Clusters, cluster_entropy, select_clusters
 
 patches_with_cluster_and_label = st.lists(
@@ -119,3 +120,8 @@ def test_random_clusters_are_a_function_of_the_seed_small_ones_last():
         assert chosen[4:] == [1]
         orders.add(tuple(chosen))
     assert len(orders) == 24  # all of them
+
+
+def test_refuses_another_selection():
+    with pytest.raises(InputError, match=r"`select` must be one of.*'largest'"):
+        select_clusters(ENTROPY, SIZES, 6, discriminative=False, select="largest")

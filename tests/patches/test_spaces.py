@@ -100,6 +100,15 @@ def test_centred_patterns_lack_the_mean_patch_and_raw_ones_are_as_they_are():
     )
 
 
+def test_refuses_other_spaces():
+    values = random_patches(60, 3, 3, 2)
+    about = survey([values])
+    with pytest.raises(InputError, match=r"`space` must be one of.*'whiten'"):
+        coordinates([values], about, 27, "whiten")
+    with pytest.raises(InputError, match=r"`space` must be one of.*'whiten'"):
+        to_space(values, about, "whiten")
+
+
 @pytest.mark.parametrize("space", spaces.SPACES)
 @pytest.mark.parametrize("brightness", [0, 1])
 def test_patterns_that_are_flat_without_the_mean_patch_are_refused(space, brightness):

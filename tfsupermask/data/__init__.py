@@ -45,18 +45,23 @@ def load(
     """Returns a dataset by name.
 
     Args:
-        name: One of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"folder"`,
-            `"tiny_imagenet"`; or `"tfds:NAME[/CONFIG][:VERSION]"`, any dataset of
-            TensorFlow Datasets with images and class labels.
-        data_dir: Folder of its files; a leading `~` is the user's home. The `load` of
-            each dataset's module says what the default `None` means.
+        name: One of `NAMES`: `"digits"`, `"cifar10"`, `"cifar100"`, `"tiny_imagenet"`,
+            `"folder"` for files of one's own, in the layouts of docs/images.md; or
+            `"tfds:NAME[/CONFIG][:VERSION]"`, any dataset of TensorFlow Datasets with
+            images and class labels.
+        data_dir: Folder of its files; a leading `~` is the user's home. For `"folder"`
+            it is required, for `"digits"` ignored. Defaults to that of TensorFlow
+            Datasets, where missing files are downloaded: `$TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`.
         image_size: Side of the images in pixels. For `"folder"` from 1 to 4,096, by
-            default 64; for `"tfds:…"` by default the images' own. The others accept
-            only their own size, 64 for `"tiny_imagenet"` and 32 for the rest.
+            default 64; for `"tfds:…"` by default the images' own if all are equal
+            squares, else 64. The others accept only their own size, 64 for
+            `"tiny_imagenet"` and 32 for the rest.
         images_in: `"memory"`; `"disk"`, where they are decoded once, to a file that
             later runs use again; or `"auto"` (default): disk if they take more than
             half of the free memory.
-        cache_dir: Folder of such files. Defaults to `~/.cache/tfsupermask`.
+        cache_dir: Folder of such files. Defaults to `tfsupermask` in
+            `$XDG_CACHE_HOME` or `~/.cache`.
         **options: Of `"folder"` and `"tfds:…"` alone. `test_fraction` (0.2) is held out
             without a test split; `flip` (`True`) lets training mirror images. Of
             `"folder"`: `bad_images` (`"fail"`) may be `"skip"` to leave out files that
@@ -94,38 +99,14 @@ def load(
 
 
 def is_name(value: Any) -> bool:
-    """Returns whether a value may be the name of a dataset.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        Whether it is a name that `load` knows, or has the form of one of TensorFlow
-        Datasets, which may not be there.
-
-    Example:
-        >>> is_name("digits"), is_name("tfds:mnist"), is_name("mnist")
-        (True, True, False)
-    """
+    """Returns whether `load` knows a value, or it has the form of a name of TFDS."""
     return isinstance(value, str) and (
         value in _LOADERS or bool(tfds.NAME.fullmatch(value))
     )
 
 
 def check_name(name: str, value: Any) -> str:
-    """Returns the name of a dataset.
-
-    Args:
-        name: What the value is called, for the error.
-        value: Anything.
-
-    Raises:
-        InputError: `value` is no name, see `is_name`.
-
-    Example:
-        >>> check_name("dataset", "tfds:mnist:3.0.1")
-        'tfds:mnist:3.0.1'
-    """
+    """Returns `value`, which must be the name of a dataset."""
     if not is_name(value):
         raise fail(
             f"`{name}` must be one of {', '.join(map(repr, NAMES))}, or "
@@ -136,15 +117,7 @@ def check_name(name: str, value: Any) -> str:
 
 
 def options_of(name: str) -> tuple[str, ...]:
-    """Returns the options of `load` that a dataset has beside those of all.
-
-    Args:
-        name: A dataset's name.
-
-    Example:
-        >>> options_of("digits"), "bad_images" in options_of("folder")
-        ((), True)
-    """
+    """Returns the options of `load` that a dataset has beside those of all."""
     return _OPTIONS.get(tfds.PREFIX if name.startswith(tfds.PREFIX) else name, ())
 
 

@@ -259,12 +259,8 @@ def eval_chunks(
         (256, 32, 32, 3) 108
     """
     batch_size = check_integer("batch_size", batch_size, 1)
-    return _eval_chunks(split, batch_size)
-
-
-def _eval_chunks(split, batch_size):
-    for start in range(0, len(split), batch_size):
-        yield eval_rows(split, start, batch_size)
+    starts = range(0, len(split), batch_size)
+    return (eval_rows(split, start, batch_size) for start in starts)
 
 
 def eval_rows(

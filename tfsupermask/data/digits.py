@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
-from tfsupermask.data.storage import AUTO, Storage
+from tfsupermask.data.storage import Storage
 
 _IMAGE_SIZE = 32
 _LARGEST_VALUE = 16
@@ -16,21 +16,16 @@ _TEST_EVERY = 5
 
 
 def load(
-    data_dir: str | os.PathLike | None = None,
-    image_size: int | None = None,
+    data_dir: str | os.PathLike | None,
+    image_size: int | None,
     *,
-    storage: Storage = AUTO,
+    storage: Storage,
 ) -> Dataset:
     """Returns 1,797 handwritten digits of ten classes, as 32×32 RGB images.
 
     scikit-learn's grey 8×8 images are stretched from 0..16 to 0..255, enlarged, and
     repeated in the three channels. Every fifth image of a class, in the order of the
     release, is a test image: 80 % train, 20 % test, always the same.
-
-    Args:
-        data_dir: Ignored, because no file is read.
-        image_size: `None` (default) or 32.
-        storage: Where the images are held.
 
     Reference:
         - `sklearn.datasets.load_digits`, the test set of "Optical recognition of

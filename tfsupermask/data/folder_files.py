@@ -32,15 +32,10 @@ _Classes = dict[str, list[str]]  # Paths of the images of each class.
 
 @dataclasses.dataclass
 class Files:
-    """The image files of a split, class by class.
-
-    Attributes:
-        paths: Their paths.
-        labels: int64 (n,), the index of each one's class.
-    """
+    """The image files of a split, class by class."""
 
     paths: list[str]
-    labels: np.ndarray
+    labels: np.ndarray  # int64, the index of each one's class
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -51,17 +46,11 @@ class Files:
 
 @dataclasses.dataclass
 class Listing:
-    """What a folder holds.
+    """What a folder holds."""
 
-    Attributes:
-        class_names: In the order of the labels.
-        splits: The files of "train", "test" and perhaps "validation".
-        notes: What is not as it could be, a phrase each.
-    """
-
-    class_names: tuple[str, ...]
-    splits: dict[str, Files]
-    notes: list[str]
+    class_names: tuple[str, ...]  # in the order of the labels
+    splits: dict[str, Files]  # "train", "test" and perhaps "validation"
+    notes: list[str]  # what is not as it could be, a phrase each
 
 
 def list_files(root: pathlib.Path, test_fraction: float) -> Listing:

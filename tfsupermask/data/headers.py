@@ -30,33 +30,19 @@ _WHITE_IS_ZERO, _CMYK, _STRAIGHT = 0, 5, 2  # values in a TIFF
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What a file claims to hold, and what decoded pixels do not tell of themselves.
+    """What a file claims to hold, and what decoded pixels do not tell of themselves."""
 
-    Attributes:
-        kind: One of `FORMATS`.
-        width: Pixels, at least 1.
-        height: Pixels, at least 1.
-        bits: Of each channel.
-        fault: Why it is not decoded, in words.
-        end: Bytes of the image; the file may go on. `None`: as many as there are.
-        cmyk: Whether its colours are inks.
-        alpha: Whether a fourth channel is alpha, or padding.
-        premultiplied: Whether the colours come multiplied by alpha.
-        inverted: Whether 0 comes as white.
-        transparent: The grey level that stands for transparent pixels.
-    """
-
-    kind: str
-    width: int
+    kind: str  # one of `FORMATS`
+    width: int  # pixels, at least 1
     height: int
-    bits: int = 8
-    fault: str = ""
-    end: int | None = None
-    cmyk: bool = False
-    alpha: bool = True
-    premultiplied: bool = False
-    inverted: bool = False
-    transparent: int | None = None
+    bits: int = 8  # of each channel
+    fault: str = ""  # why it is not decoded, in words
+    end: int | None = None  # bytes of the image, all by default; the file may go on
+    cmyk: bool = False  # whether its colours are inks
+    alpha: bool = True  # whether a fourth channel is alpha, or padding
+    premultiplied: bool = False  # whether the colours come multiplied by alpha
+    inverted: bool = False  # whether 0 comes as white
+    transparent: int | None = None  # grey level that stands for transparent pixels
 
 
 def read_header(content: bytes) -> Header | None:
@@ -88,7 +74,8 @@ def _gif(content):
 
 def _jpeg(content):
     """Walks from marker to marker: what is behind the image may look like anything."""
-    claims, scans, position = None, 0, 2
+    claims, scans, position = {}, 0, 2
+    fault = "it is cut or damaged, a JPEG without its end"
     for _ in range(_MAX_PARTS):
         found = _JPEG_MARKER.search(content, position)
         if found is None:
@@ -98,18 +85,13 @@ def _jpeg(content):
             return claims and {**claims, "end": position}
         scans += marker == _SCAN
         if scans > _MAX_SCANS:
-            return claims and {
-                **claims,
-                "fault": f"it has more than {_MAX_SCANS} scans",
-            }
-        if marker in _FRAMES and claims is None:
+            fault = f"it has more than {_MAX_SCANS} scans"
+            break
+        if marker in _FRAMES and not claims:
             height, width, channels = struct.unpack_from(">HHB", content, position + 3)
             claims = {"width": width, "height": height, "cmyk": channels == 4}
         position += int.from_bytes(content[position : position + 2])
-    return claims and {
-        **claims,
-        "fault": "it is cut or damaged, a JPEG without its end",
-    }
+    return claims and {**claims, "fault": fault}
 
 
 def _png(content):

@@ -25,7 +25,7 @@ from tfsupermask.data.images import (
     UnreadFileError,
     decode_square,
 )
-from tfsupermask.data.storage import AUTO, PLACES, Storage, decoded, file_states
+from tfsupermask.data.storage import PLACES, Storage, decoded, file_states
 from tfsupermask.data.stored import StoredImages, select
 from tfsupermask.data.subsets import limit_split
 
@@ -38,15 +38,15 @@ _PASSING = "passing"  # behind what the system said about a file
 
 
 def load(
-    data_dir: str | os.PathLike | None = None,
-    image_size: int | None = None,
+    data_dir: str | os.PathLike | None,
+    image_size: int | None,
     *,
     test_fraction: float = TEST_FRACTION,
     flip: bool = True,
     bad_images: str = BAD_IMAGES[0],
     limit_images: int | None = None,
     limit_test_images: int | None = None,
-    storage: Storage = AUTO,
+    storage: Storage,
 ) -> Dataset:
     """Returns the images of a folder as a dataset.
 
@@ -60,30 +60,6 @@ def load(
     Images may be at any depth below the folder of their class; links are followed.
     `tfsupermask.data.decode_image` makes every image square. Classes are in the order
     of their names. One warning counts what was left out or converted.
-
-    Args:
-        data_dir: The folder; it is required. Image files end in .bmp, .dib, .gif, .jfi,
-            .jfif, .jif, .jpe, .jpeg, .jpg, .png, .tif, .tiff or .webp, in upper or
-            lower case. Hidden and other files, pipes and devices are left out.
-        image_size: Side of the images in pixels, 1 to 4,096. Defaults to 64.
-        test_fraction: In [0, 1). Defaults to 0.2.
-        flip: Whether a mirrored image still belongs to its class. Defaults to `True`.
-        bad_images: Whether files that cannot be read are an error ("fail", the default)
-            or are left out ("skip"). A file lists them.
-        limit_images: Number of training images to read, at least 1, the first ones of
-            each class. Defaults to all.
-        limit_test_images: Number of test images to read, likewise.
-        storage: Where the images are held.
-
-    Raises:
-        InputError: The folder does not exist, has another layout or fewer than two
-            classes, a class name has control characters, a class is tested but not
-            trained on, image files cannot be read, or an argument is out of range.
-
-    Example:
-        >>> dataset = data.load("folder", data_dir="my_images", image_size=96)
-        >>> dataset.class_names, dataset.image_shape
-        (('circle', 'cross', 'square'), (96, 96, 3))
     """
     if image_size is None:
         image_size = DEFAULT_IMAGE_SIZE

@@ -137,9 +137,7 @@ def _check_header(content: bytes) -> Header:
     return header
 
 
-def decode_pixels(
-    content: bytes, header: Header, flags: int = _AS_STORED
-) -> tuple[np.ndarray, str]:
+def decode_pixels(content: bytes, header: Header, flags: int) -> tuple[np.ndarray, str]:
     """Returns 8-bit pixels, BGR or grey, and what they were if they were not."""
     encoded = np.frombuffer(content, np.uint8, header.end or -1)
     with _places:

@@ -37,25 +37,7 @@ Blocks = Iterator[tuple[np.ndarray, list[Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """Holds decoded images in memory or in files.
-
-    Args:
-        images_in: `"memory"`; `"disk"`, where the images are decoded once, to a file
-            that is read as they are needed and used again by later runs; or `"auto"`
-            (default): memory, unless the images take more than half of what is free.
-        cache_dir: Folder of the files. Defaults to `$XDG_CACHE_HOME/tfsupermask` or
-            `~/.cache/tfsupermask`.
-
-    Raises:
-        InputError: `images_in` is none of the three.
-
-    Example:
-        >>> black = np.zeros((2, 8, 8, 3), np.uint8)
-        >>> blocks = lambda: iter([(black, [3, 5]), (black, [3, 3])])
-        >>> images, labels = Storage().hold((4, 8, 8, 3), blocks, "black")
-        >>> images.shape, labels
-        ((4, 8, 8, 3), [3, 5, 3, 3])
-    """
+    """Holds decoded images in memory or in files, as `tfsupermask.data.load` says."""
 
     images_in: str = "auto"
     cache_dir: str | os.PathLike | None = None
@@ -123,9 +105,6 @@ class Storage:
             # Else an error may wait in `blocks`, which listens to stderr.
             with contextlib.closing(_all(decode(), shape[0])) as blocks:
                 write_atomically(path, lambda file: _write_blocks(file, blocks))
-
-
-AUTO = Storage()
 
 
 def decoded(

@@ -24,23 +24,10 @@ _BYTES_PER_BLOCK = 1 << 25
 
 
 class StoredImages:
-    """A uint8 array (n, height, width, 3) that stays in a file.
+    """A uint8 array (n, height, width, 3) whose bytes begin a file, and stay there.
 
     An index reads images into an array, as with NumPy. `select` gives some of them
     without reading. Nothing that was read is kept.
-
-    Args:
-        path: The file. It begins with the bytes of the images, one after another.
-        shape: (n, height, width, 3).
-
-    Example:
-        >>> pixels = np.arange(4 * 2 * 2 * 3, dtype=np.uint8).reshape(4, 2, 2, 3)
-        >>> pixels.tofile("images.uint8")
-        >>> images = StoredImages("images.uint8", pixels.shape)
-        >>> bool(np.array_equal(images[np.array([2, 0])], pixels[[2, 0]]))
-        True
-        >>> images.select(slice(1, 3)).shape, images.reads
-        ((2, 2, 2, 3), 2)
     """
 
     dtype = np.dtype(np.uint8)
@@ -55,11 +42,6 @@ class StoredImages:
         """(n, height, width, 3)."""
         return (len(self._rows), *self._file.image_shape)
 
-    @property
-    def reads(self) -> int:
-        """Number of images read so far, by `select`ed ones too."""
-        return self._file.reads
-
     @functools.cached_property
     def identity(self) -> str:
         """Text that tells these images in this order from others."""
@@ -67,12 +49,7 @@ class StoredImages:
         return f"{self._file.path.stem}-{rows}"
 
     def remember(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Returns what `compute` makes of the images, or made at an earlier time.
-
-        Args:
-            key: Part of the name of a file beside that of the images.
-            compute: Function without arguments that returns what JSON can hold.
-        """
+        """Returns what `compute` makes of the images, kept as JSON under a `key`."""
         if not self._file.path.is_file():
             return compute()
         path = self._file.path.with_name(f"{self.identity}-{key}.json")
@@ -105,7 +82,7 @@ class _File:
     """An open file of images; threads may read it at the same time."""
 
     def __init__(self, path, image_shape):
-        self.path, self.image_shape, self.reads = Path(path), tuple(image_shape), 0
+        self.path, self.image_shape = Path(path), tuple(image_shape)
         self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
         self._size = int(np.prod(image_shape))
@@ -118,7 +95,6 @@ class _File:
         with ThreadPoolExecutor(_THREADS) as pool:
             for _ in pool.map(lambda piece: self._fill(images, rows, *piece), pieces):
                 pass
-        self.reads += len(rows)
         return images
 
     def _fill(self, images, rows, first, end):

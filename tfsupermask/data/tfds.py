@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import itertools
 import logging
 import os
 import pathlib
@@ -29,7 +29,7 @@ from tfsupermask.data.dataset import (
 )
 from tfsupermask.data.image_folder import DEFAULT_IMAGE_SIZE, TEST_FRACTION
 from tfsupermask.data.images import UnreadableImageError, decode_square
-from tfsupermask.data.storage import AUTO, Storage, decoded, file_states
+from tfsupermask.data.storage import Storage, decoded, file_states
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -49,58 +49,31 @@ _MAX_REASON = 300
 
 def load(
     name: str,
-    data_dir: str | os.PathLike | None = None,
-    image_size: int | None = None,
+    data_dir: str | os.PathLike | None,
+    image_size: int | None,
     *,
     train_split: str | None = None,
     test_split: str | None = None,
     test_fraction: float = TEST_FRACTION,
     flip: bool = True,
-    storage: Storage = AUTO,
+    storage: Storage,
 ) -> Dataset:
-    """Returns a dataset that TensorFlow Datasets prepared.
+    """Returns `"NAME[/CONFIG][:VERSION]"`, which TensorFlow Datasets prepared.
 
     Reading starts TensorFlow's runtime, so a program with several workers must make its
-    `tf.distribute` strategy before.
+    `tf.distribute` strategy before. Images have the order of the files. Prepared data
+    is read without network; missing data is first downloaded and prepared. A failed
+    download leaves `data_dir` as it was.
 
-    Images have the order of the files, and become square RGB as
-    `tfsupermask.data.decode_image` says. Prepared data is read without network; missing
-    data is first downloaded and prepared. A failed download leaves `data_dir` as it
-    was.
-
-    Args:
-        name: `"NAME[/CONFIG][:VERSION]"`, such as `"mnist"`. A dataset with an image
-            and a class label for each example.
-        data_dir: The folder that holds, or is to hold, `NAME[/CONFIG]/VERSION`.
-            Defaults to that of TensorFlow Datasets: `$TFDS_DATA_DIR` or
-            `~/tensorflow_datasets`.
-        image_size: Side of the images in pixels, at least 1. Defaults to their own if
-            all are equal squares, 224 for `"imagenet2012"`, else 64. CIFAR's are 32.
-        train_split: Images to train on, such as `"train[:90%]"`. Defaults to `"train"`.
-        test_split: Images to test on. Defaults to `"test"`, beside which `"validation"`
-            becomes the validation split; else to `"validation"`; else `test_fraction`
-            is held out at the end of `"train"`.
-        test_fraction: In (0, 1). Defaults to 0.2.
-        flip: Whether a mirrored image still belongs to its class. Defaults to `True`;
-            well-known letters and digits are never mirrored.
-        storage: Where the images are held.
-
-    Raises:
-        DataNotFoundError: The data is not there and cannot be downloaded.
-        InputError: The prepared data is damaged, has no such images, labels or splits,
-            or an argument is out of range.
-
-    Example:
-        >>> dataset = data.load("tfds:mnist")  # doctest: +SKIP
-        >>> dataset.image_shape, dataset.num_classes  # doctest: +SKIP
-        ((28, 28, 3), 10)
-
-    Reference:
-        - https://www.tensorflow.org/datasets/splits
+    `image_size` defaults to the images' own if all are equal squares, to 224 for
+    `"imagenet2012"`, else to 64. `test_split` defaults to `"test"`, beside which
+    `"validation"` becomes the validation split; else to `"validation"`; else
+    `test_fraction` is held out at the end of `"train"`. Well-known letters and digits
+    are never mirrored.
     """
     short = re.split("[/:]", name)[0]
-    if name in _CIFAR:
-        check_fixed_size(name, image_size, _CIFAR[name])
+    if short in _CIFAR:
+        check_fixed_size(short, image_size, _CIFAR[short])
     elif image_size is not None:
         check_integer("image_size", image_size, 1)
     check_choice("flip", flip, (False, True))
@@ -131,10 +104,9 @@ def prepared(
     data_dir: str | os.PathLike | None,
     alternatives: Sequence[str] = (),
 ) -> tfds.core.DatasetBuilder:
-    """Returns the builder of a dataset, which is downloaded and prepared if missing.
+    """Returns the builder of a dataset, prepared now if need be.
 
-    `alternatives` are names that the caller has not found in `data_dir` either, for the
-    error.
+    `alternatives` were not found in `data_dir` either, which an error then says.
     """
     with _logs_from(logging.WARNING):
         builder = _open(name, data_dir)
@@ -272,58 +244,36 @@ def _splits(builder, train, test, test_fraction):
         if found[:1] == ["test"] and found[1:] and train is None:
             splits["validation"] = found[1]
     for kind, split in splits.items():
-        try:
+        count = 0
+        with contextlib.suppress(Exception):  # KeyError, ValueError, its own
             count = there[split].num_examples if split else 0
-        except Exception as error:  # KeyError, ValueError, its own: no common class
-            raise _no_such_split(builder, kind, split) from error
         if count <= 0:
-            raise _no_such_split(builder, kind, split)
+            sizes = [f"{name} ({info.num_examples:,})" for name, info in there.items()]
+            raise fail(
+                f"`{kind}_split` must name images of {builder.name} as TensorFlow "
+                f"Datasets does; there are: {', '.join(sizes)}.",
+                **{f"{kind}_split": split},
+            )
     _check_apart(builder, splits)
     return splits
 
 
-def _no_such_split(builder, kind, split):
-    sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
-    listed = ", ".join(f"{name} ({number:,})" for name, number in sizes.items())
-    return fail(
-        f"`{kind}_split` must name images of {builder.name} as TensorFlow Datasets "
-        f"does; there are: {listed}.",
-        **{f"{kind}_split": split},
-    )
-
-
 def _check_apart(builder, splits):
     """Raises if an image is in two splits."""
-    ranges = [
-        (kind, part.splitname, part.from_ or 0, part.to)
-        for kind, split in splits.items()
-        for part in _absolute(builder, split)
-    ]
-    for kind, name, first, end in ranges:
-        for other, other_name, other_first, other_end in ranges:
-            if (
-                kind < other
-                and name == other_name
-                and first < other_end
-                and other_first < end
-            ):
-                raise fail(
-                    "No image may be in two splits.",
-                    **{f"{each}_split": splits[each] for each in (kind, other)},
-                )
-
-
-def _absolute(builder, split):
     import tensorflow_datasets as tfds
 
-    instruction = tfds.core.ReadInstruction.from_spec(split)
-    sizes = builder.info.splits
-    return [
-        dataclasses.replace(
-            part, to=sizes[part.splitname].num_examples if part.to is None else part.to
-        )
-        for part in instruction.to_absolute(sizes)
-    ]
+    sizes, parts = builder.info.splits, []
+    for kind, split in splits.items():
+        for part in tfds.core.ReadInstruction.from_spec(split).to_absolute(sizes):
+            images = range(sizes[part.splitname].num_examples)[part.from_ : part.to]
+            parts.append((kind, part.splitname, images))
+    for (kind, name, one), (other, other_name, two) in itertools.combinations(parts, 2):
+        common = one.start < two.stop and two.start < one.stop
+        if kind != other and name == other_name and common:
+            raise fail(
+                "No image may be in two splits.",
+                **{f"{each}_split": splits[each] for each in (kind, other)},
+            )
 
 
 def _open(name, data_dir):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from tfsupermask._validation import check_choice, check_fraction, check_integer
+from tfsupermask._validation import check_choice, check_integer
 from tfsupermask.init.names import NAMES, SCALES
 from tfsupermask.layers import (
     SignedConstant,
@@ -29,9 +29,8 @@ def kernel_initializer(
     name: str, seed: int, sparsity: float = 0.0
 ) -> keras.initializers.Initializer:
     """Returns the initializer of one of `NAMES`, its σ divided by √(1 - sparsity)."""
-    scale, mode, distribution = SCALES[check_choice("init", name, NAMES)]
-    scale /= 1 - check_fraction("sparsity", sparsity)
-    seed = check_integer("seed", seed)
+    scale, mode, distribution = SCALES[name]
+    scale /= 1 - sparsity
     if distribution == "signed_constant":
         return SignedConstant(scale, seed)
     return keras.initializers.VarianceScaling(scale, mode, distribution, seed)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfsupermask._text import aligned
-from tfsupermask.init.observing import as_float32, check_finite, check_some, watched
+from tfsupermask.init.observing import as_float32, check_some, watched
 from tfsupermask.layers import kernels_of
 from tfsupermask.patches.ranges import mean_square
 
@@ -141,7 +141,6 @@ def mean_cosine(filters: np.ndarray) -> float:
 
 def _of_output(layer, product):
     """Returns the effective rank of a layer's output and its root mean square."""
-    check_finite(layer, product)
     if getattr(layer, "data_format", None) == "channels_first":
         product = np.moveaxis(product, 1, -1)
     outputs = product.reshape(-1, product.shape[-1])

@@ -107,17 +107,6 @@ def statistics_restored(
     return restored(v for layer in layers for v in layer.non_trainable_variables)
 
 
-def check_finite(layer: keras.layers.Layer, output: np.ndarray) -> None:
-    """Raises if a layer's output for some images is not finite."""
-    finite = np.isfinite(output)
-    if not finite.all():
-        raise fail(
-            f"The output of layer '{layer.name}' must be finite.",
-            images=len(output),
-            not_finite=sum(not each.all() for each in finite),
-        )
-
-
 def take_statistics(layer: keras.layers.BatchNormalization, maps: np.ndarray) -> None:
     """Gives a batch normalisation the statistics of float32 maps that it receives.
 
@@ -159,8 +148,9 @@ def watched(
     """Calls `see(layer, product)` right before each dense layer and convolution.
 
     `product()` returns what the layer's kernels, as they are then, make of its inputs,
-    without bias and activation. In the body, batch normalisations use the statistics of
-    what they receive, as in training. Layers in a graph of their own are not seen.
+    without bias and activation; all of it must be finite. In the body, batch
+    normalisations use the statistics of what they receive, as in training. Layers in a
+    graph of their own are not seen.
     """
     layers = model._flatten_layers()
     normalisations = normalisations_in(layers)
@@ -174,7 +164,7 @@ def watched(
         def seen(*args, **kwargs):
             def product():
                 with _kernels_alone(layer):
-                    return _as_numpy(call(*args, **kwargs))
+                    return _finite(layer, _as_numpy(call(*args, **kwargs)))
 
             if tf.executing_eagerly():
                 see(layer, product)
@@ -210,6 +200,18 @@ def _kernels_alone(layer):
             yield
     finally:
         layer.activation = activation
+
+
+def _finite(layer, output):
+    """Returns a layer's output for some images, which must be finite."""
+    finite = np.isfinite(output)
+    if not finite.all():
+        raise fail(
+            f"The output of layer '{layer.name}' must be finite.",
+            images=len(output),
+            not_finite=sum(not each.all() for each in finite),
+        )
+    return output
 
 
 def _as_numpy(tensor):

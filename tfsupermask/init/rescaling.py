@@ -13,7 +13,6 @@ from tfsupermask._validation import check_integer, fail
 from tfsupermask.init.convolutions import named_layers
 from tfsupermask.init.observing import (
     as_float32,
-    check_finite,
     check_labels,
     restored,
     watched,
@@ -124,7 +123,6 @@ def _check_rescaled(weights, done):
 
 def _rescale(layer, product):
     """Gives a layer unit power; returns the factor, and its kernels' initializers."""
-    check_finite(layer, product)
     power = mean_square(product)
     if power == 0:
         return 1.0, []

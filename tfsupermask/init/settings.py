@@ -47,6 +47,7 @@ class Variant:
         check_choice("cluster_space", self.cluster_space, p.SPACES)
         check_choice("filter_space", self.filter_space, p.SPACES)
         check_choice("select", self.select, p.SELECTIONS)
+        check_choice("signs_only", self.signs_only, (False, True))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -136,7 +136,7 @@ def build(
           (resnet18 to resnet101); Simonyan and Zisserman, 2014 (vgg16); Krizhevsky et
           al., 2012 (alexnet).
     """
-    if name not in _BUILDERS:
+    if name not in names():
         close = difflib.get_close_matches(str(name), names(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise fail(f"`model` must be one of {', '.join(names())}.{hint}", model=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfsupermask._validation import check_choice
 from tfsupermask.patches.clustering import Clusters
 
 MIN_CLUSTER_SIZE = 5  # thesis §5.2
@@ -72,6 +73,9 @@ def select_clusters(
         int64 array of cluster indices, best first: `num_selected` of them or as many as
         are eligible.
 
+    Raises:
+        InputError: `select` is none of these.
+
     Example:
         >>> entropy, sizes = np.array([1.0, 3.0, 2.0]), np.array([9, 4, 9])
         >>> select_clusters(entropy, sizes, 3, discriminative=False)
@@ -80,7 +84,7 @@ def select_clusters(
     Reference:
         - Thesis §4.2.2 and §5.2.
     """
-    if select == "random":
+    if check_choice("select", select, SELECTIONS) == "random":
         generator = np.random.Generator(np.random.Philox(seed))
         preference = generator.permutation(len(sizes))
     elif select == "size":

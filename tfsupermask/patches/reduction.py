@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,10 +66,20 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         >>> survey([patches[:60], patches[60:]]).covariance.shape
         (72, 72)
     """
-    total, products, deviations, peak, count, shift = 0.0, None, [], 0.0, 0, None
-    exponent = 0
+    blocks = iter(blocks)
+    first = next(blocks)
+    exponent = exponent_of(_common_size(first.reshape(len(first), -1)))
 
-    def sums_of(flat):
+    def scaled(block):
+        flat = block.reshape(len(block), -1)
+        with np.errstate(over="ignore"):
+            return np.ldexp(flat, -exponent) if exponent else flat
+
+    # Activations may lie far from zero: take their squares near the mean.
+    shift = _mean_of_those_within(scaled(first))
+
+    def sums_of(block):
+        flat = scaled(block)
         centred, deviation, largest = _centre(flat, shift)
         if not (np.isfinite(deviation).all() and largest < LARGEST):
             within = np.abs(centred).max(axis=1) < LARGEST
@@ -81,30 +92,18 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         squares = factor.T @ factor
         return centred.sum(axis=0, dtype=np.float64), squares, deviation, largest
 
-    def with_shift():
-        nonlocal shift, exponent
-        for block in blocks:
-            flat = block.reshape(len(block), -1)
-            if shift is None:
-                exponent = exponent_of(_common_size(flat))
-            if exponent:
-                with np.errstate(over="ignore"):
-                    flat = np.ldexp(flat, -exponent)
-            if shift is None:
-                # Activations may lie far from zero: take their squares near the mean.
-                shift = _mean_of_those_within(flat)
-            yield flat
-
-    for sums, squares, deviation, largest in _in_threads(sums_of, with_shift()):
-        if products is None:
-            products = np.zeros(squares.shape)
-        total, products = total + sums, np.add(products, squares, out=products)
+    total, products = np.zeros(len(shift)), np.zeros((len(shift), len(shift)))
+    deviations, peak = [], 0.0
+    every = itertools.chain([first], blocks)
+    for sums, squares, deviation, largest in _in_threads(sums_of, every):
+        total += sums
+        products += squares
         deviations.append(deviation)
         peak = max(peak, largest)
-        count += np.isfinite(deviation).sum()
-    offset = total / max(count, 1)
-    covariance = products / max(count, 1) - np.outer(offset, offset)
     deviation = np.concatenate(deviations)
+    count = max(1, int(np.isfinite(deviation).sum()))
+    offset = total / count
+    covariance = products / count - np.outer(offset, offset)
     return Survey(
         np.ldexp(shift + offset, exponent),
         np.ldexp(covariance, 2 * exponent),

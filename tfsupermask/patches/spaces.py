@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 from threadpoolctl import threadpool_limits
 
-from tfsupermask._validation import fail
+from tfsupermask._validation import check_choice, fail
 from tfsupermask.patches.ranges import exponent_of
 from tfsupermask.patches.reduction import (
     FLAT,
@@ -48,7 +48,7 @@ def coordinates(
         float32 array (P, components), the same whatever the number of threads.
 
     Raises:
-        InputError: The covariance is not finite.
+        InputError: The covariance is not finite, or `space` is none of these.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
@@ -63,6 +63,7 @@ def coordinates(
           brightness and contrast before; within the leading components ZCA is a
           rotation of this, with the same distances.
     """
+    check_choice("space", space, SPACES)
     components = principal_components(survey, num_components)
     if space == "whitened":
         with threadpool_limits(1):
@@ -91,7 +92,8 @@ def to_space(patterns: np.ndarray, survey: Survey, space: str) -> np.ndarray:
         common factor.
 
     Raises:
-        InputError: A pattern is flat in the space, so that eq. 4.2 would divide by 0.
+        InputError: A pattern is flat in the space, so that eq. 4.2 would divide by 0,
+            or `space` is none of these.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
@@ -105,7 +107,7 @@ def to_space(patterns: np.ndarray, survey: Survey, space: str) -> np.ndarray:
           unsupervised feature learning": ZCA before k-means makes for local, varied
           filters.
     """
-    if space == "raw":
+    if check_choice("space", space, SPACES) == "raw":
         return patterns
     flat = patterns.reshape(len(patterns), -1) - survey.mean
     if space == "whitened":

@@ -88,9 +88,6 @@ class Patches:
 
     Attributes:
         labels: int64 array (P,), the class of each patch's image.
-        image: int64 array (P,).
-        row: int32 array (P,).
-        column: int32 array (P,).
 
     Example:
         >>> maps = np.random.default_rng(0).random((5, 8, 8, 3), np.float32)
@@ -134,7 +131,15 @@ class Patches:
             here = slice(first, end)
             place = np.cumsum(np.diff(self.image[here], prepend=self.image[first]) != 0)
             images = self.image[starts[(starts >= first) & (starts < end)]]
-            yield self._cut(self._maps_of(images), place, here)
+            yield _core.gather_patches(
+                self._maps_of(images),
+                place,
+                self.row[here],
+                self.column[here],
+                *self._window.size,
+                row_dilation=self._window.dilation[0],
+                column_dilation=self._window.dilation[1],
+            )
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         """Returns some patches' values: float32 (indices, height, width, channels)."""
@@ -148,15 +153,3 @@ class Patches:
         for name in ("labels", "image", "row", "column"):
             setattr(part, name, getattr(self, name)[chosen])
         return part
-
-    def _cut(self, maps, place, chosen):
-        """Returns the chosen patches, each from the map of its place."""
-        return _core.gather_patches(
-            maps,
-            place,
-            self.row[chosen],
-            self.column[chosen],
-            *self._window.size,
-            row_dilation=self._window.dilation[0],
-            column_dilation=self._window.dilation[1],
-        )

@@ -9,18 +9,18 @@ import numpy as np
 
 from tfsupermask.data import tfds as tfds_lib
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
-from tfsupermask.data.storage import AUTO, Storage, decoded
+from tfsupermask.data.storage import Storage, decoded
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
-from tfsupermask.data.tiny_imagenet.members import IMAGE_SIZE, decode_image
+from tfsupermask.data.tiny_imagenet.members import IMAGE_SHAPE, IMAGE_SIZE, decode_image
 
 _NAME = "tiny_imagenet"
 
 
 def load(
-    data_dir: str | os.PathLike | None = None,
-    image_size: int | None = None,
+    data_dir: str | os.PathLike | None,
+    image_size: int | None,
     *,
-    storage: Storage = AUTO,
+    storage: Storage,
 ) -> Dataset:
     """Returns Tiny-ImageNet-200, with its official validation split as the test split.
 
@@ -35,16 +35,6 @@ def load(
     two classes share this word. Grayscale images are repeated in the three channels.
     One warning counts and names all faults of a copy, and the rest is used. The
     archive's test images have no labels and are not used.
-
-    Args:
-        data_dir: The folder that holds, or will hold, one of the three. Defaults to
-            that of TensorFlow Datasets: `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
-        image_size: `None` (default) or 64.
-        storage: Where the images are held.
-
-    Raises:
-        DataNotFoundError: The data is not there and cannot be downloaded.
-        InputError: It is damaged beyond use, or `image_size` is not 64.
 
     Reference:
         - Le & Yang, 2015, "Tiny ImageNet visual recognition challenge".
@@ -86,10 +76,8 @@ def _read_split(builder, split, storage):
     numbers = [archive_lib.image_number(name.decode()) for name in names]
     order = np.lexsort((numbers, labels))
     images, _ = storage.hold(
-        (len(order), IMAGE_SIZE, IMAGE_SIZE, 3),
-        lambda: decoded(
-            order, (IMAGE_SIZE,) * 2 + (3,), lambda i: (decode_image(encoded[i]), "")
-        ),
+        (len(order), *IMAGE_SHAPE),
+        lambda: decoded(order, IMAGE_SHAPE, lambda i: (decode_image(encoded[i]), "")),
         [tfds_lib.state(builder), split],
     )
     return Split(images, np.array(labels, np.int64)[order])

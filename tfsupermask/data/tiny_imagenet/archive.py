@@ -26,6 +26,7 @@ from tfsupermask.data.storage import Storage, decoded
 from tfsupermask.data.stored import StoredImages, select
 from tfsupermask.data.tiny_imagenet.members import (
     FOLDER_NAME,
+    IMAGE_SHAPE,
     IMAGE_SIZE,
     UNDECODABLE,
     FolderFiles,
@@ -51,7 +52,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _HIDDEN = re.compile(r"\.[^./].*|__MACOSX")
 _CORNERS = re.compile(r"\t".join(["([0-9]{1,2})"] * 4))
 
-_IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 _MAX_BYTES = 2**20
 _MAX_TEXT_BYTES = 2**24  # The official words.txt has 82,115 lines.
 _MAX_NAME_LENGTH = 120
@@ -113,22 +113,20 @@ class Archive:
         images, state = {}, self._files.state()
         for split, examples in self.examples.items():
             all_images, kinds = storage.hold(
-                (len(examples), *_IMAGE_SHAPE),
-                functools.partial(decoded, examples, _IMAGE_SHAPE, self._decode),
+                (len(examples), *IMAGE_SHAPE),
+                functools.partial(decoded, examples, IMAGE_SHAPE, self._decode),
                 ["tiny_imagenet", split, state],
             )
             usable = self._keep_usable(split, kinds)
             images[split] = select(all_images, usable)
-        self._check_classes()
         self._report()
         return images
 
     def check(self) -> None:
         """Checks all images as `read_images` does, without keeping them."""
         for split, examples in self.examples.items():
-            blocks = decoded(examples, _IMAGE_SHAPE, self._decode)
+            blocks = decoded(examples, IMAGE_SHAPE, self._decode)
             self._keep_usable(split, [kind for _, kinds in blocks for kind in kinds])
-        self._check_classes()
         self._report()
 
     def _decode(self, example):
@@ -276,6 +274,7 @@ class Archive:
         )
 
     def _report(self):
+        self._check_classes()
         for split, kind in (("train", "training"), ("validation", "validation")):
             there = self._classes_of(split)
             for label, wnid in enumerate(self.wnids):

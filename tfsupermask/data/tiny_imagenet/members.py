@@ -20,6 +20,7 @@ from tfsupermask.data.storage import file_states
 
 FOLDER_NAME = "tiny-imagenet-200"
 IMAGE_SIZE = 64
+IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 UNDECODABLE = "images that cannot be decoded"
 
 _OTHER_SIZE = f"images of another size than {IMAGE_SIZE}×{IMAGE_SIZE}"

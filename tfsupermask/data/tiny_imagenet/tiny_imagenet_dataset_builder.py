@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfsupermask.data.tiny_imagenet import archive as archive_lib
-from tfsupermask.data.tiny_imagenet.members import IMAGE_SIZE
+from tfsupermask.data.tiny_imagenet.members import IMAGE_SHAPE
 
 URL = f"http://cs231n.stanford.edu/{archive_lib.ZIP_NAME}"
 
@@ -25,12 +25,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(
-                        shape=shape, dtype=np.uint8, encoding_format="jpeg"
+                        shape=IMAGE_SHAPE, dtype=np.uint8, encoding_format="jpeg"
                     ),
                     # Its names are the wnids of the archive.
                     "label": tfds.features.ClassLabel(),
