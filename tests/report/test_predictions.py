@@ -44,8 +44,6 @@ def test_confusions_are_counted(run, dataset, probabilities):
     for label, row in zip(dataset.test.labels, probabilities, strict=True):
         expected[label][row.argmax()] += 1
     assert found.confusion.tolist() == expected
-    assert found.totals.images == 300
-    assert found.totals.top1 == np.trace(found.confusion)
     for label in range(4):
         row = found.confusion[label].tolist()
         assert found.class_accuracies[label] == row[label] / sum(row)
