@@ -74,6 +74,16 @@ def test_worst_mistakes_are_those_of_the_highest_probability(
         np.testing.assert_array_equal(mistake.image, dataset.test.images[index])
 
 
+def test_probabilities_of_half_precision_are_those_of_its_logits(run, dataset):
+    run.model.layers[-1].dtype_policy = "mixed_bfloat16"
+    logits = run.model(run.normalise(dataset.test.images)).numpy()
+    assert logits.dtype == "bfloat16"
+    exponentials = np.exp(np.float64(logits))
+    best = (exponentials.max(axis=1) / exponentials.sum(axis=1)).tolist()
+    for mistake in predict(run, dataset).mistakes:
+        assert min(abs(mistake.probability - each) for each in best) < 1e-6
+
+
 def test_a_model_that_is_always_right_has_no_mistakes(run, dataset):
     labels = predict(run, dataset).confusion.sum(axis=0).argmax()
     keep = dataset.test.labels == labels

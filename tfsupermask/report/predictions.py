@@ -63,7 +63,7 @@ def _logits(run, split):
     forward = tf.function(lambda images: run.model(images, training=False))
     chunks = eval_chunks(split, BATCH_SIZE)
     batches = [forward(run.normalise(images)).numpy() for images, *_ in chunks]
-    return np.concatenate(batches)[: len(split)]
+    return np.float32(np.concatenate(batches)[: len(split)])
 
 
 def _worst(split: Split, logits, predicted) -> tuple[Mistake, ...]:
