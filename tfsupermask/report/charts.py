@@ -104,16 +104,12 @@ class Series:
         return tuple(point for point in self.points if math.isfinite(point[1]))
 
 
-def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> Markup:
-    """Returns an `<svg>` of named lines, with texts for pointer and screen readers.
-
-    It is empty if no point is finite.
-    """
-    styles = (
-        place if each.style is None else each.style for place, each in enumerate(series)
-    )
+def line_chart(title: str, series: Sequence[Series]) -> Markup:
+    """Returns an `<svg>` of lines by epoch with texts, empty if no point is finite."""
     lines = [
-        (style, each) for style, each in zip(styles, series, strict=True) if each.finite
+        (place if each.style is None else each.style, each)
+        for place, each in enumerate(series)
+        if each.finite
     ]
     if not lines:
         return Markup("")
@@ -133,8 +129,8 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
     ).format(
         _WIDTH,
         _HEIGHT,
-        _description(title, lines, x_label, y),
-        _frame(x, x_ticks, y, left, right, x_label),
+        _description(title, lines, y),
+        _frame(x, x_ticks, y, left, right),
         Markup("").join(
             _line(style, each, x, y) + _end(style, name, each, x, y, right, height)
             for (style, each), name, height in zip(lines, names, heights, strict=True)
@@ -171,7 +167,7 @@ def _x_axis(xs, left, right):
     return dataclasses.replace(axis, ticks=(low, high)), ticks
 
 
-def _frame(x, x_ticks, y, left, right, x_label):
+def _frame(x, x_ticks, y, left, right):
     rows = (
         Markup(
             '<line class="grid" x1="{0:.1f}" x2="{1:.1f}" y1="{2:.1f}" y2="{2:.1f}"/>'
@@ -186,8 +182,8 @@ def _frame(x, x_ticks, y, left, right, x_label):
         for tick in x_ticks
     )
     name = Markup(
-        '<text class="tick name" x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
-    ).format((left + right) / 2, _HEIGHT - 3, x_label)
+        '<text class="tick name" x="{:.1f}" y="{}" text-anchor="middle">epoch</text>'
+    ).format((left + right) / 2, _HEIGHT - 3)
     return Markup("").join([*rows, *columns, name])
 
 
@@ -235,12 +231,12 @@ def _end(style, name, series, x, y, right, height):
     )
 
 
-def _description(title, lines, x_label, y):
+def _description(title, lines, y):
     texts = []
     for _, each in lines:
         ends = (
-            f"{y.value_label(value)} at {x_label} {at:g}"
+            f"{y.value_label(value)} at epoch {at:g}"
             for at, value in dict([each.finite[0], each.finite[-1]]).items()
         )
         texts.append(f"{each.label} {', '.join(ends)}")
-    return f"{title} against {x_label}: {'; '.join(texts)}."
+    return f"{title} against epoch: {'; '.join(texts)}."
