@@ -15,10 +15,7 @@ from tfsupermask.layers.mixin import SupermaskMixin
 
 
 def children_of(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns the layers directly inside a graph, or inside one with supermask layers.
-
-    Any other layer counts as a whole and has no children.
-    """
+    """Returns the layers directly inside a graph or a layer with masks inside."""
     if isinstance(layer, SupermaskMixin):
         return []
     if is_graph(layer):
@@ -26,7 +23,7 @@ def children_of(layer: keras.Layer) -> list[keras.Layer]:
     inner = layer._flatten_layers(include_self=False)
     if any(isinstance(each, SupermaskMixin) for each in inner):
         return layer._flatten_layers(include_self=False, recursive=False)
-    return []
+    return []  # it counts as a whole
 
 
 def is_graph(layer: keras.Layer) -> bool:
@@ -74,22 +71,13 @@ def named_leaves(
     return walk(model, ())
 
 
-def shared_layers(
-    model: keras.Model,
-) -> list[tuple[keras.Layer, list[keras.Model]]]:
-    """Returns each layer that several inner models hold, with these models.
-
-    Keras stores such a layer once for each of them.
-    """
+def shared_layers(model: keras.Model) -> dict[keras.Layer, list[keras.Model]]:
+    """Returns the models that hold a layer, for each layer that several ones hold."""
     owners = {}
     for owner in filter(is_graph, model._flatten_layers()):
         for layer in owner.layers:
-            owners.setdefault(id(layer), (layer, {}))[1][id(owner)] = owner
-    return [
-        (layer, list(models.values()))
-        for layer, models in owners.values()
-        if len(models) > 1
-    ]
+            owners.setdefault(layer, []).append(owner)
+    return {layer: models for layer, models in owners.items() if len(models) > 1}
 
 
 def supermask_layers(model: keras.Layer) -> list[SupermaskMixin]:

@@ -130,7 +130,11 @@ def save_ticket(
     )
     header = {
         **facts,
-        "versions": _versions(),
+        "versions": {
+            "format": VERSION,
+            "keras": keras.__version__,
+            "tfsupermask": __version__,
+        },
         "num_parameters": sum(weight.size for weight in weights),
     }
     parts = [Part(model.name, "architecture", to_json(architecture))]
@@ -316,11 +320,3 @@ def _check_recipe(recipe):
         raise fail(
             "`recipe` must be a dict of JSON values.", error=str(error)
         ) from error
-
-
-def _versions():
-    return {
-        "format": VERSION,
-        "keras": keras.__version__,
-        "tfsupermask": __version__,
-    }
