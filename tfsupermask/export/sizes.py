@@ -50,11 +50,7 @@ def file_bytes(path: str | os.PathLike) -> int:
 
 
 def compressed_bytes(path: str | os.PathLike) -> int:
-    """Returns what Deflate at level 9 makes of a file or of all files in a folder.
-
-    It is the compression of `gzip -9`, of zip archives and of downloads; the few bytes
-    of an archive's headers are left out.
-    """
+    """Returns what `gzip -9` makes of a file or of all in a folder, without headers."""
     return sum(len(zlib.compress(file.read_bytes(), 9)) for file in _files(path))
 
 

@@ -23,7 +23,7 @@ from tfsupermask.report.masks import MaskStatistics, mask_statistics
 from tfsupermask.report.predictions import Predictions, predict
 from tfsupermask.runs import Config, RunFolder
 from tfsupermask.runs.metrics import read_csv
-from tfsupermask.train import LoadedRun, load_images, load_run
+from tfsupermask.train import load_images, load_run
 from tfsupermask.train.events import first_layer_pictures
 
 PICTURES = ("boxes_and_patches", "first_layer")
@@ -226,9 +226,8 @@ def _pictures(folder):
     return {name: file.read_bytes() for name, file in files.items() if file.is_file()}
 
 
-def _predict(
-    loaded: LoadedRun, sha256: str, data_dir: str | None, load: Callable[..., Dataset]
-) -> tuple[Predictions | None, str]:
+def _predict(loaded, sha256, data_dir, load):
+    """Returns the predictions, or why there are none."""
     config, detail = loaded.config, ""
     images = f"The images of {config.dataset}"
     try:
