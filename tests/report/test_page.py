@@ -133,6 +133,12 @@ def test_many_classes_have_a_map_instead(runs):
     assert f"class 3 class 7 5 71.4{PERCENT}" in page.text
 
 
+def test_the_first_convolution_need_not_have_the_first_mask(runs):
+    run = runs["patches"]
+    text = page_of(dataclasses.replace(run, masks=run.masks[::-1])).text
+    assert "Three channels are shown in colour" in text
+
+
 def test_names_cannot_leave_their_place(folder, load, digits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
