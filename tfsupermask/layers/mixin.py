@@ -246,7 +246,7 @@ class SupermaskMixin:
     @property
     def realised_sparsity(self) -> float:
         """Fraction of the kernels' weights that masks remove, after rounding."""
-        return 1 - self.num_kept / max(1, self.num_weights)
+        return 1 - self.num_kept / self.num_weights if self.num_weights else 0.0
 
     @property
     def score(self) -> keras.Variable:
