@@ -182,7 +182,7 @@ def _frame(x, x_ticks, y, left, right):
         for tick in x_ticks
     )
     name = Markup(
-        '<text class="tick name" x="{:.1f}" y="{}" text-anchor="middle">epoch</text>'
+        '<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">epoch</text>'
     ).format((left + right) / 2, _HEIGHT - 3)
     return Markup("").join([*rows, *columns, name])
 
