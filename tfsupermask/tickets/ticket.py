@@ -192,14 +192,7 @@ def load_ticket(
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
-    return Ticket(
-        model=model,
-        version=container.version,
-        **{
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in facts.items()
-        },
-    )
+    return Ticket(model=model, version=container.version, **facts)
 
 
 def read_ticket_header(path: str | os.PathLike) -> dict[str, Any]:
@@ -292,7 +285,7 @@ def _check_size(architecture, announced, max_parameters):
 def _check_facts(precision, class_names, mean, std, recipe):
     """Returns the facts that a ticket holds beside its model, as JSON."""
     if class_names is not None:
-        class_names = list(check_names("class_names", class_names))
+        class_names = check_names("class_names", class_names)
     return {
         "precision": check_choice("precision", precision, PRECISIONS),
         "class_names": class_names,
@@ -308,7 +301,7 @@ def _check_numbers(name, values, minimum):
     listed = isinstance(values, (list, tuple, np.ndarray))
     if not listed or not all(isinstance(value, numbers.Real) for value in values):
         raise fail(f"{name!r} must be a list of numbers.", received=values)
-    return [check_number(name, value, minimum, above=True) for value in values]
+    return tuple(check_number(name, value, minimum, above=True) for value in values)
 
 
 def _check_recipe(recipe):
