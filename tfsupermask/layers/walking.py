@@ -47,28 +47,22 @@ def check_built(model: keras.Model) -> None:
         )
 
 
-def leaves(model: keras.Layer) -> Iterator[keras.Layer]:
-    """Yields each layer that counts as a whole once, in the model's layer order."""
-    return (layer for layer, _ in named_leaves(model))
-
-
-def named_leaves(
-    model: keras.Layer,
-) -> Iterator[tuple[keras.Layer, tuple[str, ...]]]:
-    """Yields each of `leaves`, and the names of the layers in the model around it."""
-    seen = set()
+def leaves(model: keras.Layer) -> dict[keras.Layer, tuple[str, ...]]:
+    """Returns each layer that counts as a whole, with the names of those around it."""
+    found, seen = {}, set()
 
     def walk(layer, around):
-        if id(layer) not in seen:
-            seen.add(id(layer))
-            children = children_of(layer)
-            if not children:
-                yield layer, around
-            for child in children:
-                inner = around if layer is model else (*around, layer.name)
-                yield from walk(child, inner)
+        if layer in seen:
+            return
+        seen.add(layer)
+        children = children_of(layer)
+        if not children:
+            found[layer] = around
+        for child in children:
+            walk(child, around if layer is model else (*around, layer.name))
 
-    return walk(model, ())
+    walk(model, ())
+    return found
 
 
 def shared_layers(model: keras.Model) -> dict[keras.Layer, list[keras.Model]]:
@@ -114,7 +108,7 @@ def named_weights(model: keras.Layer) -> list[tuple[MaskedWeight, list[str]]]:
     """Returns `masked_weights`, each with the names of the layers that it is in."""
     return [
         (weight, [*around, *weight.name.split("/")[:-1]])
-        for layer, around in named_leaves(model)
+        for layer, around in leaves(model).items()
         if isinstance(layer, SupermaskMixin)
         for weight in layer.masked_weights
     ]
