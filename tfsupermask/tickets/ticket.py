@@ -19,6 +19,7 @@ from tfsupermask._version import __version__
 from tfsupermask.tickets.architecture import build, build_empty, describe
 from tfsupermask.tickets.file import (
     MAX_JSON,
+    PRECISIONS,
     VERSION,
     Part,
     check_keys,
@@ -27,12 +28,7 @@ from tfsupermask.tickets.file import (
     to_json,
     write_container,
 )
-from tfsupermask.tickets.weights import (
-    PRECISIONS,
-    list_weights,
-    restore_weight,
-    weight_parts,
-)
+from tfsupermask.tickets.weights import list_weights, restore_weight, weight_parts
 
 MAX_PARAMETERS = 10**9
 _HEADER = {"versions": dict, "precision": str, "num_parameters": int, "parts": list}
