@@ -127,8 +127,14 @@ def convert(
     check_integer("seed", seed)
     if initializer is not None:
         check_choice("initializer", initializer, NAMES)
-    if allocation != "uniform":
-        _check_allocation(model, allocation)
+    before = [layer.name for layer in supermask_layers(model)]
+    if before and allocation != "uniform":
+        raise fail(
+            "`allocation` must be 'uniform' for a model that has supermask layers, "
+            "which stay as they are.",
+            allocation=allocation,
+            supermask_layers=before,
+        )
     chosen = choose_sparsities(model, sparsity, skip, kernels)
     masked = []
 
@@ -152,7 +158,7 @@ def convert(
         share_out(weights, [weight.sparsity for weight in weights], allocation)
     if verbose:
         print(summary(converted))
-    for surprise in _surprises(model, converted):
+    for surprise in _surprises(before, converted):
         warnings.warn(surprise, stacklevel=2)
     return converted
 
@@ -169,9 +175,9 @@ def _where(layer, sparsities, kernels):
     return {"sparsity": each[0] if len(set(each)) == 1 else each, **which}
 
 
-def _surprises(model, converted):
+def _surprises(before, converted):
     """Yields warnings about what a user may not expect."""
-    if before := [layer.name for layer in supermask_layers(model)]:
+    if before:
         yield (
             f"{len(before)} layers were masked already ({listed(before)}) "
             "and stay as they are, whatever the arguments: `fold` the model first."
@@ -193,17 +199,6 @@ def _surprises(model, converted):
         yield (
             f"Layers that two models hold ({listed(shared)}) make a file that "
             "Keras cannot load: save the weights alone (`save_weights`)."
-        )
-
-
-def _check_allocation(model, allocation):
-    kept = [layer.name for layer in supermask_layers(model)]
-    if kept:
-        raise fail(
-            "`allocation` must be 'uniform' for a model that has supermask layers, "
-            "which stay as they are.",
-            allocation=allocation,
-            supermask_layers=kept,
         )
 
 
