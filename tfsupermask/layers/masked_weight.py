@@ -100,7 +100,7 @@ class MaskedWeight:
 
         Functions that were traced before, and copies of the layer, keep their own.
         """
-        self.__dict__["_seed"] = derive_seed(seed, "draw")
+        self._seed = derive_seed(seed, "draw")
 
     def freeze(self) -> None:
         """Freezes the kernel, unless the method trains it."""
