@@ -7,6 +7,7 @@ for screen readers, and is mostly larger.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -188,13 +189,15 @@ def _frame(x, x_ticks, y, left, right):
 
 
 def _line(style, series, x, y):
-    pieces, broken, alone = [], True, _alone(series.points)
-    for at, value in series.points:
-        if math.isfinite(value):
-            pieces.append(f"{'ML'[not broken]}{x(at):.1f} {y(value):.1f}")
-        broken = not math.isfinite(value)
+    known = itertools.groupby(series.points, lambda point: math.isfinite(point[1]))
+    pieces = [list(points) for finite, points in known if finite]
+    alone = {piece[0][0] for piece in pieces if len(piece) == 1}
+    drawn = (
+        "M" + "L".join(f"{x(at):.1f} {y(value):.1f}" for at, value in piece)
+        for piece in pieces
+    )
     path = Markup('<path class="line s{}" stroke-dasharray="{}" d="{}"/>').format(
-        style % 8, _DASHES[style % 4], "".join(pieces)
+        style % 8, _DASHES[style % 4], "".join(drawn)
     )
     shown = len(series.points) <= _MAX_MARKERS
     return path + Markup("").join(
@@ -211,13 +214,6 @@ def _line(style, series, x, y):
         )
         for at, value in series.finite
     )
-
-
-def _alone(points):
-    """Returns where points are that have no neighbour which a line could go to."""
-    known = [False, *(math.isfinite(value) for _, value in points), False]
-    neighbours = zip(points, known, known[1:], known[2:], strict=False)
-    return {at for (at, _), *beside in neighbours if beside == [False, True, False]}
 
 
 def _end(style, name, series, x, y, right, height):

@@ -44,9 +44,8 @@ class Predictions:
     def confused_pairs(self) -> list[tuple[int, int, int]]:
         """(true class, predicted class, images), most frequent confusion first."""
         wrong = self.confusion * (1 - np.eye(len(self.confusion), dtype=np.int64))
-        order = np.argsort(-wrong, axis=None, kind="stable")
-        pairs = np.stack(np.unravel_index(order, wrong.shape), axis=1).tolist()
-        return [(t, p, int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
+        pairs = [(t, p, int(wrong[t, p])) for t, p in np.argwhere(wrong).tolist()]
+        return sorted(pairs, key=lambda pair: -pair[2])
 
 
 def predict(run: LoadedRun, dataset: Dataset) -> Predictions:
