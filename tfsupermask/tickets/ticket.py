@@ -31,9 +31,9 @@ from tfsupermask.tickets.file import (
 from tfsupermask.tickets.weights import list_weights, restore_weight, weight_parts
 
 MAX_PARAMETERS = 10**9
-_HEADER = {"versions": dict, "precision": str, "num_parameters": int, "parts": list}
-_HEADER |= dict.fromkeys(("class_names", "mean", "std", "recipe"), object)
 _FACTS = ("precision", "class_names", "mean", "std", "recipe")
+_HEADER = {"versions": dict, "num_parameters": int, "parts": list}
+_HEADER |= dict.fromkeys(_FACTS, object)
 
 
 @dataclasses.dataclass(frozen=True)
