@@ -41,9 +41,8 @@ _TERMINAL_COLOUR = re.compile(r"\x1b\[\d+m")
 def describe(model: keras.Model) -> dict[str, Any]:
     """Returns the JSON tree of a built model's layers and connections."""
     check_built(model)
-    for layer, owners in shared_layers(
-        model
-    ).items():  # Keras stores such a layer twice
+    # Keras stores such a layer twice.
+    for layer, owners in shared_layers(model).items():
         raise fail(
             "A ticket cannot hold a layer that two models share.",
             layer=layer.name,
