@@ -166,7 +166,7 @@ def collect_run(
 def _collect(folder, data_dir, load):
     loaded = load_run(folder.root)
     sha256 = read_json(folder.config)["data"]["sha256"]
-    run = Run(
+    return Run(
         path=folder.root,
         config=loaded.config,
         epoch=loaded.epoch,
@@ -180,11 +180,8 @@ def _collect(folder, data_dir, load):
         filters=first_layer_pictures(loaded.model),
         init=_init(folder),
         pictures=_pictures(folder),
-        predictions=None,
-        no_predictions="",
+        **_predict(loaded, sha256, data_dir, load),  # last: it takes the longest
     )
-    predictions, reason = _predict(loaded, sha256, data_dir, load)
-    return dataclasses.replace(run, predictions=predictions, no_predictions=reason)
 
 
 def _rows(folder, epoch, epoch_split):
@@ -227,7 +224,7 @@ def _pictures(folder):
 
 
 def _predict(loaded, sha256, data_dir, load):
-    """Returns the predictions, or why there are none."""
+    """Returns a run's fields on predictions."""
     config, detail = loaded.config, ""
     images = f"The images of {config.dataset}"
     try:
@@ -236,10 +233,10 @@ def _predict(loaded, sha256, data_dir, load):
         reason, detail = f"{images} could not be read.", f" {error}"
     else:
         if dataset.sha256 == sha256:
-            return predict(loaded, dataset), ""
+            return {"predictions": predict(loaded, dataset), "no_predictions": ""}
         reason = f"{images} that were found are not the run's own."
     warnings.warn(
         f"The report goes without {config.epoch_split} images. {reason}{detail}",
         stacklevel=2,
     )
-    return None, reason
+    return {"predictions": None, "no_predictions": reason}
