@@ -48,11 +48,7 @@ NAMES_OF_FORMATS = ["saved", "m.keras", "m.onnx", "m.tflite", "m.ticket"]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mean": MEAN[:2], "std": STD[:2]}, "must hold 3 finite numbers"),
-        ({"mean": MEAN, "std": -STD}, "those of `std` positive"),
         ({"mean": MEAN}, "`mean` and `std` must be given together"),
-        ({"std": STD}, "`mean` and `std` must be given together"),
-        ({"class_names": NAMES}, "`class_names` only with them"),
         ({"mean": MEAN, "std": STD, "class_names": NAMES[:9]}, "must hold 10 names"),
         ({"representative_images": uint8_images(3)}, "for precision 'int8' and for it"),
     ],

@@ -30,6 +30,7 @@ def dense():
         (conv2, [0.5], STD, None, r"3 finite numbers.*mean=\[0.5\]"),
         (conv2, MEAN, 0.2, None, "3 finite numbers"),
         (conv2, MEAN, [1, 0, 1], None, r"positive.*std=\[1.0, 0.0, 1.0\]"),
+        (conv2, MEAN, -STD, None, "those of `std` positive"),
         (conv2, [0, np.nan, 0], STD, None, "finite numbers.*nan"),
         (conv2, MEAN, STD, NAMES[:9], "10 names, one a logit.*class_names=9"),
         (dense, MEAN, STD, None, r"from images.*input_shape=\(None, 3\)"),

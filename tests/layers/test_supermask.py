@@ -248,6 +248,7 @@ def test_mask_keeps_num_kept_weights_of_the_best_scores(sparsity, kind):
 
 def test_several_or_no_kernels_have_no_single_mask():
     layer = SupermaskSeparableConv2D(4, 3, name="sep")
+    assert layer.realised_sparsity == 0
     singles = (lambda: layer.mask, lambda: layer.score, layer.masked_kernel)
     for single in singles:
         with pytest.raises(InputError, match=r"must be built.*kernels=\[\]"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.ops.modes import ALL_MODES, naive_mask
+from tests.ops.modes import ALL_MODES, naive_mask, value_and_gradients
 from tfsupermask.ops import binarised, binary_kernel
 
 each_mode = pytest.mark.parametrize("mode", ALL_MODES)
@@ -30,15 +30,12 @@ def test_kernel_and_gradient_are_the_formulas(mode, k):
     rng = np.random.default_rng(0)
     kernel, score, upstream = rng.normal(size=(3, 30, 20)).astype(np.float32)
 
-    @ALL_MODES[mode]
-    def run(kernel, score):
-        with tf.GradientTape() as tape:
-            tape.watch([kernel, score])
-            found = binary_kernel(kernel, score, k)
-            loss = tf.reduce_sum(found * upstream)
-        return found, *tape.gradient(loss, [kernel, score])
+    def binarise(kernel, score):
+        return binary_kernel(kernel, score, k)
 
-    found, of_kernel, of_score = run(tf.constant(kernel), tf.constant(score))
+    found, of_kernel, of_score = value_and_gradients(
+        mode, binarise, kernel, score, upstream
+    )
     mask = naive_mask(score, k)
     gain = np.abs(kernel[mask > 0]).mean(dtype=np.float64)
     np.testing.assert_allclose(found, gain * np.sign(kernel) * mask, rtol=1e-5)

@@ -15,8 +15,8 @@ def numbers(text):
 class Chart:
     """A chart's elements, and its text."""
 
-    def __init__(self, *series, title="loss", x_label="epoch"):
-        self.text = line_chart(title, series, x_label)
+    def __init__(self, *series, title="loss"):
+        self.text = line_chart(title, series)
         self.svg = ElementTree.fromstring(self.text)
 
     def all(self, tag, name):
@@ -119,7 +119,7 @@ def test_a_point_without_neighbours_is_shown_and_described_once():
 
 def test_names_are_escaped():
     name = "<script>\"&'"
-    chart = Chart(Series(name, ((1, 1.0),)), title=name, x_label=name)
+    chart = Chart(Series(name, ((1, 1.0),)), title=name)
     assert "<script" not in chart.text
     assert chart.texts("end")[0].startswith(name)
     assert chart.svg.get("aria-label").startswith(name)

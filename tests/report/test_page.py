@@ -58,7 +58,7 @@ def test_numbers_of_the_run_are_on_the_page(runs):
         f"Speed {run.summary['images_per_second']:,.0f} images a second",
         run.summary["versions"]["keras"],
         run.begun.strftime("%d %B %Y, %H:%M UTC"),
-        f"{run.predictions.totals.top1:.0f} of 99 right",
+        f"{np.trace(run.predictions.confusion)} of 99 right",
         run.data_sha256[:12],
     ):
         assert expected in text
@@ -131,6 +131,12 @@ def test_many_classes_have_a_map_instead(runs):
     (image,) = [i for i in page.all("img") if "map" in i.get("class", "").split()]
     assert image["alt"].startswith("Confusion matrix of the 30 classes")
     assert f"class 3 class 7 5 71.4{PERCENT}" in page.text
+
+
+def test_the_first_convolution_need_not_have_the_first_mask(runs):
+    run = runs["patches"]
+    text = page_of(dataclasses.replace(run, masks=run.masks[::-1])).text
+    assert "Three channels are shown in colour" in text
 
 
 def test_names_cannot_leave_their_place(folder, load, digits):

@@ -57,6 +57,14 @@ def naive_global(ranked, sparsity):
     return masks
 
 
+def ranked(weights, sign=np.abs):
+    """What one ranking of all scores compares."""
+    return [
+        sign(weight.score.numpy().astype("float64")) * np.sqrt(weight.fans[0])
+        for weight in weights
+    ]
+
+
 @pytest.mark.parametrize("sparsity", SPARSITIES)
 def test_erdos_renyi_matches_the_iterative_definition(sparsity):
     check_erdos_renyi(CONV2, sparsity)
@@ -105,19 +113,19 @@ def test_erdos_renyi_by_hand(shapes, sparsity, expected):
 def test_global_counts_match_a_sort_of_everything(sparsity, kind):
     rng = np.random.default_rng(1)
     scales = (0.01, 1.0, 5.0, 0.5)
-    ranked = [rng.normal(scale=s, size=(7, 5, 3)) for s in scales]
+    kernels = [rng.normal(scale=s, size=(7, 5, 3)) for s in scales]
     if kind == "ties":
-        ranked = [np.round(values) for values in ranked]
+        kernels = [np.round(values) for values in kernels]
     if kind in ("extremes", "nan"):
-        for values in ranked:
+        for values in kernels:
             values.flat[rng.integers(0, values.size, 60)] = -np.inf
             values.flat[rng.integers(0, values.size, 9)] = np.inf
     if kind == "nan":
-        ranked[0].flat[::3] = np.nan
-        ranked[2].flat[1:] = np.nan
-        ranked[3][:] = np.nan
-    expected = [int(mask.sum()) for mask in naive_global(ranked, sparsity)]
-    assert list(global_counts(ranked, sparsity)) == expected
+        kernels[0].flat[::3] = np.nan
+        kernels[2].flat[1:] = np.nan
+        kernels[3][:] = np.nan
+    expected = [int(mask.sum()) for mask in naive_global(kernels, sparsity)]
+    assert list(global_counts(kernels, sparsity)) == expected
 
 
 @pytest.mark.parametrize("values", ["tied", "close"])
@@ -132,12 +140,10 @@ def test_global_masks_are_one_ranking_over_all_layers(method, values):
         score /= np.sqrt(weight.fans[0])
         weight.score.assign(np.round(score, 2) if values == "tied" else score)
     allocate(model, 0.8, "global")
-    sign = abs if method == "edge_popup" else np.positive
-    ranked = [
-        sign(weight.score.numpy().astype("float64")) * np.sqrt(weight.fans[0])
-        for weight in weights
-    ]
-    for weight, expected in zip(weights, naive_global(ranked, 0.8), strict=True):
+    masks = naive_global(
+        ranked(weights, np.abs if method == "edge_popup" else np.positive), 0.8
+    )
+    for weight, expected in zip(weights, masks, strict=True):
         np.testing.assert_array_equal(weight.mask.numpy().ravel(), expected)
 
 
@@ -205,11 +211,7 @@ def test_the_layers_that_are_not_whole_share_the_sparsity(
         shapes = [tuple(weight.kernel.shape) for weight in rest]
         expected = list(erdos_renyi_counts(shapes, sparsity))
     else:
-        ranked = [
-            np.abs(weight.score.numpy().astype("float64")) * np.sqrt(weight.fans[0])
-            for weight in rest
-        ]
-        expected = [mask.sum() for mask in naive_global(ranked, sparsity)]
+        expected = [mask.sum() for mask in naive_global(ranked(rest), sparsity)]
     assert [weight.num_kept for weight in rest] == expected
     sizes = sum(weight.num_weights for weight in rest)
     if allocation != "uniform":
@@ -242,11 +244,7 @@ def test_layers_with_the_same_sparsity_share_it_in_one_ranking(model):
     weights = masked_weights(model)
     for names in ({"conv", "wide"}, {"separable", "classes"}):
         group = [weight for weight in weights if weight.layer.name in names]
-        ranked = [
-            np.abs(weight.score.numpy().astype("float64")) * np.sqrt(weight.fans[0])
-            for weight in group
-        ]
-        masks = naive_global(ranked, 0.8 if "wide" in names else 0.3)
+        masks = naive_global(ranked(group), 0.8 if "wide" in names else 0.3)
         assert [weight.num_kept for weight in group] == [mask.sum() for mask in masks]
 
 

@@ -135,8 +135,8 @@ REFUSED = {
         lambda: by(lambda inputs: keras.ops.split(inputs, 2, axis=-1)),
         ELSEWHERE + "no layer of this class.*Split",
     ),
-    "unbuilt": (lambda: keras.Sequential([SupermaskDense(2)]), "built"),
-    "no model": (lambda: SupermaskDense(2), "built Keras model"),
+    "unbuilt": (lambda: keras.Sequential([SupermaskDense(2)]), "must be built"),
+    "no model": (lambda: SupermaskDense(2), "must be a Keras model"),
 }
 ACTIVATIONS = {
     "own": (marker, "marker"),

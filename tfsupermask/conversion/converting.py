@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from tfsupermask._validation import check_choice, check_integer, fail
+from tfsupermask._validation import check_choice, check_integer, fail, listed
 from tfsupermask.conversion.choosing import IsKernel, choose_sparsities
 from tfsupermask.conversion.copying import copy_model, remake
 from tfsupermask.conversion.summary_table import share_masked, summary
@@ -127,8 +127,14 @@ def convert(
     check_integer("seed", seed)
     if initializer is not None:
         check_choice("initializer", initializer, NAMES)
-    if allocation != "uniform":
-        _check_allocation(model, allocation)
+    before = [layer.name for layer in supermask_layers(model)]
+    if before and allocation != "uniform":
+        raise fail(
+            "`allocation` must be 'uniform' for a model that has supermask layers, "
+            "which stay as they are.",
+            allocation=allocation,
+            supermask_layers=before,
+        )
     chosen = choose_sparsities(model, sparsity, skip, kernels)
     masked = []
 
@@ -152,7 +158,7 @@ def convert(
         share_out(weights, [weight.sparsity for weight in weights], allocation)
     if verbose:
         print(summary(converted))
-    for surprise in _surprises(model, converted):
+    for surprise in _surprises(before, converted):
         warnings.warn(surprise, stacklevel=2)
     return converted
 
@@ -169,11 +175,11 @@ def _where(layer, sparsities, kernels):
     return {"sparsity": each[0] if len(set(each)) == 1 else each, **which}
 
 
-def _surprises(model, converted):
+def _surprises(before, converted):
     """Yields warnings about what a user may not expect."""
-    if before := [layer.name for layer in supermask_layers(model)]:
+    if before:
         yield (
-            f"{len(before)} layers were masked already ({_some(before)}) "
+            f"{len(before)} layers were masked already ({listed(before)}) "
             "and stay as they are, whatever the arguments: `fold` the model first."
         )
     share = share_masked(converted)
@@ -186,28 +192,13 @@ def _surprises(model, converted):
     weights = masked_weights(converted)
     if frozen := [each.name for each in weights if id(each.trained) not in trained]:
         yield (
-            f"{len(frozen)} masked weights are not trained ({_some(frozen)}), as their "
-            "layers are not trainable: set `layer.trainable = True`."
+            f"{len(frozen)} masked weights are not trained ({listed(frozen)}), as "
+            "their layers are not trainable: set `layer.trainable = True`."
         )
-    if shared := sorted({layer.name for layer, _ in shared_layers(converted)}):
+    if shared := {layer.name for layer in shared_layers(converted)}:
         yield (
-            f"Layers that two models hold ({_some(shared)}) make a file that "
+            f"Layers that two models hold ({listed(shared)}) make a file that "
             "Keras cannot load: save the weights alone (`save_weights`)."
-        )
-
-
-def _some(names):
-    return ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
-
-
-def _check_allocation(model, allocation):
-    kept = [layer.name for layer in supermask_layers(model)]
-    if kept:
-        raise fail(
-            "`allocation` must be 'uniform' for a model that has supermask layers, "
-            "which stay as they are.",
-            allocation=allocation,
-            supermask_layers=kept,
         )
 
 

@@ -25,10 +25,7 @@ _BOOKKEEPING = ("_layers", "_tracker", "_self_")
 
 
 def config_of(layer: keras.Layer) -> dict:
-    """Returns a layer's config with only the arguments that its constructor takes.
-
-    That of a layer by `supermask` has no masks.
-    """
+    """Returns the arguments of a layer's constructor; without masks of `supermask`."""
     if isinstance(layer, Supermask):
         return layer.plain_config()
     config = layer.get_config()
@@ -83,7 +80,7 @@ def _parts_of(layer):
 def copy_model(
     model: keras.Model,
     new_layer: Callable[[keras.Layer], keras.Layer],
-    finish: Callable[[keras.Layer, keras.Layer], None] = lambda layer, new: None,
+    finish: Callable[[keras.Layer, keras.Layer], None],
 ) -> keras.Model:
     """Returns a copy of a built model, with new layers in place of its own.
 
@@ -260,7 +257,7 @@ def _is_plain(value):
 
 def _alike(inner, fresh):
     """Returns whether layers have the same configs, except for their names."""
-    if len(inner) != len(fresh) or list(map(type, inner)) != list(map(type, fresh)):
+    if list(map(type, inner)) != list(map(type, fresh)):
         return not any(isinstance(each, SupermaskMixin) for each in inner)
     try:
         one, other = (

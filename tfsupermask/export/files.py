@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfsupermask._files import write_atomically
+from tfsupermask._reading import MAX_JSON
 from tfsupermask._validation import fail
 
 _CLASS_NAMES = "class_names.json"
-_MAX_CLASS_NAMES = 1 << 24
 
 
 def export_file(path: str | os.PathLike, write: Callable[[Path], None]) -> Path:
@@ -44,9 +44,9 @@ def add_class_names(path: Path, class_names: Sequence[str]) -> None:
 def read_class_names(path: Path) -> tuple[str, ...]:
     """Returns the names from `add_class_names`; KeyError or BadZipFile without any."""
     with zipfile.ZipFile(path) as archive:
-        if archive.getinfo(_CLASS_NAMES).file_size > _MAX_CLASS_NAMES:
+        if archive.getinfo(_CLASS_NAMES).file_size > MAX_JSON:
             raise fail(
-                f"The class names must have at most {_MAX_CLASS_NAMES:,} bytes.",
+                f"The class names must have at most {MAX_JSON:,} bytes.",
                 path=str(path),
             )
         return tuple(json.loads(archive.read(_CLASS_NAMES)))

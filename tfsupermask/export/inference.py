@@ -98,7 +98,7 @@ def classify(network, images, preprocessing: Preprocessing) -> dict:
 
 def inference_model(
     model: keras.Model,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | None,
     image_dtype: str = "uint8",
 ) -> keras.Model:
     """Returns the folded model; with preprocessing as a classifier of raw images."""

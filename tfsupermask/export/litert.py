@@ -47,28 +47,27 @@ def check_images(
     model: keras.Model, precision: str, images: np.ndarray | None, raw: bool
 ):
     """Raises unless images are given for int8 and only for it, and fit the model."""
+    shape = None if images is None else np.shape(images)
     if (precision == "int8") != (images is not None):
         raise fail(
             "`representative_images` must be given for precision 'int8' and for it "
             "alone.",
             precision=precision,
-            representative_images=None if images is None else np.shape(images),
+            representative_images=shape,
         )
     if images is None:
         return
-    shape, expected = np.shape(images), getattr(model, "input_shape", None)
+    expected = getattr(model, "input_shape", None)
     single = isinstance(expected, tuple)
-    if not single or shape[1:] != expected[1:] or shape[:1] in ((), (0,)):
+    if not single or shape[1:] != expected[1:] or not any(shape[:1]):
         raise fail(
             "`representative_images` must be at least one of the model's inputs, of "
             f"shape {expected}.",
             shape=shape,
         )
-    if raw and np.asarray(images).dtype != np.uint8:
-        raise fail(
-            "`representative_images` must be uint8, 0 to 255.",
-            dtype=str(np.asarray(images).dtype),
-        )
+    dtype = str(np.asarray(images).dtype)
+    if raw and dtype != "uint8":
+        raise fail("`representative_images` must be uint8, 0 to 255.", dtype=dtype)
 
 
 def _options(precision, images, raw):

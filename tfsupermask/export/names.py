@@ -8,15 +8,14 @@ from pathlib import Path
 
 from tfsupermask._files import check_no_pattern
 from tfsupermask._validation import fail
-from tfsupermask.tickets import PRECISIONS as TICKET_PRECISIONS
+from tfsupermask.tickets import PRECISIONS
 
-LITERT_PRECISIONS = ("float32", "float16", "int8")
 _PRECISIONS = {
     "": ("float32",),
     ".keras": ("float32",),
-    ".tflite": LITERT_PRECISIONS,
+    ".tflite": ("float32", "float16", "int8"),
     ".onnx": ("float32",),
-    ".ticket": TICKET_PRECISIONS,
+    ".ticket": PRECISIONS,
 }
 
 

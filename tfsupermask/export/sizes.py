@@ -50,11 +50,7 @@ def file_bytes(path: str | os.PathLike) -> int:
 
 
 def compressed_bytes(path: str | os.PathLike) -> int:
-    """Returns what Deflate at level 9 makes of a file or of all files in a folder.
-
-    It is the compression of `gzip -9`, of zip archives and of downloads; the few bytes
-    of an archive's headers are left out.
-    """
+    """Returns what `gzip -9` makes of a file or of all in a folder, without headers."""
     return sum(len(zlib.compress(file.read_bytes(), 9)) for file in _files(path))
 
 
@@ -96,22 +92,18 @@ def size_table(model: keras.Model, path: str | os.PathLike) -> str:
         masks alone, at the least         21,623      1.5 %
         Removed weights are zeros in this format: only compression or a ticket saves.
     """
-    path = Path(path)
+    path, dense = Path(path), dense_bytes(model)
     sizes = {
-        "all weights, float32": dense_bytes(model),
+        "all weights, float32": dense,
         path.name: file_bytes(path),
         f"{path.name}, compressed": compressed_bytes(path),
         "ticket, float32": None if path.suffix == ".ticket" else ticket_bytes(model),
         "masks alone, at the least": mask_bytes(model),
     }
-    table = _table({name: size for name, size in sizes.items() if size is not None})
-    return table if path.suffix == ".ticket" else f"{table}\n{_ZEROS}"
-
-
-def _table(sizes):
-    dense = next(iter(sizes.values()))
     lines = [
         (name, f"{size:,}", f"{100 * size / dense:.1f} %")
         for name, size in sizes.items()
+        if size is not None
     ]
-    return aligned([("", "bytes", "of dense"), *lines], "<>>", widths=(0, 13, 9))
+    table = aligned([("", "bytes", "of dense"), *lines], "<>>", widths=(0, 13, 9))
+    return table if path.suffix == ".ticket" else f"{table}\n{_ZEROS}"

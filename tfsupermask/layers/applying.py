@@ -51,10 +51,8 @@ def masks_applied(
 
 @contextlib.contextmanager
 def functions_untraced():
-    """Runs each `tf.function` in the body as plain Python, without keeping a trace.
-
-    A trace from before a layer has its masks would serve later calls too.
-    """
+    """Runs each `tf.function` in the body as plain Python, without keeping a trace."""
+    # A trace from before a layer has its masks would serve later calls too.
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:

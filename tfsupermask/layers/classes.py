@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import keras
 from keras import ops
 from keras.saving import get_registered_name
@@ -98,10 +96,9 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
     return new
 
 
-_NAMED: dict[type[keras.Layer], type[keras.Layer]] = {}
+_CLASSES: dict[type[keras.Layer], type[keras.Layer]] = {}
 
 
-@functools.cache
 def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
     """Returns the supermask class of a class of layers; `supermask` makes its layers.
 
@@ -112,20 +109,20 @@ def supermask_class(base: type[keras.Layer]) -> type[keras.Layer]:
         >>> supermask_class(keras.layers.Dense).__name__
         'SupermaskDense'
     """
-    if base in _NAMED:
-        return _NAMED[base]
-    # The plain class may have arguments with the names of the mask's.
-    members = {"__init__": base.__init__}
-    made = type(f"Supermask{base.__name__}", (Supermask, base), members)
-    register = keras.saving.register_keras_serializable("tfsupermask", "Supermask")
-    register(made)
-    register(Supermask)  # which loads saved layers
-    return made
+    if base not in _CLASSES:
+        # The plain class may have arguments with the names of the mask's.
+        members = {"__init__": base.__init__}
+        made = type(f"Supermask{base.__name__}", (Supermask, base), members)
+        register = keras.saving.register_keras_serializable("tfsupermask", "Supermask")
+        register(made)
+        register(Supermask)  # which loads saved layers
+        _CLASSES[base] = made
+    return _CLASSES[base]
 
 
 def _named(cls):
     """Registers a supermask class with its own name for its plain class."""
-    _NAMED[plain_class(cls)] = cls
+    _CLASSES[plain_class(cls)] = cls
     return keras.saving.register_keras_serializable("tfsupermask")(cls)
 
 

@@ -100,7 +100,7 @@ class MaskedWeight:
 
         Functions that were traced before, and copies of the layer, keep their own.
         """
-        self.__dict__["_seed"] = derive_seed(seed, "draw")
+        self._seed = derive_seed(seed, "draw")
 
     def freeze(self) -> None:
         """Freezes the kernel, unless the method trains it."""
@@ -167,11 +167,10 @@ class MaskedWeight:
 
     @sparsity.setter
     def sparsity(self, value: float) -> None:
-        check_fraction("sparsity", value)
         if not self.method.takes_sparsity:
             raise self._cannot_be_set(sparsity=value)
-        self._wanted = value
         self.variables.num_kept.assign(num_kept(self.num_weights, value))
+        self._wanted = value
 
     def select(self, mask: np.ndarray) -> None:
         """Sets the scores, if there are any, and the number kept to those of a mask."""

@@ -126,9 +126,7 @@ class SupermaskMixin:
 
     def build_masks(self, wait: bool = True) -> None:
         """Creates the masks; if a layer inside is not built, at the first call."""
-        if self.masked_weights or self._sparsity is None:
-            return
-        if wait and self._unbuilt():
+        if self._weights or self._sparsity is None or (wait and self._unbuilt()):
             return
         positions = self._positions
         kernels = kernels_of(self, is_kernel if positions is None else positions)
@@ -246,7 +244,7 @@ class SupermaskMixin:
     @property
     def realised_sparsity(self) -> float:
         """Fraction of the kernels' weights that masks remove, after rounding."""
-        return 1 - self.num_kept / max(1, self.num_weights)
+        return 1 - self.num_kept / self.num_weights if self.num_weights else 0.0
 
     @property
     def score(self) -> keras.Variable:

@@ -15,10 +15,7 @@ from tfsupermask.layers.mixin import SupermaskMixin
 
 
 def children_of(layer: keras.Layer) -> list[keras.Layer]:
-    """Returns the layers directly inside a graph, or inside one with supermask layers.
-
-    Any other layer counts as a whole and has no children.
-    """
+    """Returns the layers directly inside a graph or a layer with masks inside."""
     if isinstance(layer, SupermaskMixin):
         return []
     if is_graph(layer):
@@ -26,7 +23,7 @@ def children_of(layer: keras.Layer) -> list[keras.Layer]:
     inner = layer._flatten_layers(include_self=False)
     if any(isinstance(each, SupermaskMixin) for each in inner):
         return layer._flatten_layers(include_self=False, recursive=False)
-    return []
+    return []  # it counts as a whole
 
 
 def is_graph(layer: keras.Layer) -> bool:
@@ -50,46 +47,31 @@ def check_built(model: keras.Model) -> None:
         )
 
 
-def leaves(model: keras.Layer) -> Iterator[keras.Layer]:
-    """Yields each layer that counts as a whole once, in the model's layer order."""
-    return (layer for layer, _ in named_leaves(model))
-
-
-def named_leaves(
-    model: keras.Layer,
-) -> Iterator[tuple[keras.Layer, tuple[str, ...]]]:
-    """Yields each of `leaves`, and the names of the layers in the model around it."""
-    seen = set()
+def leaves(model: keras.Layer) -> dict[keras.Layer, tuple[str, ...]]:
+    """Returns each layer that counts as a whole, with the names of those around it."""
+    found, seen = {}, set()
 
     def walk(layer, around):
-        if id(layer) not in seen:
-            seen.add(id(layer))
-            children = children_of(layer)
-            if not children:
-                yield layer, around
-            for child in children:
-                inner = around if layer is model else (*around, layer.name)
-                yield from walk(child, inner)
+        if layer in seen:
+            return
+        seen.add(layer)
+        children = children_of(layer)
+        if not children:
+            found[layer] = around
+        for child in children:
+            walk(child, around if layer is model else (*around, layer.name))
 
-    return walk(model, ())
+    walk(model, ())
+    return found
 
 
-def shared_layers(
-    model: keras.Model,
-) -> list[tuple[keras.Layer, list[keras.Model]]]:
-    """Returns each layer that several inner models hold, with these models.
-
-    Keras stores such a layer once for each of them.
-    """
+def shared_layers(model: keras.Model) -> dict[keras.Layer, list[keras.Model]]:
+    """Returns the models that hold a layer, for each layer that several ones hold."""
     owners = {}
     for owner in filter(is_graph, model._flatten_layers()):
         for layer in owner.layers:
-            owners.setdefault(id(layer), (layer, {}))[1][id(owner)] = owner
-    return [
-        (layer, list(models.values()))
-        for layer, models in owners.values()
-        if len(models) > 1
-    ]
+            owners.setdefault(layer, []).append(owner)
+    return {layer: models for layer, models in owners.items() if len(models) > 1}
 
 
 def supermask_layers(model: keras.Layer) -> list[SupermaskMixin]:
@@ -126,7 +108,7 @@ def named_weights(model: keras.Layer) -> list[tuple[MaskedWeight, list[str]]]:
     """Returns `masked_weights`, each with the names of the layers that it is in."""
     return [
         (weight, [*around, *weight.name.split("/")[:-1]])
-        for layer, around in named_leaves(model)
+        for layer, around in leaves(model).items()
         if isinstance(layer, SupermaskMixin)
         for weight in layer.masked_weights
     ]

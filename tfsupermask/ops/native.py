@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
+import traceback
 import warnings
 import weakref
 
@@ -45,12 +46,10 @@ def avoid_in(graph: tf.Graph) -> None:
 
 def _being_exported() -> bool:
     """Returns whether Keras or TensorFlow is tracing for an export."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(_EXPORTERS):
-            return True
-        frame = frame.f_back
-    return False
+    return any(
+        frame.f_globals.get("__name__", "").startswith(_EXPORTERS)
+        for frame, _ in traceback.walk_stack(sys._getframe())
+    )
 
 
 def mask_all_but_top_k(

@@ -53,7 +53,8 @@ def stochastic_factors(
         return uniform < tf.sigmoid(score)
 
     keeps = tf.cond(draw == THRESHOLDED, lambda: score > 0, by_chance)
-    return _rescaled(_at_least_one(keeps, score))
+    mask = tf.cast(_at_least_one(keeps, score), tf.float32)
+    return mask * (mask.shape.num_elements() / tf.reduce_sum(mask))
 
 
 def stochastic_kernel(
@@ -95,8 +96,3 @@ def _at_least_one(keeps, score):
         return tf.reshape(tf.range(score.shape.num_elements()) == place, score.shape)
 
     return tf.cond(tf.reduce_any(keeps), lambda: keeps, best)
-
-
-def _rescaled(keeps):
-    mask = tf.cast(keeps, tf.float32)
-    return mask * (keeps.shape.num_elements() / tf.reduce_sum(mask))

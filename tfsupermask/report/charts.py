@@ -7,6 +7,7 @@ for screen readers, and is mostly larger.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -104,16 +105,12 @@ class Series:
         return tuple(point for point in self.points if math.isfinite(point[1]))
 
 
-def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> Markup:
-    """Returns an `<svg>` of named lines, with texts for pointer and screen readers.
-
-    It is empty if no point is finite.
-    """
-    styles = (
-        place if each.style is None else each.style for place, each in enumerate(series)
-    )
+def line_chart(title: str, series: Sequence[Series]) -> Markup:
+    """Returns an `<svg>` of lines by epoch with texts, empty if no point is finite."""
     lines = [
-        (style, each) for style, each in zip(styles, series, strict=True) if each.finite
+        (place if each.style is None else each.style, each)
+        for place, each in enumerate(series)
+        if each.finite
     ]
     if not lines:
         return Markup("")
@@ -133,8 +130,8 @@ def line_chart(title: str, series: Sequence[Series], x_label: str = "epoch") -> 
     ).format(
         _WIDTH,
         _HEIGHT,
-        _description(title, lines, x_label, y),
-        _frame(x, x_ticks, y, left, right, x_label),
+        _description(title, lines, y),
+        _frame(x, x_ticks, y, left, right),
         Markup("").join(
             _line(style, each, x, y) + _end(style, name, each, x, y, right, height)
             for (style, each), name, height in zip(lines, names, heights, strict=True)
@@ -171,7 +168,7 @@ def _x_axis(xs, left, right):
     return dataclasses.replace(axis, ticks=(low, high)), ticks
 
 
-def _frame(x, x_ticks, y, left, right, x_label):
+def _frame(x, x_ticks, y, left, right):
     rows = (
         Markup(
             '<line class="grid" x1="{0:.1f}" x2="{1:.1f}" y1="{2:.1f}" y2="{2:.1f}"/>'
@@ -186,19 +183,21 @@ def _frame(x, x_ticks, y, left, right, x_label):
         for tick in x_ticks
     )
     name = Markup(
-        '<text class="tick name" x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
-    ).format((left + right) / 2, _HEIGHT - 3, x_label)
+        '<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">epoch</text>'
+    ).format((left + right) / 2, _HEIGHT - 3)
     return Markup("").join([*rows, *columns, name])
 
 
 def _line(style, series, x, y):
-    pieces, broken, alone = [], True, _alone(series.points)
-    for at, value in series.points:
-        if math.isfinite(value):
-            pieces.append(f"{'ML'[not broken]}{x(at):.1f} {y(value):.1f}")
-        broken = not math.isfinite(value)
+    known = itertools.groupby(series.points, lambda point: math.isfinite(point[1]))
+    pieces = [list(points) for finite, points in known if finite]
+    alone = {piece[0][0] for piece in pieces if len(piece) == 1}
+    drawn = (
+        "M" + "L".join(f"{x(at):.1f} {y(value):.1f}" for at, value in piece)
+        for piece in pieces
+    )
     path = Markup('<path class="line s{}" stroke-dasharray="{}" d="{}"/>').format(
-        style % 8, _DASHES[style % 4], "".join(pieces)
+        style % 8, _DASHES[style % 4], "".join(drawn)
     )
     shown = len(series.points) <= _MAX_MARKERS
     return path + Markup("").join(
@@ -217,13 +216,6 @@ def _line(style, series, x, y):
     )
 
 
-def _alone(points):
-    """Returns where points are that have no neighbour which a line could go to."""
-    known = [False, *(math.isfinite(value) for _, value in points), False]
-    neighbours = zip(points, known, known[1:], known[2:], strict=False)
-    return {at for (at, _), *beside in neighbours if beside == [False, True, False]}
-
-
 def _end(style, name, series, x, y, right, height):
     """Draws a line's name in the right margin, and a thin line to it."""
     at, value = series.finite[-1]
@@ -235,12 +227,12 @@ def _end(style, name, series, x, y, right, height):
     )
 
 
-def _description(title, lines, x_label, y):
+def _description(title, lines, y):
     texts = []
     for _, each in lines:
         ends = (
-            f"{y.value_label(value)} at {x_label} {at:g}"
+            f"{y.value_label(value)} at epoch {at:g}"
             for at, value in dict([each.finite[0], each.finite[-1]]).items()
         )
         texts.append(f"{each.label} {', '.join(ends)}")
-    return f"{title} against {x_label}: {'; '.join(texts)}."
+    return f"{title} against epoch: {'; '.join(texts)}."

@@ -23,7 +23,7 @@ from tfsupermask.report.masks import MaskStatistics, mask_statistics
 from tfsupermask.report.predictions import Predictions, predict
 from tfsupermask.runs import Config, RunFolder
 from tfsupermask.runs.metrics import read_csv
-from tfsupermask.train import LoadedRun, load_images, load_run
+from tfsupermask.train import load_images, load_run
 from tfsupermask.train.events import first_layer_pictures
 
 PICTURES = ("boxes_and_patches", "first_layer")
@@ -166,7 +166,7 @@ def collect_run(
 def _collect(folder, data_dir, load):
     loaded = load_run(folder.root)
     sha256 = read_json(folder.config)["data"]["sha256"]
-    run = Run(
+    return Run(
         path=folder.root,
         config=loaded.config,
         epoch=loaded.epoch,
@@ -180,11 +180,8 @@ def _collect(folder, data_dir, load):
         filters=first_layer_pictures(loaded.model),
         init=_init(folder),
         pictures=_pictures(folder),
-        predictions=None,
-        no_predictions="",
+        **_predict(loaded, sha256, data_dir, load),  # last: it takes the longest
     )
-    predictions, reason = _predict(loaded, sha256, data_dir, load)
-    return dataclasses.replace(run, predictions=predictions, no_predictions=reason)
 
 
 def _rows(folder, epoch, epoch_split):
@@ -226,9 +223,8 @@ def _pictures(folder):
     return {name: file.read_bytes() for name, file in files.items() if file.is_file()}
 
 
-def _predict(
-    loaded: LoadedRun, sha256: str, data_dir: str | None, load: Callable[..., Dataset]
-) -> tuple[Predictions | None, str]:
+def _predict(loaded, sha256, data_dir, load):
+    """Returns a run's fields on predictions."""
     config, detail = loaded.config, ""
     images = f"The images of {config.dataset}"
     try:
@@ -237,10 +233,10 @@ def _predict(
         reason, detail = f"{images} could not be read.", f" {error}"
     else:
         if dataset.sha256 == sha256:
-            return predict(loaded, dataset), ""
+            return {"predictions": predict(loaded, dataset), "no_predictions": ""}
         reason = f"{images} that were found are not the run's own."
     warnings.warn(
         f"The report goes without {config.epoch_split} images. {reason}{detail}",
         stacklevel=2,
     )
-    return None, reason
+    return {"predictions": None, "no_predictions": reason}

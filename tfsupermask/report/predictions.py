@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfsupermask.data import Dataset, Split
-from tfsupermask.train import LoadedRun, Totals, evaluate
+from tfsupermask.data import Dataset, Split, eval_chunks
+from tfsupermask.train import LoadedRun
+from tfsupermask.train.evaluation import BATCH_SIZE
 
 _MAX_MISTAKES = 18
 _RIGHT = (36, 99, 190)
@@ -30,7 +31,6 @@ class Mistake:
 class Predictions:
     """A model's predictions for a split."""
 
-    totals: Totals
     confusion: np.ndarray  # int64, number of images by true (row) and predicted class
     mistakes: tuple[Mistake, ...]  # those of the highest probabilities, highest first
 
@@ -44,32 +44,25 @@ class Predictions:
     def confused_pairs(self) -> list[tuple[int, int, int]]:
         """(true class, predicted class, images), most frequent confusion first."""
         wrong = self.confusion * (1 - np.eye(len(self.confusion), dtype=np.int64))
-        order = np.argsort(-wrong, axis=None, kind="stable")
-        pairs = np.stack(np.unravel_index(order, wrong.shape), axis=1).tolist()
-        return [(t, p, int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
+        pairs = [(t, p, int(wrong[t, p])) for t, p in np.argwhere(wrong).tolist()]
+        return sorted(pairs, key=lambda pair: -pair[2])
 
 
 def predict(run: LoadedRun, dataset: Dataset) -> Predictions:
     """Returns the predictions of a run's model for the images of its `epoch_split`."""
     split = getattr(dataset, run.config.epoch_split)
-    totals, logits = _evaluate(run, split)
-    labels = split.labels
+    logits = _logits(run, split)
     predicted = logits.argmax(axis=1)
     confusion = np.zeros((dataset.num_classes,) * 2, np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
-    return Predictions(totals, confusion, _worst(split, logits, predicted))
+    np.add.at(confusion, (split.labels, predicted), 1)
+    return Predictions(confusion, _worst(split, logits, predicted))
 
 
-def _evaluate(run, split):
+def _logits(run, split):
     forward = tf.function(lambda images: run.model(images, training=False))
-    batches = []
-
-    def logits_of(images):
-        batches.append(forward(run.normalise(images)).numpy())
-        return batches[-1]
-
-    totals = evaluate(logits_of, split)
-    return totals, np.concatenate(batches)[: len(split)]
+    chunks = eval_chunks(split, BATCH_SIZE)
+    batches = [forward(run.normalise(images)).numpy() for images, *_ in chunks]
+    return np.float32(np.concatenate(batches)[: len(split)])
 
 
 def _worst(split: Split, logits, predicted) -> tuple[Mistake, ...]:

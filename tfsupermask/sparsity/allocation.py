@@ -107,10 +107,7 @@ def _comparable(weight):
 def erdos_renyi_counts(
     shapes: Sequence[Sequence[int]], sparsity: float
 ) -> tuple[int, ...]:
-    """Returns how many weights of each kernel to keep, from 1 to all, by the shapes.
-
-    Fractions are rounded by largest remainders, the first of equals upwards.
-    """
+    """Returns how many weights of each kernel to keep, from 1 to all, by the shapes."""
     sizes = np.array([math.prod(shape) for shape in shapes])
     total = _total_kept(sizes, sparsity)
     wished = np.array([sum(shape) for shape in shapes], np.float64)

@@ -98,8 +98,7 @@ class SparsitySchedule(keras.callbacks.Callback):
                 )
 
     def _allocate(self, epoch):
-        constant = not callable(self.sparsity)
-        sparsity = self.sparsity if constant else self.sparsity(epoch)
+        sparsity = self.sparsity(epoch) if callable(self.sparsity) else self.sparsity
         allocate(self.model, sparsity, self.allocation)
 
 

@@ -1,4 +1,4 @@
-from .names import PRECISIONS as PRECISIONS
+from .file import PRECISIONS as PRECISIONS
 from .ticket import (
     Ticket as Ticket,
     load_ticket as load_ticket,

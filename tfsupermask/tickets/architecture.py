@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from tfsupermask._validation import InputError, fail
-from tfsupermask.layers.walking import shared_layers
+from tfsupermask.layers.walking import check_built, shared_layers
 from tfsupermask.tickets.allowed import (
     OWN_MODULE,
     check_architecture,
@@ -40,9 +40,9 @@ _TERMINAL_COLOUR = re.compile(r"\x1b\[\d+m")
 
 def describe(model: keras.Model) -> dict[str, Any]:
     """Returns the JSON tree of a built model's layers and connections."""
-    if not isinstance(model, keras.Model) or not model.built:
-        raise fail("`model` must be a built Keras model.", model=model)
-    for layer, owners in shared_layers(model):  # Keras stores such a layer twice
+    check_built(model)
+    # Keras stores such a layer twice.
+    for layer, owners in shared_layers(model).items():
         raise fail(
             "A ticket cannot hold a layer that two models share.",
             layer=layer.name,

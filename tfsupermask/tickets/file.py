@@ -19,6 +19,7 @@ from tfsupermask._reading import parse_json
 from tfsupermask._validation import fail
 
 VERSION = 2
+PRECISIONS = ("float32", "float16", "bfloat16")
 MAX_JSON = 1 << 23
 MAX_DEPTH = 64
 

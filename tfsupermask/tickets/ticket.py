@@ -19,6 +19,7 @@ from tfsupermask._version import __version__
 from tfsupermask.tickets.architecture import build, build_empty, describe
 from tfsupermask.tickets.file import (
     MAX_JSON,
+    PRECISIONS,
     VERSION,
     Part,
     check_keys,
@@ -27,17 +28,12 @@ from tfsupermask.tickets.file import (
     to_json,
     write_container,
 )
-from tfsupermask.tickets.weights import (
-    PRECISIONS,
-    list_weights,
-    restore_weight,
-    weight_parts,
-)
+from tfsupermask.tickets.weights import list_weights, restore_weight, weight_parts
 
 MAX_PARAMETERS = 10**9
-_HEADER = {"versions": dict, "precision": str, "num_parameters": int, "parts": list}
-_HEADER |= dict.fromkeys(("class_names", "mean", "std", "recipe"), object)
 _FACTS = ("precision", "class_names", "mean", "std", "recipe")
+_HEADER = {"versions": dict, "num_parameters": int, "parts": list}
+_HEADER |= dict.fromkeys(_FACTS, object)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +126,11 @@ def save_ticket(
     )
     header = {
         **facts,
-        "versions": _versions(),
+        "versions": {
+            "format": VERSION,
+            "keras": keras.__version__,
+            "tfsupermask": __version__,
+        },
         "num_parameters": sum(weight.size for weight in weights),
     }
     parts = [Part(model.name, "architecture", to_json(architecture))]
@@ -188,14 +188,7 @@ def load_ticket(
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()
-    return Ticket(
-        model=model,
-        version=container.version,
-        **{
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in facts.items()
-        },
-    )
+    return Ticket(model=model, version=container.version, **facts)
 
 
 def read_ticket_header(path: str | os.PathLike) -> dict[str, Any]:
@@ -288,7 +281,7 @@ def _check_size(architecture, announced, max_parameters):
 def _check_facts(precision, class_names, mean, std, recipe):
     """Returns the facts that a ticket holds beside its model, as JSON."""
     if class_names is not None:
-        class_names = list(check_names("class_names", class_names))
+        class_names = check_names("class_names", class_names)
     return {
         "precision": check_choice("precision", precision, PRECISIONS),
         "class_names": class_names,
@@ -304,7 +297,7 @@ def _check_numbers(name, values, minimum):
     listed = isinstance(values, (list, tuple, np.ndarray))
     if not listed or not all(isinstance(value, numbers.Real) for value in values):
         raise fail(f"{name!r} must be a list of numbers.", received=values)
-    return [check_number(name, value, minimum, above=True) for value in values]
+    return tuple(check_number(name, value, minimum, above=True) for value in values)
 
 
 def _check_recipe(recipe):
@@ -316,11 +309,3 @@ def _check_recipe(recipe):
         raise fail(
             "`recipe` must be a dict of JSON values.", error=str(error)
         ) from error
-
-
-def _versions():
-    return {
-        "format": VERSION,
-        "keras": keras.__version__,
-        "tfsupermask": __version__,
-    }

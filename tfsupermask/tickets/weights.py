@@ -19,8 +19,7 @@ from tfsupermask.layers.kernels import draw_like
 from tfsupermask.layers.walking import leaves, mask_variables
 from tfsupermask.tickets.allowed import is_allowed
 from tfsupermask.tickets.architecture import to_tree
-from tfsupermask.tickets.file import Container, Part, check_keys
-from tfsupermask.tickets.names import PRECISIONS
+from tfsupermask.tickets.file import PRECISIONS, Container, Part, check_keys
 
 _AUTOMATIC_NUMBER = re.compile(r"(?<=/variable)_\d+$")
 
