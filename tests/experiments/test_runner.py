@@ -50,6 +50,18 @@ def test_what_is_done_is_not_run_again(folder, capsys):
     assert all(folder.outcome(one).epoch == 2 for one in jobs)
 
 
+@pytest.mark.parametrize("metrics", [b"", b"epoch\n1\n", fake.HEADER.encode() + b"\n1"])
+@pytest.mark.parametrize("done", [False, True])
+def test_what_left_damaged_files_is_run_again(folder, metrics, done):
+    (one,) = jobs = [job("a")]
+    run_planned(jobs if done else [], folder)
+    folder.run(one).mkdir(exist_ok=True)
+    (folder.run(one) / "metrics.csv").write_bytes(metrics)
+    run_planned(jobs, folder)
+    assert len(starts(folder, one)) == 1 + (done and metrics != b"")
+    assert folder.outcome(one).epoch == 2
+
+
 def test_failures_are_recorded_passed_over_and_tried_again(folder, capsys):
     jobs = [job("a"), job("b", fake.FAILS), job("c", fake.DIES), job("d")]
     run_planned(jobs, folder)

@@ -13,7 +13,6 @@ from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import PlannedRun, estimated_seconds
 from tfsupermask.experiments.running.processes import RunProcess, share_machine
 from tfsupermask.runs import RunFolder
-from tfsupermask.runs.metrics import read_csv
 from tfsupermask.train.interruption import Interruption
 
 _POLL_SECONDS = 0.5
@@ -161,15 +160,12 @@ class _Progress:
 
     def _trained(self, job):
         """Returns the estimated seconds of the epochs that a run has done."""
-        return job.training_seconds(_epochs_done(self._folder, job))
+        metrics = RunFolder(self._folder.run(job)).metrics
+        lines = metrics.read_bytes().splitlines() if metrics.is_file() else ()
+        return job.training_seconds(len(lines[1:]))
 
 
 def _reached(summary):
     if "test_top1" not in summary:
         return "initialised"
     return f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f}"
-
-
-def _epochs_done(folder, job):
-    metrics = RunFolder(folder.run(job)).metrics
-    return len(read_csv(metrics, job.config.epoch_split)) if metrics.is_file() else 0
