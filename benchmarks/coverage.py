@@ -266,9 +266,8 @@ def print_row(name, row):
             print(f"    {step}: {row[step]}")
 
 
-def main(argv):
+def main():
     """Prints the table."""
-    _program.refuse_arguments(argv)
     warnings.simplefilter("ignore")
     print(_measure.describe())
     heads = "  ".join(f"{step:>13}" for step in STEPS)

@@ -215,9 +215,8 @@ def tables(found, inputs):
     return text.getvalue()
 
 
-def main(argv):
+def main():
     """Measures all initialisations; prints tables, and writes files if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     config = _config()
     dataset = train.load_images(config)

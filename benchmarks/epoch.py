@@ -267,9 +267,8 @@ def draw(forms):
     return figure
 
 
-def main(argv):
+def main():
     """Measures, prints the tables, writes JSON and a picture if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe(), flush=True)
     quick = _measure.QUICK.value
     names = _MODELS.value[:1] if quick else _MODELS.value

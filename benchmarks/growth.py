@@ -231,9 +231,8 @@ def draw(growth):
     return figure
 
 
-def main(argv):
+def main():
     """Measures, prints the tables, writes JSON and the picture if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     quick = _measure.QUICK.value
     sizes, swept_size = (SIZES[:3], SWEPT // 10) if quick else (SIZES, SWEPT)

@@ -110,9 +110,8 @@ def draw(results):
     return figure
 
 
-def main(argv):
+def main():
     """Measures every configuration; prints a table, writes JSON and a picture."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     print(f"{_MODEL.value} on {_DATASET.value}")
     configurations = CONFIGURATIONS[: 2 if _measure.QUICK.value else None]

@@ -205,9 +205,8 @@ def draw(search, gathered, selective):
     return figure
 
 
-def main(argv):
+def main():
     """Measures, prints three tables, writes JSON and a picture if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     quick = _measure.QUICK.value
     rounds = 3 if quick else 15

@@ -79,9 +79,8 @@ _SHARD = flags.DEFINE_string(
 )
 
 
-def main(argv):
+def main():
     """Lists, plans, or runs and writes."""
-    _program.refuse_arguments(argv)
     scope = experiments.Scope(
         _SEEDS.value,
         _EPOCHS.value,

@@ -38,9 +38,8 @@ def tf_config(hosts: list[str], index: int, port: int) -> str:
     return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
-def main(argv):
+def main():
     """Prints one line."""
-    _program.refuse_arguments(argv)
     print(tf_config(_HOSTS.value, _INDEX.value, _PORT.value))
 
 

@@ -86,9 +86,8 @@ class Condition:
     status: int | None = None
 
 
-def main(argv):
+def main():
     """Tries the conditions and prints what came of each."""
-    _program.refuse_arguments(argv)
     chosen = {
         name: condition
         for name, condition in conditions()

@@ -368,9 +368,8 @@ def disturb_many(share):
     return which, counts, num_runs, wrong
 
 
-def main(argv):
+def main():
     """Disturbs and sabotages runs; prints counts; exits with 1 if a check fails."""
-    _program.refuse_arguments(argv)
     kills, names, configs = _KILLS.value, list(SABOTAGES), _ONLY.value or list(CONFIGS)
     for name in configs:
         check_choice("only", name, CONFIGS)
