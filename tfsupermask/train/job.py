@@ -426,7 +426,8 @@ class Job:
         factors = init.unit_power(
             self.model, train.images, train.labels, self.loop.normalise, config.seed
         )
-        self.say(_rescaled(factors))
+        listed = ", ".join(f"{name} × {factor:.3g}" for name, factor in factors.items())
+        self.say(f"rescaled to unit power: {listed}")
 
     def save(self, at: Checkpoint) -> Checkpoint:
         """Writes a checkpoint with its own values and the model's current ones."""
@@ -541,11 +542,6 @@ def _newest(workers, folder):
     at = None if saved is None else [saved.epoch, saved.step]
     agree(workers, {"the checkpoint found in workdir": at})
     return saved
-
-
-def _rescaled(factors):
-    listed = ", ".join(f"{name} × {factor:.3g}" for name, factor in factors.items())
-    return f"rescaled to unit power: {listed}"
 
 
 def _outcome(summary, folder):
