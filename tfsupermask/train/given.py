@@ -17,11 +17,7 @@ from tfsupermask.train.load import load_run
 
 
 def load_given(config: Config, model: keras.Model) -> dict[str, keras.Model]:
-    """Returns the models of the runs or tickets that a config names, by its fields.
-
-    Raises:
-        InputError: There is no run or ticket, or it is of another network than `model`.
-    """
+    """Returns by field the models that a config names, of the network of `model`."""
     paths = {"mask_from": config.mask_from, "weights_from": config.weights_from}
     return {
         flag: _load(flag, path, model)

@@ -85,8 +85,7 @@ def write_results(
         export_saved_model(
             model, folder.saved_model, dataset.mean, dataset.std, dataset.class_names
         )
-    report = None
-    if config.init in PATCH_INITS:
-        report = read_json(folder.init_report)
+    has_report = config.init in PATCH_INITS
+    report = read_json(folder.init_report) if has_report else None
     pictures.draw_all(folder.pictures, model, dataset, rows, report, config.seed)
     write_json(folder.summary, summary)
