@@ -21,17 +21,14 @@ COMPILER_HINT = (
 
 def check_compiler():
     """Raises unless there is a C++ compiler for CMake to find."""
-    chosen = os.environ.get("CXX")
-    if chosen:
-        if shutil.which(shlex.split(chosen)[0]) is None:
-            raise CompileError(
-                "tfsupermask needs a C++17 compiler to build its extension; "
-                f"CXX={chosen!r} names none that can be run. {COMPILER_HINT}"
-            )
-    elif not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
+    names, none = ("c++", "g++", "clang++"), "none was found on PATH"
+    if chosen := os.environ.get("CXX"):
+        names = shlex.split(chosen)[:1]
+        none = f"CXX={chosen!r} names none that can be run"
+    if not any(map(shutil.which, names)):
         raise CompileError(
             "tfsupermask needs a C++17 compiler (g++ or clang++) to build its "
-            f"extension; none was found on PATH. {COMPILER_HINT}"
+            f"extension; {none}. {COMPILER_HINT}"
         )
 
 

@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
@@ -110,6 +111,23 @@ def resident_bytes() -> int:
 def print_table(heads: list[str], rows: list[list[str]]) -> None:
     """Prints a Markdown table: first column to the left, the others to the right."""
     print(f"\n{_markdown.table(heads, rows)}")
+
+
+def draw_steps(seconds: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Returns a figure of training steps: bars for each network, one for each kind."""
+    figure = Figure(figsize=(7, 3.5))
+    axes = figure.add_subplot(ylabel="milliseconds a step")
+    kinds = list(next(iter(seconds.values())))
+    width = 0.8 / len(kinds)
+    for place, kind in enumerate(kinds):
+        heights = [1000 * each[kind] for each in seconds.values()]
+        left = np.arange(len(heights)) + (place - (len(kinds) - 1) / 2) * width
+        bars = axes.bar(left, heights, width, label=kind)
+        axes.bar_label(bars, fmt="%.0f", fontsize=8)
+    axes.set_xticks(range(len(seconds)), seconds)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def save(

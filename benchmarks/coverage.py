@@ -27,6 +27,7 @@ from keras import layers as kl
 import tfsupermask
 from benchmarks import _measure
 from tfsupermask.conversion.summary_table import share_masked
+from tfsupermask.layers import masked_weights
 
 QUICK = ("layer Dense", "layer GRU", "MobileNetV2")
 STEPS = ("fit", "fold", "masked .keras", "folded .keras", "ticket")
@@ -40,9 +41,9 @@ def of_layer(make, shape, dtype="float32", calls=1):
     x = make()(*[inputs] * calls)
     x = kl.Dense(3, activation="softmax")(kl.Flatten()(x))
     rng = np.random.default_rng(0)
-    values = rng.integers(0, 9, (4, *shape)) if dtype != "float32" else None
-    values = rng.normal(size=(4, *shape)).astype(dtype) if values is None else values
-    return keras.Model(inputs, x), values
+    if dtype == "float32":
+        return keras.Model(inputs, x), rng.normal(size=(4, *shape)).astype(dtype)
+    return keras.Model(inputs, x), rng.integers(0, 9, (4, *shape))
 
 
 LAYERS = {
@@ -204,18 +205,18 @@ def try_all(make):
         masked.compile(
             keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy()
         )
-        before = [weight.kernel.numpy() for weight in kernels_of(masked)]
+        kernels = [weight.kernel for weight in masked_weights(masked)]
+        before = [kernel.numpy() for kernel in kernels]
         masked.fit(inputs, np.arange(4) % 3, batch_size=2, verbose=0)
-        after = [weight.kernel.numpy() for weight in kernels_of(masked)]
-        if not all(map(np.array_equal, before, after)):
-            return "kernels changed"
-        return "equal"
-
-    def outputs(other):
-        return keras.ops.convert_to_numpy(other(inputs, training=False))
+        if all(map(np.array_equal, before, kernels)):
+            return "equal"
+        return "kernels changed"
 
     def same(other):
-        expected, found = outputs(masked), outputs(other)
+        expected, found = (
+            keras.ops.convert_to_numpy(each(inputs, training=False))
+            for each in (masked, other)
+        )
         if np.array_equal(expected, found):
             return "equal"
         return f"up to {np.abs(expected - found).max():.0e}"
@@ -230,17 +231,11 @@ def try_all(make):
             path = tfsupermask.save_ticket(masked, Path(folder) / "model.ticket")
             return same(tfsupermask.load_ticket(path).model)
 
-    folded = {}
-
-    def fold():
-        folded["model"] = tfsupermask.fold(masked)
-        return same(folded["model"])
-
     steps = (
         fit,
-        fold,
+        lambda: same(tfsupermask.fold(masked)),
         lambda: through_keras(masked),
-        lambda: through_keras(folded["model"]),
+        lambda: through_keras(tfsupermask.fold(masked)),
         ticket,
     )
     for name, step in zip(STEPS, steps, strict=True):
@@ -249,11 +244,6 @@ def try_all(make):
         except Exception as error:  # any error is a result
             row[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
     return row
-
-
-def kernels_of(model):
-    """Returns the masked weights of a model."""
-    return tfsupermask.layers.masked_weights(model)
 
 
 def print_row(name, row):
@@ -266,9 +256,8 @@ def print_row(name, row):
             print(f"    {step}: {row[step]}")
 
 
-def main(argv):
+def main():
     """Prints the table."""
-    _program.refuse_arguments(argv)
     warnings.simplefilter("ignore")
     print(_measure.describe())
     heads = "  ".join(f"{step:>13}" for step in STEPS)

@@ -3,16 +3,9 @@
     python -m benchmarks.diversity --data_dir=… --output=DIR
     python -m benchmarks.diversity --quick --output=DIR
 
-The input of a deep convolution varies in few directions: its channels and positions are
-correlated. Filters made of its patches lie in these directions and resemble each other,
-and their outputs vary in even fewer directions. Subtracting the mean patch changes
-little. Whitened patches differ from each other almost as much as random filters. With
-both, the scale drifts from layer to layer, unless batch normalisation keeps it. Unit
-power sets it to 1, and changes neither cosines nor ranks.
-
-Each initialisation is that of a run that ends before its first epoch.
-`tfsupermask.init.diagnose` measures it on training images, with equal numbers for all
-classes, for all convolutions larger than 1×1:
+docs/beyond.md has what was found. Each initialisation is that of a run that ends before
+its first epoch. `tfsupermask.init.diagnose` measures it on training images, with equal
+numbers for all classes, for all convolutions larger than 1×1:
 
 - mean |cosine| between two filters: 0 for orthogonal ones, 1 for copies;
 - effective rank of the filters without their masks, and of the output with them, over
@@ -46,24 +39,26 @@ import numpy as np
 from absl import flags
 
 from benchmarks import _diversity_pictures as pictures
-from benchmarks import _measure
+from benchmarks import _markdown, _measure
 from tfsupermask import data, init, models, runs, train
 from tfsupermask.patches.reduction import survey
 from tfsupermask.sparsity import ALLOCATIONS
 
-_MODEL = flags.DEFINE_enum("model", "conv4", models.names(), "Network.")
-_DATASET = flags.DEFINE_enum("dataset", "cifar10", data.NAMES, "Images.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where they are.")
-_PRUNE = flags.DEFINE_float("prune", 0.5, "Sparsity.")
-_ALLOCATION = flags.DEFINE_enum(
-    "allocation", "uniform", ALLOCATIONS, "How the sparsity is shared among layers."
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.")
-_PATCHES = flags.DEFINE_integer(
-    "num_patches", None, "P, patches of each layer; default: the recipe's."
-)
-_CLUSTERS = flags.DEFINE_integer(
-    "num_clusters", None, "C, clusters of each layer; default: the recipe's."
+_FIELDS = (  # of the runs
+    flags.DEFINE_enum("model", "conv4", models.names(), "Network."),
+    flags.DEFINE_enum("dataset", "cifar10", data.NAMES, "Images."),
+    flags.DEFINE_string("data_dir", None, "Where they are."),
+    flags.DEFINE_float("prune", 0.5, "Sparsity."),
+    flags.DEFINE_enum(
+        "allocation", "uniform", ALLOCATIONS, "How the sparsity is shared among layers."
+    ),
+    flags.DEFINE_integer("seed", 0, "Seed of everything random."),
+    flags.DEFINE_integer(
+        "num_patches", None, "P, patches of each layer; default: the recipe's."
+    ),
+    flags.DEFINE_integer(
+        "num_clusters", None, "C, clusters of each layer; default: the recipe's."
+    ),
 )
 _LAYER = flags.DEFINE_string(
     "layer", None, "Name of the deep convolution to draw filters of; default: the last."
@@ -194,30 +189,28 @@ def tables(found, inputs):
     layers = next(iter(found.values()))
     count = min(MAX_COLUMNS, len(layers))
     shown = np.linspace(0, len(layers) - 1, count).round().astype(int)
-    with contextlib.redirect_stdout(io.StringIO()) as text:
-        for key, (title, form) in MEASURES.items():
-            columns = [layers[i] for i in shown]
-            heads = [f"{each['layer']}, {each['num_filters']}" for each in columns]
-            rows = [
-                [name, *(form.format(each[i][key]) for i in shown)]
-                for name, each in found.items()
-            ]
-            _measure.print_table([title, *heads], rows)
-        heads = [f"{inputs[i]['layer']}, {inputs[i]['values']}" for i in shown]
+    heads = [f"{layers[i]['layer']}, {layers[i]['num_filters']}" for i in shown]
+    texts = []
+    for key, (title, form) in MEASURES.items():
         rows = [
-            [title, *(f"{inputs[i][key]:.2f}" for i in shown)]
-            for key, title in (
-                ("mean", "power in the mean patch"),
-                ("leading", f"variance in {LEADING} directions"),
-            )
+            [name, *(form.format(each[i][key]) for i in shown)]
+            for name, each in found.items()
         ]
-        _measure.print_table([f"shares of the input, {PATTERNS}", *heads], rows)
-    return text.getvalue()
+        texts.append(_markdown.table([title, *heads], rows))
+    heads = [f"{inputs[i]['layer']}, {inputs[i]['values']}" for i in shown]
+    rows = [
+        [title, *(f"{inputs[i][key]:.2f}" for i in shown)]
+        for key, title in (
+            ("mean", "power in the mean patch"),
+            ("leading", f"variance in {LEADING} directions"),
+        )
+    ]
+    texts.append(_markdown.table([f"shares of the input, {PATTERNS}", *heads], rows))
+    return "".join(f"\n{text}\n" for text in texts)
 
 
-def main(argv):
+def main():
     """Measures all initialisations; prints tables, and writes files if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     config = _config()
     dataset = train.load_images(config)
@@ -239,17 +232,7 @@ def main(argv):
 
 
 def _config():
-    fields = {
-        "model": _MODEL.value,
-        "dataset": _DATASET.value,
-        "data_dir": _DATA_DIR.value,
-        "prune": _PRUNE.value,
-        "allocation": _ALLOCATION.value,
-        "seed": _SEED.value,
-        "num_patches": _PATCHES.value,
-        "num_clusters": _CLUSTERS.value,
-        "strategy": "single",
-    }
+    fields = {flag.name: flag.value for flag in _FIELDS} | {"strategy": "single"}
     return runs.Config(**fields | (QUICK if _measure.QUICK.value else {})).validate()
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import io
 import statistics
 import tempfile
@@ -33,7 +32,6 @@ from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, sile
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from matplotlib.figure import Figure
 
 from benchmarks import _measure
 from tfsupermask import data
@@ -127,13 +125,13 @@ def bare_steps(loop, batches):
 def measure_epochs(model, source, steps, rounds):
     """Returns for each epoch the seconds of its parts, of the whole, of bare steps."""
     dataset, epochs = load(source, steps), []
-    config = Config(
-        model=model, dataset="cifar10", init="kaiming_normal", epochs=rounds + 1
-    )
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        config = dataclasses.replace(config, workdir=folder, strategy="single")
-        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-        job = stack.enter_context(Job.open(config, dataset))
+    fields = {"model": model, "dataset": "cifar10", "init": "kaiming_normal"}
+    fields |= {"epochs": rounds + 1, "strategy": "single"}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        Job.open(Config(**fields, workdir=folder), dataset) as job,
+    ):
         bare = bare_steps(job.loop, job.batches)
         parts = {
             "steps": (job.loop, "train_steps"),
@@ -251,25 +249,8 @@ def print_replicas(results):
     _measure.print_table(["", *heads], rows)
 
 
-def draw(forms):
-    """Returns a chart of the steps in each form."""
-    figure = Figure(figsize=(7, 3.5))
-    axes = figure.add_subplot(ylabel="milliseconds a step", title="Training steps")
-    width = 0.8 / len(FORMS)
-    for place, name in enumerate(FORMS):
-        values = [1000 * seconds[name] for seconds in forms.values()]
-        spots = [
-            spot + (place - (len(FORMS) - 1) / 2) * width for spot in range(len(forms))
-        ]
-        axes.bar(spots, values, width, label=name)
-    axes.set_xticks(range(len(forms)), list(forms))
-    axes.legend(fontsize="small")
-    return figure
-
-
-def main(argv):
+def main():
     """Measures, prints the tables, writes JSON and a picture if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe(), flush=True)
     quick = _measure.QUICK.value
     names = _MODELS.value[:1] if quick else _MODELS.value
@@ -288,7 +269,7 @@ def main(argv):
     }
     print_replicas(replicas)
     results = {"epochs": epochs, "forms": forms, "replicas": replicas}
-    _measure.save(results, draw(forms))
+    _measure.save(results, _measure.draw_steps(forms))
 
 
 if __name__ == "__main__":

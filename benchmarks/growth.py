@@ -157,13 +157,8 @@ def measure_sparsity(size, sparsity):
     return _measure.medians(calls | step, rounds_of(size))
 
 
-def slope(sizes, seconds):
-    """Returns the exponent of growth: the slope of a straight line in logarithms."""
-    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
-
-
 def slopes(growth):
-    """Returns name → exponent of growth from 10⁵ weights on, where there are two."""
+    """Returns name → slope in logarithms from 10⁵ weights on, where there are two."""
     found = {}
     for name in dict.fromkeys(name for row in growth.values() for name in row):
         points = [
@@ -172,7 +167,7 @@ def slopes(growth):
             if name in row and size >= LINEAR_FROM
         ]
         if len(points) > 1:
-            found[name] = slope(*zip(*points, strict=True))
+            found[name] = float(np.polyfit(*np.log(points).T, 1)[0])
     return found
 
 
@@ -231,9 +226,8 @@ def draw(growth):
     return figure
 
 
-def main(argv):
+def main():
     """Measures, prints the tables, writes JSON and the picture if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     quick = _measure.QUICK.value
     sizes, swept_size = (SIZES[:3], SWEPT // 10) if quick else (SIZES, SWEPT)

@@ -89,9 +89,8 @@ def _images_a_second(batches):
     return images / (time.perf_counter() - start)
 
 
-def main(argv):
+def main():
     """Measures, and prints a table."""
-    _program.refuse_arguments(argv)
     number = 1000 if _measure.QUICK.value else _PHOTOGRAPHS.value
     places = {"memory": "memory", "disk, decoded": "disk", "disk, again": "disk"}
     rows, results = [], {}

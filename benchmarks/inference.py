@@ -163,9 +163,8 @@ def draw(results):
     return figure
 
 
-def main(argv):
+def main():
     """Measures, prints the table, writes JSON and the picture if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     quick = _measure.QUICK.value
     names = MODELS[:3] if quick else MODELS

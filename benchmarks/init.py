@@ -46,16 +46,12 @@ def measure(dataset_name, data_dir, model_name, layer, num_patches, num_clusters
     """Returns the figures of one configuration."""
     dataset = data.load(dataset_name, data_dir)
     model = models.build(model_name, dataset.image_shape, dataset.num_classes)
-
-    def preprocess(images):
-        return ((images / 255 - dataset.mean) / dataset.std).astype("float32")
-
     only = None if layer is None else [layer]
     patches_init = init.PatchesInit(num_patches, num_clusters, only=only, verbose=True)
     start = time.perf_counter()
     with _measure.PeakMemory() as memory:
         report = patches_init.apply(
-            model, dataset.train.images, dataset.train.labels, preprocess
+            model, dataset.train.images, dataset.train.labels, dataset.normalise
         )
     return {
         "num_patches": num_patches,
@@ -110,9 +106,8 @@ def draw(results):
     return figure
 
 
-def main(argv):
+def main():
     """Measures every configuration; prints a table, writes JSON and a picture."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     print(f"{_MODEL.value} on {_DATASET.value}")
     configurations = CONFIGURATIONS[: 2 if _measure.QUICK.value else None]

@@ -47,9 +47,8 @@ def draw(run: train.LoadedRun, split: data.Split, index: int) -> Figure:
     return figure
 
 
-def main(argv):
+def main():
     """Draws the picture of the run that the flags name."""
-    _program.refuse_arguments(argv)
     run = train.load_run(_PATH.value)
     draw(run, train.load_images(run.config).patterns_from, _IMAGE.value).savefig(
         _OUTPUT.value, dpi=100, bbox_inches="tight", metadata={"Software": None}

@@ -176,11 +176,6 @@ def measure_selective_search(images, rounds):
         cv2.setNumThreads(before)
 
 
-def name_of(shape, dtype):
-    """Returns the name of a kind of map in tables."""
-    return f"{'×'.join(map(str, shape))} {np.dtype(dtype).name}"
-
-
 def draw(search, gathered, selective):
     """Returns the figure of all three tables."""
     figure = Figure(figsize=(13, 4), layout="constrained")
@@ -205,9 +200,8 @@ def draw(search, gathered, selective):
     return figure
 
 
-def main(argv):
+def main():
     """Measures, prints three tables, writes JSON and a picture if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     quick = _measure.QUICK.value
     rounds = 3 if quick else 15
@@ -227,7 +221,9 @@ def main(argv):
         ],
     )
     gathered = {
-        name_of(shape, dtype): measure_gather(shape, dtype, count, rounds)
+        f"{'×'.join(map(str, shape))} {np.dtype(dtype).name}": measure_gather(
+            shape, dtype, count, rounds
+        )
         for shape, dtype, count in MAPS
     }
     heads = [f"{what}, {n} threads" for n in THREADS for what in ("GB/s", "÷ copy")]

@@ -118,9 +118,8 @@ def _constants(interpreter):
         yield detail
 
 
-def main(argv):
+def main():
     """Trains, exports, and prints a table."""
-    _program.refuse_arguments(argv)
     quick = _measure.QUICK.value
     dataset = data.load("digits" if quick else "cifar10", _DATA_DIR.value)
     if len(dataset.train) > _IMAGES.value:

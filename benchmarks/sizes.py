@@ -150,9 +150,8 @@ def transposed(table):
     return {row: {column: table[column][row] for column in table} for row in rows}
 
 
-def main(argv):
+def main():
     """Measures and prints the tables."""
-    _program.refuse_arguments(argv)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     sparsities = (0.0, 0.5) if _measure.QUICK.value else SPARSITIES

@@ -29,7 +29,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from matplotlib.figure import Figure
 
 import tfsupermask
 from benchmarks import _measure
@@ -186,27 +185,8 @@ def print_results(results):
     _measure.print_table(heads, rows)
 
 
-def draw(results):
-    """Returns a figure of the results: a group of bars for each network."""
-    figure = Figure(figsize=(7, 3.5))
-    axes = figure.add_subplot()
-    kinds = list(next(iter(results.values()))["seconds"])
-    width = 0.8 / len(kinds)
-    for place, kind in enumerate(kinds):
-        heights = [1000 * each["seconds"][kind] for each in results.values()]
-        left = np.arange(len(heights)) + (place - (len(kinds) - 1) / 2) * width
-        bars = axes.bar(left, heights, width, label=kind)
-        axes.bar_label(bars, fmt="%.0f", fontsize=8)
-    axes.set_xticks(range(len(results)), results)
-    axes.set_ylabel(f"ms a step, batch {BATCH_SIZE}")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def main(argv):
+def main():
     """Measures, prints the table, writes JSON and the picture if asked to."""
-    _program.refuse_arguments(argv)
     print(_measure.describe())
     quick = _measure.QUICK.value
     names, rounds = (MODELS[:1], 5) if quick else (MODELS, ROUNDS)
@@ -214,7 +194,7 @@ def main(argv):
     print_results(results)
     _measure.save(
         {"prune": _PRUNE.value, "batch_size": BATCH_SIZE, "results": results},
-        draw(results),
+        _measure.draw_steps({n: each["seconds"] for n, each in results.items()}),
     )
 
 

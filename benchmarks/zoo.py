@@ -151,9 +151,8 @@ def evaluate(entry, data_dir, tolerance):
     return said, same
 
 
-def main(argv):
+def main():
     """Adds a run, checks the tickets, or writes the tables."""
-    _program.refuse_arguments(argv)
     _program.require(
         bool(_ADD.value) + _CHECK.value + _TABLE.value == 1,
         "Give one of --add, --check and --table.",

@@ -21,15 +21,10 @@ def programs() -> dict[str, str]:
 
 def usage() -> str:
     """Returns what is printed when no program is named."""
-    rows = [f"  {name:<10}{line}" for name, line in programs().items()]
-    return "\n".join(
-        [
-            "usage: tfsupermask PROGRAM [--flags]",
-            "",
-            *rows,
-            "",
-            "tfsupermask PROGRAM --help lists the flags of one.",
-        ]
+    rows = "\n".join(f"  {name:<10}{line}" for name, line in programs().items())
+    return (
+        f"usage: tfsupermask PROGRAM [--flags]\n\n{rows}\n\n"
+        "tfsupermask PROGRAM --help lists the flags of one."
     )
 
 

@@ -1,16 +1,13 @@
-"""What all programs share: flags from fields of a dataclass, errors as one sentence."""
+"""What all programs share: how they start, and errors as one sentence."""
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import io
 import signal
 import sys
-import types
-import typing
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -24,23 +21,25 @@ from tfsupermask.train.interruption import SIGNALS, Interrupted
 
 _MAX_LINE = 900
 
-_DEFINE = {
-    bool: flags.DEFINE_boolean,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    str: flags.DEFINE_string,
-}
 
-
-def start(main: Callable[[Sequence[str]], None]) -> None:
-    """Parses the flags and runs `main(positional arguments)`, as `guarded` does."""
+def start(main: Callable[..., None], takes_arguments: bool = False) -> None:
+    """Parses the flags and runs `main()` or `main(arguments)`, as `guarded` does."""
 
     def run(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         warnings.formatwarning = lambda text, *_: f"warning: {one_line(str(text))}\n"
         _interrupt_on_signals()
-        main(argv[1:])
+        _, *arguments = argv
+        if takes_arguments:
+            main(arguments)
+        elif arguments:
+            text = " ".join(arguments)
+            raise InputError(
+                f"Arguments must be flags (--name=value). Received: {text}"
+            )
+        else:
+            main()
 
     if "version" not in flags.FLAGS:
         flags.DEFINE_boolean(
@@ -148,14 +147,6 @@ def version() -> str:
     return f"tfsupermask {__version__}"
 
 
-def refuse_arguments(argv: Sequence[str]) -> None:
-    """Ends the program if there are positional arguments."""
-    if argv:
-        raise InputError(
-            f"Arguments must be flags (--name=value). Received: {' '.join(argv)}"
-        )
-
-
 def require(value: object, sentence: str) -> None:
     """Ends the program with a sentence if `value` is missing or empty."""
     if not value:
@@ -171,38 +162,3 @@ def existing(path: str) -> Path:
         f"Received: {path}",
     )
     return found
-
-
-def define_flags(
-    dataclass: type, default_of: Callable[[str], str] = lambda name: ""
-) -> None:
-    """Defines a flag for every field of a dataclass, by the metadata help and check.
-
-    `default_of` returns what to say of the default of a field.
-    """
-    hints = typing.get_type_hints(dataclass)
-    for field in dataclasses.fields(dataclass):
-        hint = hints[field.name]
-        if isinstance(hint, types.UnionType):
-            hint = next(t for t in typing.get_args(hint) if t is not type(None))
-        help = f"{field.metadata['help']} {default_of(field.name)}".rstrip()
-        _DEFINE[hint](field.name, field.default, help)
-        flags.register_validator(field.name, _validator(field))
-
-
-def _validator(field):
-    def check(value):
-        try:
-            if value is not None:
-                field.metadata["check"](field.name, value)
-        except InputError as error:
-            raise flags.ValidationError(str(error)) from error
-        return True
-
-    return check
-
-
-def from_flags(dataclass: type):
-    """Returns an instance of the dataclass with the flags' values."""
-    names = [field.name for field in dataclasses.fields(dataclass)]
-    return dataclass(**{name: flags.FLAGS[name].value for name in names})

@@ -33,25 +33,27 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of the images (default: the run's)."
 )
-_TEST_FRACTION = flags.DEFINE_float(
-    "test_fraction",
-    None,
-    "As in training, for --dataset=folder or tfds:… (default: the run's).",
-)
-_TRAIN_SPLIT = flags.DEFINE_string(
-    "train_split",
-    None,
-    "As in training, for --dataset=tfds:…; no image may be in it and in --test_split "
-    "(default: the run's).",
-)
-_TEST_SPLIT = flags.DEFINE_string(
-    "test_split", None, "As in training, for --dataset=tfds:… (default: the run's)."
-)
-_BAD_IMAGES = flags.DEFINE_enum(
-    "bad_images",
-    None,
-    data.BAD_IMAGES,
-    "As in training, for --dataset=folder (default: the run's).",
+_AS_IN_TRAINING = (  # by default the run's
+    flags.DEFINE_float(
+        "test_fraction",
+        None,
+        "As in training, for --dataset=folder or tfds:… (default: the run's).",
+    ),
+    flags.DEFINE_string(
+        "train_split",
+        None,
+        "As in training, for --dataset=tfds:…; no image may be in it and in "
+        "--test_split (default: the run's).",
+    ),
+    flags.DEFINE_string(
+        "test_split", None, "As in training, for --dataset=tfds:… (default: the run's)."
+    ),
+    flags.DEFINE_enum(
+        "bad_images",
+        None,
+        data.BAD_IMAGES,
+        "As in training, for --dataset=folder (default: the run's).",
+    ),
 )
 _SAMPLES = flags.DEFINE_integer(
     "samples",
@@ -62,9 +64,8 @@ _SAMPLES = flags.DEFINE_integer(
 )
 
 
-def main(argv):
+def main():
     """Prints the accuracy on the dataset's test images."""
-    _program.refuse_arguments(argv)
     path = _program.existing(_PATH.value)
     _program.load_tensorflow()
     dataset = _images(path)
@@ -78,13 +79,7 @@ def main(argv):
 def _images(path):
     """Returns the dataset that the flags name, or that of the run or ticket."""
     name, data_dir = _DATASET.value, _DATA_DIR.value
-    given = {
-        "train_split": _TRAIN_SPLIT.value,
-        "test_split": _TEST_SPLIT.value,
-        "test_fraction": _TEST_FRACTION.value,
-        "bad_images": _BAD_IMAGES.value,
-    }
-    given = {option: value for option, value in given.items() if value is not None}
+    given = {f.name: f.value for f in _AS_IN_TRAINING if f.value is not None}
     run = None if export.is_export(path) else train.load_run(path)
     if run and data_dir is None and name in (None, run.config.dataset):
         return _own_images(run.config, path, given)

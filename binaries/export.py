@@ -49,9 +49,8 @@ _DATA_DIR = flags.DEFINE_string(
 )
 
 
-def main(argv):
+def main():
     """Exports; prints the path and a table of sizes."""
-    _program.refuse_arguments(argv)
     suffix = export.check_format(_OUTPUT.value, _PRECISION.value)
     _program.require(
         _DATA_DIR.value is None or _PRECISION.value == "int8",

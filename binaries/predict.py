@@ -62,4 +62,4 @@ def _classifier(path):
 
 
 if __name__ == "__main__":
-    _program.start(main)
+    _program.start(main, takes_arguments=True)

@@ -36,4 +36,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    _program.start(main)
+    _program.start(main, takes_arguments=True)

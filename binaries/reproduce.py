@@ -23,7 +23,7 @@ from absl import flags
 from binaries import _program
 from tfsupermask import InputError, experiments
 from tfsupermask._text import NONE, aligned, duration
-from tfsupermask.experiments.running.planning import MACHINE, estimated_seconds
+from tfsupermask.experiments.running.planning import MACHINE
 
 _LIST = flags.DEFINE_boolean("list", False, "Name all tables, figures and studies.")
 _CHOSEN = {
@@ -79,9 +79,8 @@ _SHARD = flags.DEFINE_string(
 )
 
 
-def main(argv):
+def main():
     """Lists, plans, or runs and writes."""
-    _program.refuse_arguments(argv)
     scope = experiments.Scope(
         _SEEDS.value,
         _EPOCHS.value,
@@ -163,12 +162,13 @@ def _print_jobs(jobs):
     for job in jobs:
         epochs = f"{job.epochs} epochs" if job.epochs else "initialised only"
         print(f"{job.name}  {epochs}, {duration(job.estimated_seconds)}")
-    total = duration(estimated_seconds(jobs))
-    print(f"{len(jobs)} distinct runs, {total} one after another on {MACHINE}")
+    number, total = _size(jobs)
+    print(f"{number} distinct runs, {total} one after another on {MACHINE}")
 
 
 def _size(jobs):
-    return str(len(jobs)), duration(estimated_seconds(jobs))
+    """Returns the number of runs and their time, one after another, as texts."""
+    return str(len(jobs)), duration(sum(job.estimated_seconds for job in jobs))
 
 
 if __name__ == "__main__":

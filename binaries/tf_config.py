@@ -8,7 +8,6 @@ is named twice runs two processes.
 
 from __future__ import annotations
 
-import collections
 import json
 
 from absl import flags
@@ -29,18 +28,15 @@ def tf_config(hosts: list[str], index: int, port: int) -> str:
         raise fail(
             f"`index` must be in [0, {len(hosts)}), the number of hosts.", index=index
         )
-    seen = collections.Counter()
-    addresses = []
-    for host in hosts:
-        addresses.append(f"{host}:{port + seen[host]}")
-        seen[host] += 1
+    addresses = [
+        f"{host}:{port + hosts[:place].count(host)}" for place, host in enumerate(hosts)
+    ]
     task = {"type": "worker", "index": index}
     return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
-def main(argv):
+def main():
     """Prints one line."""
-    _program.refuse_arguments(argv)
     print(tf_config(_HOSTS.value, _INDEX.value, _PORT.value))
 
 

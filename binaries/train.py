@@ -18,22 +18,54 @@ one stopped.
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 
 from absl import flags
 
 from binaries import _program
-from tfsupermask import runs, train
+from tfsupermask import InputError, runs, train
 
-_program.define_flags(runs.Config, runs.described_default)
-flags.adopt_module_key_flags(_program)  # for --help
+_DEFINE = {  # by the type of a field; it may be None as well
+    "bool": flags.DEFINE_boolean,
+    "int": flags.DEFINE_integer,
+    "float": flags.DEFINE_float,
+    "str": flags.DEFINE_string,
+}
 
 
-def main(argv):
+def _define_flag(field):
+    """Defines the flag of a field, by its metadata help and check."""
+
+    def check(value):
+        try:
+            if value is not None:
+                field.metadata["check"](field.name, value)
+        except InputError as error:
+            raise flags.ValidationError(str(error)) from error
+        return True
+
+    default = runs.described_default(field.name)
+    help = f"{field.metadata['help']} {default}".rstrip()
+    _DEFINE[field.type.removesuffix(" | None")](field.name, field.default, help)
+    flags.register_validator(field.name, check)
+
+
+_FIELDS = dataclasses.fields(runs.Config)
+for _field in _FIELDS:
+    _define_flag(_field)
+
+
+def config_from_flags() -> runs.Config:
+    """Returns the configuration that the flags describe, if it is valid."""
+    values = {field.name: flags.FLAGS[field.name].value for field in _FIELDS}
+    return runs.Config(**values).validate()
+
+
+def main():
     """Runs the configuration that the flags describe."""
-    _program.refuse_arguments(argv)
-    config = _program.from_flags(runs.Config).validate()
+    config = config_from_flags()
     _program.load_tensorflow()
     command = shlex.join(["python", "-m", "binaries.train", *sys.argv[1:]])
     train.run(config, command)

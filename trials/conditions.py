@@ -69,26 +69,18 @@ if "AT" in os.environ:
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """A command, and what must come of it.
+    """A line of bash, and what must come of it."""
 
-    Args:
-        command: A line of bash. `P` starts a program, `$MADE` is a folder with a run
-            and its exports.
-        says: A regular expression for the one sentence; `None` if the program must do
-            its work, an empty one if nobody can read a sentence.
-        leaves: Patterns of the files that may be new afterwards.
-        status: The exit status, by default 0 or 1.
-    """
-
-    command: str
+    command: str  # `P` starts a program, `$MADE` is a folder with a run and its exports
+    # A regular expression for the one sentence; `None` if the program must do its work,
+    # an empty one if nobody can read a sentence.
     says: str | None = None
-    leaves: tuple[str, ...] = ()
-    status: int | None = None
+    leaves: tuple[str, ...] = ()  # patterns of the files that may be new afterwards
+    status: int | None = None  # by default 0 or 1
 
 
-def main(argv):
+def main():
     """Tries the conditions and prints what came of each."""
-    _program.refuse_arguments(argv)
     chosen = {
         name: condition
         for name, condition in conditions()
@@ -217,7 +209,10 @@ def _listing(folder):
 def conditions() -> Iterator[tuple[str, Condition]]:
     """Yields all conditions by name."""
     for program in ("", *programs()):
-        yield from _of_start(f"binaries.{program}".rstrip("."))
+        module = f"binaries.{program}".rstrip(".")
+        for name, (around, says) in STARTS.items():
+            line = around.format(help=f"python -P -m {module} --help")
+            yield f"{module} --help, {name}", Condition(line, says)
     for name, (command, says) in WRONG_FLAGS.items():
         yield f"flag: {name}", Condition(f"P {command}", says)
     for program, flag in PATHS.items():
@@ -235,14 +230,7 @@ def conditions() -> Iterator[tuple[str, Condition]]:
     yield from ((name, Condition(*rest)) for name, rest in WORK.items())
 
 
-def _of_start(module):
-    """Yields what any program must get over when it starts."""
-    for name, (around, says) in STARTS.items():
-        line = around.format(help=f"python -P -m {module} --help")
-        yield f"{module} --help, {name}", Condition(line, says)
-
-
-STARTS = {
+STARTS = {  # what any program must get over
     "nothing wrong": ("{help}", None),
     "stdout closed": ("{help} >&-", None),
     "stderr closed": ("{help} 2>&-", None),

@@ -19,11 +19,11 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from binaries import _tensorflow  # noqa: F401 - TensorFlow without its messages
+from binaries import _program, _tensorflow  # noqa: F401 before TensorFlow, silenced
 
 # isort: split
 import numpy as np
-from absl import app, flags
+from absl import flags
 from matplotlib.figure import Figure
 
 from benchmarks import _measure
@@ -37,9 +37,8 @@ _FLIPS = flags.DEFINE_integer("flips", 10_000, "Bits to flip in each file, one a
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the places.")
 
 
-def main(argv):
+def main():
     """Damages, crashes, counts."""
-    del argv
     print(_measure.describe())
     quick = _measure.QUICK.value
     flips = 500 if quick else _FLIPS.value
@@ -123,4 +122,4 @@ def draw(results):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    _program.start(main)

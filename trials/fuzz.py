@@ -21,9 +21,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from benchmarks import _measure
+from binaries import _program
 
 _RUNS = flags.DEFINE_integer("runs", 1_000_000, "Executions of each target.", 1)
 _PRESETS = flags.DEFINE_list("presets", ["asan", "ubsan", "tsan"], "CMake's presets.")
@@ -82,9 +83,8 @@ def fuzz(name, path, runs, scratch):
     return seconds, sum(1 for _ in corpus.iterdir()), found
 
 
-def main(argv):
+def main():
     """Builds, runs, prints a table and every finding."""
-    del argv
     runs = 5_000 if _measure.QUICK.value else _RUNS.value
     rows, findings = [], []
     for preset in _PRESETS.value:
@@ -110,4 +110,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    _program.start(main)

@@ -22,10 +22,11 @@ import tempfile
 import threading
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from matplotlib.figure import Figure
 
 from benchmarks import _markdown, _measure
+from binaries import _program
 from tests.hostile.inputs import GROUPS
 
 _MARKDOWN = flags.DEFINE_string("markdown", None, "File to write the page to.")
@@ -40,9 +41,8 @@ _HEADS = ("input", "what happens", "s", "MB")
 _HERE = Path(__file__).resolve().parents[1]
 
 
-def main(argv):
+def main():
     """Tries all inputs and prints the result of each."""
-    del argv
     print(_measure.describe(), flush=True)
     names = [name for inputs in GROUPS.values() for name in inputs]
     names = names[:: _QUICK if _measure.QUICK.value else 1]
@@ -215,4 +215,4 @@ def draw(results):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    _program.start(main)

@@ -18,12 +18,10 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
-import mmap
 import multiprocessing
 import os
 import random
 import signal
-import struct
 import sys
 import tempfile
 import time
@@ -39,6 +37,7 @@ from absl import flags
 from tqdm import tqdm
 
 import tfsupermask
+from benchmarks import _markdown
 from tests.small import small_digits
 from tfsupermask import data, layers, models, runs, train
 from tfsupermask._validation import check_choice
@@ -148,28 +147,13 @@ PHASES = {
 }
 
 
-class Cell:
-    """Shared memory with the current phase and the number of phases begun."""
-
-    def __init__(self):
-        self._memory = mmap.mmap(-1, 16)
-
-    def write(self, phase):
-        """Notes the begin of a phase."""
-        self._memory[:16] = struct.pack("qq", phase, self.read()[1] + 1)
-
-    def read(self):
-        """Returns phase and count."""
-        return struct.unpack("qq", self._memory[:16])
-
-
 def report_phases(stack, cell):
-    """Lets every phase write into `cell` when it begins."""
+    """Lets every phase write its number, and how many have begun, into `cell`."""
     for number, (owner, name) in enumerate(PHASES.values()):
         original = getattr(owner, name)
 
         def reporting(*args, number=number, original=original, **kwargs):
-            cell.write(number)
+            cell[:] = number, cell[1] + 1
             return original(*args, **kwargs)
 
         stack.enter_context(mock.patch.object(owner, name, reporting))
@@ -198,7 +182,7 @@ def log_images(stack, path):
 
 def start(*arguments):
     """Returns the id of a new process that runs one attempt, and its cell."""
-    cell = Cell()
+    cell = multiprocessing.RawArray("q", 2)  # shared: phase, number of phases begun
     pid = os.fork()
     if pid == 0:
         try:
@@ -209,9 +193,9 @@ def start(*arguments):
     return pid, cell
 
 
-def ended(pid):
+def ended(pid, options=os.WNOHANG):
     """Returns the exit status as a shell reports it, or `None` while it runs."""
-    done, status = os.waitpid(pid, os.WNOHANG)
+    done, status = os.waitpid(pid, options)
     if not done:
         return None
     code = os.waitstatus_to_exitcode(status)
@@ -220,9 +204,7 @@ def ended(pid):
 
 def wait(pid):
     """Returns the exit status of a process once it has ended."""
-    while (status := ended(pid)) is None:
-        time.sleep(0.002)
-    return status
+    return ended(pid, options=0)
 
 
 def kill_in(pid, cell, phase, skip, delay, number):
@@ -235,7 +217,7 @@ def kill_in(pid, cell, phase, skip, delay, number):
         status = ended(pid)
         if status is not None:
             return status, None
-        at, count = cell.read()
+        at, count = cell[:]
         if count != last:
             last = count
             seen += at == phase
@@ -243,7 +225,7 @@ def kill_in(pid, cell, phase, skip, delay, number):
                 break
         time.sleep(0.0005)
     time.sleep(delay)
-    at = cell.read()[0]
+    at = cell[0]
     os.kill(pid, number)
     return wait(pid), at
 
@@ -273,7 +255,7 @@ def phase_lengths(which, folder):
     lengths, last = collections.Counter(), (None, 0)
     since = time.perf_counter()
     while ended(pid) is None:
-        phase, count = cell.read()
+        phase, count = cell[:]
         if count != last[1]:
             now = time.perf_counter()
             lengths[last[0]] = max(lengths[last[0]], now - since)
@@ -368,9 +350,8 @@ def disturb_many(share):
     return which, counts, num_runs, wrong
 
 
-def main(argv):
+def main():
     """Disturbs and sabotages runs; prints counts; exits with 1 if a check fails."""
-    _program.refuse_arguments(argv)
     kills, names, configs = _KILLS.value, list(SABOTAGES), _ONLY.value or list(CONFIGS)
     for name in configs:
         check_choice("only", name, CONFIGS)
@@ -414,15 +395,12 @@ def main(argv):
 
 def print_counts(counts):
     """Prints a table of phases and signals."""
-    print("\n| phase      | SIGKILL | SIGTERM |\n| ---------- | ------: | ------: |")
-    for phase in PHASES:
-        row = [counts[name, phase] for name in ("SIGKILL", "SIGTERM")]
-        print(f"| {phase:10} | {row[0]:7} | {row[1]:7} |")
-    total = [
-        sum(n for (name, _), n in counts.items() if name == wanted)
-        for wanted in ("SIGKILL", "SIGTERM")
-    ]
-    print(f"| all        | {total[0]:7} | {total[1]:7} |\n")
+    names = ["SIGKILL", "SIGTERM"]
+    numbers = [[counts[name, phase] for name in names] for phase in PHASES]
+    numbers.append([sum(column) for column in zip(*numbers, strict=True)])
+    places = zip((*PHASES, "all"), numbers, strict=True)
+    rows = [[place, *map(str, row)] for place, row in places]
+    print(f"\n{_markdown.table(['phase', *names], rows)}\n")
 
 
 if __name__ == "__main__":

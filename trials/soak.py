@@ -72,9 +72,8 @@ def draw(looks):
     return figure
 
 
-def main(argv):
+def main():
     """Runs, prints a table of growth, fails if there is any."""
-    _program.refuse_arguments(argv)
     print(_measure.describe(), flush=True)
     looks = soak(10 if _measure.QUICK.value else _EPOCHS.value)
     settled = looks[len(looks) // 5 :]

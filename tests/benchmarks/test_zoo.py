@@ -183,12 +183,12 @@ def test_what_cannot_be_added_changes_nothing(
 def test_one_thing_at_a_time(folder, given):
     flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(**given), pytest.raises(InputError, match="Give one of"):
-        program.main([])
+        program.main()
     with (
         flagsaver.flagsaver(add="x"),
         pytest.raises(InputError, match="--add and --name belong together"),
     ):
-        program.main([])
+        program.main()
 
 
 RUNS = {

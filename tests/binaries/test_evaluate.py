@@ -28,7 +28,7 @@ for argv in json.load(open("calls.json")):
         warnings.simplefilter("always")
         with contextlib.redirect_stdout(io.StringIO()) as out:
             try:
-                evaluate.main([])
+                evaluate.main()
             except evaluate._program.InputError as error:
                 print(error)
     said.append([out.getvalue(), " ".join(str(each.message) for each in caught)])

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests import programs
-from tests.binaries.test_workers import free_addresses
 from tests.programs import finish
+from tests.workers import free_addresses
 from tfsupermask import data
 from tfsupermask.runs import checkpoint as checkpoints
 

@@ -1,18 +1,16 @@
 """Several worker processes on this machine, as TF_CONFIG describes them."""
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import cv2
 import numpy as np
 import pytest
 
+from tests import programs
 from tests.workers import free_addresses
 from tfsupermask import data, runs, train
 from tfsupermask.runs import checkpoint as checkpoints
@@ -47,13 +45,9 @@ def flags(images, workdir, **fields):
 
 
 def start(cluster, index, *arguments, module="binaries.train"):
-    task = {"type": "worker", "index": index}
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        env=os.environ | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+    return programs.start(
+        "-m", module, *arguments, cwd=".", TF_CONFIG=json.dumps(config)
     )
 
 

@@ -23,8 +23,7 @@ OF_COMMANDS = [page for page in PAGES if page.stem != "CHANGELOG"]  # has old fl
 VALIDATE = """
 import json, sys
 from absl import flags
-from binaries import _program, train
-from tfsupermask.runs import Config
+from binaries import train
 refused = []
 for argv in json.load(sys.stdin):
     flags.FLAGS.unparse_flags()
@@ -32,7 +31,7 @@ for argv in json.load(sys.stdin):
         flags.FLAGS[name].unparse()
     try:
         flags.FLAGS(["train", *argv])
-        _program.from_flags(Config).validate()
+        train.config_from_flags()
     except Exception as error:
         refused.append(f"{argv}: {error}")
 print(json.dumps(refused))

@@ -50,6 +50,18 @@ def test_what_is_done_is_not_run_again(folder, capsys):
     assert all(folder.outcome(one).epoch == 2 for one in jobs)
 
 
+@pytest.mark.parametrize("metrics", [b"", b"epoch\n1\n", fake.HEADER.encode() + b"\n1"])
+@pytest.mark.parametrize("done", [False, True])
+def test_what_left_damaged_files_is_run_again(folder, metrics, done):
+    (one,) = jobs = [job("a")]
+    run_planned(jobs if done else [], folder)
+    folder.run(one).mkdir(exist_ok=True)
+    (folder.run(one) / "metrics.csv").write_bytes(metrics)
+    run_planned(jobs, folder)
+    assert len(starts(folder, one)) == 1 + (done and metrics != b"")
+    assert folder.outcome(one).epoch == 2
+
+
 def test_failures_are_recorded_passed_over_and_tried_again(folder, capsys):
     jobs = [job("a"), job("b", fake.FAILS), job("c", fake.DIES), job("d")]
     run_planned(jobs, folder)
@@ -172,23 +184,8 @@ def test_the_time_left_is_that_of_the_runs_left(folder, capsys, monkeypatch):
     with runner._Progress(jobs, jobs, folder) as progress:
         now[0] = 100.0  # as estimated, times 100 / whole
         progress.show(jobs[:1])
-        progress.show([])
         progress.failed(jobs[0], "It failed.", 100.0)
     left = 100.0 * (total - whole) / whole
     said = capsys.readouterr().out
     assert f"about {duration(total)} one after another" in said
     assert f"{duration(left)} left" in said
-
-
-def test_an_ended_run_is_not_counted_as_one_in_progress(folder, monkeypatch):
-    shown = []
-    monkeypatch.setattr(runner._Progress, "show", lambda _, now: shown.append([*now]))
-    ended = runner._Progress.ended
-
-    def recorded(self, one, process):
-        shown.append(one.name)
-        ended(self, one, process)
-
-    monkeypatch.setattr(runner._Progress, "ended", recorded)
-    run_planned([job("a")], folder)
-    assert shown[: shown.index("a")][-1:] == [[]]

@@ -5,7 +5,6 @@ import pytest
 
 from tfsupermask.experiments import Value
 from tfsupermask.experiments.telling.statistics import (
-    Fit,
     Paired,
     Sample,
     compare,
@@ -184,5 +183,5 @@ def test_fit_is_over_cells_that_have_everything():
         (Value(50.0), of(), of(99.0)),
         (None, of(99.0), of(99.0)),
     ]
-    assert fit(cells) == Fit(removed=2.5, kept=2.0, cells=2)
+    assert fit(cells) == (2.5, 2.0, 2)
     assert fit(cells[2:]) is None

@@ -1,5 +1,7 @@
 """Runs that tests make and compare."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -38,15 +40,17 @@ def assert_same_result(one, other):
 
 def stop_within_the_first_epoch(monkeypatch, workdir, **fields):
     """Runs eight steps on two replicas, and ends in the way a signal does."""
-    calls = []
+    stop_if_asked, calls = train.Job._stop_if_asked, []
 
-    def stop(strategy, pending):
-        calls.append(pending)
-        return 15 if len(calls) == 2 else 0
+    def signalled(job, *args, **kwargs):
+        calls.append(args)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        stop_if_asked(job, *args, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr("tfsupermask.train.loop.STEPS_PER_CALL", 4)
-        patch.setattr("tfsupermask.train.job.agree_to_stop", stop)
+        patch.setattr(train.Job, "_stop_if_asked", signalled)
         with pytest.raises(Interrupted):
             run(workdir, strategy="mirrored", **fields)
     saved = checkpoints.restore_latest(workdir / "checkpoints")

@@ -62,6 +62,32 @@ def test_all_hear_what_all_say_in_order_whoever_is_late(late):
         assert chief == (position == 0)
 
 
+class Said(Workers):
+    """Three workers that say what is given."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def gather(self, value, limited=True):
+        return list(self.values)
+
+
+def test_one_process_agrees_with_itself():
+    Workers().agree({"prune": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ([{"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1, "b": 3}], "0=2, worker_2=3"),
+        ([{"a": 1}, {"a": 1, "b": 2}], "0=None, worker_1=2"),
+    ],
+)
+def test_what_differs_or_one_lacks_is_named_with_both_values(said, message):
+    with pytest.raises(InputError, match=rf"`b` differs.*worker_{message}"):
+        Said(*said).agree({})
+
+
 @pytest.mark.parametrize("dead", [0, 1, 2])
 @pytest.mark.parametrize("said", [False, True])
 def test_the_end_of_one_is_the_end_of_all_with_its_name(dead, said):
@@ -295,9 +321,8 @@ def test_whoever_is_late_wherever_all_start_alike(late, point, tmp_path, monkeyp
             meetings[here.position] += 1
             return super().gather(*args, **kwargs)
 
-    owner = {"initialise": train.Job, "restore_latest": checkpoints}.get(
-        point, job_module
-    )
+    owners = {"agree": Workers, "initialise": train.Job, "restore_latest": checkpoints}
+    owner = owners.get(point, job_module)
     monkeypatch.setattr(owner, point, late_one(getattr(owner, point)))
     monkeypatch.setattr(
         job_module, "_workers", lambda config: Counting(everyone, here.position, 600)

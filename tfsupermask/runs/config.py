@@ -49,24 +49,16 @@ _REMOVED = {"pattern_fraction": (None, 1.0), "pattern_scale": (None, "xavier")}
 def _field(
     default: Any,
     help: str,
+    # A function of name and value that raises; by default one for bools or for texts.
     check: Callable | None = None,
+    # Another field, and its values with which this one has a meaning.
     applies: tuple[str, Sequence[str] | Callable] | None = None,
+    # Whether it determines the result.
     identifies: bool = True,
+    # Fields since 2 are in a run's name if they have another value than the default.
     since: int = 2,
 ) -> Any:
-    """Returns a field of `Config` with all that belongs to its flag.
-
-    Args:
-        default: The value of the flag if it is not given.
-        help: The flag's help.
-        check: Function of name and value that raises if the value is out of range.
-            Defaults to one for `True` and `False`, or for paths and other texts.
-        applies: Another field and the values (or a function that returns them) with
-            which this field has a meaning. `None` (default): it always has one.
-        identifies: Whether the field determines the result.
-        since: 1 for the first fields. Later ones are not part of a run's name while
-            they have their default, so that old names stay.
-    """
+    """Returns a field of `Config` with all that belongs to its flag."""
     if check is None:
         check = _one_of((False, True)) if isinstance(default, bool) else _check_text
     metadata = {"help": help, "check": check, "applies": applies}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -59,12 +60,8 @@ def patches_init(
     }
     if config.init == "simple_patches":
         return init.SimpleInit(config.num_patches, **options)
-    variant = {
-        "cluster_space": config.cluster_space,
-        "filter_space": config.filter_space,
-        "select": config.select,
-        "signs_only": config.signs_only,
-    }
+    names = [field.name for field in dataclasses.fields(init.Variant)]
+    variant = {name: getattr(config, name) for name in names}
     return init.PatchesInit(
         config.num_patches,
         config.num_clusters,

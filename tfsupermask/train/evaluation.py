@@ -66,18 +66,19 @@ def evaluate_path(path: str | Path, dataset: Dataset, samples: int = 0) -> Total
         - Zhou et al., 2019, §5, who average 10 draws.
     """
     check_integer("samples", samples)
-    if is_export(path):
-        if samples:
-            raise _fail_samples(path, samples)
+    run = None if is_export(path) else load_run(path)
+    if samples and not (run and stochastic_weights(run.model)):
+        raise fail(
+            "`samples` applies to the folder of a run with stochastic masks only.",
+            path=str(path),
+            samples=samples,
+        )
+    if run is None:
         classifier = Classifier(path)
-        _check_fits(dataset, classifier.image_shape, classifier.class_names)
+        _check_fits(dataset, classifier)
         return evaluate(classifier.logits, dataset.test)
-    run = load_run(path)
-    _check_fits(dataset, run.image_shape, run.class_names)
+    _check_fits(dataset, run)
     forward = tf.function(lambda images: run.model(images, training=False))
-
-    if samples and not stochastic_weights(run.model):
-        raise _fail_samples(path, samples)
 
     def logits_of(images):
         return forward(run.normalise(images)).numpy()
@@ -93,18 +94,11 @@ def evaluate_path(path: str | Path, dataset: Dataset, samples: int = 0) -> Total
     return evaluate(mean_logits_of if samples else logits_of, dataset.test)
 
 
-def _fail_samples(path, samples):
-    return fail(
-        "`samples` applies to the folder of a run with stochastic masks only.",
-        path=str(path),
-        samples=samples,
-    )
-
-
-def _check_fits(dataset, image_shape, class_names):
-    if tuple(dataset.image_shape) != tuple(image_shape):
+def _check_fits(dataset, source):
+    shape, class_names = tuple(source.image_shape), source.class_names
+    if tuple(dataset.image_shape) != shape:
         raise fail(
-            f"The dataset's images must have the model's shape {tuple(image_shape)}.",
+            f"The dataset's images must have the model's shape {shape}.",
             image_shape=tuple(dataset.image_shape),
         )
     if dataset.class_names != class_names:

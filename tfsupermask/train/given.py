@@ -17,11 +17,7 @@ from tfsupermask.train.load import load_run
 
 
 def load_given(config: Config, model: keras.Model) -> dict[str, keras.Model]:
-    """Returns the models of the runs or tickets that a config names, by its fields.
-
-    Raises:
-        InputError: There is no run or ticket, or it is of another network than `model`.
-    """
+    """Returns by field the models that a config names, of the network of `model`."""
     paths = {"mask_from": config.mask_from, "weights_from": config.weights_from}
     return {
         flag: _load(flag, path, model)
@@ -44,14 +40,12 @@ def take_mask(
             ranked = np.where(keeps, np.abs(theirs.effective().numpy()), -np.inf)
             keeps = top_k_mask(ranked, count, "score").numpy()
         weight.select(np.float32(keeps))
-    if config.weights_from is None:
-        _take_weights("mask_from", config.mask_from, model, source)
-        for weight, theirs in pairs:
+    flag = "mask_from" if config.weights_from is None else "weights_from"
+    if flag in given:
+        _take_weights(flag, getattr(config, flag), model, given[flag])
+    for weight, theirs in pairs:
+        if config.weights_from is None:
             weight.kernel.assign(theirs.effective())
-    elif config.weights_from != DRAWN:
-        start = given["weights_from"]
-        _take_weights("weights_from", config.weights_from, model, start)
-    for weight in masked_weights(model):
         weight.kernel.assign(weight.effective())
 
 

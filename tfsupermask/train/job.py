@@ -36,7 +36,6 @@ from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.runs.folder import claimed
 from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
 from tfsupermask.train import tf_config
-from tfsupermask.train.agreement import agree, agree_to_stop
 from tfsupermask.train.build import (
     build_model,
     patches_init,
@@ -193,30 +192,12 @@ class Job:
             with workers.watched():
                 strategy = make_strategy(config.strategy)
             interruption.listen()  # TensorFlow has taken SIGTERM for itself
-            if dataset is None:
-                dataset = load_images(config)
-            else:
-                dataset = load_images(
-                    config, load=lambda *_, given=dataset, **__: given
-                )
-            if dataset.validation is not None:
-                held_out = len(dataset.validation)
-                config = dataclasses.replace(config, validation_images=held_out)
-            are_given = dataset.unlabelled is not None and (
-                config.pattern_images == TRAINING_IMAGES
-            )
-            draws_patches = config.init in PATCH_INITS and not config.weights_are_given
-            if are_given and draws_patches:
-                config = dataclasses.replace(config, pattern_images=GIVEN)
-            config = resolve(
-                config,
-                len(dataset.train),
-                len(dataset.patterns_from),
-                dataset.image_shape[0],
-            )
+            load = None if dataset is None else (lambda *_, given=dataset, **__: given)
+            dataset = load_images(config, load=load)
+            config = _resolved(config, dataset)
             root = config.workdir or Path("runs") / config.run_name(dataset.sha256)
             folder = RunFolder(Path(root))
-            agree(workers, {**config.identity(), "images": dataset.sha256})
+            workers.agree({**config.identity(), "images": dataset.sha256})
             if workers.chief:
                 stack.enter_context(claimed(folder, config, dataset))
             # Before TensorFlow makes variables, for which it waits for all workers.
@@ -426,7 +407,8 @@ class Job:
         factors = init.unit_power(
             self.model, train.images, train.labels, self.loop.normalise, config.seed
         )
-        self.say(_rescaled(factors))
+        listed = ", ".join(f"{name} × {factor:.3g}" for name, factor in factors.items())
+        self.say(f"rescaled to unit power: {listed}")
 
     def save(self, at: Checkpoint) -> Checkpoint:
         """Writes a checkpoint with its own values and the model's current ones."""
@@ -494,7 +476,7 @@ class Job:
 
     def _stop_if_asked(self, at: Checkpoint, save: bool = False) -> None:
         """Ends the run here if any worker has been asked to."""
-        number = agree_to_stop(self._workers, self._interruption.pending or 0)
+        number = max(self._workers.gather(int(self._interruption.pending or 0)))
         if number:
             if save:
                 self.saved = self.save(at)
@@ -535,17 +517,24 @@ def _workers(config):
     return Workers(*tf_config.read(), config.wait_seconds)
 
 
+def _resolved(config, dataset):
+    """Returns the config with the values of the recipe, and of the images."""
+    if dataset.validation is not None:
+        held_out = len(dataset.validation)
+        config = dataclasses.replace(config, validation_images=held_out)
+    given = dataset.unlabelled is not None and config.pattern_images == TRAINING_IMAGES
+    if given and config.init in PATCH_INITS and not config.weights_are_given:
+        config = dataclasses.replace(config, pattern_images=GIVEN)
+    counts = len(dataset.train), len(dataset.patterns_from)
+    return resolve(config, *counts, dataset.image_shape[0])
+
+
 def _newest(workers, folder):
     """Returns the newest checkpoint, once all workers have found the same one."""
     saved = checkpoints.restore_latest(folder.checkpoints)
     at = None if saved is None else [saved.epoch, saved.step]
-    agree(workers, {"the checkpoint found in workdir": at})
+    workers.agree({"the checkpoint found in workdir": at})
     return saved
-
-
-def _rescaled(factors):
-    listed = ", ".join(f"{name} × {factor:.3g}" for name, factor in factors.items())
-    return f"rescaled to unit power: {listed}"
 
 
 def _outcome(summary, folder):

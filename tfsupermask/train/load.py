@@ -119,14 +119,16 @@ def load_images(
 
 def _with_pattern_images(dataset, config):
     """Adds the images without labels from which the config's patterns come."""
-    source, is_given = config.pattern_images, dataset.unlabelled is not None
-    if is_given and source not in (TRAINING_IMAGES, GIVEN):
+    source = config.pattern_images
+    if dataset.unlabelled is not None:
+        if source in (TRAINING_IMAGES, GIVEN):
+            return dataset
         raise fail(
             "`pattern_images` must be left out where `dataset` has images without "
             "labels.",
             pattern_images=source,
         )
-    if is_given or source == TRAINING_IMAGES:
+    if source == TRAINING_IMAGES:
         return dataset
     if source == ALL_IMAGES:
         images = dataset.train.images

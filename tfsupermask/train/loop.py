@@ -81,11 +81,12 @@ class Loop:
         redraw_steps: int | None = None,
         label_smoothing: float = 0.0,
     ):
-        if batch_size % strategy.num_replicas_in_sync:
+        replicas = strategy.num_replicas_in_sync
+        if batch_size % replicas:
             raise fail(
                 "`batch_size` must be divisible by the number of replicas.",
                 batch_size=batch_size,
-                replicas=strategy.num_replicas_in_sync,
+                replicas=replicas,
             )
         self.model = model
         self.optimizer = optimizer
@@ -95,7 +96,6 @@ class Loop:
         self._redraw_steps = redraw_steps
         self._label_smoothing = label_smoothing
         self._dataset = dataset
-        replicas = strategy.num_replicas_in_sync
         self._share = batch_size // replicas
         normalises = any(
             isinstance(layer, keras.layers.BatchNormalization)

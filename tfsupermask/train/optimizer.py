@@ -71,10 +71,7 @@ class AdamWithL2(_WithL2, keras.optimizers.Adam):
 
 
 def make_optimizer(config: Config, num_steps: int) -> keras.optimizers.Optimizer:
-    """Returns the optimizer of a resolved config, with a cosine over all steps.
-
-    With `warmup_epochs` it is a cosine over those behind them.
-    """
+    """Returns a resolved config's optimizer; its rate warms up and follows a cosine."""
     warmup = num_steps * (config.warmup_epochs or 0) // config.epochs
     rising = {"warmup_target": config.learning_rate, "warmup_steps": warmup}
     rate = keras.optimizers.schedules.CosineDecay(

@@ -31,14 +31,11 @@ def summarise(
 ) -> dict[str, Any]:
     """Returns the numbers of summary.json; before the first epoch some are missing."""
     rows = saved.state["rows"]
+    last = rows[-1] if rows else {}
     splits = ("train", "validation", "test")
-    return {
+    summary = {
         "epoch": saved.epoch,
-        **{
-            name: value
-            for name, value in (rows[-1] if rows else {}).items()
-            if name.startswith(splits)
-        },
+        **{name: value for name, value in last.items() if name.startswith(splits)},
         "epochs": config.epochs,
         "sparsity": realised_sparsity(model),
         "layer_sparsity": {
@@ -50,8 +47,11 @@ def summarise(
             if (split := getattr(dataset, name)) is not None
         },
         "init_seconds": saved.state["init_seconds"],
-        **(_speed(rows, images_per_epoch) if rows else {}),
     }
+    if rows:
+        seconds = summary["train_seconds"] = sum(row["seconds"] for row in rows)
+        summary["images_per_second"] = len(rows) * images_per_epoch / seconds
+    return summary
 
 
 def provenance(config: Config, command: str | None) -> dict[str, Any]:
@@ -71,14 +71,6 @@ def provenance(config: Config, command: str | None) -> dict[str, Any]:
     }
 
 
-def _speed(rows, images_per_epoch):
-    seconds = sum(row["seconds"] for row in rows)
-    return {
-        "train_seconds": seconds,
-        "images_per_second": len(rows) * images_per_epoch / seconds,
-    }
-
-
 def write_results(
     folder: RunFolder,
     config: Config,
@@ -93,8 +85,7 @@ def write_results(
         export_saved_model(
             model, folder.saved_model, dataset.mean, dataset.std, dataset.class_names
         )
-    report = None
-    if config.init in PATCH_INITS:
-        report = read_json(folder.init_report)
+    has_report = config.init in PATCH_INITS
+    report = read_json(folder.init_report) if has_report else None
     pictures.draw_all(folder.pictures, model, dataset, rows, report, config.seed)
     write_json(folder.summary, summary)

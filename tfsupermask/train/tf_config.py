@@ -95,12 +95,11 @@ def _position(task, workers):
     job, index = task.get("type"), task.get("index")
     there = [worker for worker in workers if worker.job == job]
     if not there:
-        jobs = {worker.job: None for worker in workers}
         raise fail(
             "`type` in TF_CONFIG's task must be a job of its cluster, "
             f"{' or '.join(_JOBS)}.",
             type=job,
-            cluster=list(jobs),
+            cluster=sorted({worker.job for worker in workers}),
         )
     # TensorFlow takes "1" for 1.
     number = int(index) if isinstance(index, str) and index.isdecimal() else index

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -31,11 +31,6 @@ class Workers:
 
     The first one is the chief: it writes the files, and the others talk to it alone.
     Once they have joined, the end of one is the end of all.
-
-    Args:
-        workers: All of them, in the same order everywhere. Defaults to this one alone.
-        position: Which of them this process is.
-        wait_seconds: Longest time that one waits for others.
     """
 
     def __init__(
@@ -93,6 +88,18 @@ class Workers:
         values = [said[position] for position in range(self.number)]
         self._say_to_all(values=values)
         return values
+
+    def agree(self, values: Mapping[str, Any]) -> None:
+        """Waits for all workers; raises InputError in each if their values differ."""
+        first, *others = self.gather(dict(values))
+        for index, other in enumerate(others, start=1):
+            for name in sorted(first.keys() | other.keys()):
+                if first.get(name) != other.get(name):
+                    raise fail(
+                        f"All workers must run the same, but `{name}` differs.",
+                        worker_0=first.get(name),
+                        **{f"worker_{index}": other.get(name)},
+                    )
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:

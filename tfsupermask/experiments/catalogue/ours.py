@@ -177,7 +177,11 @@ DEPTH = study(
     note="30 % is where the thesis's Table 5.2 for ResNet-18 is highest.",
 )
 
-_SELECTIONS = {"the largest clusters": "size", "any clusters": "random"}
+_SELECTIONS = {
+    "": {},
+    ", the largest clusters": {"select": "size"},
+    ", any clusters": {"select": "random"},
+}
 
 CLUSTERS = study(
     "clusters",
@@ -187,12 +191,9 @@ CLUSTERS = study(
         _CONV2,
         (0.5,),
         {
-            f"{name}{', ' if where else ''}{where}": fields | chosen
+            f"{name}{which}": fields | selection
             for name, fields in ((PATCHES, _PATCHES), (BEST, VARIANTS[BEST]))
-            for where, chosen in {
-                "": {},
-                **{where: {"select": how} for where, how in _SELECTIONS.items()},
-            }.items()
+            for which, selection in _SELECTIONS.items()
         },
         "validation_top1",
     ),

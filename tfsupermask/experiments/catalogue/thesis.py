@@ -10,6 +10,7 @@ from tfsupermask.experiments.catalogue.experiment import (
     Experiment,
     Value,
     rate_name,
+    study,
 )
 from tfsupermask.runs import Config
 
@@ -330,14 +331,11 @@ _DEEP_PUBLISHED = {
     "patterns up to block 1": Value(55.1),
 }
 
-DEEP = Experiment(
-    kind="study",
-    name="deep",
-    title="ResNet-18 on Tiny-ImageNet: why PatchesInit fails when deep, "
+DEEP = study(
+    "deep",
+    "ResNet-18 on Tiny-ImageNet: why PatchesInit fails when deep, "
     f"{rate_name(0.3)} removed",
-    source="thesis §8.3",
-    form="table",
-    cells=tuple(
+    (
         Cell(
             row,
             "top-1 accuracy",
@@ -352,7 +350,8 @@ DEEP = Experiment(
         )
         for row, fields in _DEEP_ROWS.items()
     ),
-    dataset="tiny_imagenet",
+    source="thesis §8.3",
+    both_readings=True,
     note="The thesis names neither the pruning rate of these experiments nor the "
     "deeper layers that got twice the patches; 30 % is where its Table 5.2 is highest.",
 )

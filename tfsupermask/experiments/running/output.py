@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
-from tfsupermask._validation import InputError
 from tfsupermask.experiments.running.outcomes import Outcome, read_outcome
 from tfsupermask.experiments.running.planning import PlannedRun
 from tfsupermask.runs import Config
@@ -51,8 +50,8 @@ class OutputFolder:
 
     def outcome(self, job: PlannedRun) -> Outcome | None:
         """Returns what a run reached, or `None` before the last of its epochs."""
-        # An unreadable summary counts as missing: the run writes it again.
-        with contextlib.suppress(InputError, OSError, ValueError, KeyError):
+        # Unreadable files count as missing: the run writes them again.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             outcome = read_outcome(self.run(job))
             if outcome is not None and outcome.epoch >= job.epochs:
                 return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from tfsupermask._text import counted
 from tfsupermask._validation import check_choice, check_integer, fail
@@ -181,11 +181,6 @@ class PlannedRun:
         images = self.config.limit_images or NUM_IMAGES[self.config.dataset]
         per_image = _SECONDS_PER_IMAGE[self.config.model] * self.config.width**2
         return epochs * self.config.passes_per_epoch * images * per_image
-
-
-def estimated_seconds(jobs: Iterable[PlannedRun]) -> float:
-    """Returns the estimated seconds of runs, one after another."""
-    return sum(job.estimated_seconds for job in jobs)
 
 
 def has_opposite(experiment: Experiment, cell: Cell) -> bool:

@@ -10,10 +10,9 @@ from tqdm import tqdm
 from tfsupermask._files import make_folder, write_atomically
 from tfsupermask._text import BAR, counted, duration
 from tfsupermask.experiments.running.output import OutputFolder
-from tfsupermask.experiments.running.planning import PlannedRun, estimated_seconds
+from tfsupermask.experiments.running.planning import PlannedRun
 from tfsupermask.experiments.running.processes import RunProcess, share_machine
 from tfsupermask.runs import RunFolder
-from tfsupermask.runs.metrics import read_csv
 from tfsupermask.train.interruption import Interruption
 
 _POLL_SECONDS = 0.5
@@ -80,7 +79,6 @@ def _reap(running, slots, progress):
         if process.wait(_POLL_SECONDS / len(running)):
             del running[job]
             slots.append(process.slot)
-            progress.show(running)
             progress.ended(job, process)
     progress.show(running)
 
@@ -97,15 +95,14 @@ class _Progress:
     """A bar in estimated seconds, and a line for each run that ends."""
 
     def __init__(self, jobs, left, folder):
-        self._folder = folder
-        self._done, self._count = len(jobs) - len(left), len(jobs)
-        self._seconds = self._begun = 0.0  # of runs ended, of those in progress
+        self._folder, self._count = folder, len(jobs)
         self._start = time.monotonic()
-        self._earlier = {job.name: self._trained(job) for job in left}
-        self._total = estimated_seconds(left) - sum(self._earlier.values())
+        self._left = {job: self._seconds_left(job) for job in left}
+        self._total = sum(self._left.values())
         print(
-            f"{counted(self._count, 'run')}, {self._done} done; {len(left)} to do in "
-            f"{folder.root}, about {duration(self._total)} one after another"
+            f"{counted(len(jobs), 'run')}, {len(jobs) - len(left)} done; "
+            f"{len(left)} to do in {folder.root}, about {duration(self._total)} one "
+            "after another"
         )
 
     def __enter__(self):
@@ -139,37 +136,35 @@ class _Progress:
         self._say(job, f"FAILED: {reason}", seconds)
 
     def _say(self, job, reached, seconds):
-        self._seconds += job.estimated_seconds - self._earlier[job.name]
-        self._done += 1
+        del self._left[job]
+        time_left = ""
+        if left := sum(self._left.values()):
+            elapsed = time.monotonic() - self._start
+            time_left = f", {duration(elapsed * left / (self._total - left))} left"
         tqdm.write(
-            f"[{self._done}/{self._count}] {job.name}: {reached} "
-            f"({duration(seconds)}{self._left()})"
+            f"[{self._ended}] {job.name}: {reached} ({duration(seconds)}{time_left})"
         )
 
-    def _left(self):
-        done = self._seconds + self._begun
-        elapsed = time.monotonic() - self._start
-        left = elapsed * max(0, self._total - done) / done
-        return f", {duration(left)} left" if self._done < self._count else ""
+    @property
+    def _ended(self):
+        return f"{self._count - len(self._left)}/{self._count}"
 
     def show(self, running):
         """Moves the bar by the epochs that the running runs have done."""
-        self._begun = sum(self._trained(j) - self._earlier[j.name] for j in running)
-        self._bar.n = round(min(self._total, self._seconds + self._begun))
-        self._bar.set_postfix_str(f"{self._done}/{self._count} runs", refresh=False)
+        self._left |= {job: self._seconds_left(job) for job in running}
+        self._bar.n = round(self._total - sum(self._left.values()))
+        self._bar.set_postfix_str(f"{self._ended} runs", refresh=False)
         self._bar.refresh()
 
-    def _trained(self, job):
-        """Returns the estimated seconds of the epochs that a run has done."""
-        return job.training_seconds(_epochs_done(self._folder, job))
+    def _seconds_left(self, job):
+        """Returns the estimated seconds of what a run has not done yet."""
+        metrics = RunFolder(self._folder.run(job)).metrics
+        lines = metrics.read_bytes().splitlines() if metrics.is_file() else ()
+        done = min(len(lines[1:]), job.epochs)
+        return job.estimated_seconds - job.training_seconds(done)
 
 
 def _reached(summary):
     if "test_top1" not in summary:
         return "initialised"
     return f"test top-1 {summary['test_top1']:.4f}, top-5 {summary['test_top5']:.4f}"
-
-
-def _epochs_done(folder, job):
-    metrics = RunFolder(folder.run(job)).metrics
-    return len(read_csv(metrics, job.config.epoch_split)) if metrics.is_file() else 0

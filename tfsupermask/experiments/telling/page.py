@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +15,14 @@ from tfsupermask._validation import InputError
 from tfsupermask.experiments.catalogue.experiment import Experiment
 from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import Scope
-from tfsupermask.experiments.telling.collecting import Results, collect
+from tfsupermask.experiments.telling.collecting import collect
 from tfsupermask.experiments.telling.figures import draw
 from tfsupermask.experiments.telling.statements import (
-    Statements,
     machine_sentences,
     spent_seconds,
     statements_of,
 )
-from tfsupermask.experiments.telling.tables import MARK, Table, csv_text, tables_of
+from tfsupermask.experiments.telling.tables import MARK, csv_text, tables_of
 from tfsupermask.report.page import environment
 
 # No date and no random names, so that equal pictures have equal bytes.
@@ -72,38 +69,25 @@ def write_all(
     return index
 
 
-@dataclasses.dataclass(frozen=True)
-class _Entry:
-    """An experiment on a page: its results, and its figure or why it has none."""
-
-    results: Results
-    svg: bytes | None = None
-    why_no_figure: str = ""
-
-    @functools.cached_property
-    def tables(self) -> tuple[Table, ...]:
-        """Its numbers."""
-        return tables_of(self.results)
-
-    @functools.cached_property
-    def statements(self) -> Statements:
-        """What they say."""
-        return statements_of(self.results)
-
-
-def _write(experiment: Experiment, scope: Scope, folder: OutputFolder) -> _Entry:
-    results = collect(experiment, scope, folder)
-    entry, stem = _Entry(results), experiment.slug
+def _write(experiment: Experiment, scope: Scope, folder: OutputFolder) -> dict:
+    """Writes an experiment's tables and figure; returns what a page shows of it."""
+    results, stem = collect(experiment, scope, folder), experiment.slug
+    entry = {
+        "results": results,
+        "tables": tables_of(results),
+        "statements": statements_of(results),
+        "svg": None,
+        "why_no_figure": "",
+    }
     if experiment.form != "table":
         try:
             figure = draw(results)
         except InputError as error:  # the images are not on this machine
-            entry = _Entry(results, why_no_figure=str(error))
+            entry["why_no_figure"] = str(error)
         else:
-            svg, png = _bytes(figure, "svg"), _bytes(figure, "png")
-            entry = _Entry(results, svg)
-            _write_bytes(folder.root / "figures" / f"{stem}.svg", svg)
-            _write_bytes(folder.root / "figures" / f"{stem}.png", png)
+            figures, entry["svg"] = folder.root / "figures", _bytes(figure, "svg")
+            _write_bytes(figures / f"{stem}.svg", entry["svg"])
+            _write_bytes(figures / f"{stem}.png", _bytes(figure, "png"))
     if experiment.cells:
         tables = folder.root / "tables"
         _write_text(tables / f"{stem}.csv", csv_text(results))
@@ -114,7 +98,7 @@ def _write(experiment: Experiment, scope: Scope, folder: OutputFolder) -> _Entry
 def _together(entries):
     """Returns the page's summary of the distinct runs of all experiments."""
     runs, failed, missing = {}, {}, set()
-    for results in (entry.results for entry in entries):
+    for results in (entry["results"] for entry in entries):
         runs |= results.runs
         failed |= results.failed
         missing |= set(results.missing)

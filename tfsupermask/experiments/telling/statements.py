@@ -68,10 +68,10 @@ def statements_of(results: Results) -> Statements:
 
 
 def _reading(results):
-    distance = fit((c.cell.published, c.removed, c.kept) for c in results.cells)
-    if distance is None:
+    distances = fit((c.cell.published, c.removed, c.kept) for c in results.cells)
+    if distances is None:
         return ""
-    removed, kept = distance.removed, distance.kept
+    removed, kept, cells = distances
     nearer = "Neither fits better"
     if f"{removed:.1f}" != f"{kept:.1f}":
         name = "removed" if removed < kept else "kept"
@@ -83,7 +83,7 @@ def _reading(results):
     return (
         f"Pruning rates read as the fraction removed, the mean absolute difference to "
         f"the thesis is {removed:.1f} points; read as the fraction kept, {kept:.1f} "
-        f"points ({counted(distance.cells, 'cell')} that both readings have). "
+        f"points ({counted(cells, 'cell')} that both readings have). "
         f"{nearer}{epochs}."
     )
 

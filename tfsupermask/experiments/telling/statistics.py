@@ -132,17 +132,10 @@ def _paired_differences(ours, theirs):
     return {seed: ours.values[seed] - theirs.values[seed] for seed in seeds}
 
 
-@dataclasses.dataclass(frozen=True)
-class Fit:
-    """Mean absolute difference to the thesis by reading, over cells that have both."""
-
-    removed: float
-    kept: float
-    cells: int
-
-
-def fit(cells: Iterable[tuple[Value | None, Sample, Sample | None]]) -> Fit | None:
-    """Returns how well ours fit the published values by each reading, if any are."""
+def fit(
+    cells: Iterable[tuple[Value | None, Sample, Sample | None]],
+) -> tuple[float, float, int] | None:
+    """Returns the mean distance to the published by either reading, and of how many."""
     distances = [
         (abs(difference(removed, published)), abs(difference(kept, published)))
         for published, removed, kept in cells
@@ -151,4 +144,4 @@ def fit(cells: Iterable[tuple[Value | None, Sample, Sample | None]]) -> Fit | No
     if not distances:
         return None
     removed, kept = np.mean(distances, axis=0)
-    return Fit(float(removed), float(kept), len(distances))
+    return float(removed), float(kept), len(distances)
