@@ -24,6 +24,7 @@ from tfsupermask.layers import (
     supermask_layers,
 )
 from tfsupermask.tickets import load_ticket, save_ticket
+from tfsupermask.train import evaluation
 from tfsupermask.train.build import build_model
 
 
@@ -80,6 +81,21 @@ def test_samples_average_probabilities(finished, small):
     assert totals.loss == pytest.approx(loss, rel=1e-4)
     assert totals == train.evaluate_path(workdir, small, samples=3)
     assert totals != train.evaluate_path(workdir, small, samples=2)
+
+
+def test_samples_average_in_full_precision(finished, small, monkeypatch):
+    workdir, _ = finished
+    loaded = train.load_run(workdir)
+    loaded.model.layers[-1].dtype_policy = "mixed_bfloat16"
+    monkeypatch.setattr(evaluation, "load_run", lambda path: loaded)
+    with drawn(loaded.model, -1):
+        logits = loaded.model(loaded.normalise(small.test.images))
+    assert logits.dtype == "bfloat16"
+    logits = np.float64(logits)
+    labels = small.test.labels
+    loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
+    totals = evaluation.evaluate_path(workdir, small, samples=1)
+    assert totals.loss == pytest.approx(loss.sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("samples", [-1, 1.5, True])

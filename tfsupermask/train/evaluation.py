@@ -88,7 +88,8 @@ def evaluate_path(path: str | Path, dataset: Dataset, samples: int = 0) -> Total
         for number in range(1, samples + 1):
             # Training uses the draws above 0.
             with drawn(run.model, -number):
-                total += tf.nn.softmax(forward(run.normalise(images)))
+                logits = tf.cast(forward(run.normalise(images)), tf.float32)
+            total += tf.nn.softmax(logits)
         return tf.math.log(total / samples)
 
     return evaluate(mean_logits_of if samples else logits_of, dataset.test)
