@@ -110,6 +110,7 @@ def test_refuses_and_shows_the_value(check, values, expected):
         assert str(error.value) == f"`x` must be {expected}. Received: x={value!r}"
 
 
-def test_refuses_integers_that_no_float_can_hold():
-    with pytest.raises(InputError, match="`x` must be a finite number"):
-        check_number("x", 10**400)
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_refuses_integers_that_no_float_can_hold(digits):
+    with pytest.raises(InputError, match=r"`x` must be a finite number.* x=<?[1i]"):
+        check_number("x", 10**digits)

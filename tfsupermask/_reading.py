@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import stat
@@ -13,6 +14,16 @@ from typing import Any
 from tfsupermask._validation import fail
 
 MAX_JSON = 1 << 24
+# What reading files that are cut, damaged, or of another program may raise.
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    csv.Error,
+)
 
 _MAX_NAME = 1024
 _CONTROL = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's categories

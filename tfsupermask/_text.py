@@ -16,7 +16,7 @@ _SPACE = "\N{NO-BREAK SPACE}"
 def aligned(
     lines: Iterable[Sequence[str]], sides: str, widths: Sequence[int] = ()
 ) -> str:
-    """Returns a table of texts, heads among them, whose columns are two spaces apart.
+    """Returns a table of texts, heads among them, with two spaces between columns.
 
     `sides` has "<" or ">" for each column, `widths` the least widths of the first ones.
     """

@@ -37,7 +37,10 @@ def fail(expected: str, **received: object) -> InputError:
 
 
 def _shown(value):
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError as error:  # of an integer with thousands of digits
+        text = f"<{type(value).__name__}: {error}>"
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 

@@ -133,6 +133,13 @@ def test_a_layer_that_two_models_hold_is_said_to_be_no_file():
         convert(model, verbose=False)
 
 
+def test_a_layer_that_one_model_holds_twice_is_said_to_be_nothing(recwarn):
+    twice = kl.ReLU()
+    layers = [keras.Input((6,)), kl.Dense(5), twice, kl.Dense(4), twice]
+    convert(keras.Sequential(layers), verbose=False)
+    assert not [each for each in recwarn if "models hold" in str(each.message)]
+
+
 class Smallest(EdgePopup):
     def mask(self, score, k, draw=None):
         return super().mask(-tf.abs(score), k)

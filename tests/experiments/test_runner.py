@@ -50,7 +50,15 @@ def test_what_is_done_is_not_run_again(folder, capsys):
     assert all(folder.outcome(one).epoch == 2 for one in jobs)
 
 
-@pytest.mark.parametrize("metrics", [b"", b"epoch\n1\n", fake.HEADER.encode() + b"\n1"])
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        b"",
+        b"epoch\n1\n",
+        fake.HEADER.encode() + b"\n1",
+        fake.HEADER.encode() + b"\n" + b"1" * 200_000,
+    ],
+)
 @pytest.mark.parametrize("done", [False, True])
 def test_what_left_damaged_files_is_run_again(folder, metrics, done):
     (one,) = jobs = [job("a")]
@@ -58,7 +66,7 @@ def test_what_left_damaged_files_is_run_again(folder, metrics, done):
     folder.run(one).mkdir(exist_ok=True)
     (folder.run(one) / "metrics.csv").write_bytes(metrics)
     run_planned(jobs, folder)
-    assert len(starts(folder, one)) == 1 + (done and metrics != b"")
+    assert len(starts(folder, one)) == 1 + done
     assert folder.outcome(one).epoch == 2
 
 

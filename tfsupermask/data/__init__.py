@@ -55,8 +55,8 @@ def load(
             `~/tensorflow_datasets`.
         image_size: Side of the images in pixels. For `"folder"` from 1 to 4,096, by
             default 64; for `"tfds:…"` by default the images' own if all are equal
-            squares, else 64. The others accept only their own size, 64 for
-            `"tiny_imagenet"` and 32 for the rest.
+            squares, 224 for imagenet2012, else 64. The others accept only their own
+            size, 64 for `"tiny_imagenet"` and 32 for the rest.
         images_in: `"memory"`; `"disk"`, where they are decoded once, to a file that
             later runs use again; or `"auto"` (default): disk if they take more than
             half of the free memory.

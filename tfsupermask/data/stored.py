@@ -24,7 +24,7 @@ _BYTES_PER_BLOCK = 1 << 25
 
 
 class StoredImages:
-    """A uint8 array (n, height, width, 3) whose bytes begin a file, and stay there.
+    """A uint8 array (n, height, width, 3) that stays at the beginning of a file.
 
     An index reads images into an array, as with NumPy. `select` gives some of them
     without reading. Nothing that was read is kept.

@@ -50,7 +50,7 @@ def file_bytes(path: str | os.PathLike) -> int:
 
 
 def compressed_bytes(path: str | os.PathLike) -> int:
-    """Returns what `gzip -9` makes of a file or of all in a folder, without headers."""
+    """Returns the bytes of a file, or all in a folder, by `gzip -9` without headers."""
     return sum(len(zlib.compress(file.read_bytes(), 9)) for file in _files(path))
 
 

@@ -66,10 +66,10 @@ def leaves(model: keras.Layer) -> dict[keras.Layer, tuple[str, ...]]:
 
 
 def shared_layers(model: keras.Model) -> dict[keras.Layer, list[keras.Model]]:
-    """Returns the models that hold a layer, for each layer that several ones hold."""
+    """Returns each layer that several inner models hold, with these models."""
     owners = {}
     for owner in filter(is_graph, model._flatten_layers()):
-        for layer in owner.layers:
+        for layer in dict.fromkeys(owner.layers):  # a Sequential may repeat one
             owners.setdefault(layer, []).append(owner)
     return {layer: models for layer, models in owners.items() if len(models) > 1}
 

@@ -74,7 +74,7 @@ def select_clusters(
         are eligible.
 
     Raises:
-        InputError: `select` is none of these.
+        InputError: `select` is not as above.
 
     Example:
         >>> entropy, sizes = np.array([1.0, 3.0, 2.0]), np.array([9, 4, 9])

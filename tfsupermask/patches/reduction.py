@@ -67,7 +67,8 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         (72, 72)
     """
     blocks = iter(blocks)
-    first = next(blocks)
+    with threadpool_limits(1):
+        first = next(blocks)
     exponent = exponent_of(_common_size(first.reshape(len(first), -1)))
 
     def scaled(block):
@@ -95,6 +96,7 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
     total, products = np.zeros(len(shift)), np.zeros((len(shift), len(shift)))
     deviations, peak = [], 0.0
     every = itertools.chain([first], blocks)
+    del first
     for sums, squares, deviation, largest in _in_threads(sums_of, every):
         total += sums
         products += squares

@@ -48,7 +48,7 @@ def coordinates(
         float32 array (P, components), the same whatever the number of threads.
 
     Raises:
-        InputError: The covariance is not finite, or `space` is none of these.
+        InputError: The covariance is not finite, or `space` is not as above.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
@@ -93,7 +93,7 @@ def to_space(patterns: np.ndarray, survey: Survey, space: str) -> np.ndarray:
 
     Raises:
         InputError: A pattern is flat in the space, so that eq. 4.2 would divide by 0,
-            or `space` is none of these.
+            or `space` is not as above.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")

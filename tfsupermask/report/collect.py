@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import datetime
 import math
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfsupermask import data
-from tfsupermask._reading import read_json
+from tfsupermask._reading import DAMAGED, read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.init import LayerReport, PatchesInitReport
@@ -148,15 +147,7 @@ def collect_run(
         return _collect(RunFolder(Path(path)), data_dir, load)
     except InputError:
         raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        csv.Error,
-    ) as error:
+    except DAMAGED as error:
         raise fail(
             f"The run's files must be whole and of this program ({str(error)[:99]!r}).",
             path=str(path),

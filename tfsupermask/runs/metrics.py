@@ -30,7 +30,7 @@ def write_csv(path: Path, rows: list[dict[str, float]], epoch_split: str) -> Non
 def read_csv(path: Path, epoch_split: str) -> list[dict[str, float]]:
     """Returns the rows that `write_csv` wrote, without other columns.
 
-    Raises KeyError, TypeError or ValueError if a column is missing or holds no number.
+    Raises one of `DAMAGED` if a column is missing or holds no number.
     """
     with open(path, newline="") as file:
         rows = understood(list(csv.DictReader(file)), epoch_split)

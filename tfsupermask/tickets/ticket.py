@@ -279,7 +279,7 @@ def _check_size(architecture, announced, max_parameters):
 
 
 def _check_facts(precision, class_names, mean, std, recipe):
-    """Returns the facts that a ticket holds beside its model, as JSON."""
+    """Returns the facts that a ticket holds beside its model."""
     if class_names is not None:
         class_names = check_names("class_names", class_names)
     return {

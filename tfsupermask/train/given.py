@@ -17,7 +17,7 @@ from tfsupermask.train.load import load_run
 
 
 def load_given(config: Config, model: keras.Model) -> dict[str, keras.Model]:
-    """Returns by field the models that a config names, of the network of `model`."""
+    """Returns the models that a config names, by its fields; all of one network."""
     paths = {"mask_from": config.mask_from, "weights_from": config.weights_from}
     return {
         flag: _load(flag, path, model)

@@ -92,10 +92,10 @@ def draw_boxes_and_patches(
 def boxes_and_patches(
     split: Split, patch_size: tuple[int, int], seed: int, number: int, first: int = 0
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """Returns images, their boxes, and the places of patches, as in PatchesInit.
+    """Returns the indices of images, their boxes, and the places of their patches.
 
-    It takes images in an order that its seed decides: these are `number` of them, from
-    the place `first` on.
+    They are `number` images in the order in which PatchesInit takes them, from the
+    place `first` on.
     """
     order = patches.class_balanced_order(split.labels, derive_seed(seed, "images"))
     order = order[first : first + number]

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from pathlib import Path
 
+from tfsupermask._reading import DAMAGED
 from tfsupermask.experiments.running.outcomes import Outcome, read_outcome
 from tfsupermask.experiments.running.planning import PlannedRun
 from tfsupermask.runs import Config
@@ -50,10 +51,10 @@ class OutputFolder:
 
     def outcome(self, job: PlannedRun) -> Outcome | None:
         """Returns what a run reached, or `None` before the last of its epochs."""
-        # Unreadable files count as missing: the run writes them again.
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        # Damaged files count as missing: the run writes them again.
+        with contextlib.suppress(*DAMAGED):
             outcome = read_outcome(self.run(job))
-            if outcome is not None and outcome.epoch >= job.epochs:
+            if outcome and len(outcome.rows) >= outcome.epoch >= job.epochs:
                 return outcome
         return None
 

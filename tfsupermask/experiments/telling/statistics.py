@@ -135,7 +135,7 @@ def _paired_differences(ours, theirs):
 def fit(
     cells: Iterable[tuple[Value | None, Sample, Sample | None]],
 ) -> tuple[float, float, int] | None:
-    """Returns the mean distance to the published by either reading, and of how many."""
+    """Returns the mean distances to what is published by both readings, and a count."""
     distances = [
         (abs(difference(removed, published)), abs(difference(kept, published)))
         for published, removed, kept in cells
