@@ -124,8 +124,9 @@ def _split_folders(root, names, notes):
         for split, called in _SPLITS.items()
     }
     found = {split: folders for split, folders in found.items() if folders}
-    known = sum(_SPLITS.values(), ())
-    others = [repr(name) for name in names if name.lower() not in known]
+    found = found or _similar(root, names)
+    known = set().union(*found.values())
+    others = [repr(name) for name in names if name not in known]
     if not found or (others and "train" in found and _is_class(root, found["train"])):
         return {"train": ""}
     if "train" not in found:
@@ -142,10 +143,29 @@ def _split_folders(root, names, notes):
     return {split: folders[0] for split, folders in found.items()}
 
 
+def _similar(root, names):
+    """Returns the folders of splits called `training_set`, `seg_test` and the like.
+
+    They hold folders and no images; classes of such names hold images.
+    """
+    found = {}
+    for name in names:
+        words = re.findall("[a-z]+", name.lower().replace("set", " "))
+        for split, called in _SPLITS.items():
+            if {*called} & {*words} and _holds(root / name, "folder", "image"):
+                found.setdefault(split, []).append(name)
+    return found if "train" in found and len(found) > 1 else {}
+
+
 def _is_class(root, folders):
     """Returns whether a folder called "train" holds images of trains."""
-    kinds = set(map(_kind, os.scandir(root / folders[0])))
-    return "image" in kinds and "folder" not in kinds
+    return _holds(root / folders[0], "image", "folder")
+
+
+def _holds(folder, kind, other):
+    """Returns whether a folder holds something of one kind and nothing of another."""
+    kinds = set(map(_kind, os.scandir(folder)))
+    return kind in kinds and other not in kinds
 
 
 def _find_images(folder, above, left_out):
