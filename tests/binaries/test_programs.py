@@ -68,6 +68,7 @@ def test_bad_flags_end_with_one_sentence(run, tmp_path, program, arguments, rece
 
 
 HELP = f"{sys.executable} -m binaries.train --help"
+PREDICT = f"{sys.executable} -m binaries.predict"
 WORKER = f"{sys.executable} -m binaries.tf_config --hosts=a --index=0"
 
 
@@ -81,6 +82,7 @@ WORKER = f"{sys.executable} -m binaries.tf_config --hosts=a --index=0"
         (f"{WORKER} <&- 2>&-", 0, '"a:2301"'),
         (f"{WORKER} <&- >&- 2>&-", 0, ""),
         (f"{WORKER} >/dev/full", 1, "'standard output'"),
+        (f"HOME=/my/home {PREDICT} --path=~/run a.png", 1, "Received: /my/home/run"),
         (HELP.replace("help", "version"), 0, "tfsupermask "),
         (HELP.replace("help", "noresume=true"), 1, "error: --noresume=true"),
         (HELP.replace("help", r"workdir=$'\xff'"), 1, r"workdir=\udcff"),
