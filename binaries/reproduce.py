@@ -22,6 +22,7 @@ from absl import flags
 
 from binaries import _program
 from tfsupermask import InputError, experiments
+from tfsupermask._files import check_local
 from tfsupermask._text import NONE, aligned, duration
 from tfsupermask.experiments.running.planning import MACHINE
 
@@ -101,8 +102,8 @@ def main():
     if _DRY_RUN.value:
         _print_jobs(mine)
         return
+    folder = experiments.OutputFolder(Path(check_local("output", _OUTPUT.value)))
     _program.load_tensorflow()
-    folder = experiments.OutputFolder(Path(_OUTPUT.value))
     experiments.run_planned(mine, folder, _PROCESSES.value)
     print(experiments.write_all(chosen, scope, folder))
     failed = [job.name for job in mine if folder.why_failed(job)]

@@ -18,9 +18,19 @@ from tfsupermask._validation import InputError, fail
 _PATTERN = "*?[\\"
 
 
+def check_local(name: str, path: str | os.PathLike) -> str:
+    """Returns a path as a text; of `gs://bucket/run` a folder `gs:` would be made."""
+    text = os.fspath(path)
+    if "://" in text:
+        raise fail(
+            f"`{name}` must be a path on this machine, not an address.", **{name: text}
+        )
+    return text
+
+
 def check_no_pattern(name: str, path: str | os.PathLike) -> str:
     """Returns a path of a SavedModel, or of what will hold one, as a text."""
-    text = os.fspath(path)
+    text = check_local(name, path)
     if set(text) & set(_PATTERN):
         raise fail(
             f"`{name}` must be a path without {' '.join(_PATTERN)} as TensorFlow finds "

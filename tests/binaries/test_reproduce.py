@@ -50,6 +50,7 @@ def test_what_needs_more_images_is_left_out_of_all(tmp_path):
     [
         (["--table=8.3,9.3"], "`table` must be one of 5.2"),
         (["--table=8.3", "--shard=4/4"], "`index` must be less than `count`."),
+        (["--table=8.3", "--output=gs://a/b"], "`output` must be a path on this"),
         ([], "--list shows all"),
     ],
 )

@@ -38,6 +38,7 @@ FIXED = {"method": "fixed", "mask_from": "somewhere"}
         ({"momentum": 1.0}, "momentum=1.0"),
         ({"weight_decay": -1e-4}, "weight_decay=-0.0001"),
         ({"seed": -1}, "seed=-1"),
+        ({"workdir": "gs://a/run"}, "on this machine.*workdir='gs://a/run'"),
         ({"workdir": "runs/lr=[0.1]"}, r"without .*workdir='runs/lr=\[0\.1\]'"),
         ({"strategy": "tpu"}, "'tpu'"),
         ({"epochs": 3, "stop_after_epoch": 5}, "stop_after_epoch=5, epochs=3"),
