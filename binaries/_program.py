@@ -146,9 +146,13 @@ def _open_streams():
 
 def one_line(text: str) -> str:
     """Returns text as one line without control characters, cut if very long."""
-    line = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    shown = printable(" ".join(text.split()))
     return shown if len(shown) <= _MAX_LINE else f"{shown[:_MAX_LINE]}…"
+
+
+def printable(text: str) -> str:
+    """Returns text without control characters, which could command the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def version() -> str:

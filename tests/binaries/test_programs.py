@@ -203,6 +203,38 @@ def test_predict_names_the_classes_of_image_files(run):
     assert call("predict", *flags, *files, cwd=run.parent) == (0, out, "")
 
 
+PREDICT_BY_NOTHING = """
+import sys
+import numpy as np
+from absl import flags
+from binaries import predict
+
+class Classifier:
+    image_shape, class_names = (8, 8, 3), ("a", "b")
+
+    def probabilities(self, images):
+        print(len(images), file=sys.stderr)
+        return np.tile([0.25, 0.75], (len(images), 1))
+
+predict._classifier = lambda path: Classifier()
+predict._program.existing = predict._program.load_tensorflow = lambda *path: None
+flags.FLAGS(["predict", "--path=any"])
+predict.main(sys.argv[1:])
+"""
+
+
+def test_predict_holds_few_images_at_a_time_and_names_cannot_command(tmp_path):
+    path = tmp_path / "a  \x1b[2J\n.png"
+    path.write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    files = [path] * 150
+    code, out, err = finish(
+        programs.start("-c", PREDICT_BY_NOTHING, *files, cwd=tmp_path)
+    )
+    assert (code, err.split()) == (0, ["64", "64", "22"])
+    line = f"{tmp_path}/a  \\x1b[2J\\n.png: b 0.7500, a 0.2500"
+    assert out.splitlines() == [line] * 150
+
+
 def test_predict_goes_on_after_bad_files(run, tmp_path):
     image = data.load("digits").test.images[0]
     files = []
