@@ -119,6 +119,17 @@ def test_refuses_numbers_of_processes(folder, processes, message):
         run_planned([job("a")], folder, processes=processes)
 
 
+def test_an_index_of_something_else_is_not_replaced(folder):
+    folder.root.mkdir()
+    folder.index.write_text("precious")
+    with pytest.raises(InputError, match=r"`output` must be new.*output='.*output'"):
+        run_planned([job("a")], folder)
+    assert list(folder.root.iterdir()) == [folder.index]
+    folder.tables.mkdir()
+    run_planned([job("a")], folder)
+    assert folder.outcome(job("a"))
+
+
 def test_gpus_are_shared_in_turn(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     cores = os.sched_getaffinity(0)
