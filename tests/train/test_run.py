@@ -268,7 +268,10 @@ def test_other_images_are_another_run(finished, small):
     images[0, 0, 0, 0] ^= 1
     other = dataclasses.replace(small, train=data.Split(images, small.train.labels))
     config = runs.Config(workdir=str(finished[0]), **common.PATTERNS)
-    with pytest.raises(InputError, match="sha256"), train.Job.open(config, other):
+    with (
+        pytest.raises(InputError, match="a run with images of sha256="),
+        train.Job.open(config, other),
+    ):
         pytest.fail("let in")
 
 
