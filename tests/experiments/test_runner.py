@@ -119,6 +119,12 @@ def test_refuses_numbers_of_processes(folder, processes, message):
         run_planned([job("a")], folder, processes=processes)
 
 
+def test_a_run_has_no_other_workers(folder, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
+    run_planned([job("a")], folder)
+    assert folder.outcome(job("a"))
+
+
 def test_an_index_of_something_else_is_not_replaced(folder):
     folder.root.mkdir()
     folder.index.write_text("precious")
