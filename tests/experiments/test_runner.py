@@ -162,6 +162,29 @@ PROGRAM = """
 """
 
 
+def test_the_reason_of_several_lines_is_the_last_line_of_the_log():
+    code = """
+        import types
+        from tfsupermask.experiments.running import worker
+
+        def run(config):
+            raise OSError("no memory\\n\\t left [Op:conv]\\n")
+
+        worker.train = types.SimpleNamespace(run=run)
+        worker.main("{}")
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = process.stderr.read().splitlines()
+    process.stdin.close()
+    assert process.wait() == 1
+    assert said[-1] == "error: no memory left [Op:conv]"
+
+
 def test_runs_in_progress_are_saved_when_it_all_ends(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(PROGRAM)]
     started = {
