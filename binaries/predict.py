@@ -35,9 +35,15 @@ def main(argv):
     path = _program.existing(_PATH.value)
     _program.load_tensorflow()
     classifier = _classifier(path)
+    size, *others = classifier.image_shape
+    if size is None or others != [size, 3]:
+        raise InputError(
+            "The model must take square images of three channels. Received: "
+            f"image_shape={classifier.image_shape}"
+        )
     left, good = iter(argv), 0
     while files := list(itertools.islice(left, _IMAGES_AT_A_TIME)):
-        read = list(_read(files, classifier.image_shape[0]))
+        read = list(_read(files, size))
         good += len(read)
         images = np.array([image for _, image in read])
         rows = classifier.probabilities(images) if read else ()

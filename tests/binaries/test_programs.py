@@ -235,6 +235,16 @@ def test_predict_holds_few_images_at_a_time_and_names_cannot_command(tmp_path):
     assert out.splitlines() == [line] * 150
 
 
+@pytest.mark.parametrize("shape", ["(8, 8, 1)", "(8, 16, 3)", "(None, None, 3)"])
+def test_predict_refuses_a_model_of_other_images(tmp_path, shape):
+    code = PREDICT_BY_NOTHING.replace("(8, 8, 3)", shape)
+    status, out, err = finish(programs.start("-c", code, "a.png", cwd=tmp_path))
+    assert (status, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert "InputError: The model must take square images" in last
+    assert last.endswith(f"image_shape={shape}")
+
+
 def test_predict_goes_on_after_bad_files(run, tmp_path):
     image = data.load("digits").test.images[0]
     files = []
