@@ -1,7 +1,9 @@
 import dataclasses
 import hashlib
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfsupermask._validation import InputError
@@ -478,3 +480,11 @@ def test_images_of_another_size_offer_fewer_patches():
     config = Config(model="vgg16", dataset="tfds:mnist")
     assert resolve(config, 60_000).num_patches == 100_000
     assert resolve(config, 60_000, side=28).num_patches == 60_000
+
+
+def test_paths_and_numbers_of_numpy_are_those_of_json():
+    values = {"workdir": Path("a/b"), "seed": np.int64(3), "flip": np.bool_(True)}
+    config = Config(**values, width=np.float64(0.5)).validate()
+    assert config == Config(workdir="a/b", seed=3, flip=True, width=0.5)
+    saved = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert Config.from_saved(saved) == config
