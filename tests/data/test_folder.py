@@ -69,6 +69,13 @@ def test_reads_validation_images_too(tmp_path, name):
     assert dataset.horizontal_flip is False
 
 
+def test_splits_inside_of_classes_are_named(tmp_path):
+    write_classes(tmp_path, {"a/Train": 2, "a/test": 2, "b/train": 2, "b/more": 2})
+    with pytest.warns(UserWarning, match="of classes not told apart: 'a'.$"):
+        dataset = data.load("folder", tmp_path, 8)
+    assert dataset.class_names == ("a", "b")
+
+
 def test_of_train_alone_a_fraction_is_held_out(tmp_path):
     write_classes(tmp_path / "train", {"a": 20, "b": 20})
     write_classes(tmp_path / "here", {"a": 20, "b": 20})

@@ -67,6 +67,13 @@ def list_files(root: pathlib.Path, test_fraction: float) -> Listing:
     empty = [repr(name) for name, paths in found["train"].items() if not paths]
     if empty:
         notes.append(f"without images: {listed(empty)}")
+    mixed = [
+        repr(name)
+        for name, paths in found["train"].items()
+        if _has_splits_inside(root / folders["train"] / name, paths)
+    ]
+    if mixed:
+        notes.append(f"splits inside of classes not told apart: {listed(mixed)}")
     found = {
         split: {name: paths for name, paths in classes.items() if paths}
         for split, classes in found.items()
@@ -166,6 +173,13 @@ def _holds(folder, kind, other):
     """Returns whether a folder holds something of one kind and nothing of another."""
     kinds = set(map(_kind, os.scandir(folder)))
     return kind in kinds and other not in kinds
+
+
+def _has_splits_inside(folder, paths):
+    """Returns whether images of a class are in folders called "train" and "test"."""
+    start = len(os.path.join(folder, ""))
+    inside = {path[start:].partition(os.sep)[0].lower() for path in paths}
+    return sum(not inside.isdisjoint(called) for called in _SPLITS.values()) > 1
 
 
 def _find_images(folder, above, left_out):
