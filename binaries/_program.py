@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import signal
 import sys
 import warnings
@@ -95,12 +96,20 @@ def _parse(argv):
                 raise flags.Error(
                     f"Flags must be text that can be printed. Received: {argument}"
                 )
-        return flags.FLAGS(argv)
+        return flags.FLAGS([_with_home(argument) for argument in argv])
     except SystemExit:  # with status 1, behind --help
         sys.stdout.flush()
         sys.exit()
     except (flags.Error, ValueError) as error:
         sys.exit(f"error: {one_line(str(error))} (--help lists the flags)")
+
+
+def _with_home(argument):
+    """Returns `--flag=~/folder` with the home in it: shells leave it to programs."""
+    flag, equals, value = argument.partition("=")
+    if flag.startswith("-") and value.startswith("~"):
+        return flag + equals + os.path.expanduser(value)
+    return argument
 
 
 class _Stream(io.FileIO):
@@ -137,9 +146,13 @@ def _open_streams():
 
 def one_line(text: str) -> str:
     """Returns text as one line without control characters, cut if very long."""
-    line = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    shown = printable(" ".join(text.split()))
     return shown if len(shown) <= _MAX_LINE else f"{shown[:_MAX_LINE]}…"
+
+
+def printable(text: str) -> str:
+    """Returns text without control characters, which could command the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def version() -> str:

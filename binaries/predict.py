@@ -7,6 +7,7 @@ python -m binaries.predict --path=zoo:conv2_signed_constant_s0 cat.jpg
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import numpy as np
@@ -16,6 +17,8 @@ from binaries import _program
 from tfsupermask import InputError, export, train
 from tfsupermask.data import decode_image
 from tfsupermask.runs import RunFolder
+
+_IMAGES_AT_A_TIME = 64
 
 _PATH = flags.DEFINE_string(
     "path",
@@ -32,20 +35,33 @@ def main(argv):
     path = _program.existing(_PATH.value)
     _program.load_tensorflow()
     classifier = _classifier(path)
-    files, images = [], []
-    for file in argv:
+    size, *others = classifier.image_shape
+    if size is None or others != [size, 3]:
+        raise InputError(
+            "The model must take square images of three channels. Received: "
+            f"image_shape={classifier.image_shape}"
+        )
+    left, good = iter(argv), 0
+    while files := list(itertools.islice(left, _IMAGES_AT_A_TIME)):
+        read = list(_read(files, size))
+        good += len(read)
+        images = np.array([image for _, image in read])
+        rows = classifier.probabilities(images) if read else ()
+        for (file, _), row in zip(read, rows, strict=True):
+            best = np.argsort(-row, kind="stable")[: _TOP.value]
+            named = [f"{classifier.class_names[i]} {row[i]:.4f}" for i in best]
+            print(f"{_program.printable(file)}: {', '.join(named)}")
+    if good < len(argv):
+        sys.exit(1)
+
+
+def _read(files, size):
+    """Yields each file with its image, and prints an error for each bad one."""
+    for file in files:
         try:
-            images.append(decode_image(file, classifier.image_shape[0]))
-            files.append(file)
+            yield file, decode_image(file, size)
         except InputError as error:
             print(f"error: {_program.one_line(str(error))}", file=sys.stderr)
-    rows = classifier.probabilities(np.stack(images)) if images else ()
-    for file, row in zip(files, rows, strict=True):
-        best = np.argsort(-row, kind="stable")[: _TOP.value]
-        named = [f"{classifier.class_names[i]} {row[i]:.4f}" for i in best]
-        print(f"{file}: {', '.join(named)}")
-    if len(files) < len(argv):
-        sys.exit(1)
 
 
 def _classifier(path):

@@ -22,7 +22,8 @@ from absl import flags
 
 from binaries import _program
 from tfsupermask import InputError, experiments
-from tfsupermask._text import NONE, aligned, duration
+from tfsupermask._files import check_local
+from tfsupermask._text import NONE, aligned, counted, duration
 from tfsupermask.experiments.running.planning import MACHINE
 
 _LIST = flags.DEFINE_boolean("list", False, "Name all tables, figures and studies.")
@@ -101,8 +102,8 @@ def main():
     if _DRY_RUN.value:
         _print_jobs(mine)
         return
+    folder = experiments.OutputFolder(Path(check_local("output", _OUTPUT.value)))
     _program.load_tensorflow()
-    folder = experiments.OutputFolder(Path(_OUTPUT.value))
     experiments.run_planned(mine, folder, _PROCESSES.value)
     print(experiments.write_all(chosen, scope, folder))
     failed = [job.name for job in mine if folder.why_failed(job)]
@@ -118,7 +119,7 @@ def _chosen(scope):
         return [
             experiments.find(kind, name)
             for kind, flag in _CHOSEN.items()
-            for name in flag.value
+            for name in dict.fromkeys(flag.value)
         ]
     chosen = []
     for experiment in experiments.EXPERIMENTS:
@@ -160,7 +161,7 @@ def _list(scope):
 
 def _print_jobs(jobs):
     for job in jobs:
-        epochs = f"{job.epochs} epochs" if job.epochs else "initialised only"
+        epochs = counted(job.epochs, "epoch") if job.epochs else "initialised only"
         print(f"{job.name}  {epochs}, {duration(job.estimated_seconds)}")
     number, total = _size(jobs)
     print(f"{number} distinct runs, {total} one after another on {MACHINE}")

@@ -54,6 +54,9 @@ def test_a_bar_fits_in_a_narrow_terminal():
     [
         (_text.percent(0.1234), "12.3 %"),
         (_text.percent(0.901, 0), "90 %"),
+        (_text.percent(0.55, None), "55 %"),
+        (_text.percent(0.9995, None), "99.95 %"),
+        (_text.percent(1 - 0.9995, None), "0.05 %"),
         (_text.percent(None), "–"),
         (_text.percent(math.nan), "–"),
         (_text.percent(math.inf), "–"),

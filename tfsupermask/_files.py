@@ -16,11 +16,22 @@ from tfsupermask._validation import InputError, fail
 
 # TensorFlow takes a path with one of these for many.
 _PATTERN = "*?[\\"
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS)
+
+
+def check_local(name: str, path: str | os.PathLike) -> str:
+    """Returns a path as a text; of `gs://bucket/run` a folder `gs:` would be made."""
+    text = os.fspath(path)
+    if "://" in text:
+        raise fail(
+            f"`{name}` must be a path on this machine, not an address.", **{name: text}
+        )
+    return text
 
 
 def check_no_pattern(name: str, path: str | os.PathLike) -> str:
     """Returns a path of a SavedModel, or of what will hold one, as a text."""
-    text = os.fspath(path)
+    text = check_local(name, path)
     if set(text) & set(_PATTERN):
         raise fail(
             f"`{name}` must be a path without {' '.join(_PATTERN)} as TensorFlow finds "
@@ -45,6 +56,18 @@ def writing(path: Path) -> Iterator[None]:
         # The system's words are in the message; a code stands for several of them.
         codes = (code for code in errno.errorcode if os.strerror(code) in str(error))
         code = next(codes, errno.EIO)
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
+@contextlib.contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """Makes whatever error tells of a full disk an OSError that names a path."""
+    try:
+        yield
+    except Exception as error:  # converters have many, and quote the system's words
+        code = next((c for c in _FULL if os.strerror(c) in str(error)), None)
+        if code is None:
+            raise
         raise OSError(code, os.strerror(code), str(path)) from error
 
 

@@ -48,11 +48,15 @@ def fitting(fields: Sequence[str]) -> str:
     return line
 
 
-def percent(fraction: float | None, digits: int = 1) -> str:
-    """Returns a fraction in percent; a dash for `None` and NaN."""
+def percent(fraction: float | None, digits: int | None = 1) -> str:
+    """Returns a fraction in percent; a dash for `None` and NaN.
+
+    With `None` digits it has as many as it needs, four in all at most.
+    """
     if fraction is None or not math.isfinite(fraction):
         return NONE
-    return f"{100 * fraction:.{digits}f}{_SPACE}%"
+    form = ".4g" if digits is None else f".{digits}f"
+    return f"{100 * fraction:{form}}{_SPACE}%"
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -68,6 +68,7 @@ def test_bad_flags_end_with_one_sentence(run, tmp_path, program, arguments, rece
 
 
 HELP = f"{sys.executable} -m binaries.train --help"
+PREDICT = f"{sys.executable} -m binaries.predict"
 WORKER = f"{sys.executable} -m binaries.tf_config --hosts=a --index=0"
 
 
@@ -81,6 +82,7 @@ WORKER = f"{sys.executable} -m binaries.tf_config --hosts=a --index=0"
         (f"{WORKER} <&- 2>&-", 0, '"a:2301"'),
         (f"{WORKER} <&- >&- 2>&-", 0, ""),
         (f"{WORKER} >/dev/full", 1, "'standard output'"),
+        (f"HOME=/my/home {PREDICT} --path=~/run a.png", 1, "Received: /my/home/run"),
         (HELP.replace("help", "version"), 0, "tfsupermask "),
         (HELP.replace("help", "noresume=true"), 1, "error: --noresume=true"),
         (HELP.replace("help", r"workdir=$'\xff'"), 1, r"workdir=\udcff"),
@@ -199,6 +201,48 @@ def test_predict_names_the_classes_of_image_files(run):
     (begun / "summary.json").unlink()
     flags = f"--path={begun}", "--top=2"
     assert call("predict", *flags, *files, cwd=run.parent) == (0, out, "")
+
+
+PREDICT_BY_NOTHING = """
+import sys
+import numpy as np
+from absl import flags
+from binaries import predict
+
+class Classifier:
+    image_shape, class_names = (8, 8, 3), ("a", "b")
+
+    def probabilities(self, images):
+        print(len(images), file=sys.stderr)
+        return np.tile([0.25, 0.75], (len(images), 1))
+
+predict._classifier = lambda path: Classifier()
+predict._program.existing = predict._program.load_tensorflow = lambda *path: None
+flags.FLAGS(["predict", "--path=any"])
+predict.main(sys.argv[1:])
+"""
+
+
+def test_predict_holds_few_images_at_a_time_and_names_cannot_command(tmp_path):
+    path = tmp_path / "a  \x1b[2J\n.png"
+    path.write_bytes(cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes())
+    files = [path] * 150
+    code, out, err = finish(
+        programs.start("-c", PREDICT_BY_NOTHING, *files, cwd=tmp_path)
+    )
+    assert (code, err.split()) == (0, ["64", "64", "22"])
+    line = f"{tmp_path}/a  \\x1b[2J\\n.png: b 0.7500, a 0.2500"
+    assert out.splitlines() == [line] * 150
+
+
+@pytest.mark.parametrize("shape", ["(8, 8, 1)", "(8, 16, 3)", "(None, None, 3)"])
+def test_predict_refuses_a_model_of_other_images(tmp_path, shape):
+    code = PREDICT_BY_NOTHING.replace("(8, 8, 3)", shape)
+    status, out, err = finish(programs.start("-c", code, "a.png", cwd=tmp_path))
+    assert (status, out) == (1, "")
+    last = err.splitlines()[-1]
+    assert "InputError: The model must take square images" in last
+    assert last.endswith(f"image_shape={shape}")
 
 
 def test_predict_goes_on_after_bad_files(run, tmp_path):

@@ -50,6 +50,7 @@ def test_what_needs_more_images_is_left_out_of_all(tmp_path):
     [
         (["--table=8.3,9.3"], "`table` must be one of 5.2"),
         (["--table=8.3", "--shard=4/4"], "`index` must be less than `count`."),
+        (["--table=8.3", "--output=gs://a/b"], "`output` must be a path on this"),
         ([], "--list shows all"),
     ],
 )
@@ -62,7 +63,7 @@ def test_bad_flags_end_with_one_sentence(tmp_path, arguments, said):
 
 
 def test_a_small_study_from_runs_to_pages(tmp_path):
-    flags = ("--figure=5.3", *SMALL, "--output=study")
+    flags = ("--figure=5.3,5.3", *SMALL, "--output=study")
     code, out, err = reproduce(*flags, "--shard=1/2", cwd=tmp_path)
     assert code == 0, err
     assert "1 run, 0 done; 1 to do" in out
@@ -84,6 +85,7 @@ def test_a_small_study_from_runs_to_pages(tmp_path):
             100 * accuracy[init], abs=1e-3
         )
     page = (study / "index.html").read_text()
+    assert page.count('id="figure_5.3"') == 1
     assert "200 training images only" in page
     assert "digits" in page
 

@@ -47,6 +47,14 @@ def test_shape_and_padding(side, padding):
     assert dataset.crop_padding == padding
 
 
+def test_class_names_are_the_same_as_a_list():
+    """Those that an export holds are a tuple."""
+    split = make_split()
+    listed = data.Dataset("made", split, split, ["a", "b", "c"], True)
+    assert listed.class_names == make_dataset(split, split).class_names
+    assert listed.sha256 == make_dataset(split, split).sha256
+
+
 BYTES, LABELS = np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2, np.int64)
 
 

@@ -1,3 +1,4 @@
+import itertools
 import tempfile
 
 import cv2
@@ -30,8 +31,18 @@ def values_of(split):
     return split.images[:, 0, 0, 0].tolist()
 
 
-@pytest.mark.parametrize("train_name", ["train", "Training"])
-@pytest.mark.parametrize("test_name", ["test", "Testing", "val", "valid", "VALIDATION"])
+SPLITS = [
+    *itertools.product(
+        ["train", "Training"], ["test", "Testing", "val", "valid", "VALIDATION"]
+    ),
+    ("training_set", "test_set"),
+    ("Trainset", "Testset"),
+    ("seg_train", "seg_test"),
+    ("my images, training", "my images, validation"),
+]
+
+
+@pytest.mark.parametrize(("train_name", "test_name"), SPLITS)
 def test_reads_train_and_test(tmp_path, train_name, test_name):
     train = write_classes(tmp_path / train_name, {"b": 2, "a": 120})
     test = write_classes(tmp_path / test_name, {"b": 1, "a": 1}, first_value=200)
@@ -58,6 +69,13 @@ def test_reads_validation_images_too(tmp_path, name):
     assert dataset.horizontal_flip is False
 
 
+def test_splits_inside_of_classes_are_named(tmp_path):
+    write_classes(tmp_path, {"a/Train": 2, "a/test": 2, "b/train": 2, "b/more": 2})
+    with pytest.warns(UserWarning, match="of classes not told apart: 'a'.$"):
+        dataset = data.load("folder", tmp_path, 8)
+    assert dataset.class_names == ("a", "b")
+
+
 def test_of_train_alone_a_fraction_is_held_out(tmp_path):
     write_classes(tmp_path / "train", {"a": 20, "b": 20})
     write_classes(tmp_path / "here", {"a": 20, "b": 20})
@@ -68,9 +86,12 @@ def test_of_train_alone_a_fraction_is_held_out(tmp_path):
     assert values_of(dataset.test) == values_of(here.test)
 
 
-def test_a_class_may_be_called_train(tmp_path):
-    write_classes(tmp_path, {"train": 4, "plane": 4})
-    assert data.load("folder", tmp_path, 8).class_names == ("plane", "train")
+@pytest.mark.parametrize(
+    "names", [("plane", "train"), ("test tube", "train set"), ("seg_test", "seg_train")]
+)
+def test_a_class_may_be_called_train(tmp_path, names):
+    write_classes(tmp_path, dict.fromkeys(names, 4))
+    assert data.load("folder", tmp_path, 8).class_names == names
 
 
 def test_images_may_be_at_any_depth(tmp_path, recwarn):

@@ -31,13 +31,15 @@ def as_generator(images=IMAGES, labels=LABELS):
     [
         (IMAGES, LABELS),
         [IMAGES, LABELS.astype(np.uint8)],
+        (list(IMAGES), LABELS[:, None]),
         tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)),
         tf.data.Dataset.from_tensor_slices(
             {"image": IMAGES, "label": LABELS, "id": LABELS}
         ),
+        tf.data.Dataset.from_tensor_slices((IMAGES, LABELS[:, None])),
         as_generator(),
     ],
-    ids=["arrays", "list", "pairs", "dicts", "of unknown length"],
+    ids=["arrays", "list", "lists", "pairs", "dicts", "labels (1,)", "no length"],
 )
 @pytest.mark.filterwarnings("ignore:The images are decoded")
 def test_the_same_images_from_anywhere(examples, images_in, tmp_path):
@@ -82,13 +84,14 @@ def test_grey_images_and_other_sizes_become_square_rgb():
     for split in (grey.train, grey.test):
         np.testing.assert_array_equal(split.images, IMAGES[..., [0, 0, 0]])
     wide = np.repeat(IMAGES, 2, axis=2)
-    smaller = data.from_examples(
-        as_generator([wide[0], *IMAGES[1:]]), TEST, image_size=4, class_names="abc"
-    )
-    assert smaller.train.images.shape == (9, 4, 4, 3)
-    assert smaller.class_names == ("a", "b", "c")
+    some = [wide[0], *IMAGES[1:]]
     middle = wide[0, :, 4:12].reshape(4, 2, 4, 2, 3).mean((1, 3))
-    assert abs(smaller.train.images[0] - middle).max() <= 1
+    for examples in (as_generator(some), (some, LABELS)):
+        options = {"image_size": 4, "class_names": "abc"}
+        smaller = data.from_examples(examples, TEST, **options)
+        assert smaller.train.images.shape == (9, 4, 4, 3)
+        assert smaller.class_names == ("a", "b", "c")
+        assert abs(smaller.train.images[0] - middle).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -106,14 +109,15 @@ def test_grey_images_and_other_sizes_become_square_rgb():
         ((IMAGES, np.full(9, 2**64 - 1, np.uint64)), r"integers from 0 to 99,999"),
         (as_generator([IMAGES[0, :0]], [0]), r"uint8 images.*shape=\(0, 8, 3\)"),
         ((IMAGES[:, :4], LABELS), r"`image_size` must be given.*\(4, 8, 3\)"),
-        ((IMAGES[:0], LABELS[:0]), r"`image_size` must be given"),
+        ((IMAGES[:0], LABELS[:0]), r"`train` must hold images"),
+        ((IMAGES, np.eye(3, dtype=int)[LABELS]), r"one label an image.*\(9, 3\)"),
         (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).repeat(), "must end"),
         (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(3), "one by one"),
         (tf.data.Dataset.from_tensor_slices(IMAGES), "must yield pairs"),
     ],
 )
 def test_refuses_other_examples(train, message):
-    size = None if "`image_size`" in message else 8
+    size = None if "`image_size`" in message or "hold" in message else 8
     with pytest.raises(InputError, match=message):
         data.from_examples(train, TEST, image_size=size)
 

@@ -175,6 +175,12 @@ def test_the_cache_of_the_user_is_the_default(tmp_path, monkeypatch, decode):
     assert len(list(tmp_path.glob("tfsupermask/*.images"))) == 1
 
 
+def test_memory_needs_no_home(decode):
+    """In a container the user may have none."""
+    images, _ = hold("memory", "~nobody-of-this-name/cache", decode)
+    np.testing.assert_array_equal(images, IMAGES)
+
+
 def test_threads_decode_in_order_and_leave_black_what_is_missing():
     number = storage_lib._IMAGES_PER_BLOCK + 3
 

@@ -127,6 +127,23 @@ def test_refuses_numbers_of_processes(folder, processes, message):
         run_planned([job("a")], folder, processes=processes)
 
 
+def test_a_run_has_no_other_workers(folder, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
+    run_planned([job("a")], folder)
+    assert folder.outcome(job("a"))
+
+
+def test_an_index_of_something_else_is_not_replaced(folder):
+    folder.root.mkdir()
+    folder.index.write_text("precious")
+    with pytest.raises(InputError, match=r"`output` must be new.*output='.*output'"):
+        run_planned([job("a")], folder)
+    assert list(folder.root.iterdir()) == [folder.index]
+    folder.tables.mkdir()
+    run_planned([job("a")], folder)
+    assert folder.outcome(job("a"))
+
+
 def test_gpus_are_shared_in_turn(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     cores = os.sched_getaffinity(0)
@@ -151,6 +168,29 @@ PROGRAM = """
     except KeyboardInterrupt as interrupt:
         sys.exit(interrupt.exit_status)
 """
+
+
+def test_the_reason_of_several_lines_is_the_last_line_of_the_log():
+    code = """
+        import types
+        from tfsupermask.experiments.running import worker
+
+        def run(config):
+            raise OSError("no memory\\n\\t left [Op:conv]\\n")
+
+        worker.train = types.SimpleNamespace(run=run)
+        worker.main("{}")
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = process.stderr.read().splitlines()
+    process.stdin.close()
+    assert process.wait() == 1
+    assert said[-1] == "error: no memory left [Op:conv]"
 
 
 def test_runs_in_progress_are_saved_when_it_all_ends(tmp_path):

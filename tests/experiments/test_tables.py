@@ -137,6 +137,17 @@ def test_rows_are_compared_with_the_first(fake, short):
     assert CAUTION in said.all
 
 
+def test_a_small_difference_is_seen_not_to_be_zero(fake, short):
+    values = {(0.1, RANDOM): {0: 10.0, 1: 11.0, 2: 12.0}}
+    values[0.1, PATCHES] = {0: 10.08, 1: 11.09, 2: 12.10}
+    fake.finish(TABLE, short, accuracy(values))
+    (said,) = plain(said_of(fake, short).by_column)
+    assert said == (
+        "10 % removed (90 % kept): PatchesInit beats Xavier normal by 0.09 points "
+        "(99 % interval 0.03 to 0.15; 3 pairs of the same seed)."
+    )
+
+
 def test_seeds_without_spread_have_no_interval(fake, short):
     values = {(0.1, RANDOM): {0: 10.0, 1: 20.0}, (0.1, PATCHES): {0: 13.0, 1: 23.0}}
     values |= {(0.3, name): {0: 9.0, 1: 8.0} for name in (RANDOM, PATCHES)}

@@ -1,3 +1,4 @@
+import os
 import zipfile
 
 import pytest
@@ -45,3 +46,25 @@ def test_class_names_join_an_archive(tmp_path):
     with zipfile.ZipFile(tmp_path / "archive") as archive:
         assert archive.read("other") == b"kept"
     assert read_class_names(tmp_path / "archive") == ("a",)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, os.strerror(28)),
+        InputError(
+            "The model must … reason='a/b; No space left on device [Op:SaveV2]'"
+        ),
+        RuntimeError("h5py: No space left on device"),
+    ],
+)
+def test_a_full_disk_is_no_fault_of_the_model(tmp_path, error):
+    def write(path):
+        raise error
+
+    with pytest.raises(OSError, match=r"No space left .*model\.onnx'") as caught:
+        export_file(tmp_path / "a.onnx", write)
+    assert caught.value.errno == 28
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(ZeroDivisionError):
+        export_file(tmp_path / "a.onnx", lambda path: 1 / 0)

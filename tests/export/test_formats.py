@@ -23,6 +23,12 @@ def test_the_name_decides(name, precision, suffix):
     assert check_format(name, precision) == suffix
 
 
+@pytest.mark.parametrize("name", ["gs://bucket/model", "s3://bucket/m.keras"])
+def test_addresses_are_not_taken_for_folders(name):
+    with pytest.raises(InputError, match=f"on this machine.*output='{name}'"):
+        check_format(name, "float32")
+
+
 @pytest.mark.parametrize(
     ("name", "precision", "message"),
     [

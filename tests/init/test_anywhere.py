@@ -325,6 +325,7 @@ def test_what_is_not_finite_in_an_image_or_two_does_no_harm(small, value):
         (np.inf, [L.BatchNormalization]),
         (-np.inf, [L.ReLU, L.BatchNormalization]),
         (3e38, []),
+        (1e12, []),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Layer")

@@ -182,3 +182,12 @@ def test_patches_with_huge_values_are_left_out(value, where, scale):
     assert found.peak == rest.peak
     size = np.abs(rest.covariance).max()
     np.testing.assert_allclose(found.covariance, rest.covariance, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize("value", [1e3, 1e5, 1e6, -1e7, 1e9, 1e12, -1e16])
+def test_one_large_value_makes_no_other_patch_flat(value):
+    values = random_patches(500, 3, 3, 20)
+    values[3, 0, 0, 0] = value
+    found = survey([values[:300], values[300:]])
+    assert np.delete(found.not_flat, 3).all()
+    assert found.counted[3] == found.not_flat[3] == (abs(value) < 1e8)

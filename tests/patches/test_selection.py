@@ -46,6 +46,7 @@ def test_entropy_and_sizes_equal_counting_labels_one_by_one(patches):
         ([0, 7], 1.0),
         ([0, 1, 2, 3], 2.0),
         ([5, 5, 6, 7], 1.5),
+        ([0, 0, 10**15, 3 * 10**9], 1.5),
         (list(range(10)) * 3, math.log2(10)),
     ],
 )

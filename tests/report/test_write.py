@@ -40,6 +40,8 @@ def test_bad_arguments_are_refused(tmp_path):
         write_report([], tmp_path / "report.html")
     with pytest.raises(InputError, match="must be a file, not a folder"):
         write_report(["x"], tmp_path)
+    with pytest.raises(InputError, match="output='gs://a/b"):
+        write_report(["x"], "gs://a/b.html")
 
 
 def test_a_name_that_is_not_unicode(folder, small_digits, tmp_path):

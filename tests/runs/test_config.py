@@ -1,7 +1,9 @@
 import dataclasses
 import hashlib
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfsupermask._validation import InputError
@@ -38,6 +40,7 @@ FIXED = {"method": "fixed", "mask_from": "somewhere"}
         ({"momentum": 1.0}, "momentum=1.0"),
         ({"weight_decay": -1e-4}, "weight_decay=-0.0001"),
         ({"seed": -1}, "seed=-1"),
+        ({"workdir": "gs://a/run"}, "on this machine.*workdir='gs://a/run'"),
         ({"workdir": "runs/lr=[0.1]"}, r"without .*workdir='runs/lr=\[0\.1\]'"),
         ({"strategy": "tpu"}, "'tpu'"),
         ({"epochs": 3, "stop_after_epoch": 5}, "stop_after_epoch=5, epochs=3"),
@@ -477,3 +480,11 @@ def test_images_of_another_size_offer_fewer_patches():
     config = Config(model="vgg16", dataset="tfds:mnist")
     assert resolve(config, 60_000).num_patches == 100_000
     assert resolve(config, 60_000, side=28).num_patches == 60_000
+
+
+def test_paths_and_numbers_of_numpy_are_those_of_json():
+    values = {"workdir": Path("a/b"), "seed": np.int64(3), "flip": np.bool_(True)}
+    config = Config(**values, width=np.float64(0.5)).validate()
+    assert config == Config(workdir="a/b", seed=3, flip=True, width=0.5)
+    saved = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert Config.from_saved(saved) == config

@@ -1,5 +1,8 @@
 """Pictures of runs of networks that are not ours."""
 
+import dataclasses
+import io
+
 import keras
 import pytest
 from keras import layers as kl
@@ -9,7 +12,7 @@ from tfsupermask import convert, data, runs, train
 from tfsupermask.init import PatchesInit
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
-from tfsupermask.train.pictures import boxes_and_patches
+from tfsupermask.train.pictures import boxes_and_patches, draw_boxes_and_patches
 
 LAYERS = {
     "nested": lambda: [keras.Sequential([kl.Conv2D(8, 3, activation="relu")])],
@@ -70,3 +73,11 @@ def test_patches_are_those_of_the_run():
     among = [where in drawn for where in found if where[0] in images]
     assert among
     assert all(among)
+
+
+def test_names_of_classes_are_no_formulas():
+    names = [f"$100_$ {number}" for number in range(10)]
+    digits = dataclasses.replace(data.load("digits"), class_names=names)
+    figure = draw_boxes_and_patches(digits, (3, 3), seed=0)
+    figure.savefig(io.BytesIO())
+    assert {axis.get_title()[:6] for axis in figure.axes[:6]} == {"$100_$"}

@@ -268,7 +268,10 @@ def test_other_images_are_another_run(finished, small):
     images[0, 0, 0, 0] ^= 1
     other = dataclasses.replace(small, train=data.Split(images, small.train.labels))
     config = runs.Config(workdir=str(finished[0]), **common.PATTERNS)
-    with pytest.raises(InputError, match="sha256"), train.Job.open(config, other):
+    with (
+        pytest.raises(InputError, match="a run with images of sha256="),
+        train.Job.open(config, other),
+    ):
         pytest.fail("let in")
 
 
@@ -351,9 +354,16 @@ def test_evaluation_refuses_a_dataset_that_does_not_fit(finished, small):
     for path in (workdir, workdir / "saved_model"):
         with pytest.raises(InputError, match=r"\(16, 16, 3\)"):
             train.evaluate_path(path, larger)
-    renamed = dataclasses.replace(small, class_names=tuple("abcdefghij"))
-    with pytest.raises(InputError, match="classes must be the model's 10"):
-        train.evaluate_path(workdir, renamed)
+    names = small.class_names
+    for others, differing in (
+        ([*names[:9], "x"], r"\['9', 'x'\]"),
+        ([*names, "x"], r"\['x'\]"),
+        (names[::-1], "'their order'"),
+    ):
+        renamed = dataclasses.replace(small, class_names=others)
+        message = f"classes must be the model's 10.*differing={differing}"
+        with pytest.raises(InputError, match=message):
+            train.evaluate_path(workdir, renamed)
 
 
 @pytest.mark.parametrize(("blocks", "expected"), [(1, 2), (2, 4)])

@@ -101,7 +101,8 @@ class Dataset:
     unlabelled: np.ndarray | StoredImages | None = None
 
     def __post_init__(self):
-        check_names("class_names", self.class_names)
+        names = check_names("class_names", self.class_names)
+        object.__setattr__(self, "class_names", names)  # a list, too, becomes a tuple
         splits = self._splits()
         if self.unlabelled is not None:
             splits["unlabelled"] = self.patterns_from

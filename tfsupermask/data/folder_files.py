@@ -67,6 +67,13 @@ def list_files(root: pathlib.Path, test_fraction: float) -> Listing:
     empty = [repr(name) for name, paths in found["train"].items() if not paths]
     if empty:
         notes.append(f"without images: {listed(empty)}")
+    mixed = [
+        repr(name)
+        for name, paths in found["train"].items()
+        if _has_splits_inside(root / folders["train"] / name, paths)
+    ]
+    if mixed:
+        notes.append(f"splits inside of classes not told apart: {listed(mixed)}")
     found = {
         split: {name: paths for name, paths in classes.items() if paths}
         for split, classes in found.items()
@@ -124,8 +131,9 @@ def _split_folders(root, names, notes):
         for split, called in _SPLITS.items()
     }
     found = {split: folders for split, folders in found.items() if folders}
-    known = sum(_SPLITS.values(), ())
-    others = [repr(name) for name in names if name.lower() not in known]
+    found = found or _similar(root, names)
+    known = set().union(*found.values())
+    others = [repr(name) for name in names if name not in known]
     if not found or (others and "train" in found and _is_class(root, found["train"])):
         return {"train": ""}
     if "train" not in found:
@@ -142,10 +150,36 @@ def _split_folders(root, names, notes):
     return {split: folders[0] for split, folders in found.items()}
 
 
+def _similar(root, names):
+    """Returns the folders of splits called `training_set`, `seg_test` and the like.
+
+    They hold folders and no images; classes of such names hold images.
+    """
+    found = {}
+    for name in names:
+        words = re.findall("[a-z]+", name.lower().replace("set", " "))
+        for split, called in _SPLITS.items():
+            if {*called} & {*words} and _holds(root / name, "folder", "image"):
+                found.setdefault(split, []).append(name)
+    return found if "train" in found and len(found) > 1 else {}
+
+
 def _is_class(root, folders):
     """Returns whether a folder called "train" holds images of trains."""
-    kinds = set(map(_kind, os.scandir(root / folders[0])))
-    return "image" in kinds and "folder" not in kinds
+    return _holds(root / folders[0], "image", "folder")
+
+
+def _holds(folder, kind, other):
+    """Returns whether a folder holds something of one kind and nothing of another."""
+    kinds = set(map(_kind, os.scandir(folder)))
+    return kind in kinds and other not in kinds
+
+
+def _has_splits_inside(folder, paths):
+    """Returns whether images of a class are in folders called "train" and "test"."""
+    start = len(os.path.join(folder, ""))
+    inside = {path[start:].partition(os.sep)[0].lower() for path in paths}
+    return sum(not inside.isdisjoint(called) for called in _SPLITS.values()) > 1
 
 
 def _find_images(folder, above, left_out):

@@ -42,9 +42,10 @@ def from_examples(
 
     Args:
         train: Images and labels to train on: a pair of arrays, uint8 (n, height, width)
-            or (n, height, width, 1 or 3) and integers (n,); or a `tf.data.Dataset` that
-            yields pairs, or dicts with `"image"` and `"label"`, of single examples. It
-            must end, and give as many when it is read again. Labels are below 100,000.
+            or (n, height, width, 1 or 3), or a list of images, and integers (n,) or
+            (n, 1); or a `tf.data.Dataset` that yields pairs, or dicts with `"image"`
+            and `"label"`, of single examples. It must end, and give as many when it is
+            read again. Labels are below 100,000.
         test: The same, to test on.
         validation: The same, for choices between settings. Defaults to none.
         unlabelled: Images without labels, an array as in `train`, from which patterns
@@ -103,9 +104,11 @@ def from_examples(
 
 def _side(train):
     """Returns the side of the first training image."""
-    image, _ = next(_examples("train", train), (np.zeros((0, 0)), 0))
+    image, _ = next(_examples("train", train), (None, 0))
+    if image is None:
+        raise fail("`train` must hold images.", images=0)
     height, width = image.shape[:2]
-    if height != width or not height:
+    if height != width:
         raise fail(
             "`image_size` must be given, as the first training image is no square.",
             shape=image.shape,
@@ -149,6 +152,8 @@ def _examples(name, examples) -> Iterator[tuple[np.ndarray, int]]:
         image, label = np.asarray(image), np.asarray(label)
         if image.ndim == 2:
             image = image[..., None]
+        if label.shape == (1,):  # Keras' own datasets have labels (n, 1)
+            label = label[0]
         pixels = image.dtype == np.uint8 and image.ndim == 3 and image.size
         if not pixels or image.shape[2] not in (1, 3):
             raise fail(
@@ -183,15 +188,18 @@ def _pair(element):
 
 def _arrays(name, examples):
     try:
-        pair = () if isinstance(examples, Mapping) else examples
-        images, labels = map(np.asarray, pair)
+        images, labels = () if isinstance(examples, Mapping) else examples
+        if isinstance(images, list):  # perhaps of several sizes
+            images = np.fromiter(map(np.asarray, images), object, len(images))
+        images, labels = np.asarray(images), np.asarray(labels)
     except (TypeError, ValueError) as error:
         raise fail(
             f"`{name}` must be a pair of arrays, images and labels, or a "
             "`tf.data.Dataset`.",
             type=type(examples).__name__,
         ) from error
-    if images.shape[:1] != labels.shape or not labels.ndim:
+    number = images.shape[:1]
+    if labels.shape not in (number, (*number, 1)) or not labels.ndim:
         raise fail(
             f"`{name}` must have one label an image.",
             images=images.shape,

@@ -55,7 +55,7 @@ def load(
     alone is the test split. With neither, `test_fraction` of each class, at least one
     image, is held out as the test split; the choice depends on the files' names and
     number. `Train`, `training`, `testing`, `valid` and `validation` are understood as
-    well.
+    well, and `training_set`, `seg_test` and the like if they hold folders alone.
 
     Images may be at any depth below the folder of their class; links are followed.
     `tfsupermask.data.decode_image` makes every image square. Classes are in the order

@@ -77,9 +77,9 @@ class Storage:
 
     def _folder(self):
         if self.cache_dir is not None:
-            return Path(self.cache_dir).expanduser()
+            return Path(os.path.expanduser(self.cache_dir))
         caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return Path(caches).expanduser() / "tfsupermask"
+        return Path(os.path.expanduser(caches)) / "tfsupermask"
 
     def _write(self, path, shape, decode, shared):
         """Writes the file, unless another process does so at the same time."""

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from tfsupermask._files import check_no_pattern
+from tfsupermask._files import check_local, check_no_pattern
 from tfsupermask._validation import fail
 from tfsupermask.tickets import PRECISIONS
 
@@ -35,7 +35,7 @@ def check_format(path: str | os.PathLike, precision: str) -> str:
         >>> check_format("conv6.tflite", "int8"), check_format("conv6-0.5", "float32")
         ('.tflite', '')
     """
-    suffix = Path(path).suffix
+    suffix = Path(check_local("output", path)).suffix
     suffix = "" if re.fullmatch(r"\.\d+", suffix) else suffix
     if suffix not in _PRECISIONS:
         *others, last = filter(None, _PRECISIONS)

@@ -8,6 +8,7 @@ from tfsupermask._validation import check_choice
 from tfsupermask.patches.clustering import Clusters
 
 MIN_CLUSTER_SIZE = 5  # thesis §5.2
+_MANY_CLASSES = 100_000
 SELECTIONS = ("entropy", "size", "random")
 
 
@@ -30,6 +31,8 @@ def cluster_entropy(clusters: Clusters, labels: np.ndarray) -> np.ndarray:
     Reference:
         - Thesis §3.3, eq. 4.1.
     """
+    if labels.max() > _MANY_CLASSES:  # numbers of nobody would fill the memory
+        labels = np.unique(labels, return_inverse=True)[1]
     num_clusters, num_classes = len(clusters.centroids), int(labels.max()) + 1
     counts = np.bincount(
         clusters.assignment.astype(np.int64) * num_classes + labels,

@@ -20,6 +20,9 @@ from tfsupermask.patches.ranges import LARGEST, exponent_of
 
 NUM_COMPONENTS = 27  # thesis §5.2
 FLAT = 1e-5  # of the largest value; deviations below it are rounding errors
+# Times what 99 of 100 patches stay within: what is farther out is no peak, and beside
+# what is farther out still, the others are lost in single precision.
+_FAR, _LOST = 2.0**10, 2.0**24
 _LONG = 64  # values a component; finding all eigenvectors then takes long
 _BYTES_IN_CACHE = 2**18
 _SHORT = 100  # values; products of so few are cheap in any precision
@@ -32,7 +35,7 @@ class Survey:
     mean: np.ndarray  # float64 (values of a patch,)
     covariance: np.ndarray  # float64 (values, values)
     deviation: np.ndarray  # float32 (patches,), inside each; NaN for those left out
-    peak: float  # largest absolute value
+    peak: float  # largest absolute value, as far as others are not far smaller
 
     @property
     def counted(self) -> np.ndarray:
@@ -58,8 +61,9 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
     Returns:
         Their mean, covariance and largest absolute value, and the standard deviation
         inside each; the same whatever the number of threads, and for values of any
-        scale. Patches are left out where a value is not finite or at least 2⁵⁶, after
-        the scaling that values beyond 2⁴⁰ or below 2⁻⁴⁰ call for.
+        scale. Single values far beyond those of 99 of 100 patches count as 2¹⁰ times as
+        large for the largest; from 2²⁴ times on, and where a value is not finite, a
+        patch is left out.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
@@ -69,7 +73,10 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
     blocks = iter(blocks)
     with threadpool_limits(1):
         first = next(blocks)
-    exponent = exponent_of(_common_size(first.reshape(len(first), -1)))
+    median, high = _common_sizes(first.reshape(len(first), -1))
+    exponent = exponent_of(median)
+    high = math.ldexp(high, -exponent)
+    most = min(LARGEST, _LOST * high)
 
     def scaled(block):
         flat = block.reshape(len(block), -1)
@@ -77,13 +84,13 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
             return np.ldexp(flat, -exponent) if exponent else flat
 
     # Activations may lie far from zero: take their squares near the mean.
-    shift = _mean_of_those_within(scaled(first))
+    shift = _mean_of_those_within(scaled(first), most)
 
     def sums_of(block):
         flat = scaled(block)
         centred, deviation, largest = _centre(flat, shift)
-        if not (np.isfinite(deviation).all() and largest < LARGEST):
-            within = np.abs(centred).max(axis=1) < LARGEST
+        if not (np.isfinite(deviation).all() and largest < most):
+            within = np.abs(flat).max(axis=1) < most
             deviation[~within] = np.nan
             centred, _, largest = _centre(flat[within], shift)
         # Pixels have directions of so little variance that single precision blurs them.
@@ -101,7 +108,7 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
         total += sums
         products += squares
         deviations.append(deviation)
-        peak = max(peak, largest)
+        peak = max(peak, min(largest, _FAR * high))
     deviation = np.concatenate(deviations)
     count = max(1, int(np.isfinite(deviation).sum()))
     offset = total / count
@@ -144,16 +151,21 @@ def project(
     return np.concatenate(list(_in_threads(projection_of, blocks)))
 
 
-def _common_size(flat):
-    """Returns the median of the rows' largest values, without 0 and infinite ones."""
+def _common_sizes(flat):
+    """Returns what half, and 99 of 100, of the rows' largest values stay within.
+
+    Without 0 and infinite ones; 0 and infinity if there are no others.
+    """
     largest = np.abs(flat).max(axis=1)
     largest = largest[np.isfinite(largest) & (largest > 0)]
-    return float(np.median(largest)) if len(largest) else 0.0
+    if not len(largest):
+        return 0.0, math.inf
+    return float(np.median(largest)), float(np.quantile(largest, 0.99))
 
 
-def _mean_of_those_within(flat):
+def _mean_of_those_within(flat, most):
     """Returns the mean of the rows without huge values; zeros if there are none."""
-    within = (np.abs(flat) < LARGEST).all(axis=1)
+    within = (np.abs(flat) < most).all(axis=1)
     if within.all():
         return flat.mean(axis=0)
     return flat[within].sum(axis=0) / max(1, int(within.sum()))

@@ -12,7 +12,7 @@ import jinja2
 import numpy as np
 
 from tfsupermask import _text, data
-from tfsupermask._files import write_atomically
+from tfsupermask._files import check_local, write_atomically
 from tfsupermask._validation import fail
 from tfsupermask.report.charts import mask_histogram
 from tfsupermask.report.collect import Run, collect_run
@@ -68,7 +68,7 @@ def write_report(
         >>> write_report(["runs/my_run", "runs/my_run"], "report.html")
         PosixPath('report.html')
     """
-    output = Path(output)
+    output = Path(check_local("output", output))
     if not paths:
         raise fail("`paths` must name at least one run folder.", paths=list(paths))
     if output.is_dir():

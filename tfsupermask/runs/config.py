@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
+
 from tfsupermask import data, init, models, patches
 from tfsupermask._files import check_no_pattern
 from tfsupermask._validation import (
@@ -500,6 +502,15 @@ class Config:
         "folder that holds a run.",
         identifies=False,
     )
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            # As JSON holds them: the texts of paths, Python's own numbers.
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, field.name, os.fspath(value))
+            elif isinstance(value, np.generic):
+                object.__setattr__(self, field.name, value.item())
 
     def validate(self) -> Config:
         """Returns the config; raises InputError if values are wrong or contradict."""

@@ -202,8 +202,9 @@ def _check_same_run(folder, config, description):
     for name, value in {**config.identity(), **description["data"]}.items():
         one = before.get(name) == value or _is_one(name, before.get(name), value, begun)
         if not one:
+            of_images = "images of " if name in there["data"] else ""
             raise fail(
-                f"`workdir` {str(folder.root)!r} holds a run with {name}="
+                f"`workdir` {str(folder.root)!r} holds a run with {of_images}{name}="
                 f"{before.get(name)!r}; give another --workdir.",
                 **{name: value},
             )

@@ -103,9 +103,11 @@ def _check_fits(dataset, source):
             image_shape=tuple(dataset.image_shape),
         )
     if dataset.class_names != class_names:
+        differing = sorted({*dataset.class_names} ^ {*class_names})
         raise fail(
             f"The dataset's classes must be the model's {len(class_names)}, "
             f"{', '.join(class_names[:3])}, ...",
             dataset=dataset.name,
-            class_names=f"{', '.join(dataset.class_names[:3])}, ...",
+            classes=len(dataset.class_names),
+            differing=differing[:3] or "their order",
         )

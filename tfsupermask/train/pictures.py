@@ -75,7 +75,7 @@ def draw_boxes_and_patches(
         if dataset.unlabelled is None:
             name = dataset.class_names[source.labels[order[column]]]
             title = name if len(name) < 13 else f"{name[:11]}…"
-            top.set_title(title, fontsize=_FONT_SIZE)
+            top.set_title(title, fontsize=_FONT_SIZE, parse_math=False)  # $ is a $
         # Selective search may return the same boxes in another order.
         for box in sorted(map(tuple, boxes[column])):
             outline(top, *box, "tab:red", 0.8)
@@ -142,7 +142,7 @@ def draw_first_layer(
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (title, tiles) in zip(axes, panels.items(), strict=True):
         axis.imshow(mosaic(tiles))
-        axis.set_title(title, fontsize=_FONT_SIZE)
+        axis.set_title(title, fontsize=_FONT_SIZE, parse_math=False)
         axis.set_axis_off()
     return figure
 

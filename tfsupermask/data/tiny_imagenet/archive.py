@@ -294,11 +294,17 @@ class Archive:
 
 
 def find_archive(root: str | os.PathLike) -> pathlib.Path | None:
-    """Returns the zip archive or else the extracted folder in `root`, if any."""
-    zipped, folder = pathlib.Path(root, ZIP_NAME), pathlib.Path(root, FOLDER_NAME)
+    """Returns the zip archive or else the extracted folder in `root`, or `root` itself.
+
+    `None` if there is neither.
+    """
+    root = pathlib.Path(root)
+    zipped, folder = root / ZIP_NAME, root / FOLDER_NAME
     if zipped.is_file():
         return zipped
-    return folder if folder.is_dir() else None
+    if folder.is_dir():
+        return folder
+    return root if root.is_file() or (root / _WNIDS).is_file() else None
 
 
 @contextlib.contextmanager

@@ -31,6 +31,9 @@ class OutputFolder:
     runs = inside("runs", "A folder for each run.")
     logs = inside("logs", "A file for each run: what it printed.")
     failures = inside("failed", "A file for each run that failed: why.")
+    tables = inside("tables", "Each experiment's numbers.")
+    figures = inside("figures", "Pictures of those that have any.")
+    index = inside("index.html", "The page with everything.")
 
     def run(self, job: PlannedRun) -> Path:
         """Returns the folder of a run."""

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from tfsupermask._files import make_folder, write_atomically
 from tfsupermask._text import BAR, counted, duration
+from tfsupermask._validation import fail
 from tfsupermask.experiments.running.output import OutputFolder
 from tfsupermask.experiments.running.planning import PlannedRun
 from tfsupermask.experiments.running.processes import RunProcess, share_machine
@@ -33,7 +34,8 @@ def run_planned(
             or 1 without any.
 
     Raises:
-        InputError: `processes` is out of range.
+        InputError: `processes` is out of range, or the folder has an index.html of
+            something else.
         Interrupted: SIGTERM or Ctrl-C came. The runs in progress were saved.
 
     Example:
@@ -44,6 +46,12 @@ def run_planned(
         0 runs, 0 done; 0 to do in reproduction, about 0.0 s one after another
     """
     slots = share_machine(processes)
+    if folder.index.exists() and not folder.tables.is_dir():
+        raise fail(
+            "`output` must be new or hold a reproduction; its index.html is of "
+            "something else.",
+            output=str(folder.root),
+        )
     for path in (folder.runs, folder.logs, folder.failures):
         make_folder(path)
     left = [job for job in jobs if folder.outcome(job) is None]

@@ -20,7 +20,7 @@ def main(config: str) -> None:
     except Exception as error:
         if not needs_no_traceback(error):
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {' '.join(str(error).split())}")  # the log's last line
     except KeyboardInterrupt as interrupt:
         sys.exit(getattr(interrupt, "exit_status", 130))
 

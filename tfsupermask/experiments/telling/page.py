@@ -58,15 +58,14 @@ def write_all(
         >>> sorted(path.name for path in Path("reproduction/tables").iterdir())
         ['table_8.3.csv', 'table_8.3.html']
     """
-    for path in (folder.root / "tables", folder.root / "figures"):
+    for path in (folder.tables, folder.figures):
         make_folder(path)
-    index = folder.root / "index.html"
     # Shards that end together write the same files.
     with one_at_a_time(folder.root / ".lock"):
         entries = [_write(experiment, scope, folder) for experiment in experiments]
         page = {"entries": entries, "scope": scope, **_together(entries)}
-        _write_text(index, _render("index.html", **page))
-    return index
+        _write_text(folder.index, _render("index.html", **page))
+    return folder.index
 
 
 def _write(experiment: Experiment, scope: Scope, folder: OutputFolder) -> dict:
@@ -85,13 +84,12 @@ def _write(experiment: Experiment, scope: Scope, folder: OutputFolder) -> dict:
         except InputError as error:  # the images are not on this machine
             entry["why_no_figure"] = str(error)
         else:
-            figures, entry["svg"] = folder.root / "figures", _bytes(figure, "svg")
-            _write_bytes(figures / f"{stem}.svg", entry["svg"])
-            _write_bytes(figures / f"{stem}.png", _bytes(figure, "png"))
+            entry["svg"] = _bytes(figure, "svg")
+            _write_bytes(folder.figures / f"{stem}.svg", entry["svg"])
+            _write_bytes(folder.figures / f"{stem}.png", _bytes(figure, "png"))
     if experiment.cells:
-        tables = folder.root / "tables"
-        _write_text(tables / f"{stem}.csv", csv_text(results))
-        _write_text(tables / f"{stem}.html", _render("table.html", entry=entry))
+        _write_text(folder.tables / f"{stem}.csv", csv_text(results))
+        _write_text(folder.tables / f"{stem}.html", _render("table.html", entry=entry))
     return entry
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -136,8 +137,11 @@ def _say(row, first, measure: Measure, where, columns):
         "no spread between the seeds" if seeds > 1 else "one seed"
     ) + ": no interval"
     if paired.shown:
-        low, high = (f"{bound:.1f}" for bound in sorted(map(abs, paired.interval)))
-        basis = f"{_INTERVAL} {low} to {high}"
+        low, high = sorted(map(abs, paired.interval))
+        # As many digits as it takes to see that 0 is left out.
+        digits = 1 if low >= 0.05 else math.ceil(-math.log10(low))
+        basis = f"{_INTERVAL} {low:.{digits}f} to {high:.{digits}f}"
+        size = f"{abs(paired.difference):.{digits}f} {unit}"
         said = _judged(row, first, measure, paired.difference > 0, size)
     elif paired.interval is None and any(paired.by_seed):
         word = "above" if paired.difference > 0 else "below"
