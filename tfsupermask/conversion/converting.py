@@ -20,8 +20,8 @@ from tfsupermask.layers import (
     is_kernel,
     kernels_of,
     masked_weights,
-    supermask_class,
 )
+from tfsupermask.layers.classes import maker
 from tfsupermask.layers.walking import check_built, shared_layers, supermask_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.sparsity import ALLOCATIONS
@@ -141,7 +141,7 @@ def convert(
     def new_layer(layer):
         if id(layer) not in chosen:
             return remake(layer)
-        return remake(layer, supermask_class(type(layer)).without_masks)
+        return remake(layer, maker(layer))
 
     def finish(layer, new):
         if id(layer) in chosen:
