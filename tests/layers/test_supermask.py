@@ -503,3 +503,15 @@ def test_refuses_quantization(kind):
         with pytest.raises(NotImplementedError):
             layer.quantize(mode)
         np.testing.assert_array_equal(layer(*inputs), before)
+
+
+@pytest.mark.parametrize("kind", ["dense", "attention"])
+def test_quantizing_a_model_says_what_is_not(kind):
+    inputs = [keras.Input(shape) for shape in KINDS[kind].input_shapes]
+    plain = keras.layers.Dense(3)
+    model = keras.Model(inputs, plain(supermask(KINDS[kind].make())(*inputs)))
+    before = model.layers[-2](*KINDS[kind].inputs())
+    with pytest.warns(UserWarning, match=r"kernel_mask' is not quantized.*`fold`"):
+        model.quantize("int8")
+    assert plain.quantization_mode == "int8"
+    np.testing.assert_array_equal(model.layers[-2](*KINDS[kind].inputs()), before)

@@ -190,6 +190,13 @@ class MaskVariables(keras.Layer):
         self.built = True
         self.read_by_name = False
 
+    def quantize(self, *args, **kwargs):
+        """Refuses, in words for the warning that `Model.quantize` makes of it."""
+        raise NotImplementedError(
+            f"The layer of '{self.name}' is not quantized: it has a mask. `fold` the "
+            "model first."
+        )
+
     def load_own_variables(self, store):
         """Reads both, unless the layer has read the score from an older file."""
         read, self.read_by_name = self.read_by_name, False
