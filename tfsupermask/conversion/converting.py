@@ -11,7 +11,7 @@ import numpy as np
 from tfsupermask._validation import check_choice, check_integer, fail, listed
 from tfsupermask.conversion.choosing import IsKernel, choose_sparsities
 from tfsupermask.conversion.copying import copy_model, remake
-from tfsupermask.conversion.summary_table import share_masked, summary
+from tfsupermask.conversion.summary_table import said_of_frozen, share_masked, summary
 from tfsupermask.init import NAMES, initialize
 from tfsupermask.layers import (
     Method,
@@ -188,13 +188,7 @@ def _surprises(before, converted):
             f"Only {share:.1%} of the model's parameters are masked: see "
             "`tfsupermask.summary(model)`, and `kernels` to mask others."
         )
-    trained = {id(variable) for variable in converted.trainable_weights}
-    weights = masked_weights(converted)
-    if frozen := [each.name for each in weights if id(each.trained) not in trained]:
-        yield (
-            f"{len(frozen)} masked weights are not trained ({listed(frozen)}), as "
-            "their layers are not trainable: set `layer.trainable = True`."
-        )
+    yield from said_of_frozen(converted)
     if shared := {layer.name for layer in shared_layers(converted)}:
         yield (
             f"Layers that two models hold ({listed(shared)}) make a file that "
