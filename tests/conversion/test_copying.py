@@ -1,6 +1,7 @@
 """Every kind of model comes through conversion and folding with its outputs."""
 
 import functools
+import warnings
 from typing import NamedTuple
 
 import keras
@@ -401,7 +402,35 @@ def test_a_model_class_of_ones_own_is_kept_where_it_can_be():
     assert plain_class(convert(built(Branches, X), verbose=False)) is Branches
     assert type(fold(convert(built(Branches, X), verbose=False))) is Branches
     # The constructor makes layers of its own, so that only a plain graph will do.
-    assert type(convert(GraphWithArgument(), verbose=False)).__name__ == "Functional"
+    with warnings.catch_warnings(action="error"):
+        plain = convert(GraphWithArgument(), verbose=False)
+    assert type(plain).__name__ == "Functional"
+
+
+class TrainsByItself(GraphWithArgument):
+    def train_step(self, data):
+        return {"loss": 0.0}
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, *args, **kwargs):
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("make", "lost"),
+    [
+        (TrainsByItself, "Functional without the train_step of TrainsByItself"),
+        (
+            lambda: OwnLoss([keras.Input((8,)), SupermaskDense(2)]),
+            "Sequential without the compute_loss of OwnLoss",
+        ),
+    ],
+)
+def test_a_training_that_a_copy_does_not_have_is_said(make, lost):
+    for copy in (functools.partial(convert, verbose=False), fold):
+        with pytest.warns(UserWarning, match=f"The copy is a {lost}: a class is only"):
+            copy(make())
 
 
 def test_arguments_that_the_config_lacks_are_not_lost_in_a_file(tmp_path):

@@ -92,7 +92,8 @@ def convert(
         verbose: Whether to print `summary` of the result. Defaults to `True`.
 
     Returns:
-        A new model, not compiled. The given one is unchanged.
+        A new model, not compiled. The given one is unchanged. A warning says if the
+        class of a graph cannot be kept and had its own `train_step` or the like.
 
     Raises:
         InputError: An argument is not as above, a pattern matches no layer, the model

@@ -14,7 +14,7 @@ from keras.src.models.functional import Functional, functional_like_constructor
 from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.utils.python_utils import is_default
 
-from tfsupermask._validation import InputError, fail
+from tfsupermask._validation import InputError, fail, listed
 from tfsupermask.layers import Supermask, SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
 from tfsupermask.layers.mixin import accepted, with_activation
@@ -22,6 +22,8 @@ from tfsupermask.layers.walking import children_of, is_graph
 
 # Attributes in which Keras and TensorFlow themselves track layers.
 _BOOKKEEPING = ("_layers", "_tracker", "_self_")
+# What a class of models changes if it trains or evaluates otherwise.
+_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
 
 
 def config_of(layer: keras.Layer) -> dict:
@@ -95,6 +97,16 @@ def copy_model(
     copier.freeze()
     for source, target in copier.made():
         finish(source, target)
+    lost = [
+        n for n in _STEPS if getattr(type(copied), n) is not getattr(type(model), n)
+    ]
+    if lost:
+        warnings.warn(
+            f"The copy is a {type(copied).__name__} without the {listed(lost)} of "
+            f"{type(model).__name__}: a class is only kept that has its own `call`, or "
+            "the constructor of `keras.Model(inputs, outputs)`.",
+            stacklevel=3,
+        )
     return copied
 
 
