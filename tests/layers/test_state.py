@@ -228,6 +228,15 @@ def test_an_exported_model_evaluates_as_before(make, tmp_path):
     )
 
 
+def test_a_signature_of_ones_own_needs_tensorflow_alone(tmp_path):
+    model = spatial()
+    serve = tf.function(model.call).get_concrete_function(
+        tf.TensorSpec((None, 6, 6, 3)), training=False
+    )
+    tf.saved_model.save(model, str(tmp_path), signatures=serve)
+    assert b"Supermask" not in (tmp_path / "saved_model.pb").read_bytes()
+
+
 class Interrupt(keras.callbacks.Callback):
     """Ends a training in the way a crash does."""
 
