@@ -96,8 +96,7 @@ class Kernel:
         one word.
         """
         shape = tuple(self.variable.shape)
-        if len(shape) < 2:
-            shape = (1, *shape)
+        shape = (1,) * (2 - len(shape)) + shape
         if self.layout == "einsum":
             return _einsum_fans(self.owner.equation, shape)
         *field, inputs, outputs = shape
