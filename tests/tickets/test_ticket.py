@@ -528,13 +528,14 @@ def test_kept_weights_of_signed_masks_come_back(precision, tmp_path):
     [
         ("score", r"scores of d/kernel must be finite.*'1 of 6'"),
         ("kernel", r"kept weights of d/kernel must be finite.*'1 of 3'"),
+        ("bias", r"weights of d/bias must be finite.*'1 of 3'"),
     ],
 )
-def test_masks_that_are_not_finite_are_refused(number, attribute, message, small):
+def test_weights_that_are_not_finite_are_refused(number, attribute, message, small):
     model = load_ticket(small).model
     layer = model.layers[0]
     values = np.array(getattr(layer, attribute))
-    values.flat[np.argmax(layer.mask)] = number
+    values.flat[np.argmax(layer.mask) % values.size] = number
     getattr(layer, attribute).assign(values)
     with kept(small, message):
         save_ticket(model, small)

@@ -103,9 +103,9 @@ def save_ticket(
         The file.
 
     Raises:
-        InputError: The model has a layer that a ticket cannot hold, a score or a kept
-            weight is not finite or does not fit in `precision`, or another argument
-            is not as above.
+        InputError: The model has a layer that a ticket cannot hold, a score or a
+            weight that is not removed is not finite or does not fit in `precision`, or
+            another argument is not as above.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3))

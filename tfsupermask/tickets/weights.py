@@ -104,6 +104,7 @@ def weight_parts(weight: Weight, precision: str) -> list[Part]:
         extra = {**extra, "drawn_sha256": _sha256(values)}
         return [*parts, Part(weight.name, "drawn", b"", extra)]
     if weight.masked is None:
+        _check_finite("weights", weight, values)
         return [Part(weight.name, "values", to_bytes(values), extra)]
     kept = _narrow(kept, precision, weight.name)
     extra = {**extra, "stored_dtype": kept.dtype.name}
