@@ -460,6 +460,27 @@ def test_what_was_counted_and_records_are_copied_and_can_be_saved(tmp_path):
     converted.save(tmp_path / "m.keras")
 
 
+class WithVariable(kl.Layer):
+    """Has a variable of TensorFlow's, which Keras does not know."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense, self.scale = kl.Dense(2), tf.Variable(1.0)
+
+    def call(self, inputs):
+        return self.scale * self.dense(inputs)
+
+
+def test_variables_of_tensorflow_are_copied():
+    layer = WithVariable()
+    model = keras.Sequential([keras.Input((8,)), layer])
+    layer.scale.assign(3.0)
+    masked = convert(model, 0.0, verbose=False)
+    for each in (masked, fold(masked)):
+        np.testing.assert_array_equal(each(X), model(X))
+        assert each.layers[0].scale is not layer.scale
+
+
 def test_shared_layers_stay_shared_and_are_listed_once():
     converted = convert(shared_layers(), verbose=False)
     for model in (converted, fold(converted)):

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 from keras.src.models.functional import Functional, functional_like_constructor
 from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.utils.python_utils import is_default
@@ -318,6 +319,10 @@ def _copy_own_state(source, target):
         source._seed_generators, target._seed_generators, strict=True
     ):
         copied.state.assign(seed.state)
+    for name, value in vars(source).items():
+        copied = getattr(target, name, None)
+        if isinstance(value, tf.Variable) and isinstance(copied, tf.Variable):
+            copied.assign(value)  # Keras does not list it
     if hasattr(source, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             source.save_assets(folder)
