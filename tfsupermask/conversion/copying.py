@@ -18,7 +18,7 @@ from keras.src.utils.python_utils import is_default
 from tfsupermask._validation import InputError, fail, listed
 from tfsupermask.layers import Supermask, SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
-from tfsupermask.layers.mixin import accepted, with_activation
+from tfsupermask.layers.mixin import MARK, accepted, with_activation
 from tfsupermask.layers.walking import children_of, is_graph
 
 # Attributes in which Keras and TensorFlow themselves track layers.
@@ -314,6 +314,7 @@ def _same_input(tensor):
 def _copy_own_state(source, target):
     store = {}
     source.save_own_variables(store)
+    store.pop(MARK, None)
     target.load_own_variables(store)
     for seed, copied in zip(
         source._seed_generators, target._seed_generators, strict=True

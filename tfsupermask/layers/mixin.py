@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.utils.python_utils import is_default
 
@@ -25,6 +26,7 @@ from tfsupermask.layers.kernels import (
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import OF_RANKING, Method, get_method
 
+MARK = "masked"
 ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
 
 
@@ -283,14 +285,20 @@ class SupermaskMixin:
             f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )
 
+    def save_own_variables(self, store):
+        """Stores a mark as well: a layer without masks must not read the kernels."""
+        super().save_own_variables(store)
+        if self.masked_weights:
+            store[MARK] = np.zeros(())
+
     def load_own_variables(self, store):
         """Reads what Keras stored, or an older file with names such as "score"."""
+        store = {key: store[key] for key in set(store.keys()) - {MARK}}
         by_name = {
             weight.kernel.name.replace("kernel", "score"): weight
             for weight in self.masked_weights
         }
-        names = set(store.keys())
-        old = by_name and by_name.keys() <= names and "0" not in names
+        old = by_name and by_name.keys() <= store.keys() and "0" not in store
         if not old or any("score" not in name for name in by_name):
             super().load_own_variables(store)
             return
