@@ -515,3 +515,13 @@ def test_quantizing_a_model_says_what_is_not(kind):
         model.quantize("int8")
     assert plain.quantization_mode == "int8"
     np.testing.assert_array_equal(model.layers[-2](*KINDS[kind].inputs()), before)
+
+
+def test_layers_inside_refuse_as_well():
+    layer, inputs = masked("attention"), KINDS["attention"].inputs()
+    before, inside = layer(*inputs), layer._query_dense
+    with pytest.raises(InputError, match=rf"'{layer.name}' cannot use LoRA"):
+        inside.enable_lora(2)
+    with pytest.raises(NotImplementedError, match="`fold` the model first"):
+        inside.quantize("int8")
+    np.testing.assert_array_equal(layer(*inputs), before)

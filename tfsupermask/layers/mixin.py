@@ -154,6 +154,9 @@ class SupermaskMixin:
         object.__setattr__(self, "_mask_weights", weights)  # Keras would track a list
         for weight in weights:
             _give(weight.owner, weight.variables, self.trainable)
+            if weight.owner is not self:  # a plain layer, which would take both
+                weight.owner.enable_lora = self.enable_lora
+                weight.owner.quantize = weight.variables.quantize
         for layer in self._flatten_layers(include_self=False):
             inside = layer._flatten_layers()
             own = [weight for weight in weights if weight.owner in inside]
