@@ -535,6 +535,19 @@ def test_frozen_parts_stay_frozen():
     assert len(converted.trainable_weights) == 6
 
 
+@pytest.mark.filterwarnings("ignore:.* masked weights are not trained:UserWarning")
+def test_weights_that_were_frozen_by_themselves_stay_so():
+    model = functional(lambda x: kl.Dense(2)(kl.LSTM(4)(kl.Reshape((2, 4))(x))))
+    top, cell = model.layers[-1], model.layers[-2].cell
+    top.bias.trainable = cell.recurrent_kernel.trainable = False
+    masked = convert(model, method="magnitude", verbose=False)
+    names = [variable.name for variable in masked.trainable_variables]
+    assert names == ["kernel", "bias", "kernel"]
+    plain = fold(convert(model, verbose=False))
+    names = [variable.name for variable in plain.trainable_variables]
+    assert names == ["kernel", "recurrent_kernel", "bias", "kernel"]
+
+
 def test_masks_inside_a_wrapper_are_kept_and_folded():
     inside = SupermaskDense(4, name="inside")
     around = kl.TimeDistributed(inside, name="around")

@@ -96,6 +96,11 @@ def copy_model(
     for source, target in copier.pairs():
         _copy_own_state(source, target)
     copier.freeze()
+    kernels = {id(weight.kernel) for weight in masked_weights(model)}
+    for source, target in copier.pairs():
+        for one, other in zip(_own(source), _own(target), strict=False):
+            if not one.trainable and id(one) not in kernels:  # frozen by themselves
+                other.trainable = False
     for source, target in copier.made():
         finish(source, target)
     lost = [
@@ -328,6 +333,10 @@ def _copy_own_state(source, target):
         with tempfile.TemporaryDirectory() as folder:
             source.save_assets(folder)
             target.load_assets(folder)
+
+
+def _own(layer):
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
 def _replace_attributes(layer, new):
