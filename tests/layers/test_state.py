@@ -315,6 +315,14 @@ def test_a_plain_model_does_not_read_the_kernels_under_masks(
         plain.load_weights(tmp_path / "masked.weights.h5")
 
 
+def test_refuses_weights_that_masks_by_another_method_select(tmp_path):
+    model, other = subclassed(), subclassed(method="signed")
+    model.save_weights(tmp_path / "model.weights.h5")
+    message = "must be of its method, 'signed'.*method='edge_popup'"
+    with pytest.raises(ValueError, match=message):
+        other.load_weights(tmp_path / "model.weights.h5")
+
+
 def test_refuses_a_bias_that_the_layer_does_not_have():
     store, unbuilt = {}, SupermaskDense(3)
     unbuilt.save_own_variables(store)
@@ -324,7 +332,7 @@ def test_refuses_a_bias_that_the_layer_does_not_have():
     for layer in (with_bias, without):
         layer.build((None, 7))
     with_bias.save_own_variables(store)
-    assert sorted(store) == ["0", "1", "masked"]
+    assert sorted(store) == ["0", "1", "method"]
     with pytest.raises(ValueError, match="expected 1 variables"):
         without.load_own_variables(store)
 

@@ -26,7 +26,7 @@ from tfsupermask.layers.kernels import (
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import OF_RANKING, Method, get_method
 
-MARK = "masked"
+MARK = "method"
 ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
 
 
@@ -289,14 +289,21 @@ class SupermaskMixin:
         )
 
     def save_own_variables(self, store):
-        """Stores a mark as well: a layer without masks must not read the kernels."""
+        """Stores the method too: layers with other masks or none must refuse these."""
         super().save_own_variables(store)
         if self.masked_weights:
-            store[MARK] = np.zeros(())
+            store[MARK] = np.frombuffer(self.method.name.encode(), np.uint8)
 
     def load_own_variables(self, store):
         """Reads what Keras stored, or an older file with names such as "score"."""
-        store = {key: store[key] for key in set(store.keys()) - {MARK}}
+        store = {key: store[key] for key in list(store.keys())}
+        mark = store.pop(MARK, None)
+        if mark is not None and (name := _text(mark)) != self.method.name:
+            raise fail(
+                f"The weights for layer '{self.name}' must be of its method, "
+                f"'{self.method.name}'.",
+                method=name,
+            )
         by_name = {
             weight.kernel.name.replace("kernel", "score"): weight
             for weight in self.masked_weights
@@ -357,6 +364,10 @@ class SupermaskMixin:
         layer = super().from_config(dict(config))
         layer._mask_sparsity = None
         return layer
+
+
+def _text(numbers):
+    return np.asarray(numbers, np.uint8).tobytes().decode()
 
 
 def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:
