@@ -224,10 +224,7 @@ def _check_path(path):
 
 def _as_rebuilt(model, weights, rebuilt):
     """Returns the weights with the initializers of a model rebuilt from its configs."""
-    names, again = (
-        [f"{weight.name}: {weight.dtype.name} {weight.shape}" for weight in each]
-        for each in (weights, rebuilt)
-    )
+    names, again = ([each.described for each in all_] for all_ in (weights, rebuilt))
     if names != again:
         raise fail(
             "`model` must be described by its layers' configs, which give other "
