@@ -332,7 +332,7 @@ def test_refuses_a_bias_that_the_layer_does_not_have():
     for layer in (with_bias, without):
         layer.build((None, 7))
     with_bias.save_own_variables(store)
-    assert sorted(store) == ["0", "1", "method"]
+    assert sorted(store) == ["0", "1", "mask_method"]
     with pytest.raises(ValueError, match="expected 1 variables"):
         without.load_own_variables(store)
 

@@ -26,7 +26,7 @@ from tfsupermask.layers.kernels import (
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import OF_RANKING, Method, get_method
 
-MARK = "method"
+MARK = "mask_method"
 ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
 
 
