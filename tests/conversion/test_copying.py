@@ -1,6 +1,7 @@
 """Every kind of model comes through conversion and folding with its outputs."""
 
 import functools
+import warnings
 from typing import NamedTuple
 
 import keras
@@ -401,7 +402,35 @@ def test_a_model_class_of_ones_own_is_kept_where_it_can_be():
     assert plain_class(convert(built(Branches, X), verbose=False)) is Branches
     assert type(fold(convert(built(Branches, X), verbose=False))) is Branches
     # The constructor makes layers of its own, so that only a plain graph will do.
-    assert type(convert(GraphWithArgument(), verbose=False)).__name__ == "Functional"
+    with warnings.catch_warnings(action="error"):
+        plain = convert(GraphWithArgument(), verbose=False)
+    assert type(plain).__name__ == "Functional"
+
+
+class TrainsByItself(GraphWithArgument):
+    def train_step(self, data):
+        return {"loss": 0.0}
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, *args, **kwargs):
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("make", "lost"),
+    [
+        (TrainsByItself, "Functional without the train_step of TrainsByItself"),
+        (
+            lambda: OwnLoss([keras.Input((8,)), SupermaskDense(2)]),
+            "Sequential without the compute_loss of OwnLoss",
+        ),
+    ],
+)
+def test_a_training_that_a_copy_does_not_have_is_said(make, lost):
+    for copy in (functools.partial(convert, verbose=False), fold):
+        with pytest.warns(UserWarning, match=f"The copy is a {lost}: a class is only"):
+            copy(make())
 
 
 def test_arguments_that_the_config_lacks_are_not_lost_in_a_file(tmp_path):
@@ -429,6 +458,27 @@ def test_what_was_counted_and_records_are_copied_and_can_be_saved(tmp_path):
     assert (converted.seen, converted.sizes) == (3, Sizes(2, 1))
     assert type(converted.sizes) is Sizes
     converted.save(tmp_path / "m.keras")
+
+
+class WithVariable(kl.Layer):
+    """Has a variable of TensorFlow's, which Keras does not know."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense, self.scale = kl.Dense(2), tf.Variable(1.0)
+
+    def call(self, inputs):
+        return self.scale * self.dense(inputs)
+
+
+def test_variables_of_tensorflow_are_copied():
+    layer = WithVariable()
+    model = keras.Sequential([keras.Input((8,)), layer])
+    layer.scale.assign(3.0)
+    masked = convert(model, 0.0, verbose=False)
+    for each in (masked, fold(masked)):
+        np.testing.assert_array_equal(each(X), model(X))
+        assert each.layers[0].scale is not layer.scale
 
 
 def test_shared_layers_stay_shared_and_are_listed_once():
@@ -483,6 +533,19 @@ def test_frozen_parts_stay_frozen():
     assert len(converted.trainable_weights) == len(model.trainable_weights) == 4
     copied.trainable = True
     assert len(converted.trainable_weights) == 6
+
+
+@pytest.mark.filterwarnings("ignore:.* masked weights are not trained:UserWarning")
+def test_weights_that_were_frozen_by_themselves_stay_so():
+    model = functional(lambda x: kl.Dense(2)(kl.LSTM(4)(kl.Reshape((2, 4))(x))))
+    top, cell = model.layers[-1], model.layers[-2].cell
+    top.bias.trainable = cell.recurrent_kernel.trainable = False
+    masked = convert(model, method="magnitude", verbose=False)
+    names = [variable.name for variable in masked.trainable_variables]
+    assert names == ["kernel", "bias", "kernel"]
+    plain = fold(convert(model, verbose=False))
+    names = [variable.name for variable in plain.trainable_variables]
+    assert names == ["kernel", "recurrent_kernel", "bias", "kernel"]
 
 
 def test_masks_inside_a_wrapper_are_kept_and_folded():

@@ -78,7 +78,9 @@ def test_outputs_are_those_of_every_method(method):
 
 def test_layers_of_many_kinds():
     model, images = of_many_kinds(), random(4, 6, 6, 3)
-    fixed = fix_masks(model)
+    message = "2 masked weights are not trained .lstm/lstm_cell/kernel, "
+    with pytest.warns(UserWarning, match=message):
+        fixed = fix_masks(model)
     assert len(masked_weights(fixed)) == 15
     assert_fixed(model, fixed, images)
     plain = fixed.get_layer("plain")

@@ -19,6 +19,7 @@ def ops_of_a_step(model):
             loss = tf.reduce_sum(model(images, training=True))
         return tape.gradient(loss, scores)
 
+    gradients(tf.zeros((2, 8, 8, 3)))  # the trace of a call, not one for an export
     traced = gradients.get_concrete_function(tf.TensorSpec((2, 8, 8, 3)))
     needed = tf.compat.v1.graph_util.extract_sub_graph(
         traced.graph.as_graph_def(), [output.op.name for output in traced.outputs]

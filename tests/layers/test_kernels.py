@@ -6,6 +6,7 @@ import pytest
 
 from tests.layers.kinds import KINDS, Bilinear, masked
 from tfsupermask._validation import InputError
+from tfsupermask.conversion import convert, fold
 from tfsupermask.layers import (
     SupermaskDense,
     SupermaskSeparableConv2D,
@@ -91,6 +92,18 @@ def test_the_kernels_may_be_named_by_their_positions():
     twin = type(layer).from_config(layer.get_config())
     twin.build((None, 5))
     assert [weight.name for weight in twin.masked_weights] == [f"{twin.name}/shift"]
+
+
+def test_every_weight_may_be_masked_numbers_too():
+    layer = keras.layers.Normalization()
+    layer.adapt(np.arange(6.0).reshape(2, 3))
+    plain = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(2)])
+    model = convert(plain, 0.5, kernels=lambda layer, weight: True, verbose=False)
+    kept = {weight.name: weight.num_kept for weight in masked_weights(model)}
+    names = (f"{layer.name}/{name}" for name in ("mean", "variance", "count"))
+    assert [kept[name] for name in names] == [1, 1, 1]
+    inputs = np.ones((4, 3))
+    np.testing.assert_array_equal(fold(model)(inputs), model(inputs))
 
 
 GATES = ("kernel", "recurrent_kernel")

@@ -20,6 +20,7 @@ from tests.layers.kinds import (
     scramble,
 )
 from tfsupermask import SparsityRamp, SparsitySchedule, SupermaskMetrics
+from tfsupermask.conversion import convert
 from tfsupermask.layers import (
     SupermaskConv2D,
     SupermaskDense,
@@ -228,6 +229,15 @@ def test_an_exported_model_evaluates_as_before(make, tmp_path):
     )
 
 
+def test_a_signature_of_ones_own_needs_tensorflow_alone(tmp_path):
+    model = spatial()
+    serve = tf.function(model.call).get_concrete_function(
+        tf.TensorSpec((None, 6, 6, 3)), training=False
+    )
+    tf.saved_model.save(model, str(tmp_path), signatures=serve)
+    assert b"Supermask" not in (tmp_path / "saved_model.pb").read_bytes()
+
+
 class Interrupt(keras.callbacks.Callback):
     """Ends a training in the way a crash does."""
 
@@ -283,8 +293,34 @@ def test_refuses_a_weights_file_without_masks(tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError, match="kernel_mask"):
             model.load_weights(tmp_path / "plain.weights.h5")
-    model.save_weights(tmp_path / "masked.weights.h5")
-    model.load_weights(tmp_path / "masked.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("make", "make_masked"),
+    [
+        (lambda: Plain(keras.layers.Dense), lambda plain: Plain(SupermaskDense)),
+        (OwnModel, lambda plain: convert(plain, verbose=False)),
+    ],
+)
+def test_a_plain_model_does_not_read_the_kernels_under_masks(
+    make, make_masked, tmp_path
+):
+    plain, inputs = make(), random(2, 5)
+    plain(inputs)
+    masked = make_masked(plain)
+    masked(inputs)
+    masked.save_weights(tmp_path / "masked.weights.h5")
+    masked.load_weights(tmp_path / "masked.weights.h5")
+    with pytest.raises(ValueError, match="could not be loaded"):
+        plain.load_weights(tmp_path / "masked.weights.h5")
+
+
+def test_refuses_weights_that_masks_by_another_method_select(tmp_path):
+    model, other = subclassed(), subclassed(method="signed")
+    model.save_weights(tmp_path / "model.weights.h5")
+    message = "must be of its method, 'signed'.*method='edge_popup'"
+    with pytest.raises(ValueError, match=message):
+        other.load_weights(tmp_path / "model.weights.h5")
 
 
 def test_refuses_a_bias_that_the_layer_does_not_have():
@@ -296,7 +332,7 @@ def test_refuses_a_bias_that_the_layer_does_not_have():
     for layer in (with_bias, without):
         layer.build((None, 7))
     with_bias.save_own_variables(store)
-    assert sorted(store) == ["0", "1"]
+    assert sorted(store) == ["0", "1", "mask_method"]
     with pytest.raises(ValueError, match="expected 1 variables"):
         without.load_own_variables(store)
 

@@ -23,6 +23,7 @@ from tests.layers.kinds import (
 )
 from tfsupermask import layers
 from tfsupermask._validation import InputError
+from tfsupermask.conversion import convert
 from tfsupermask.layers import (
     SupermaskConv2D,
     SupermaskDense,
@@ -178,6 +179,41 @@ def test_a_layer_may_read_its_activation_from_its_config_itself():
 
     layer = supermask(Own("tanh"))
     assert layer.activation is keras.activations.tanh
+
+
+@keras.saving.register_keras_serializable("tests")
+class WithAttribute(Bilinear):
+    """Keeps something of its own by a name."""
+
+    def __init__(self, name_of_mine, **kwargs):
+        super().__init__(**kwargs)
+        self.name_of_mine = name_of_mine
+        setattr(self, name_of_mine, "mine")
+
+    def call(self, inputs):
+        assert getattr(self, self.name_of_mine) == "mine"
+        return super().call(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "name_of_mine": self.name_of_mine}
+
+
+@pytest.mark.parametrize("name", ["_weights", "_positions", "_method", "_sparsity"])
+def test_attributes_of_the_layer_stay_its_own(name):
+    layer = supermask(WithAttribute(name), sparsity=0.6)
+    assert layer(random(2, 5)).shape == (2, 3)
+    assert (getattr(layer, name), layer.num_kept) == ("mine", 6)
+
+
+@pytest.mark.parametrize("name", ["mask", "score", "method", "score_initializer"])
+def test_refuses_attributes_that_supermask_layers_have(name):
+    layer = WithAttribute(name)
+    layer(random(2, 5))
+    message = rf"must not have.*attributes=\['{name}'\]"
+    with pytest.raises(InputError, match=message):
+        supermask(layer)
+    with pytest.raises(InputError, match=message):
+        convert(keras.Sequential([keras.Input((5,)), layer]), verbose=False)
 
 
 def test_arguments_of_a_mask_may_be_those_of_the_layer():
@@ -467,3 +503,25 @@ def test_refuses_quantization(kind):
         with pytest.raises(NotImplementedError):
             layer.quantize(mode)
         np.testing.assert_array_equal(layer(*inputs), before)
+
+
+@pytest.mark.parametrize("kind", ["dense", "attention"])
+def test_quantizing_a_model_says_what_is_not(kind):
+    inputs = [keras.Input(shape) for shape in KINDS[kind].input_shapes]
+    plain = keras.layers.Dense(3)
+    model = keras.Model(inputs, plain(supermask(KINDS[kind].make())(*inputs)))
+    before = model.layers[-2](*KINDS[kind].inputs())
+    with pytest.warns(UserWarning, match=r"kernel_mask' is not quantized.*`fold`"):
+        model.quantize("int8")
+    assert plain.quantization_mode == "int8"
+    np.testing.assert_array_equal(model.layers[-2](*KINDS[kind].inputs()), before)
+
+
+def test_layers_inside_refuse_as_well():
+    layer, inputs = masked("attention"), KINDS["attention"].inputs()
+    before, inside = layer(*inputs), layer._query_dense
+    with pytest.raises(InputError, match=rf"'{layer.name}' cannot use LoRA"):
+        inside.enable_lora(2)
+    with pytest.raises(NotImplementedError, match="`fold` the model first"):
+        inside.quantize("int8")
+    np.testing.assert_array_equal(layer(*inputs), before)

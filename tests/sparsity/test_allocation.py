@@ -100,6 +100,8 @@ def test_erdos_renyi_on_many_random_shapes():
         # 60 of 110: by shape 7 : 20 would give 15.6 of 10, so that one stays whole.
         ([(2, 5), (10, 10)], 50 / 110, (10, 50)),
         ([(1,), (1,), (1,)], 0.9, (1, 1, 1)),
+        # A number, 5 of 11 kept.
+        ([(), (2, 5)], 0.5, (1, 4)),
         # 2 of 1002, one for each; shares 2 · 2/1003 and 2 · 1001/1003 would leave none.
         ([(1, 1, 1, 2), (1000,)], 1 - 2 / 1002, (1, 1)),
     ],

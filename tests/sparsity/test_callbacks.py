@@ -156,6 +156,23 @@ def test_a_longer_epoch_does_not_go_beyond_the_next(compiled):
     assert asked == pytest.approx([0, 0, 0, 1, 1.5, 2, 2, 2, 2 + 1 / 3])
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_loop_of_ones_own_calls_them(model, begun):
+    """Epochs count whole until one has ended, whose number of batches is then known."""
+    schedule, metrics = SparsitySchedule(RAMP, every="batch"), SupermaskMetrics()
+    callbacks = keras.callbacks.CallbackList([schedule, metrics], model=model)
+    if begun:
+        callbacks.on_train_begin()
+    seen = []
+    for epoch in range(2):
+        callbacks.on_epoch_begin(epoch)
+        for batch in range(2):
+            callbacks.on_train_batch_end(batch)
+            seen.append(masked_weights(model)[0].sparsity)
+        callbacks.on_epoch_end(epoch)
+    assert seen == [RAMP(0), RAMP(0), RAMP(1.5), RAMP(2)]
+
+
 def test_a_ramp_needs_no_retracing(model, images_and_labels):
     traced = Traced()
     model = keras.Sequential([keras.Input((6, 6, 2)), traced, *model.layers])

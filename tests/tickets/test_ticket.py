@@ -118,6 +118,14 @@ def test_a_loaded_model_is_the_same(make, tmp_path):
         np.testing.assert_array_equal(weight.masked(), other.kernel)
 
 
+def test_a_layer_that_was_renamed_comes_back_by_its_new_name(tmp_path):
+    model = dense(3, 2)
+    model.layers[0].name = "new"
+    loaded = load_ticket(save_ticket(model, tmp_path / "a.ticket")).model
+    assert loaded.layers[0].name == "new"
+    np.testing.assert_array_equal(loaded(np.ones((2, 3))), model(np.ones((2, 3))))
+
+
 def test_the_same_model_gives_the_same_bytes(tmp_path):
     first, second, third = (tmp_path / f"{name}.ticket" for name in "abc")
     recipe = {"b": [1, 2], "a": None}
@@ -528,13 +536,14 @@ def test_kept_weights_of_signed_masks_come_back(precision, tmp_path):
     [
         ("score", r"scores of d/kernel must be finite.*'1 of 6'"),
         ("kernel", r"kept weights of d/kernel must be finite.*'1 of 3'"),
+        ("bias", r"weights of d/bias must be finite.*'1 of 3'"),
     ],
 )
-def test_masks_that_are_not_finite_are_refused(number, attribute, message, small):
+def test_weights_that_are_not_finite_are_refused(number, attribute, message, small):
     model = load_ticket(small).model
     layer = model.layers[0]
     values = np.array(getattr(layer, attribute))
-    values.flat[np.argmax(layer.mask)] = number
+    values.flat[np.argmax(layer.mask) % values.size] = number
     getattr(layer, attribute).assign(values)
     with kept(small, message):
         save_ticket(model, small)

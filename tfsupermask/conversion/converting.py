@@ -11,7 +11,7 @@ import numpy as np
 from tfsupermask._validation import check_choice, check_integer, fail, listed
 from tfsupermask.conversion.choosing import IsKernel, choose_sparsities
 from tfsupermask.conversion.copying import copy_model, remake
-from tfsupermask.conversion.summary_table import share_masked, summary
+from tfsupermask.conversion.summary_table import said_of_frozen, share_masked, summary
 from tfsupermask.init import NAMES, initialize
 from tfsupermask.layers import (
     Method,
@@ -20,8 +20,8 @@ from tfsupermask.layers import (
     is_kernel,
     kernels_of,
     masked_weights,
-    supermask_class,
 )
+from tfsupermask.layers.classes import maker
 from tfsupermask.layers.walking import check_built, shared_layers, supermask_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.sparsity import ALLOCATIONS
@@ -92,7 +92,8 @@ def convert(
         verbose: Whether to print `summary` of the result. Defaults to `True`.
 
     Returns:
-        A new model, not compiled. The given one is unchanged.
+        A new model, not compiled. The given one is unchanged. A warning says if the
+        class of a graph cannot be kept and had its own `train_step` or the like.
 
     Raises:
         InputError: An argument is not as above, a pattern matches no layer, the model
@@ -141,7 +142,7 @@ def convert(
     def new_layer(layer):
         if id(layer) not in chosen:
             return remake(layer)
-        return remake(layer, supermask_class(type(layer)).without_masks)
+        return remake(layer, maker(layer))
 
     def finish(layer, new):
         if id(layer) in chosen:
@@ -188,13 +189,7 @@ def _surprises(before, converted):
             f"Only {share:.1%} of the model's parameters are masked: see "
             "`tfsupermask.summary(model)`, and `kernels` to mask others."
         )
-    trained = {id(variable) for variable in converted.trainable_weights}
-    weights = masked_weights(converted)
-    if frozen := [each.name for each in weights if id(each.trained) not in trained]:
-        yield (
-            f"{len(frozen)} masked weights are not trained ({listed(frozen)}), as "
-            "their layers are not trainable: set `layer.trainable = True`."
-        )
+    yield from said_of_frozen(converted)
     if shared := {layer.name for layer in shared_layers(converted)}:
         yield (
             f"Layers that two models hold ({listed(shared)}) make a file that "

@@ -10,18 +10,21 @@ import warnings
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 from keras.src.models.functional import Functional, functional_like_constructor
 from keras.src.saving.serialization_lib import SafeModeScope
 from keras.src.utils.python_utils import is_default
 
-from tfsupermask._validation import InputError, fail
+from tfsupermask._validation import InputError, fail, listed
 from tfsupermask.layers import Supermask, SupermaskMixin, masked_weights, plain_class
 from tfsupermask.layers.kernels import MaskVariables
-from tfsupermask.layers.mixin import accepted, with_activation
+from tfsupermask.layers.mixin import MARK, accepted, with_activation
 from tfsupermask.layers.walking import children_of, is_graph
 
 # Attributes in which Keras and TensorFlow themselves track layers.
 _BOOKKEEPING = ("_layers", "_tracker", "_self_")
+# What a class of models changes if it trains or evaluates otherwise.
+_STEPS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
 
 
 def config_of(layer: keras.Layer) -> dict:
@@ -93,8 +96,23 @@ def copy_model(
     for source, target in copier.pairs():
         _copy_own_state(source, target)
     copier.freeze()
+    kernels = {id(weight.kernel) for weight in masked_weights(model)}
+    for source, target in copier.pairs():
+        for one, other in zip(_own(source), _own(target), strict=False):
+            if not one.trainable and id(one) not in kernels:  # frozen by themselves
+                other.trainable = False
     for source, target in copier.made():
         finish(source, target)
+    lost = [
+        n for n in _STEPS if getattr(type(copied), n) is not getattr(type(model), n)
+    ]
+    if lost:
+        warnings.warn(
+            f"The copy is a {type(copied).__name__} without the {listed(lost)} of "
+            f"{type(model).__name__}: a class is only kept that has its own `call`, or "
+            "the constructor of `keras.Model(inputs, outputs)`.",
+            stacklevel=3,
+        )
     return copied
 
 
@@ -301,15 +319,24 @@ def _same_input(tensor):
 def _copy_own_state(source, target):
     store = {}
     source.save_own_variables(store)
+    store.pop(MARK, None)
     target.load_own_variables(store)
     for seed, copied in zip(
         source._seed_generators, target._seed_generators, strict=True
     ):
         copied.state.assign(seed.state)
+    for name, value in vars(source).items():
+        copied = getattr(target, name, None)
+        if isinstance(value, tf.Variable) and isinstance(copied, tf.Variable):
+            copied.assign(value)  # Keras does not list it
     if hasattr(source, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             source.save_assets(folder)
             target.load_assets(folder)
+
+
+def _own(layer):
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
 def _replace_attributes(layer, new):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 
 from tfsupermask.conversion.copying import copy_model, remake
 from tfsupermask.conversion.folding import fold_kernels, plain_config, plain_layer
+from tfsupermask.conversion.summary_table import said_of_frozen
 from tfsupermask.layers import SupermaskMixin, plain_class, supermask_class
 from tfsupermask.layers.walking import check_built
 from tfsupermask.sparsity.measures import built_weights
@@ -17,7 +20,8 @@ def fix_masks(model: keras.Model) -> keras.Model:
 
     Its layers have the method `"fixed"`. The kernels start as what the given layers
     compute with. Removed weights are zero after every step, whatever optimizer trains
-    the others, and after saving and loading.
+    the others, and after saving and loading. A warning names the kernels of layers that
+    are not trainable, which stay as they are.
 
     Args:
         model: Built Keras model with supermask layers, of any method.
@@ -43,7 +47,10 @@ def fix_masks(model: keras.Model) -> keras.Model:
     """
     check_built(model)
     built_weights(model)
-    return copy_model(model, _new_layer, _fix)
+    fixed = copy_model(model, _new_layer, _fix)
+    for surprise in said_of_frozen(fixed):
+        warnings.warn(surprise, stacklevel=2)
+    return fixed
 
 
 def _new_layer(layer):

@@ -7,6 +7,7 @@ import math
 import keras
 
 from tfsupermask._text import aligned
+from tfsupermask._validation import listed
 from tfsupermask.layers import masked_weights
 from tfsupermask.layers.walking import check_built, leaves, mask_variables
 
@@ -54,6 +55,17 @@ def share_masked(model: keras.Model) -> float:
     """Returns the fraction of a model's parameters that are under a mask."""
     sizes = _sizes(masked_weights(model), _without_mask(model))
     return sizes[0] / max(1, sum(sizes))
+
+
+def said_of_frozen(model: keras.Model) -> list[str]:
+    """Returns a warning of the masked weights that training does not change, if any."""
+    trained = {id(variable) for variable in model.trainable_weights}
+    weights = masked_weights(model)
+    frozen = [each.name for each in weights if id(each.trained) not in trained]
+    return frozen and [
+        f"{len(frozen)} masked weights are not trained ({listed(frozen)}), as "
+        "their layers are not trainable: set `layer.trainable = True`."
+    ]
 
 
 def _masked_table(model, weights):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 from keras.saving import get_registered_name
@@ -87,13 +89,30 @@ def supermask(layer: keras.Layer, **mask) -> keras.Layer:
     if not isinstance(layer, keras.Layer) or isinstance(layer, SupermaskMixin):
         raise fail("`layer` must be a Keras layer without masks.", layer=layer)
     config = accepted(type(layer), layer.get_config())
-    make = supermask_class(type(layer)).without_masks
+    make = maker(layer)
     try:
         new = make(config)
     except (TypeError, ValueError):  # of an activation that cannot be serialised
         new = make(with_activation(layer, config))
     new.set_up(**mask)
     return new
+
+
+# What Keras' layers do not have; `enable_lora` is there to be replaced.
+_OF_KERAS = {*dir(keras.layers.Dense), "__annotations__"}
+_OURS = {*vars(SupermaskMixin), "score_initializer"} - _OF_KERAS
+
+
+def maker(layer: keras.Layer) -> Callable[[dict], keras.Layer]:
+    """Returns the function that makes a layer like a plain one to mask, of a config."""
+    if taken := sorted(_OURS.intersection(dir(layer))):
+        raise fail(
+            "A layer to mask must not have attributes with the names that supermask "
+            "layers use: rename them, or `skip` the layer.",
+            layer=layer.name,
+            attributes=taken,
+        )
+    return supermask_class(type(layer)).without_masks
 
 
 _CLASSES: dict[type[keras.Layer], type[keras.Layer]] = {}

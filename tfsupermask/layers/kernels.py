@@ -96,8 +96,7 @@ class Kernel:
         one word.
         """
         shape = tuple(self.variable.shape)
-        if len(shape) < 2:
-            shape = (1, *shape)
+        shape = (1,) * (2 - len(shape)) + shape
         if self.layout == "einsum":
             return _einsum_fans(self.owner.equation, shape)
         *field, inputs, outputs = shape
@@ -189,6 +188,13 @@ class MaskVariables(keras.Layer):
         )
         self.built = True
         self.read_by_name = False
+
+    def quantize(self, *args, **kwargs):
+        """Refuses, in words for the warning that `Model.quantize` makes of it."""
+        raise NotImplementedError(
+            f"The layer of '{self.name}' is not quantized: it has a mask. `fold` the "
+            "model first."
+        )
 
     def load_own_variables(self, store):
         """Reads both, unless the layer has read the score from an older file."""

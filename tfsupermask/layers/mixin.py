@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.utils.python_utils import is_default
 
@@ -25,6 +26,7 @@ from tfsupermask.layers.kernels import (
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import OF_RANKING, Method, get_method
 
+MARK = "mask_method"
 ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
 
 
@@ -65,9 +67,9 @@ class SupermaskMixin:
           neural network?".
     """
 
-    _sparsity = None  # until `set_up`
+    _mask_sparsity = None  # until `set_up`
     config_is_complete = True
-    _weights: Sequence[MaskedWeight] = ()
+    _mask_weights: Sequence[MaskedWeight] = ()
 
     def __init__(
         self,
@@ -85,10 +87,10 @@ class SupermaskMixin:
         self, sparsity=0.5, method="edge_popup", score_initializer=None, kernels=None
     ) -> None:
         """Takes the mask's arguments; makes the masks if the layer is built."""
-        self._sparsity = _check_sparsity(sparsity)
-        self._method = get_method(method)
+        self._mask_sparsity = _check_sparsity(sparsity)
+        self._mask_method = get_method(method)
         self.score_initializer = keras.initializers.get(score_initializer)
-        self._positions = None if kernels is None else _check_positions(kernels)
+        self._mask_positions = None if kernels is None else _check_positions(kernels)
         if self.built:
             self.build_masks(wait=False)
 
@@ -117,7 +119,7 @@ class SupermaskMixin:
 
     def _runs(self, config):
         """Returns whether a call ran, so that the layers it needs are built."""
-        if self._sparsity is None or not self._unbuilt():
+        if self._mask_sparsity is None or not self._unbuilt():
             return False
         if "shapes_dict" in config:
             return self._build_by_run_for_kwargs(config["shapes_dict"])
@@ -126,9 +128,13 @@ class SupermaskMixin:
 
     def build_masks(self, wait: bool = True) -> None:
         """Creates the masks; if a layer inside is not built, at the first call."""
-        if self._weights or self._sparsity is None or (wait and self._unbuilt()):
+        if (
+            self._mask_weights
+            or self._mask_sparsity is None
+            or (wait and self._unbuilt())
+        ):
             return
-        positions = self._positions
+        positions = self._mask_positions
         kernels = kernels_of(self, is_kernel if positions is None else positions)
         if positions and len(kernels) < len(positions):
             raise fail(
@@ -138,16 +144,19 @@ class SupermaskMixin:
             )
         if not kernels:
             return
-        self._sparsity = _spread(self._sparsity, len(kernels))
+        self._mask_sparsity = _spread(self._mask_sparsity, len(kernels))
         with self._open_name_scope():
             weights = [
                 MaskedWeight(self, kernel, sparsity, self.score_initializer)
-                for kernel, sparsity in zip(kernels, self._sparsity, strict=True)
+                for kernel, sparsity in zip(kernels, self._mask_sparsity, strict=True)
                 if sparsity is not None
             ]
-        object.__setattr__(self, "_weights", weights)  # Keras would track a list
+        object.__setattr__(self, "_mask_weights", weights)  # Keras would track a list
         for weight in weights:
             _give(weight.owner, weight.variables, self.trainable)
+            if weight.owner is not self:  # a plain layer, which would take both
+                weight.owner.enable_lora = self.enable_lora
+                weight.owner.quantize = weight.variables.quantize
         for layer in self._flatten_layers(include_self=False):
             inside = layer._flatten_layers()
             own = [weight for weight in weights if weight.owner in inside]
@@ -157,7 +166,7 @@ class SupermaskMixin:
     @property
     def masked_weights(self) -> list[MaskedWeight]:
         """The masked kernels with their scores; empty until the layer is built."""
-        return list(self._weights)
+        return list(self._mask_weights)
 
     def call(self, *args, **kwargs):
         """Computes the layer's outputs with its masked kernels."""
@@ -166,7 +175,7 @@ class SupermaskMixin:
             with functions_untraced():
                 keras.src.backend.compute_output_spec(super().call, *args, **kwargs)
             self.build_masks(wait=False)
-        if self._sparsity is None or (not self._weights and self._unbuilt()):
+        if self._mask_sparsity is None or (not self._mask_weights and self._unbuilt()):
             context = functions_untraced()  # its masks are to come
         else:
             context = masks_applied(self.masked_weights, self)
@@ -186,7 +195,7 @@ class SupermaskMixin:
     @property
     def method(self) -> Method:
         """The method that selects the weights."""
-        return self._method
+        return self._mask_method
 
     @property
     def sparsity(self) -> float | tuple[float | None, ...]:
@@ -195,19 +204,21 @@ class SupermaskMixin:
         It may be set: to one number, or to one for each kernel.
         """
         if not self.masked_weights:
-            return self._sparsity
+            return self._mask_sparsity
         each = iter(self.masked_weights)
-        values = tuple(s if s is None else next(each).sparsity for s in self._sparsity)
+        values = tuple(
+            s if s is None else next(each).sparsity for s in self._mask_sparsity
+        )
         return values[0] if len(set(values)) == 1 else values
 
     @sparsity.setter
     def sparsity(self, value: float | Sequence[float | None]) -> None:
         _check_sparsity(value)
         if not self.masked_weights:
-            self._sparsity = value
+            self._mask_sparsity = value
             return
-        values = _spread(value, len(self._sparsity))
-        masked = [old is not None for old in self._sparsity]
+        values = _spread(value, len(self._mask_sparsity))
+        masked = [old is not None for old in self._mask_sparsity]
         if values is value and masked != [new is not None for new in values]:
             raise fail(
                 "`sparsity` must be `None` for the kernels without a mask alone.",
@@ -277,14 +288,27 @@ class SupermaskMixin:
             f"Layer '{self.name}' cannot use LoRA: fold the model first.", rank=rank
         )
 
+    def save_own_variables(self, store):
+        """Stores the method too: layers with other masks or none must refuse these."""
+        super().save_own_variables(store)
+        if self.masked_weights:
+            store[MARK] = np.frombuffer(self.method.name.encode(), np.uint8)
+
     def load_own_variables(self, store):
         """Reads what Keras stored, or an older file with names such as "score"."""
+        store = {key: store[key] for key in list(store.keys())}
+        mark = store.pop(MARK, None)
+        if mark is not None and (name := _text(mark)) != self.method.name:
+            raise fail(
+                f"The weights for layer '{self.name}' must be of its method, "
+                f"'{self.method.name}'.",
+                method=name,
+            )
         by_name = {
             weight.kernel.name.replace("kernel", "score"): weight
             for weight in self.masked_weights
         }
-        names = set(store.keys())
-        old = by_name and by_name.keys() <= names and "0" not in names
+        old = by_name and by_name.keys() <= store.keys() and "0" not in store
         if not old or any("score" not in name for name in by_name):
             super().load_own_variables(store)
             return
@@ -304,7 +328,9 @@ class SupermaskMixin:
 
     def mask_arguments(self):
         """Returns the arguments of `set_up` that make masks like the layer's."""
-        positions = {} if self._positions is None else {"kernels": self._positions}
+        positions = (
+            {} if self._mask_positions is None else {"kernels": self._mask_positions}
+        )
         return {
             "sparsity": self.sparsity,
             "method": self.method,
@@ -336,8 +362,12 @@ class SupermaskMixin:
     def without_masks(cls, config):
         """Makes the layer from its plain class's config; `set_up` gives it masks."""
         layer = super().from_config(dict(config))
-        layer._sparsity = None
+        layer._mask_sparsity = None
         return layer
+
+
+def _text(numbers):
+    return np.asarray(numbers, np.uint8).tobytes().decode()
 
 
 def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:

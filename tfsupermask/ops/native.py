@@ -45,9 +45,10 @@ def avoid_in(graph: tf.Graph) -> None:
 
 
 def _being_exported() -> bool:
-    """Returns whether Keras or TensorFlow is tracing for an export."""
+    """Returns whether Keras, TensorFlow or the user is tracing for an export."""
     return any(
         frame.f_globals.get("__name__", "").startswith(_EXPORTERS)
+        or frame.f_code.co_name == "get_concrete_function"  # as signatures are made
         for frame, _ in traceback.walk_stack(sys._getframe())
     )
 

@@ -110,7 +110,7 @@ def erdos_renyi_counts(
     """Returns how many weights of each kernel to keep, from 1 to all, by the shapes."""
     sizes = np.array([math.prod(shape) for shape in shapes])
     total = _total_kept(sizes, sparsity)
-    wished = np.array([sum(shape) for shape in shapes], np.float64)
+    wished = np.array([sum(shape) or 1 for shape in shapes], np.float64)
     return _round_to(_scale_between(wished, 1, sizes, total), total)
 
 

@@ -68,6 +68,7 @@ class SparsitySchedule(keras.callbacks.Callback):
         self.sparsity = sparsity
         self.allocation = check_choice("allocation", allocation, ALLOCATIONS)
         self.every = check_choice("every", every, PERIODS)
+        self._steps = self._batches = math.inf
 
     def on_epoch_begin(self, epoch, logs=None):
         """Shares the epoch's sparsity."""
@@ -78,7 +79,8 @@ class SparsitySchedule(keras.callbacks.Callback):
         """Shares the sparsity at the end of this batch, if `every` is "batch"."""
         if self.every == "batch":
             self._batches = batch + 1
-            steps = self.params.get("steps") or self._steps
+            # Loops of one's own may set no `params`.
+            steps = (self.params or {}).get("steps") or self._steps
             self._allocate(self._epoch + min(1, self._batches / steps))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -125,6 +127,8 @@ class SupermaskMetrics(keras.callbacks.Callback):
         >>> sorted(run.history)
         ['loss', 'mask_churn', 'sparsity']
     """
+
+    _watch = None
 
     def on_train_begin(self, logs=None):
         """Forgets the masks of another training."""

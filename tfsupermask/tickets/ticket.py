@@ -103,9 +103,9 @@ def save_ticket(
         The file.
 
     Raises:
-        InputError: The model has a layer that a ticket cannot hold, a score or a kept
-            weight is not finite or does not fit in `precision`, or another argument
-            is not as above.
+        InputError: The model has a layer that a ticket cannot hold, a score or a
+            weight that is not removed is not finite or does not fit in `precision`, or
+            another argument is not as above.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3))
@@ -224,10 +224,7 @@ def _check_path(path):
 
 def _as_rebuilt(model, weights, rebuilt):
     """Returns the weights with the initializers of a model rebuilt from its configs."""
-    names, again = (
-        [f"{weight.name}: {weight.dtype.name} {weight.shape}" for weight in each]
-        for each in (weights, rebuilt)
-    )
+    names, again = ([each.described for each in all_] for all_ in (weights, rebuilt))
     if names != again:
         raise fail(
             "`model` must be described by its layers' configs, which give other "

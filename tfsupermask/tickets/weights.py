@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from tfsupermask._validation import fail
 from tfsupermask.layers import MaskedWeight, kernels_of, masked_weights
-from tfsupermask.layers.kernels import draw_like
-from tfsupermask.layers.walking import leaves, mask_variables
+from tfsupermask.layers.kernels import draw_like, weights_in
+from tfsupermask.layers.walking import leaves
 from tfsupermask.tickets.allowed import is_allowed
 from tfsupermask.tickets.architecture import to_tree
 from tfsupermask.tickets.file import PRECISIONS, Container, Part, check_keys
@@ -26,9 +26,10 @@ _AUTOMATIC_NUMBER = re.compile(r"(?<=/variable)_\d+$")
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """A variable, with its mask and its initializer if it has them."""
+    """A variable of a layer, with its mask and its initializer if it has them."""
 
     variable: keras.Variable
+    owner: str
     masked: MaskedWeight | None = None
     initializer: keras.initializers.Initializer | None = None
 
@@ -37,6 +38,12 @@ class Weight:
         """The names of its layer and of itself, for messages."""
         # Keras numbers variables without names through the whole program.
         return _AUTOMATIC_NUMBER.sub("", "/".join(self.variable.path.split("/")[-2:]))
+
+    @property
+    def described(self) -> str:
+        """The name with the layer's present one, which may have changed, and a type."""
+        own_name = self.name.rpartition("/")[-1]
+        return f"{self.owner}/{own_name}: {self.dtype.name} {self.shape}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,7 +75,6 @@ class Weight:
 
 def list_weights(model: keras.Model) -> list[Weight]:
     """Returns the weights of a model without its scores, in Keras' order."""
-    scores = mask_variables(model)
     masks = {id(weight.kernel): weight for weight in masked_weights(model)}
     initializers = {
         id(kernel.variable): kernel.initializer
@@ -76,9 +82,8 @@ def list_weights(model: keras.Model) -> list[Weight]:
         for kernel in kernels_of(layer)
     }
     return [
-        Weight(variable, masks.get(id(variable)), initializers.get(id(variable)))
-        for variable in model.weights
-        if id(variable) not in scores
+        Weight(each, owner.name, masks.get(id(each)), initializers.get(id(each)))
+        for owner, each in weights_in(model)
     ]
 
 
@@ -104,6 +109,7 @@ def weight_parts(weight: Weight, precision: str) -> list[Part]:
         extra = {**extra, "drawn_sha256": _sha256(values)}
         return [*parts, Part(weight.name, "drawn", b"", extra)]
     if weight.masked is None:
+        _check_finite("weights", weight, values)
         return [Part(weight.name, "values", to_bytes(values), extra)]
     kept = _narrow(kept, precision, weight.name)
     extra = {**extra, "stored_dtype": kept.dtype.name}
