@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import unicodedata
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from tfsupermask.runs import RunFolder
 from tfsupermask.train.interruption import SIGNALS, Interrupted
 
 _MAX_LINE = 900
+_SHOWN = ("Zs", "Cf")  # Unicode's spaces and marks that no control character is in
 
 
 def start(main: Callable[..., None], takes_arguments: bool = False) -> None:
@@ -152,7 +154,10 @@ def one_line(text: str) -> str:
 
 def printable(text: str) -> str:
     """Returns text without control characters, which could command the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) in _SHOWN else ascii(c)[1:-1]
+        for c in text
+    )
 
 
 def version() -> str:

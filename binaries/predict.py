@@ -15,6 +15,7 @@ from absl import flags
 
 from binaries import _program
 from tfsupermask import InputError, export, train
+from tfsupermask._validation import fail
 from tfsupermask.data import decode_image
 from tfsupermask.runs import RunFolder
 
@@ -37,9 +38,9 @@ def main(argv):
     classifier = _classifier(path)
     size, *others = classifier.image_shape
     if size is None or others != [size, 3]:
-        raise InputError(
-            "The model must take square images of three channels. Received: "
-            f"image_shape={classifier.image_shape}"
+        raise fail(
+            "The model must take square images of three channels.",
+            image_shape=classifier.image_shape,
         )
     left, good = iter(argv), 0
     while files := list(itertools.islice(left, _IMAGES_AT_A_TIME)):

@@ -23,7 +23,7 @@ _BLOCK = 1 << 20
 
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes what `numpy.load` reads to an empty file, and behind it its SHA-256."""
+    """Writes what `numpy.load` reads to an empty file, then appends its SHA-256."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             with archive.open(name + _SUFFIX, "w", force_zip64=True) as member:

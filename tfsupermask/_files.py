@@ -43,7 +43,7 @@ def check_no_pattern(name: str, path: str | os.PathLike) -> str:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Makes errors of the disk OSErrors that name a path, TensorFlow's as well."""
+    """Makes errors of the disk OSErrors that name a path, those of libraries too."""
     try:
         yield
     except OSError as error:
@@ -51,23 +51,13 @@ def writing(path: Path) -> Iterator[None]:
             error.filename = str(path)  # writes to an open file do not name it
         raise
     except Exception as error:
-        if not _is_of_tensorflow(error):
-            raise
         # The system's words are in the message; a code stands for several of them.
-        codes = (code for code in errno.errorcode if os.strerror(code) in str(error))
-        code = next(codes, errno.EIO)
-        raise OSError(code, os.strerror(code), str(path)) from error
-
-
-@contextlib.contextmanager
-def naming_full_disk(path: Path) -> Iterator[None]:
-    """Makes whatever error tells of a full disk an OSError that names a path."""
-    try:
-        yield
-    except Exception as error:  # converters have many, and quote the system's words
-        code = next((c for c in _FULL if os.strerror(c) in str(error)), None)
-        if code is None:
+        of_tensorflow = _is_of_tensorflow(error)
+        codes = errno.errorcode if of_tensorflow else _FULL
+        found = [code for code in codes if os.strerror(code) in str(error)]
+        if not found and not of_tensorflow:
             raise
+        code = found[0] if found else errno.EIO
         raise OSError(code, os.strerror(code), str(path)) from error
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers as kl
 
 from tfsupermask._validation import InputError
-from tfsupermask.conversion import convert, fold
+from tfsupermask.conversion import convert, fix_masks, fold
 from tfsupermask.layers import (
     SupermaskDense,
     SupermaskMixin,
@@ -417,20 +417,27 @@ class OwnLoss(keras.Sequential):
         return 0.0
 
 
+LOST = (
+    lambda: OwnLoss([keras.Input((8,)), SupermaskDense(2)]),
+    "Sequential without the compute_loss of OwnLoss",
+)
+
+
 @pytest.mark.parametrize(
-    ("make", "lost"),
+    ("copy", "make", "lost"),
     [
-        (TrainsByItself, "Functional without the train_step of TrainsByItself"),
         (
-            lambda: OwnLoss([keras.Input((8,)), SupermaskDense(2)]),
-            "Sequential without the compute_loss of OwnLoss",
+            convert,
+            TrainsByItself,
+            "Functional without the train_step of TrainsByItself",
         ),
+        (convert, *LOST),
+        (fix_masks, *LOST),
     ],
 )
-def test_a_training_that_a_copy_does_not_have_is_said(make, lost):
-    for copy in (functools.partial(convert, verbose=False), fold):
-        with pytest.warns(UserWarning, match=f"The copy is a {lost}: a class is only"):
-            copy(make())
+def test_a_training_that_a_copy_does_not_have_is_said(copy, make, lost):
+    with pytest.warns(UserWarning, match=f"The copy is a {lost}: only classes"):
+        copy(make())
 
 
 def test_arguments_that_the_config_lacks_are_not_lost_in_a_file(tmp_path):

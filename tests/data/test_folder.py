@@ -71,7 +71,7 @@ def test_reads_validation_images_too(tmp_path, name):
 
 def test_splits_inside_of_classes_are_named(tmp_path):
     write_classes(tmp_path, {"a/Train": 2, "a/test": 2, "b/train": 2, "b/more": 2})
-    with pytest.warns(UserWarning, match="of classes not told apart: 'a'.$"):
+    with pytest.warns(UserWarning, match="of classes, taken together: 'a'.$"):
         dataset = data.load("folder", tmp_path, 8)
     assert dataset.class_names == ("a", "b")
 
@@ -91,6 +91,12 @@ def test_of_train_alone_a_fraction_is_held_out(tmp_path):
 )
 def test_a_class_may_be_called_train(tmp_path, names):
     write_classes(tmp_path, dict.fromkeys(names, 4))
+    assert data.load("folder", tmp_path, 8).class_names == names
+
+
+def test_classes_with_folders_inside_may_be_called_like_splits(tmp_path):
+    names = ("bullet train", "car", "val thorens")
+    write_classes(tmp_path, {f"{name}/images": 4 for name in names})
     assert data.load("folder", tmp_path, 8).class_names == names
 
 

@@ -323,6 +323,14 @@ def test_refuses_weights_that_masks_by_another_method_select(tmp_path):
         other.load_weights(tmp_path / "model.weights.h5")
 
 
+def test_weights_that_were_trained_are_pruned_by_another_method(tmp_path):
+    dense, pruned = subclassed(method="dense"), subclassed(method="magnitude")
+    dense.save_weights(tmp_path / "dense.weights.h5")
+    pruned.load_weights(tmp_path / "dense.weights.h5")
+    for one, other in zip(masked_weights(dense), masked_weights(pruned), strict=True):
+        np.testing.assert_array_equal(one.kernel, other.kernel)
+
+
 def test_refuses_a_bias_that_the_layer_does_not_have():
     store, unbuilt = {}, SupermaskDense(3)
     unbuilt.save_own_variables(store)

@@ -188,6 +188,6 @@ def test_patches_with_huge_values_are_left_out(value, where, scale):
 def test_one_large_value_makes_no_other_patch_flat(value):
     values = random_patches(500, 3, 3, 20)
     values[3, 0, 0, 0] = value
-    found = survey([values[:300], values[300:]])
+    found = survey([values[:64], values[64:]])
     assert np.delete(found.not_flat, 3).all()
     assert found.counted[3] == found.not_flat[3] == (abs(value) < 1e8)

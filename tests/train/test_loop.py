@@ -352,6 +352,7 @@ def test_xla_computes_the_same_bits_on_one_and_two_replicas(
 def test_xla_really_compiles_and_has_no_native_ops(small, compiled):
     images, labels = (part[0] for part in make_batches(small).chunk(0, 0, 1))
     gradients = compiled[0]._compute_gradients
+    gradients(images, labels)  # whose trace follows
     traced = gradients.get_concrete_function(tf.constant(images), tf.constant(labels))
     assert traced.function_def.attr["_XlaMustCompile"].b
     graph = traced.graph.as_graph_def()

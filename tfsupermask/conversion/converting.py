@@ -10,7 +10,7 @@ import numpy as np
 
 from tfsupermask._validation import check_choice, check_integer, fail, listed
 from tfsupermask.conversion.choosing import IsKernel, choose_sparsities
-from tfsupermask.conversion.copying import copy_model, remake
+from tfsupermask.conversion.copying import copy_model, remake, said_of_steps
 from tfsupermask.conversion.summary_table import said_of_frozen, share_masked, summary
 from tfsupermask.init import NAMES, initialize
 from tfsupermask.layers import (
@@ -159,7 +159,8 @@ def convert(
         share_out(weights, [weight.sparsity for weight in weights], allocation)
     if verbose:
         print(summary(converted))
-    for surprise in _surprises(before, converted):
+    surprises = [*_surprises(before, converted), *said_of_steps(model, converted)]
+    for surprise in surprises:
         warnings.warn(surprise, stacklevel=2)
     return converted
 

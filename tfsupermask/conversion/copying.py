@@ -103,17 +103,18 @@ def copy_model(
                 other.trainable = False
     for source, target in copier.made():
         finish(source, target)
-    lost = [
-        n for n in _STEPS if getattr(type(copied), n) is not getattr(type(model), n)
-    ]
-    if lost:
-        warnings.warn(
-            f"The copy is a {type(copied).__name__} without the {listed(lost)} of "
-            f"{type(model).__name__}: a class is only kept that has its own `call`, or "
-            "the constructor of `keras.Model(inputs, outputs)`.",
-            stacklevel=3,
-        )
     return copied
+
+
+def said_of_steps(model: keras.Model, copied: keras.Model) -> list[str]:
+    """Returns a warning of the methods for training that a copy lacks, if any."""
+    old, new = type(model), type(copied)
+    lost = [name for name in _STEPS if getattr(old, name) is not getattr(new, name)]
+    return lost and [
+        f"The copy is a {new.__name__} without the {listed(lost)} of {old.__name__}: "
+        "only classes with their own `call`, or with the constructor of "
+        "`keras.Model(inputs, outputs)`, are kept."
+    ]
 
 
 class _Copier:
@@ -326,9 +327,10 @@ def _copy_own_state(source, target):
     ):
         copied.state.assign(seed.state)
     for name, value in vars(source).items():
-        copied = getattr(target, name, None)
-        if isinstance(value, tf.Variable) and isinstance(copied, tf.Variable):
-            copied.assign(value)  # Keras does not list it
+        if isinstance(value, tf.Variable):  # Keras does not list it
+            copied = getattr(target, name, None)
+            if isinstance(copied, tf.Variable) and copied.shape == value.shape:
+                copied.assign(value)
     if hasattr(source, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             source.save_assets(folder)

@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 
-from tfsupermask.conversion.copying import copy_model, remake
+from tfsupermask.conversion.copying import copy_model, remake, said_of_steps
 from tfsupermask.conversion.folding import fold_kernels, plain_config, plain_layer
 from tfsupermask.conversion.summary_table import said_of_frozen
 from tfsupermask.layers import SupermaskMixin, plain_class, supermask_class
@@ -48,7 +48,7 @@ def fix_masks(model: keras.Model) -> keras.Model:
     check_built(model)
     built_weights(model)
     fixed = copy_model(model, _new_layer, _fix)
-    for surprise in said_of_frozen(fixed):
+    for surprise in [*said_of_frozen(fixed), *said_of_steps(model, fixed)]:
         warnings.warn(surprise, stacklevel=2)
     return fixed
 

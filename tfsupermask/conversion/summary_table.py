@@ -64,7 +64,7 @@ def said_of_frozen(model: keras.Model) -> list[str]:
     frozen = [each.name for each in weights if id(each.trained) not in trained]
     return frozen and [
         f"{len(frozen)} masked weights are not trained ({listed(frozen)}), as "
-        "their layers are not trainable: set `layer.trainable = True`."
+        "they or their layers are frozen: set `layer.trainable = True`."
     ]
 
 

@@ -73,7 +73,9 @@ def list_files(root: pathlib.Path, test_fraction: float) -> Listing:
         if _has_splits_inside(root / folders["train"] / name, paths)
     ]
     if mixed:
-        notes.append(f"splits inside of classes not told apart: {listed(mixed)}")
+        notes.append(
+            f"`train` and `test` inside of classes, taken together: {listed(mixed)}"
+        )
     found = {
         split: {name: paths for name, paths in classes.items() if paths}
         for split, classes in found.items()
@@ -153,15 +155,15 @@ def _split_folders(root, names, notes):
 def _similar(root, names):
     """Returns the folders of splits called `training_set`, `seg_test` and the like.
 
-    They hold folders and no images; classes of such names hold images.
+    They hold folders and no images, unlike everything beside them.
     """
     found = {}
     for name in names:
-        words = re.findall("[a-z]+", name.lower().replace("set", " "))
-        for split, called in _SPLITS.items():
-            if {*called} & {*words} and _holds(root / name, "folder", "image"):
-                found.setdefault(split, []).append(name)
-    return found if "train" in found and len(found) > 1 else {}
+        if _holds(root / name, "folder", "image"):
+            words = re.findall("[a-z]+", name.lower().replace("set", " "))
+            splits = [s for s, called in _SPLITS.items() if {*called} & {*words}]
+            found.setdefault(splits[0] if splits else "", []).append(name)
+    return found if "train" in found and len(found) > 1 and "" not in found else {}
 
 
 def _is_class(root, folders):

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from tfsupermask._files import make_folder, one_at_a_time, write_atomically
+from tfsupermask._files import check_local, make_folder, one_at_a_time, write_atomically
 from tfsupermask._machine import available_memory
 from tfsupermask._validation import check_choice, fail
 from tfsupermask._version import __version__
@@ -44,6 +44,7 @@ class Storage:
 
     def __post_init__(self):
         check_choice("images_in", self.images_in, PLACES)
+        check_local("cache_dir", self.cache_dir or "")
 
     def hold(
         self,

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tfsupermask._files import naming_full_disk, write_atomically
+from tfsupermask._files import write_atomically, writing
 from tfsupermask._reading import MAX_JSON
 from tfsupermask._validation import fail
 
@@ -25,7 +25,7 @@ def export_file(path: str | os.PathLike, write: Callable[[Path], None]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder, "model").with_suffix(path.suffix)
-        with naming_full_disk(aside):
+        with writing(aside):
             write(aside)
         with open(aside, "rb") as whole:
             write_atomically(path, lambda file: shutil.copyfileobj(whole, file))

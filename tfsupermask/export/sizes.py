@@ -50,7 +50,7 @@ def file_bytes(path: str | os.PathLike) -> int:
 
 
 def compressed_bytes(path: str | os.PathLike) -> int:
-    """Returns the bytes of a file, or all in a folder, by `gzip -9` without headers."""
+    """Returns how many bytes `gzip -9` makes of a file or folder, without headers."""
     return sum(len(zlib.compress(file.read_bytes(), 9)) for file in _files(path))
 
 

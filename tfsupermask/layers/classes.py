@@ -106,9 +106,10 @@ _OURS = {*vars(SupermaskMixin), "score_initializer"} - _OF_KERAS
 def maker(layer: keras.Layer) -> Callable[[dict], keras.Layer]:
     """Returns the function that makes a layer like a plain one to mask, of a config."""
     if taken := sorted(_OURS.intersection(dir(layer))):
+        skip = "" if isinstance(layer, keras.Model) else ", or `skip` the layer"
         raise fail(
             "A layer to mask must not have attributes with the names that supermask "
-            "layers use: rename them, or `skip` the layer.",
+            f"layers use: rename them{skip}.",
             layer=layer.name,
             attributes=taken,
         )

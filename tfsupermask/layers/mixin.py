@@ -289,7 +289,7 @@ class SupermaskMixin:
         )
 
     def save_own_variables(self, store):
-        """Stores the method too: layers with other masks or none must refuse these."""
+        """Stores the method too: layers with other scores or none must refuse these."""
         super().save_own_variables(store)
         if self.masked_weights:
             store[MARK] = np.frombuffer(self.method.name.encode(), np.uint8)
@@ -297,8 +297,8 @@ class SupermaskMixin:
     def load_own_variables(self, store):
         """Reads what Keras stored, or an older file with names such as "score"."""
         store = {key: store[key] for key in list(store.keys())}
-        mark = store.pop(MARK, None)
-        if mark is not None and (name := _text(mark)) != self.method.name:
+        name = _text(store.pop(MARK, ()))
+        if name and self.method.has_scores and name != self.method.name:
             raise fail(
                 f"The weights for layer '{self.name}' must be of its method, "
                 f"'{self.method.name}'.",

@@ -47,10 +47,19 @@ def avoid_in(graph: tf.Graph) -> None:
 def _being_exported() -> bool:
     """Returns whether Keras, TensorFlow or the user is tracing for an export."""
     return any(
-        frame.f_globals.get("__name__", "").startswith(_EXPORTERS)
-        or frame.f_code.co_name == "get_concrete_function"  # as signatures are made
+        _module(frame).startswith(_EXPORTERS) or _makes_a_signature(frame)
         for frame, _ in traceback.walk_stack(sys._getframe())
     )
+
+
+def _makes_a_signature(frame):
+    """Returns whether the user calls `get_concrete_function` here, not TensorFlow."""
+    called = frame.f_code.co_name == "get_concrete_function"
+    return called and not _module(frame.f_back).startswith("tensorflow.")
+
+
+def _module(frame):
+    return frame.f_globals.get("__name__", "")
 
 
 def mask_all_but_top_k(

@@ -31,7 +31,7 @@ def cluster_entropy(clusters: Clusters, labels: np.ndarray) -> np.ndarray:
     Reference:
         - Thesis §3.3, eq. 4.1.
     """
-    if labels.max() > _MANY_CLASSES:  # numbers of nobody would fill the memory
+    if labels.max() > _MANY_CLASSES:  # labels that no image has would fill the memory
         labels = np.unique(labels, return_inverse=True)[1]
     num_clusters, num_classes = len(clusters.centroids), int(labels.max()) + 1
     counts = np.bincount(

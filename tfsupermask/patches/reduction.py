@@ -20,8 +20,8 @@ from tfsupermask.patches.ranges import LARGEST, exponent_of
 
 NUM_COMPONENTS = 27  # thesis §5.2
 FLAT = 1e-5  # of the largest value; deviations below it are rounding errors
-# Times what 99 of 100 patches stay within: what is farther out is no peak, and beside
-# what is farther out still, the others are lost in single precision.
+# Times what 99 of 100 patches stay within: larger values do not count for the peak, or
+# leave the patch out, as beside them the others are lost in single precision.
 _FAR, _LOST = 2.0**10, 2.0**24
 _LONG = 64  # values a component; finding all eigenvectors then takes long
 _BYTES_IN_CACHE = 2**18
@@ -35,7 +35,7 @@ class Survey:
     mean: np.ndarray  # float64 (values of a patch,)
     covariance: np.ndarray  # float64 (values, values)
     deviation: np.ndarray  # float32 (patches,), inside each; NaN for those left out
-    peak: float  # largest absolute value, as far as others are not far smaller
+    peak: float  # largest absolute value, at most 2¹⁰ times what 99 of 100 stay within
 
     @property
     def counted(self) -> np.ndarray:
@@ -61,9 +61,8 @@ def survey(blocks: Iterable[np.ndarray]) -> Survey:
     Returns:
         Their mean, covariance and largest absolute value, and the standard deviation
         inside each; the same whatever the number of threads, and for values of any
-        scale. Single values far beyond those of 99 of 100 patches count as 2¹⁰ times as
-        large for the largest; from 2²⁴ times on, and where a value is not finite, a
-        patch is left out.
+        scale. The largest counts up to 2¹⁰ times what 99 of 100 patches stay within;
+        patches with values from 2²⁴ times on, or not finite, are left out.
 
     Example:
         >>> patches = np.random.rand(100, 3, 3, 8).astype("float32")
@@ -152,7 +151,7 @@ def project(
 
 
 def _common_sizes(flat):
-    """Returns what half, and 99 of 100, of the rows' largest values stay within.
+    """Returns the quantiles 0.5 and 0.99 of the rows' largest values.
 
     Without 0 and infinite ones; 0 and infinity if there are no others.
     """
@@ -160,7 +159,7 @@ def _common_sizes(flat):
     largest = largest[np.isfinite(largest) & (largest > 0)]
     if not len(largest):
         return 0.0, math.inf
-    return float(np.median(largest)), float(np.quantile(largest, 0.99))
+    return float(np.median(largest)), float(np.quantile(largest, 0.99, method="lower"))
 
 
 def _mean_of_those_within(flat, most):

@@ -85,7 +85,7 @@ def _one_of(choices):
 
 
 def _check_text(name, value):
-    if not isinstance(value, str | os.PathLike):
+    if not isinstance(value, str):
         raise fail(f"`{name}` must be a text.", **{name: value})
     return value
 

@@ -25,7 +25,7 @@ def load(
     """Returns Tiny-ImageNet-200, with its official validation split as the test split.
 
     It is read directly from the archive `tiny-imagenet-200.zip`, or else from the
-    extracted folder `tiny-imagenet-200`, in `data_dir` or given as it. If both are
+    extracted folder `tiny-imagenet-200`; `data_dir` holds one or is it. If both are
     missing, TensorFlow Datasets downloads and prepares `tiny_imagenet/1.0.0` once;
     reading this starts TensorFlow's runtime, see `tfsupermask.data.tfds.load`. All
     three give the same arrays: class by class, in the order of the files' numbers.

@@ -72,7 +72,7 @@ class RunProcess:
         self.slot, self._log = slot, log
         self._began = time.monotonic()
         environment = dict(os.environ, TF_FORCE_GPU_ALLOW_GROWTH="true")
-        environment.pop("TF_CONFIG", None)  # of many machines each has its own runs
+        environment.pop("TF_CONFIG", None)  # each machine has its own runs
         if slot.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = slot.gpu
         with open(log, "ab") as file, _on(slot.cores):
