@@ -151,15 +151,15 @@ def project(
 
 
 def _common_sizes(flat):
-    """Returns the quantiles 0.5 and 0.99 of the rows' largest values.
+    """Returns the median of the rows' largest values, and the last but a hundredth.
 
     Without 0 and infinite ones; 0 and infinity if there are no others.
     """
-    largest = np.abs(flat).max(axis=1)
+    largest = np.sort(np.abs(flat).max(axis=1))
     largest = largest[np.isfinite(largest) & (largest > 0)]
     if not len(largest):
         return 0.0, math.inf
-    return float(np.median(largest)), float(np.quantile(largest, 0.99, method="lower"))
+    return float(np.median(largest)), float(largest[-1 - round(len(largest) / 100)])
 
 
 def _mean_of_those_within(flat, most):
