@@ -96,11 +96,6 @@ def copy_model(
     for source, target in copier.pairs():
         _copy_own_state(source, target)
     copier.freeze()
-    kernels = {id(weight.kernel) for weight in masked_weights(model)}
-    for source, target in copier.pairs():
-        for one, other in zip(_own(source), _own(target), strict=False):
-            if not one.trainable and id(one) not in kernels:  # frozen by themselves
-                other.trainable = False
     for source, target in copier.made():
         finish(source, target)
     return copied
@@ -144,13 +139,19 @@ class _Copier:
             raise _hidden_layers(used)
 
     def freeze(self):
-        """Freezes the copies of frozen layers, outer ones first."""
+        """Freezes the copies of frozen layers, outer ones first, and single weights."""
         for copied in reversed(self._copies.values()):
             for source, target in _inner_pairs(*copied):
                 target.trainable = source.trainable
-        for _, target in self.made():
+        kernels = set()
+        for source, target in self.made():
+            kernels |= {id(weight.kernel) for weight in masked_weights(source)}
             for weight in masked_weights(target):
                 weight.freeze()
+        for source, target in self.pairs():
+            for one, other in zip(_own(source), _own(target), strict=False):
+                if not one.trainable and id(one) not in kernels:  # masks freeze these
+                    other.trainable = False
 
     def made(self):
         """Yields every layer that counts as a whole with its copy."""
