@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping
 
 from tfsupermask.experiments.catalogue.experiment import (
     RANDOM,
@@ -41,22 +43,26 @@ TITLES = {
 
 
 def by_rate(
-    model: str,
-    dataset: str,
-    measure: str,
-    rows: dict[str, str | None],
-    rates: tuple[float, ...] = RATES,
+    config: Config,
+    rates: Iterable[float],
+    rows: Mapping[str, Mapping],
+    measure: str = "test_top1",
     panel: str = "",
+    published: Mapping[str, str] | None = None,
 ) -> tuple[Cell, ...]:
-    """Returns a cell for every row and rate; rows have published values or `None`."""
+    """Returns a cell for each row (its fields of `Config` by name) and pruning rate."""
     cells = []
-    for row, text in rows.items():
-        published = [Value.parse(value) for value in (text or "").split()]
-        for number, rate in enumerate(rates):
-            config = Config(model=model, dataset=dataset, prune=rate, init=ROWS[row])
-            value = published[number] if published else None
-            cells.append(Cell(row, rate_name(rate), config, measure, value, panel))
+    for row, fields in rows.items():
+        values = map(Value.parse, (published or {}).get(row, "").split())
+        for rate, value in itertools.zip_longest(rates, values):
+            run = dataclasses.replace(config, prune=rate, **fields)
+            cells.append(Cell(row, rate_name(rate), run, measure, value, panel))
     return tuple(cells)
+
+
+def inits(*names: str) -> dict[str, dict[str, str]]:
+    """Returns the rows of `by_rate` that these initialisations are."""
+    return {name: {"init": ROWS[name]} for name in names}
 
 
 def _experiment(kind, name, title, cells, form="table", **more):
@@ -67,8 +73,10 @@ def _experiment(kind, name, title, cells, form="table", **more):
 
 def _rate_table(name, model, dataset, measure, random, patches):
     title = f"{TITLES[model]} on {TITLES[dataset]}, {TITLES[measure]}"
-    rows = {RANDOM: random, PATCHES: patches}
-    return _experiment("table", name, title, by_rate(model, dataset, measure, rows))
+    published = {RANDOM: random, PATCHES: patches}
+    config = Config(model=model, dataset=dataset)
+    cells = by_rate(config, RATES, inits(*published), measure, published=published)
+    return _experiment("table", name, title, cells)
 
 
 # By number, network, dataset and measure: Xavier normal, then PatchesInit.
@@ -117,15 +125,14 @@ _TABLE_5_2 = _experiment(
     "5.2",
     "ResNet-18 on Tiny-ImageNet, top-1 test accuracy",
     by_rate(
-        "resnet18",
-        "tiny_imagenet",
-        "test_top1",
-        {
+        Config(model="resnet18", dataset="tiny_imagenet"),
+        RATES[:4],
+        inits(RANDOM, PATCHES, PARTIAL),
+        published={
             RANDOM: "50.0 54.1 52.7 51.1",
             PATCHES: "47.6 53.0 52.5 48.9",
             PARTIAL: "50.5 55.1 54.0 51.9",
         },
-        RATES[:4],
     ),
 )
 
@@ -248,9 +255,8 @@ def _cells(*names):
 
 def _with_others(cells):
     """Returns a table's cells and those of the initialisations of thesis §5.7."""
-    others = dict.fromkeys(("Xavier uniform", "Kaiming normal", "Kaiming uniform"))
-    config = cells[0].config
-    return cells + by_rate(config.model, config.dataset, cells[0].measure, others)
+    others = inits("Xavier uniform", "Kaiming normal", "Kaiming uniform")
+    return cells + by_rate(cells[0].config, RATES, others, cells[0].measure)
 
 
 def _curves_figure(name, table, rates, curves):
