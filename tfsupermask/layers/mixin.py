@@ -297,7 +297,7 @@ class SupermaskMixin:
     def load_own_variables(self, store):
         """Reads what Keras stored, or an older file with names such as "score"."""
         store = {key: store[key] for key in list(store.keys())}
-        name = _text(store.pop(MARK, ()))
+        name = np.asarray(store.pop(MARK, ()), np.uint8).tobytes().decode()
         if name and self.method.has_scores and name != self.method.name:
             raise fail(
                 f"The weights for layer '{self.name}' must be of its method, "
@@ -328,15 +328,14 @@ class SupermaskMixin:
 
     def mask_arguments(self):
         """Returns the arguments of `set_up` that make masks like the layer's."""
-        positions = (
-            {} if self._mask_positions is None else {"kernels": self._mask_positions}
-        )
-        return {
+        arguments = {
             "sparsity": self.sparsity,
             "method": self.method,
             "score_initializer": self.score_initializer,
-            **positions,
         }
+        if self._mask_positions is not None:
+            arguments["kernels"] = self._mask_positions
+        return arguments
 
     def _mask_config(self):
         initializer = keras.initializers.serialize(self.score_initializer)
@@ -364,10 +363,6 @@ class SupermaskMixin:
         layer = super().from_config(dict(config))
         layer._mask_sparsity = None
         return layer
-
-
-def _text(numbers):
-    return np.asarray(numbers, np.uint8).tobytes().decode()
 
 
 def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:

@@ -101,11 +101,8 @@ def _methods_that_take_sparsity():
 
 
 def _methods_of_given_sparsity():
-    return [
-        name
-        for name in _methods_that_take_sparsity()
-        if not get_method(name).decides_num_kept
-    ]
+    taking = _methods_that_take_sparsity()
+    return [name for name in taking if not get_method(name).decides_num_kept]
 
 
 _WITH_TFDS = ("dataset", ("tfds:*",))

@@ -30,10 +30,9 @@ class SparsitySchedule(keras.callbacks.Callback):
         allocation: How to share it, see `allocate`: `"uniform"` (default),
             `"erdos_renyi"` or `"global"`.
         every: `"epoch"` (default): at the beginning of each epoch. `"batch"`: also
-            after each batch; then `"global"` ranks by the scores of every step, and the
-            function also gets fractions of epochs (whole ones in a first epoch if Keras
-            does not know its number of batches). With `steps_per_execution` above 1
-            Keras calls back only after that number of batches.
+            after each batch (or `steps_per_execution` of them); the function then also
+            gets fractions of epochs, in a first epoch only if Keras knows its number of
+            batches.
 
     Raises:
         InputError: A value is out of range. In `fit`: the model has no supermask
@@ -49,9 +48,6 @@ class SparsitySchedule(keras.callbacks.Callback):
         >>> [round(sparsity, 4) for sparsity in run.history["sparsity"]]
         [0.0, 0.7875, 0.9]
         >>> whole = SparsitySchedule(lambda epoch: {"conv1": 0, "*": ramp(epoch)})
-
-    Reference:
-        - Zhu & Gupta, 2017, for sparsity that rises during training.
     """
 
     def __init__(

@@ -118,7 +118,9 @@ def save_ticket(
     Reference:
         - Thesis §2.3, winning tickets; docs/ticket_format.md, the format.
     """
-    path = _check_path(path)
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise fail("`path` must be a file in a folder that exists.", path=str(path))
     facts = _check_facts(precision, class_names, mean, std, recipe)
     architecture = describe(model)
     weights = _as_rebuilt(
@@ -213,13 +215,6 @@ def read_ticket_header(path: str | os.PathLike) -> dict[str, Any]:
     """
     with open_container(Path(path)) as container:
         return container.header
-
-
-def _check_path(path):
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise fail("`path` must be a file in a folder that exists.", path=str(path))
-    return path
 
 
 def _as_rebuilt(model, weights, rebuilt):

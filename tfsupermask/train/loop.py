@@ -34,9 +34,6 @@ class Loop:
     processes compute the same bits. More replicas add more numbers in another order,
     and agree up to rounding, as models with batch normalisation do.
 
-    On a GPU all large tensors of a step stay there:
-    `tf.debugging.set_log_device_placement(True)` prints where each op runs.
-
     Args:
         model: Keras model from normalised images to logits.
         optimizer: Built Keras optimizer of the model's trainable variables.
