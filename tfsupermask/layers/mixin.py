@@ -90,7 +90,13 @@ class SupermaskMixin:
         self._mask_sparsity = _check_sparsity(sparsity)
         self._mask_method = get_method(method)
         self.score_initializer = keras.initializers.get(score_initializer)
-        self._mask_positions = None if kernels is None else _check_positions(kernels)
+        if kernels is not None:
+            if not isinstance(kernels, (list, tuple)):
+                raise fail(
+                    "`kernels` must be a sequence of positions.", kernels=kernels
+                )
+            kernels = tuple(check_integer("kernels", each) for each in kernels)
+        self._mask_positions = kernels
         if self.built:
             self.build_masks(wait=False)
 
@@ -445,12 +451,6 @@ def _check_sparsity(sparsity):
         if each is not None or not several:
             check_fraction("sparsity", each)
     return sparsity
-
-
-def _check_positions(kernels):
-    if not isinstance(kernels, (list, tuple)):
-        raise fail("`kernels` must be a sequence of positions.", kernels=kernels)
-    return tuple(check_integer("kernels", each) for each in kernels)
 
 
 def _spread(sparsity, count):
