@@ -81,13 +81,9 @@ def export_model(
 
     Example:
         >>> import tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> model = models.build("conv2", (8, 8, 3))
-        >>> for name in ("conv2.keras", "conv2.tflite", "conv2"):
-        ...     print(export_model(model, f"{folder}/{name}").name)
-        conv2.keras
-        conv2.tflite
-        conv2
+        >>> model, folder = models.build("conv2", (8, 8, 3)), tempfile.mkdtemp()
+        >>> export_model(model, f"{folder}/conv2.keras").name
+        'conv2.keras'
         >>> path = f"{folder}/half.tflite"
         >>> path = export_model(model, path, [0.5] * 3, [0.2] * 3, precision="float16")
         >>> from ai_edge_litert.interpreter import Interpreter

@@ -107,8 +107,6 @@ def redraw_removed(
         >>> changed = weight.kernel.numpy() != before
         >>> bool(0.08 < changed[weight.mask.numpy() == 0].mean() < 0.12)
         True
-        >>> bool(changed[weight.mask.numpy() == 1].any())
-        False
 
     Reference:
         - Chijiwa et al., 2021: there, from the distribution of the initialisation.

@@ -240,23 +240,19 @@ TABLES = (
 )
 
 
-def _panels(*cells_of_tables):
-    """Returns the cells of tables, each in a panel named after its network."""
-    return tuple(
-        dataclasses.replace(cell, panel=TITLES[cell.config.model])
-        for cells in cells_of_tables
-        for cell in cells
-    )
+def _panels(*tables, others=()):
+    """Returns the cells of tables, and of other initialisations, a panel a network."""
+    panels = []
+    for cells in (_RATE_TABLES[name].cells for name in tables):
+        config, measure = cells[0].config, cells[0].measure
+        cells += by_rate(config, RATES, inits(*others), measure)
+        title = TITLES[config.model]
+        panels += [dataclasses.replace(cell, panel=title) for cell in cells]
+    return tuple(panels)
 
 
-def _cells(*names):
-    return [_RATE_TABLES[name].cells for name in names]
-
-
-def _with_others(cells):
-    """Returns a table's cells and those of the initialisations of thesis §5.7."""
-    others = inits("Xavier uniform", "Kaiming normal", "Kaiming uniform")
-    return cells + by_rate(cells[0].config, RATES, others, cells[0].measure)
+# Of thesis §5.7.
+_OTHERS = ("Xavier uniform", "Kaiming normal", "Kaiming uniform")
 
 
 def _curves_figure(name, table, rates, curves):
@@ -294,7 +290,7 @@ FIGURES = (
         "figure",
         "5.2",
         "CIFAR-10, top-1 test accuracy against pruning rate",
-        _panels(*_cells("8.1", "8.2", "8.3")),
+        _panels("8.1", "8.2", "8.3"),
         "rates",
     ),
     _curves_figure("5.3", "8.3", (0.5,), ("test_top1", "train_loss")),
@@ -302,7 +298,7 @@ FIGURES = (
         "figure",
         "5.4",
         "CIFAR-100, top-5 test accuracy against pruning rate",
-        _panels(*_cells("8.5", "8.7", "8.9")),
+        _panels("8.5", "8.7", "8.9"),
         "rates",
     ),
     _curves_figure("5.5", "8.9", (0.5,), ("test_top5", "train_loss")),
@@ -310,7 +306,7 @@ FIGURES = (
         "figure",
         "5.6",
         "CIFAR-100, top-5 test accuracy of five initialisations",
-        _panels(*map(_with_others, _cells("8.5", "8.7", "8.9"))),
+        _panels("8.5", "8.7", "8.9", others=_OTHERS),
         "rates",
         note="The thesis prints no numbers of the last three initialisations.",
     ),
