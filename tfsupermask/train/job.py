@@ -47,7 +47,7 @@ from tfsupermask.train.build import (
     values_of,
     whole_layers,
 )
-from tfsupermask.train.events import write_events, write_model_events
+from tfsupermask.train.events import write_events
 from tfsupermask.train.given import load_given, take_mask
 from tfsupermask.train.interruption import Interrupted, Interruption
 from tfsupermask.train.load import load_images
@@ -418,10 +418,7 @@ class Job:
         """Writes the metrics of all epochs; TensorBoard gets those of the last one."""
         self._write_metrics(rows)
         with writing(self.folder.events):
-            write_events(self.events, rows[-1])
-            write_model_events(
-                self.events, self.model, rows[-1]["epoch"], self.watch.by_weight
-            )
+            write_events(self.events, rows[-1], self.model, self.watch.by_weight)
 
     def _write_results(self, summary):
         """Writes the SavedModel if it was trained, the pictures, then the summary."""
