@@ -17,12 +17,7 @@ from keras.src.utils.python_utils import is_default
 
 from tfsupermask._validation import check_fraction, check_integer, fail
 from tfsupermask.layers.applying import functions_untraced, masks_applied
-from tfsupermask.layers.kernels import (
-    MaskVariables,
-    is_kernel,
-    kernels_of,
-    weights_in,
-)
+from tfsupermask.layers.kernels import MaskVariables, is_kernel, kernels_of, weights_in
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import OF_RANKING, Method, get_method
 

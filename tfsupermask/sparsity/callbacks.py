@@ -10,11 +10,7 @@ import keras
 from tfsupermask._validation import check_choice, check_fraction, fail
 from tfsupermask.sparsity.allocation import allocate
 from tfsupermask.sparsity.choosing import Sparsity
-from tfsupermask.sparsity.measures import (
-    MaskWatch,
-    built_weights,
-    realised_sparsity,
-)
+from tfsupermask.sparsity.measures import MaskWatch, built_weights, realised_sparsity
 from tfsupermask.sparsity.names import ALLOCATIONS
 
 PERIODS = ("epoch", "batch")

@@ -205,14 +205,7 @@ class Job:
             # Before TensorFlow makes variables, for which it waits for all workers.
             saved = _newest(workers, folder)
             job = cls(
-                config,
-                dataset,
-                strategy,
-                workers,
-                folder,
-                interruption,
-                build,
-                command,
+                config, dataset, strategy, workers, folder, interruption, build, command
             )
             job._start(saved)
             if job.chief:

@@ -13,11 +13,7 @@ from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, Split, TrainBatches
 from tfsupermask.data.batches import eval_rows
 from tfsupermask.data.dataset import normalise
-from tfsupermask.layers import (
-    masks_found_once,
-    redraw_removed,
-    stochastic_weights,
-)
+from tfsupermask.layers import masks_found_once, redraw_removed, stochastic_weights
 from tfsupermask.ops import THRESHOLDED
 from tfsupermask.train.totals import Totals, loss_and_hits
 

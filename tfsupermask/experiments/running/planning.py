@@ -7,11 +7,7 @@ from collections.abc import Sequence
 
 from tfsupermask._text import counted
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.experiments.catalogue.experiment import (
-    THESIS_EPOCHS,
-    Cell,
-    Experiment,
-)
+from tfsupermask.experiments.catalogue.experiment import THESIS_EPOCHS, Cell, Experiment
 from tfsupermask.experiments.running.outcomes import MEASURES
 from tfsupermask.runs import TRAINING_IMAGES, Config, resolve
 
