@@ -41,9 +41,9 @@ def draw(run: train.LoadedRun, split: data.Split, index: int) -> Figure:
         axis.imshow(picture)
         axis.set_axis_off()
     for box in boxes:
-        outline(axes[0], *box, "tab:red")
+        outline(axes[0], box, "tab:red")
     for place in places:
-        outline(axes[1], *place, *size, "tab:cyan")
+        outline(axes[1], (*place, *size), "tab:cyan")
     return figure
 
 

@@ -25,7 +25,7 @@ import sys
 from absl import flags
 
 from binaries import _program
-from tfsupermask import InputError, runs, train
+from tfsupermask import runs, train
 
 _DEFINE = {  # by the type of a field; it may be None as well
     "bool": flags.DEFINE_boolean,
@@ -35,26 +35,11 @@ _DEFINE = {  # by the type of a field; it may be None as well
 }
 
 
-def _define_flag(field):
-    """Defines the flag of a field, by its metadata help and check."""
-
-    def check(value):
-        try:
-            if value is not None:
-                field.metadata["check"](field.name, value)
-        except InputError as error:
-            raise flags.ValidationError(str(error)) from error
-        return True
-
-    default = runs.described_default(field.name)
-    help = f"{field.metadata['help']} {default}".rstrip()
-    _DEFINE[field.type.removesuffix(" | None")](field.name, field.default, help)
-    flags.register_validator(field.name, check)
-
-
 _FIELDS = dataclasses.fields(runs.Config)
 for _field in _FIELDS:
-    _define_flag(_field)
+    _default = runs.described_default(_field.name)
+    _help = f"{_field.metadata['help']} {_default}".rstrip()
+    _DEFINE[_field.type.removesuffix(" | None")](_field.name, _field.default, _help)
 
 
 def config_from_flags() -> runs.Config:

@@ -12,7 +12,7 @@ from tfsupermask.train.workers import Workers
 POINTS = {
     Workers: ("join", "gather"),
     checkpoint: ("restore_latest", "save"),
-    job: ("make_strategy", "load_images", "claimed", "restore", "write_results"),
+    job: ("make_strategy", "load_images", "claimed", "restore", "draw_all"),
     train.Job: ("__init__", "initialise"),
 }
 

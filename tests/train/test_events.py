@@ -30,7 +30,7 @@ def read_back(folder, write, *arguments):
 
 def test_an_epochs_row_becomes_scalars(tmp_path):
     row = {"epoch": 3, "test_loss": 0.25, "mask_flips": 0.01, "seconds": 2.0}
-    values = read_back(tmp_path, events.write_events, row)
+    values = read_back(tmp_path, events.write_events, row, keras.Sequential(), {})
     assert {key: float(content) for key, (_, content) in values.items()} == {
         ("test/loss", 3): 0.25,
         ("mask/flips", 3): np.float32(0.01),
@@ -42,7 +42,7 @@ def test_scores_are_told_exactly(model, tmp_path):
     rng = np.random.default_rng(0)
     for weight in masked_weights(model):
         weight.score.assign(rng.normal(size=weight.score.shape))
-    values = read_back(tmp_path, events.write_model_events, model, 2)
+    values = read_back(tmp_path, events.write_events, {"epoch": 2}, model, {})
     for weight in masked_weights(model):
         plugin, buckets = values[f"scores/{weight.name}", 2]
         scores = weight.score.numpy()
@@ -60,7 +60,7 @@ def test_scores_are_told_exactly(model, tmp_path):
 def test_trained_weights_are_told_in_place_of_scores(method, tmp_path):
     layer = SupermaskDense(3, name="dense", method=method, sparsity=0.25)
     model = keras.Sequential([keras.Input((4,)), layer])
-    values = read_back(tmp_path, events.write_model_events, model, 1)
+    values = read_back(tmp_path, events.write_events, {"epoch": 1}, model, {})
     tags = "weights/dense/kernel", "sparsity/dense/kernel"
     assert set(values) == {(tag, 1) for tag in tags}
     _, buckets = values[tags[0], 1]
@@ -84,7 +84,7 @@ def test_pictures_show_signs_with_their_gain():
 def test_sparsity_and_churn_are_told_by_layer(model, tmp_path):
     masked_weights(model)[0].sparsity = 0.25
     churn = {"conv2/kernel": 0.125}
-    values = read_back(tmp_path, events.write_model_events, model, 2, churn)
+    values = read_back(tmp_path, events.write_events, {"epoch": 2}, model, churn)
     found = {tag: float(v) for (tag, _), (_, v) in values.items() if np.ndim(v) == 0}
     expected = {
         f"sparsity/{weight.name}": np.mean(weight.mask.numpy() == 0)
@@ -95,7 +95,7 @@ def test_sparsity_and_churn_are_told_by_layer(model, tmp_path):
 
 
 def test_pictures_come_as_png(model, tmp_path):
-    values = read_back(tmp_path, events.write_model_events, model, 2)
+    values = read_back(tmp_path, events.write_events, {"epoch": 2}, model, {})
     expected = events.filter_pictures(masked_weights(model)[0])
     for name, picture in expected.items():
         plugin, (width, height, encoded) = values[f"first_layer/{name}", 2]
@@ -106,7 +106,7 @@ def test_pictures_come_as_png(model, tmp_path):
 
 def test_a_model_without_convolutions_has_no_pictures(tmp_path):
     model = keras.Sequential([keras.Input((4,)), SupermaskDense(3, name="dense")])
-    values = read_back(tmp_path, events.write_model_events, model, 1)
+    values = read_back(tmp_path, events.write_events, {"epoch": 1}, model, {})
     assert set(values) == {("scores/dense/kernel", 1), ("sparsity/dense/kernel", 1)}
 
 

@@ -46,19 +46,12 @@ def convert(
 ) -> keras.Model:
     """Returns the same model with a mask for each kernel.
 
-    Most methods freeze the kernels and learn which of their weights to keep; others
-    train the weights themselves, see `method`.
-
-    Each layer with kernels becomes a supermask layer with the same name and weights.
-    That includes convolutions, dense, recurrent and attention layers, embeddings,
-    wrappers, and your own layers and models that hold such layers, if Keras can make
-    them again from their configs. Supermask layers stay as they are, with a warning.
-
-    Other weights that were trainable are still trained: biases, and the scales and
-    offsets of normalisations. The printed table shows how much of the model is masked,
-    trained without a mask, and frozen. A warning says if less than half is masked. Of a
-    layer that is not trainable neither scores nor kernels are trained: set
-    `layer.trainable = True` to train what the method trains.
+    Each layer with kernels, also inside of other layers and of models, becomes a
+    supermask layer with the same name and weights. Supermask layers stay as they are.
+    Weights without a mask are trained as before: biases, and the scales and offsets of
+    normalisations. Of a layer that is not trainable nothing is: set
+    `layer.trainable = True`. Warnings name such layers, those that were masked already,
+    and a share below one half that is masked.
 
     Args:
         model: Built Keras model: Sequential, functional, nested, or of your own class,
@@ -75,8 +68,7 @@ def convert(
             Defaults to `tfsupermask.layers.is_kernel`.
         method: How weights are selected, and what is trained: `"edge_popup"` (default)
             or another of `tfsupermask.layers.method_names()`. Kernels stay frozen, but
-            for `"magnitude"`, `"magnitude_straight_through"`, `"fixed"` and `"dense"`,
-            which train them; the last removes nothing, whatever the sparsity.
+            for `"magnitude"`, `"magnitude_straight_through"`, `"fixed"` and `"dense"`.
         allocation: `"uniform"` (default) removes the same fraction of every layer with
             the same sparsity. The others of `tfsupermask.sparsity.ALLOCATIONS` share
             out their sparsity among them, see `tfsupermask.sparsity.allocate`.
@@ -104,21 +96,12 @@ def convert(
         >>> plain = keras.Sequential(
         ...     [keras.Input((8,)), keras.layers.Dense(100, name="hidden"),
         ...      keras.layers.Dense(2, name="top")])
-        >>> model = convert(plain, sparsity=0.7, skip="top")
-        masked weight  class           shape  weights  sparsity  kept
-        hidden/kernel  SupermaskDense  8×100      800     0.700   240
-        total                                     800     0.700   240
-        <BLANKLINE>
-        trained without mask  class           weights
-        hidden                SupermaskDense      100
-        top                   Dense               202
-        total                                     302
-        <BLANKLINE>
-        of 1,102 parameters 72.6 % are masked, 27.4 % trained without a mask
+        >>> model = convert(plain, sparsity=0.7, skip="top", verbose=False)
+        >>> [(weight.name, weight.num_kept) for weight in masked_weights(model)]
+        [('hidden/kernel', 240)]
 
     Reference:
         - Ramanujan et al., 2020; thesis §3.2.
-        - Zhu and Gupta, 2017, "To prune, or not to prune", for magnitudes.
     """
     check_built(model)
     method = get_method(method)

@@ -18,10 +18,9 @@ from tfsupermask.sparsity.measures import built_weights
 def fix_masks(model: keras.Model) -> keras.Model:
     """Returns the same model with its masks fixed and its kernels trained.
 
-    Its layers have the method `"fixed"`. The kernels start as what the given layers
-    compute with. Removed weights are zero after every step, whatever optimizer trains
-    the others, and after saving and loading. A warning names the kernels of layers that
-    are not trainable, which stay as they are.
+    Its layers have the method `"fixed"`, see `tfsupermask.layers.Fixed`. The kernels
+    start as what the given layers compute with; removed weights stay zero, whatever
+    optimizer trains the others. A warning names kernels that are not trainable.
 
     Args:
         model: Built Keras model with supermask layers, of any method.
@@ -40,10 +39,6 @@ def fix_masks(model: keras.Model) -> keras.Model:
         ('fixed', 173)
         >>> layer.kernel.trainable, layer.score.trainable
         (True, False)
-
-    Reference:
-        - Frankle and Carbin, 2019, "The lottery ticket hypothesis: finding sparse,
-          trainable neural networks".
     """
     check_built(model)
     built_weights(model)

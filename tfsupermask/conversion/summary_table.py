@@ -19,11 +19,9 @@ def summary(model: keras.Model) -> str:
         model: Built Keras model.
 
     Returns:
-        A row for each masked weight: layer and kernel, class, shape, number of weights,
-        fraction that the mask removes, number kept. Then a row for each layer with
-        trainable weights that have no mask (biases of supermask layers too) with their
-        number, one for each with frozen weights that have none, and the shares of
-        all three. Scores count as masks, not as weights. Print it.
+        A row for each masked weight; a row for each layer with trainable weights that
+        have no mask, such as biases, and with frozen ones; and the shares of all three.
+        Scores count as masks, not as weights. Print it.
 
     Raises:
         InputError: `model` is not a built model.

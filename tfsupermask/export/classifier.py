@@ -134,12 +134,8 @@ def _keras_classifier(model, class_names):
 def _open_litert(path):
     runtime = _runtime("ai_edge_litert.interpreter", "litert")
     runner = runtime.Interpreter(str(path)).get_signature_runner()
-    shape = runner.get_input_details()["images"]["shape"]
-
-    def run(images):
-        return runner(images=images)
-
-    return read_class_names(path), tuple(map(int, shape[1:])), run
+    shape = tuple(map(int, runner.get_input_details()["images"]["shape"][1:]))
+    return read_class_names(path), shape, lambda images: runner(images=images)
 
 
 def _open_onnx(path):

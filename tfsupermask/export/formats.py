@@ -49,15 +49,11 @@ def export_model(
     Without them it is exported with its own inputs and outputs, under the names that
     Keras gives them.
 
-    The precision of a `.tflite` file does not change its inputs and outputs:
-
-    - `"float32"`: all numbers; the outputs are equal to the model's. Layers in half
-      precision compute in float32 here.
-    - `"float16"`: the stored weights, half the size; sums are float32.
-    - `"int8"`: weights and activations are 8-bit integers, a quarter of the size, for
-      devices that compute only with integers. A classifier takes uint8 images without
-      a conversion (scale 1, zero point 0); only its two outputs become float32.
-      Operations that LiteRT has only in float32 stay so.
+    A `.tflite` file has the same inputs and outputs in every precision. In `"float16"`
+    its weights are half as large, and sums are float32; in `"int8"` weights and
+    activations are 8-bit integers, for devices that compute with these alone, but for
+    operations that LiteRT has only in float32. A classifier then takes its uint8 images
+    without a conversion (scale 1, zero point 0).
 
     Args:
         model: Keras model; from normalised images to logits if `mean` is given.
@@ -85,13 +81,9 @@ def export_model(
 
     Example:
         >>> import tempfile
-        >>> folder = tempfile.mkdtemp()
-        >>> model = models.build("conv2", (8, 8, 3))
-        >>> for name in ("conv2.keras", "conv2.tflite", "conv2"):
-        ...     print(export_model(model, f"{folder}/{name}").name)
-        conv2.keras
-        conv2.tflite
-        conv2
+        >>> model, folder = models.build("conv2", (8, 8, 3)), tempfile.mkdtemp()
+        >>> export_model(model, f"{folder}/conv2.keras").name
+        'conv2.keras'
         >>> path = f"{folder}/half.tflite"
         >>> path = export_model(model, path, [0.5] * 3, [0.2] * 3, precision="float16")
         >>> from ai_edge_litert.interpreter import Interpreter

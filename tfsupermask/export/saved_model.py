@@ -12,11 +12,7 @@ import tensorflow as tf
 from tfsupermask._files import check_no_pattern, write_folder
 from tfsupermask._validation import fail
 from tfsupermask.conversion import fold
-from tfsupermask.export.inference import (
-    check_preprocessing,
-    classify,
-    input_structure,
-)
+from tfsupermask.export.inference import check_preprocessing, classify, input_structure
 from tfsupermask.export.names import is_saved_model
 
 

@@ -68,32 +68,18 @@ class MaskDraws(keras.callbacks.Callback):
         >>> run = model.fit(images, labels, callbacks=[MaskDraws()], verbose=0)
         >>> [int(weight.draw) for weight in stochastic_weights(model)]
         [0, 0, 0, 0, 0]
-
-    Reference:
-        - Zhou et al., 2019, §5.
     """
 
     def on_train_batch_begin(self, batch, logs=None):
         """Goes on to the step's draw."""
         _assign(stochastic_weights(self.model), _step(self.model) + 1)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch=None, logs=None):
         """Goes back to masks without chance, for evaluation."""
         _assign(stochastic_weights(self.model), THRESHOLDED)
 
     # Without a known number of batches, Keras begins one more that never ends.
-
-    def on_test_begin(self, logs=None):
-        """Goes back to masks without chance."""
-        self.on_train_batch_end(None)
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Goes back to masks without chance."""
-        self.on_train_batch_end(None)
-
-    def on_train_end(self, logs=None):
-        """Goes back to masks without chance."""
-        self.on_train_batch_end(None)
+    on_test_begin = on_epoch_end = on_train_end = on_train_batch_end
 
 
 def redraw_removed(
@@ -101,13 +87,14 @@ def redraw_removed(
 ) -> None:
     """Replaces some of the removed weights of frozen kernels by other values of them.
 
-    Each removed weight is replaced with a given probability, by a value drawn from all
-    values of its kernel. The draw depends only on the layer's seed and the number.
+    The new ones are drawn from all values of the same kernel. The draw depends only on
+    the layer's seed and the number.
 
     Args:
         model: Built Keras model. Only weights with the method `IteRand` are replaced.
         number: Number of the draw, an int32 of at least 0.
-        fraction: The probability, in [0, 1). Defaults to 0.1.
+        fraction: Probability that a removed weight is replaced, in [0, 1). Defaults to
+            0.1.
 
     Raises:
         InputError: `fraction` is out of range.
@@ -120,8 +107,6 @@ def redraw_removed(
         >>> changed = weight.kernel.numpy() != before
         >>> bool(0.08 < changed[weight.mask.numpy() == 0].mean() < 0.12)
         True
-        >>> bool(changed[weight.mask.numpy() == 1].any())
-        False
 
     Reference:
         - Chijiwa et al., 2021: there, from the distribution of the initialisation.
@@ -150,9 +135,6 @@ class KernelRedraws(keras.callbacks.Callback):
         >>> images, labels = np.ones((8, 8, 8, 3)), np.zeros(8)
         >>> redraws = [KernelRedraws(steps=1)]
         >>> run = model.fit(images, labels, callbacks=redraws, verbose=0)
-
-    Reference:
-        - Chijiwa et al., 2021.
     """
 
     def __init__(self, steps: int = 300, fraction: float = 0.1):

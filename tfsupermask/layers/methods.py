@@ -27,20 +27,17 @@ class Method:
 
     Attributes:
         name: Its name in layers, files and flags.
-        draws: Whether its masks are drawn again for every step of training. Defaults
-            to `False`.
-        inverts: Whether its masks also hold -1. Defaults to `False`.
-        recipe: Values for fields of a run's recipe, by name. Defaults to none.
-        trains_kernel: Whether the kernel is trained and the scores are frozen, not the
-            other way round. Defaults to `False`.
-        has_scores: Whether layers have scores; without them, the kernel takes their
-            place. Defaults to `True`.
+        draws: Whether its masks are drawn again for every step of training.
+        inverts: Whether its masks also hold -1.
+        recipe: Values for fields of a run's recipe, by name.
+        trains_kernel: Whether the kernel is trained, not the scores.
+        has_scores: Whether layers have scores (`True` by default); without them, the
+            kernel takes their place.
         takes_sparsity: Whether the sparsity determines how many weights are kept, at
-            least at the start. Defaults to `True`.
+            least at the start (`True` by default).
         ramps: Whether a run lets the sparsity rise over the first half of its epochs,
-            unless told otherwise. Defaults to `False`.
+            unless told otherwise.
         decides_num_kept: Whether the number of weights kept cannot be set later.
-            Defaults to `False`.
 
     Example:
         >>> class Smallest(EdgePopup):

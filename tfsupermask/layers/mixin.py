@@ -17,12 +17,7 @@ from keras.src.utils.python_utils import is_default
 
 from tfsupermask._validation import check_fraction, check_integer, fail
 from tfsupermask.layers.applying import functions_untraced, masks_applied
-from tfsupermask.layers.kernels import (
-    MaskVariables,
-    is_kernel,
-    kernels_of,
-    weights_in,
-)
+from tfsupermask.layers.kernels import MaskVariables, is_kernel, kernels_of, weights_in
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import OF_RANKING, Method, get_method
 
@@ -90,7 +85,13 @@ class SupermaskMixin:
         self._mask_sparsity = _check_sparsity(sparsity)
         self._mask_method = get_method(method)
         self.score_initializer = keras.initializers.get(score_initializer)
-        self._mask_positions = None if kernels is None else _check_positions(kernels)
+        if kernels is not None:
+            if not isinstance(kernels, (list, tuple)):
+                raise fail(
+                    "`kernels` must be a sequence of positions.", kernels=kernels
+                )
+            kernels = tuple(check_integer("kernels", each) for each in kernels)
+        self._mask_positions = kernels
         if self.built:
             self.build_masks(wait=False)
 
@@ -297,7 +298,7 @@ class SupermaskMixin:
     def load_own_variables(self, store):
         """Reads what Keras stored, or an older file with names such as "score"."""
         store = {key: store[key] for key in list(store.keys())}
-        name = _text(store.pop(MARK, ()))
+        name = np.asarray(store.pop(MARK, ()), np.uint8).tobytes().decode()
         if name and self.method.has_scores and name != self.method.name:
             raise fail(
                 f"The weights for layer '{self.name}' must be of its method, "
@@ -328,15 +329,14 @@ class SupermaskMixin:
 
     def mask_arguments(self):
         """Returns the arguments of `set_up` that make masks like the layer's."""
-        positions = (
-            {} if self._mask_positions is None else {"kernels": self._mask_positions}
-        )
-        return {
+        arguments = {
             "sparsity": self.sparsity,
             "method": self.method,
             "score_initializer": self.score_initializer,
-            **positions,
         }
+        if self._mask_positions is not None:
+            arguments["kernels"] = self._mask_positions
+        return arguments
 
     def _mask_config(self):
         initializer = keras.initializers.serialize(self.score_initializer)
@@ -364,10 +364,6 @@ class SupermaskMixin:
         layer = super().from_config(dict(config))
         layer._mask_sparsity = None
         return layer
-
-
-def _text(numbers):
-    return np.asarray(numbers, np.uint8).tobytes().decode()
 
 
 def plain_class(layer: keras.Layer | type[keras.Layer]) -> type[keras.Layer]:
@@ -450,12 +446,6 @@ def _check_sparsity(sparsity):
         if each is not None or not several:
             check_fraction("sparsity", each)
     return sparsity
-
-
-def _check_positions(kernels):
-    if not isinstance(kernels, (list, tuple)):
-        raise fail("`kernels` must be a sequence of positions.", kernels=kernels)
-    return tuple(check_integer("kernels", each) for each in kernels)
 
 
 def _spread(sparsity, count):

@@ -99,9 +99,7 @@ def masked_weights(model: keras.Layer) -> list[MaskedWeight]:
         >>> [weight.name for weight in masked_weights(models.build("conv2"))][:2]
         ['conv1/kernel', 'conv2/kernel']
     """
-    return [
-        weight for layer in supermask_layers(model) for weight in layer.masked_weights
-    ]
+    return [weight for weight, _ in named_weights(model)]
 
 
 def named_weights(model: keras.Layer) -> list[tuple[MaskedWeight, list[str]]]:

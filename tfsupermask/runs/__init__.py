@@ -1,30 +1,5 @@
 """What a run is: its configuration, folder, checkpoints and metrics."""
 
-from tfsupermask.runs.config import (
-    ALL_IMAGES,
-    DRAWN,
-    GIVEN,
-    INITS,
-    PATCH_INITS,
-    PATTERN_INITS,
-    RANDOM_INITS,
-    TRAINING_IMAGES,
-    Config,
-)
-from tfsupermask.runs.folder import RunFolder
-from tfsupermask.runs.recipes import described_default, resolve
+import lazy_loader
 
-__all__ = [
-    "ALL_IMAGES",
-    "DRAWN",
-    "GIVEN",
-    "INITS",
-    "PATCH_INITS",
-    "PATTERN_INITS",
-    "RANDOM_INITS",
-    "TRAINING_IMAGES",
-    "Config",
-    "RunFolder",
-    "described_default",
-    "resolve",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

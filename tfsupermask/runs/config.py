@@ -90,16 +90,6 @@ def _check_text(name, value):
     return value
 
 
-def _check_workdir(name, value):
-    return check_no_pattern(name, _check_text(name, value))
-
-
-def _check_words(name, value):
-    if not isinstance(value, str) or not value.strip():
-        raise fail(f"`{name}` must not be empty.", **{name: value})
-    return value
-
-
 def _check_whole_layers(name, value):
     if not isinstance(value, str) or not all(map(str.strip, value.split(","))):
         raise fail(f"`{name}` must be patterns, separated by commas.", **{name: value})
@@ -111,11 +101,8 @@ def _methods_that_take_sparsity():
 
 
 def _methods_of_given_sparsity():
-    return [
-        name
-        for name in _methods_that_take_sparsity()
-        if not get_method(name).decides_num_kept
-    ]
+    taking = _methods_that_take_sparsity()
+    return [name for name in taking if not get_method(name).decides_num_kept]
 
 
 _WITH_TFDS = ("dataset", ("tfds:*",))
@@ -203,7 +190,6 @@ class Config:
         "training images that --limit_images leaves out (all), or a folder of images "
         "of any kind. All but train go without labels, so --select is random unless "
         "it is size.",
-        _check_words,
         applies=_WITH_PATCHES,
     )
     bad_images: str = _field(
@@ -493,7 +479,7 @@ class Config:
     workdir: str | None = _field(
         None,
         "Folder of the run (default: runs/, named after the configuration).",
-        _check_workdir,
+        lambda name, value: check_no_pattern(name, _check_text(name, value)),
         identifies=False,
     )
     resume: bool = _field(

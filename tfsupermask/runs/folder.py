@@ -156,11 +156,6 @@ def _is_finite(value):
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def _is_leftover(path):
-    """Returns whether a file does not count: one half written, or the lock."""
-    return path.suffix == ".partial" or path.name == LOCK
-
-
 def _is_one(name, before, now, begun):
     """Returns whether two values are paths of one place.
 
@@ -176,7 +171,8 @@ def _is_one(name, before, now, begun):
 
 def _check_free_or_same(folder, config, description):
     """Returns whether a folder is free; raises unless it is or holds this very run."""
-    found = [path for path in folder.root.iterdir() if not _is_leftover(path)]
+    files = (path for path in folder.root.iterdir() if path.name != LOCK)
+    found = [path for path in files if path.suffix != ".partial"]  # half written
     if found == [folder.config]:
         read_description(folder)  # which raises if the file is someone else's
         return True

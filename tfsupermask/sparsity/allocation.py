@@ -35,12 +35,9 @@ def allocate(
         allocation: `"uniform"` (default): the same fraction of every kernel.
             `"erdos_renyi"`: by shape; a kernel's density is proportional to the sum of
             its dimensions over their product, so that small kernels stay denser.
-            `"global"`: by one ranking of all current scores, or of their magnitudes if
-            a layer ranks by these, multiplied by √fan_in. Scores start as
-            U(-1/√fan_in, 1/√fan_in); without the factor, layers with many inputs would
-            lose nearly all weights before training. Where the weights themselves are
-            ranked, their magnitudes count as they are. Every kernel keeps at least one
-            weight.
+            `"global"`: by one ranking of what each layer's method ranks: scores,
+            multiplied by √fan_in as they start within ±1/√fan_in, or the weights'
+            magnitudes. Every kernel keeps at least one weight.
 
     Raises:
         InputError: An argument is out of range, or the model has no supermask layers
@@ -79,21 +76,17 @@ def share_out(
         if sparsity is not None:
             groups.setdefault(sparsity, []).append(weight)
     for sparsity, group in groups.items():
-        _share(group, sparsity, allocation)
-
-
-def _share(weights, sparsity, allocation):
-    if allocation == "uniform":
-        for weight in weights:
-            weight.sparsity = sparsity
-        return
-    if allocation == "erdos_renyi":
-        shapes = [tuple(weight.kernel.shape) for weight in weights]
-        counts = erdos_renyi_counts(shapes, sparsity)
-    else:
-        counts = global_counts([_comparable(weight) for weight in weights], sparsity)
-    for weight, count in zip(weights, counts, strict=True):
-        weight.num_kept = count
+        if allocation == "uniform":
+            for weight in group:
+                weight.sparsity = sparsity
+            continue
+        if allocation == "erdos_renyi":
+            shapes = [tuple(weight.kernel.shape) for weight in group]
+            counts = erdos_renyi_counts(shapes, sparsity)
+        else:
+            counts = global_counts([_comparable(each) for each in group], sparsity)
+        for weight, count in zip(group, counts, strict=True):
+            weight.num_kept = count
 
 
 def _comparable(weight):

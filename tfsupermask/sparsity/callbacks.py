@@ -10,11 +10,7 @@ import keras
 from tfsupermask._validation import check_choice, check_fraction, fail
 from tfsupermask.sparsity.allocation import allocate
 from tfsupermask.sparsity.choosing import Sparsity
-from tfsupermask.sparsity.measures import (
-    MaskWatch,
-    built_weights,
-    realised_sparsity,
-)
+from tfsupermask.sparsity.measures import MaskWatch, built_weights, realised_sparsity
 from tfsupermask.sparsity.names import ALLOCATIONS
 
 PERIODS = ("epoch", "batch")
@@ -30,10 +26,9 @@ class SparsitySchedule(keras.callbacks.Callback):
         allocation: How to share it, see `allocate`: `"uniform"` (default),
             `"erdos_renyi"` or `"global"`.
         every: `"epoch"` (default): at the beginning of each epoch. `"batch"`: also
-            after each batch; then `"global"` ranks by the scores of every step, and the
-            function also gets fractions of epochs (whole ones in a first epoch if Keras
-            does not know its number of batches). With `steps_per_execution` above 1
-            Keras calls back only after that number of batches.
+            after each batch (or `steps_per_execution` of them); the function then also
+            gets fractions of epochs, in a first epoch only if Keras knows its number of
+            batches.
 
     Raises:
         InputError: A value is out of range. In `fit`: the model has no supermask
@@ -49,9 +44,6 @@ class SparsitySchedule(keras.callbacks.Callback):
         >>> [round(sparsity, 4) for sparsity in run.history["sparsity"]]
         [0.0, 0.7875, 0.9]
         >>> whole = SparsitySchedule(lambda epoch: {"conv1": 0, "*": ramp(epoch)})
-
-    Reference:
-        - Zhu & Gupta, 2017, for sparsity that rises during training.
     """
 
     def __init__(
@@ -109,10 +101,8 @@ class SupermaskMetrics(keras.callbacks.Callback):
 
     `sparsity` is the fraction of all masked weights removed. `mask_churn` is the
     fraction of mask bits that flipped since the end of the previous epoch; in the first
-    epoch, since training began or went on (with the first step of a `SparsitySchedule`
-    that comes later in the list). Callbacks that read them, such as `EarlyStopping`,
-    `CSVLogger` and `TensorBoard`, must come later in the list; `fit` itself appends its
-    `History` and its progress bar.
+    epoch, since training began or went on. Callbacks that read them, such as
+    `EarlyStopping`, `CSVLogger` and `TensorBoard`, must come later in the list.
 
     Raises:
         InputError: In `fit`: the model has no supermask layers.

@@ -137,15 +137,12 @@ def _same_anywhere(tree):
         if key not in _OF_ONE_PROGRAM
     }
     for key, value in tree.items():
-        if key.endswith("_initializer") and not _is_known(value):
-            tree[key] = _ZEROS
+        if key.endswith("_initializer") and value is not None:
+            known = is_object(value) and is_allowed("initializer", value)
+            tree[key] = value if known else _ZEROS
     if is_object(tree):
         _name_for_anyone(tree)
     return tree
-
-
-def _is_known(tree):
-    return tree is None or (is_object(tree) and is_allowed("initializer", tree))
 
 
 def _name_for_anyone(tree):

@@ -78,11 +78,9 @@ def save_ticket(
 ) -> Path:
     """Writes a model and its masks, ready for use, as one small file.
 
-    A mask takes little more than its information: -k log₂ k - (1 - k) log₂ (1 - k) bits
-    a weight if a fraction k is kept, and a signed one k bits more. A kernel takes no
-    bytes if its layer's initializer draws it again from its seed, bit for bit. For
-    other masked kernels only the kept weights are stored. All other weights are stored
-    as they are. Scores are not stored.
+    A mask takes at most one bit a weight, a signed one two. A kernel takes no bytes if
+    its layer's initializer draws it again from its seed, bit for bit; of other masked
+    kernels only the kept weights are stored. Scores are not stored.
 
     The same model gives the same bytes. An older file at `path` is replaced when the
     new one is complete.
@@ -118,7 +116,9 @@ def save_ticket(
     Reference:
         - Thesis §2.3, winning tickets; docs/ticket_format.md, the format.
     """
-    path = _check_path(path)
+    path = Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        raise fail("`path` must be a file in a folder that exists.", path=str(path))
     facts = _check_facts(precision, class_names, mean, std, recipe)
     architecture = describe(model)
     weights = _as_rebuilt(
@@ -177,7 +177,11 @@ def load_ticket(
         check_keys("The header", header, _HEADER)
         facts = _check_facts(**{key: header[key] for key in _FACTS})
         parts = iter(container.parts)
-        architecture = _read_architecture(container, next(parts, None))
+        part = next(parts, None)
+        if part is None or part["kind"] != "architecture":
+            raise fail("The ticket's first part must be the architecture.", part=part)
+        _check_architecture_bytes(part["decoded_length"])
+        architecture = from_json(container.read(part, part["decoded_length"]))
         _check_size(architecture, header["num_parameters"], max_parameters)
         model = build(architecture)
         for weight in list_weights(model):
@@ -215,13 +219,6 @@ def read_ticket_header(path: str | os.PathLike) -> dict[str, Any]:
         return container.header
 
 
-def _check_path(path):
-    path = Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise fail("`path` must be a file in a folder that exists.", path=str(path))
-    return path
-
-
 def _as_rebuilt(model, weights, rebuilt):
     """Returns the weights with the initializers of a model rebuilt from its configs."""
     names, again = ([each.described for each in all_] for all_ in (weights, rebuilt))
@@ -237,13 +234,6 @@ def _as_rebuilt(model, weights, rebuilt):
         dataclasses.replace(weight, initializer=again.initializer)
         for weight, again in zip(weights, rebuilt, strict=True)
     ]
-
-
-def _read_architecture(container, part):
-    if part is None or part["kind"] != "architecture":
-        raise fail("The ticket's first part must be the architecture.", part=part)
-    _check_architecture_bytes(part["decoded_length"])
-    return from_json(container.read(part, part["decoded_length"]))
 
 
 def _check_architecture_bytes(number):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 
 import keras
 import numpy as np
@@ -151,7 +150,7 @@ def check_fits(
     for name, variable in named_variables(model, optimizer).items():
         _check_value(name, saved.values.get(name), tuple(variable.shape), "biufV")
     for weight in masked_weights(model):
-        name, size = _count_name(weight), math.prod(weight.kernel.shape)
+        name, size = _count_name(weight), weight.num_weights
         if name in saved.values:
             _check_value(name, saved.values[name], (), "iu")
             if not 1 <= saved.values[name] <= size:

@@ -73,11 +73,10 @@ def evaluate_path(path: str | Path, dataset: Dataset, samples: int = 0) -> Total
             path=str(path),
             samples=samples,
         )
+    source = run or Classifier(path)
+    _check_fits(dataset, source)
     if run is None:
-        classifier = Classifier(path)
-        _check_fits(dataset, classifier)
-        return evaluate(classifier.logits, dataset.test)
-    _check_fits(dataset, run)
+        return evaluate(source.logits, dataset.test)
     forward = tf.function(lambda images: run.model(images, training=False))
 
     def logits_of(images):

@@ -18,34 +18,28 @@ _PIXELS = 8  # side of the square that shows a weight
 _LINE = 208  # the grey between tiles
 
 
-def write_events(writer: tf.summary.SummaryWriter, row: dict[str, float]) -> None:
-    """Adds the scalars of one epoch, a row of `metrics.csv`, to the event file."""
+def write_events(
+    writer: tf.summary.SummaryWriter,
+    row: Mapping[str, float],
+    model: keras.Model,
+    churn: Mapping[str, float],
+) -> None:
+    """Adds an epoch's row of `metrics.csv`, and what the model is, to the event file.
+
+    That is what is trained, sparsities, the first filters, and `churn`, by the name of
+    a masked weight the fraction of its mask bits that flipped in the epoch.
+    """
     with writer.as_default(step=row["epoch"]):
         for name, value in row.items():
             if name != "epoch":
                 tf.summary.scalar(name.replace("_", "/", 1), value)
-    writer.flush()
-
-
-def write_model_events(
-    writer: tf.summary.SummaryWriter,
-    model: keras.Model,
-    epoch: int,
-    churn: Mapping[str, float] | None = None,
-) -> None:
-    """Adds what is trained, sparsities, churn and the first filters to the event file.
-
-    `churn` has, by the name of a masked weight, the fraction of its mask bits that
-    flipped in the epoch.
-    """
-    with writer.as_default(step=epoch):
         for weight in masked_weights(model):
             what = "weights" if weight.method.trains_kernel else "scores"
             _write_histogram(f"{what}/{weight.name}", weight.trained.numpy())
             tf.summary.scalar(
                 f"sparsity/{weight.name}", 1 - weight.num_kept / weight.num_weights
             )
-        for name, fraction in (churn or {}).items():
+        for name, fraction in churn.items():
             tf.summary.scalar(f"churn/{name}", fraction)
         for name, picture in first_layer_pictures(model).items():
             tf.summary.image(f"first_layer/{name}", picture[None])

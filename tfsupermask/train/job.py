@@ -18,9 +18,11 @@ from tqdm import tqdm
 from tfsupermask import data, init
 from tfsupermask._files import write_json, writing
 from tfsupermask._machine import num_cores
+from tfsupermask._reading import read_json
 from tfsupermask._text import BAR, counted, fitting, wrapped
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset, TrainBatches
+from tfsupermask.export import export_saved_model
 from tfsupermask.layers import get_method
 from tfsupermask.runs import (
     GIVEN,
@@ -45,13 +47,14 @@ from tfsupermask.train.build import (
     values_of,
     whole_layers,
 )
-from tfsupermask.train.events import write_events, write_model_events
+from tfsupermask.train.events import write_events
 from tfsupermask.train.given import load_given, take_mask
 from tfsupermask.train.interruption import Interrupted, Interruption
 from tfsupermask.train.load import load_images
 from tfsupermask.train.loop import Loop
 from tfsupermask.train.optimizer import make_optimizer
-from tfsupermask.train.results import provenance, summarise, write_results
+from tfsupermask.train.pictures import draw_all
+from tfsupermask.train.results import provenance, summarise
 from tfsupermask.train.strategies import make_strategy, takes_workers
 from tfsupermask.train.totals import Totals
 from tfsupermask.train.workers import Workers
@@ -67,10 +70,9 @@ def run(
         command: The command line that asked for it, for `summary.json`. Defaults to
             none.
         dataset: The images, a `Dataset` or the arguments of `data.from_examples` as a
-            tuple: train, test, and perhaps validation. `validation_images`,
-            `limit_images` and `images_in` of the config apply to them, and its
-            `dataset` becomes their name, or "given" if their name does not say all of
-            them, as that of a folder. Defaults to the images that the config names.
+            tuple: train, test, and perhaps validation. The config applies to them, and
+            its `dataset` becomes their name, or "given" if they cannot be loaded by it.
+            Defaults to the images that the config names.
 
     Returns:
         The content of the run folder's `summary.json`.
@@ -203,14 +205,7 @@ class Job:
             # Before TensorFlow makes variables, for which it waits for all workers.
             saved = _newest(workers, folder)
             job = cls(
-                config,
-                dataset,
-                strategy,
-                workers,
-                folder,
-                interruption,
-                build,
-                command,
+                config, dataset, strategy, workers, folder, interruption, build, command
             )
             job._start(saved)
             if job.chief:
@@ -333,14 +328,7 @@ class Job:
         if self.saved.epoch == self.config.epochs and "test_loss" not in summary:
             summary |= self.loop.evaluate(self.dataset.test).means("test_")
         if self.chief:
-            write_results(
-                self.folder,
-                self.config,
-                self.model,
-                self.dataset,
-                self.saved,
-                summary,
-            )
+            self._write_results(summary)
         self.say(_outcome(summary, self.folder))
         return summary
 
@@ -423,10 +411,18 @@ class Job:
         """Writes the metrics of all epochs; TensorBoard gets those of the last one."""
         self._write_metrics(rows)
         with writing(self.folder.events):
-            write_events(self.events, rows[-1])
-            write_model_events(
-                self.events, self.model, rows[-1]["epoch"], self.watch.by_weight
-            )
+            write_events(self.events, rows[-1], self.model, self.watch.by_weight)
+
+    def _write_results(self, summary):
+        """Writes the SavedModel if it was trained, the pictures, then the summary."""
+        folder, images, rows = self.folder, self.dataset, self.saved.state["rows"]
+        if rows:
+            of_images = images.mean, images.std, images.class_names
+            export_saved_model(self.model, folder.saved_model, *of_images)
+        has_report = self.config.init in PATCH_INITS
+        report = read_json(folder.init_report) if has_report else None
+        draw_all(folder.pictures, self.model, images, rows, report, self.config.seed)
+        write_json(folder.summary, summary)
 
     def _write_metrics(self, rows):
         metrics.write_csv(self.folder.metrics, rows, self.config.epoch_split)

@@ -60,7 +60,10 @@ class Line:
         """
         try:
             if not self.is_whole:
-                self._begun += self._received()
+                data = self._connection.recv(_MAX_BYTES)
+                if not data or len(self._begun) > _MAX_BYTES:
+                    raise EOFError
+                self._begun += data
             text, newline, rest = self._begun.partition(b"\n")
             if not newline:
                 return None
@@ -68,12 +71,6 @@ class Line:
             return dict(json.loads(text))
         except (OSError, ValueError, TypeError) as error:
             raise EOFError from error
-
-    def _received(self):
-        data = self._connection.recv(_MAX_BYTES)
-        if not data or len(self._begun) > _MAX_BYTES:
-            raise EOFError
-        return data
 
     def has_ended(self) -> bool:
         """Returns, of a line that is ready, whether it ends here; reads nothing."""
@@ -162,7 +159,6 @@ class Wait:
             return False
         self._told = names
         limit = f", at most {self._seconds:g} s" if self._seconds is not None else ""
-        since = f"since {self._since}{limit}"
-        text = f"{self._worker} waits for {' and '.join(names)} {since}"
-        tqdm.write(text, file=sys.stderr)
+        text = f"{self._worker} waits for {' and '.join(names)} since {self._since}"
+        tqdm.write(text + limit, file=sys.stderr)
         return True

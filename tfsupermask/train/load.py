@@ -167,18 +167,11 @@ def load_run(path: str | Path) -> LoadedRun:
     if saved is None:
         raise fail("The run must have an intact checkpoint.", path=str(path))
     config, images = Config(**description["config"]), description["data"]
-    size = tuple(images["image_shape"]), len(images["class_names"])
+    shape, names = tuple(images["image_shape"]), tuple(images["class_names"])
     with no_values():
         # A model that is larger than the checkpoint is refused before it takes memory.
-        check_fits(saved, build_model(config, *size))
-    model = build_model(config, *size)
+        check_fits(saved, build_model(config, shape, len(names)))
+    model = build_model(config, shape, len(names))
     restore(config, saved, model)
-    return LoadedRun(
-        config,
-        model,
-        saved.epoch,
-        tuple(images["image_shape"]),
-        tuple(images["class_names"]),
-        np.float32(images["mean"]),
-        np.float32(images["std"]),
-    )
+    normalisation = np.float32(images["mean"]), np.float32(images["std"])
+    return LoadedRun(config, model, saved.epoch, shape, names, *normalisation)

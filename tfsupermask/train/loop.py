@@ -13,11 +13,7 @@ from tfsupermask._validation import fail
 from tfsupermask.data import Dataset, Split, TrainBatches
 from tfsupermask.data.batches import eval_rows
 from tfsupermask.data.dataset import normalise
-from tfsupermask.layers import (
-    masks_found_once,
-    redraw_removed,
-    stochastic_weights,
-)
+from tfsupermask.layers import masks_found_once, redraw_removed, stochastic_weights
 from tfsupermask.ops import THRESHOLDED
 from tfsupermask.train.totals import Totals, loss_and_hits
 
@@ -33,9 +29,6 @@ class Loop:
     take, and adds their gradients in the same way. So one replica, two replicas and two
     processes compute the same bits. More replicas add more numbers in another order,
     and agree up to rounding, as models with batch normalisation do.
-
-    On a GPU all large tensors of a step stay there:
-    `tf.debugging.set_log_device_placement(True)` prints where each op runs.
 
     Args:
         model: Keras model from normalised images to logits.

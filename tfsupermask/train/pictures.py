@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,9 @@ def draw_boxes_and_patches(
             top.set_title(title, fontsize=_FONT_SIZE, parse_math=False)  # $ is a $
         # Selective search may return the same boxes in another order.
         for box in sorted(map(tuple, boxes[column])):
-            outline(top, *box, "tab:red", 0.8)
+            outline(top, box, "tab:red", 0.8)
         for place in places[column]:
-            outline(bottom, *place, *patch_size, "tab:cyan", 0.6)
+            outline(bottom, (*place, *patch_size), "tab:cyan", 0.6)
     figure.suptitle(
         "top: boxes that may hold an object (at most half of the image)\n"
         "bottom: patches sampled from them",
@@ -178,15 +179,10 @@ def draw_curves(rows: list[dict[str, float]]) -> Figure:
 
 
 def outline(
-    axis: Axes,
-    top: int,
-    left: int,
-    height: int,
-    width: int,
-    colour: str,
-    line_width: float = 1.0,
+    axis: Axes, box: Sequence[int], colour: str, line_width: float = 1.0
 ) -> None:
-    """Draws the edge of a box of pixels."""
+    """Draws the edge of a box of pixels: top, left, height and width."""
+    top, left, height, width = box
     corner = (left - 0.5, top - 0.5)
     axis.add_patch(
         Rectangle(corner, width, height, fill=False, ec=colour, lw=line_width)

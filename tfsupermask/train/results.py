@@ -1,4 +1,4 @@
-"""The results of a run: summary, SavedModel, pictures."""
+"""The numbers of a run's summary.json."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfsupermask._files import write_json
 from tfsupermask._machine import commit, num_cores, processor
-from tfsupermask._reading import read_json
 from tfsupermask._version import __version__
 from tfsupermask.data import Dataset
-from tfsupermask.export import export_saved_model
 from tfsupermask.layers import supermask_layers
-from tfsupermask.runs import PATCH_INITS, Config, RunFolder
+from tfsupermask.runs import Config
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.sparsity import realised_sparsity
-from tfsupermask.train import pictures
 
 
 def summarise(
@@ -69,23 +65,3 @@ def provenance(config: Config, command: str | None) -> dict[str, Any]:
             "tfsupermask": __version__,
         },
     }
-
-
-def write_results(
-    folder: RunFolder,
-    config: Config,
-    model: keras.Model,
-    dataset: Dataset,
-    saved: Checkpoint,
-    summary: dict[str, Any],
-) -> None:
-    """Writes the SavedModel of a trained network, the pictures, then the summary."""
-    rows = saved.state["rows"]
-    if rows:
-        export_saved_model(
-            model, folder.saved_model, dataset.mean, dataset.std, dataset.class_names
-        )
-    has_report = config.init in PATCH_INITS
-    report = read_json(folder.init_report) if has_report else None
-    pictures.draw_all(folder.pictures, model, dataset, rows, report, config.seed)
-    write_json(folder.summary, summary)

@@ -107,13 +107,10 @@ def entries() -> tuple[Entry, ...]:
         True
     """
     index = read_json(FOLDER / _INDEX)
-    return tuple(_entry(name, index[name]) for name in sorted(index))
-
-
-def _entry(name, fields):
-    # Those of an earlier version get the fields that are new since.
-    config = Config.from_saved(fields["config"]).identity()
-    return Entry(name, **{**fields, "config": config})
+    for fields in index.values():
+        # Those of an earlier version get the fields that are new since.
+        fields["config"] = Config.from_saved(fields["config"]).identity()
+    return tuple(Entry(name, **index[name]) for name in sorted(index))
 
 
 def names() -> tuple[str, ...]:

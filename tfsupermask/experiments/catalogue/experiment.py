@@ -77,10 +77,7 @@ class Cell:
     @property
     def opposite(self) -> Cell:
         """The same cell with its pruning rate read as the fraction that is kept."""
-        kept = round(1 - self.config.prune, 9)
-        return dataclasses.replace(
-            self, config=dataclasses.replace(self.config, prune=kept)
-        )
+        return self.adapted(prune=round(1 - self.config.prune, 9))
 
 
 @dataclasses.dataclass(frozen=True)

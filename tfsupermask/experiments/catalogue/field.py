@@ -7,12 +7,7 @@ import functools
 import itertools
 from collections.abc import Iterator, Mapping
 
-from tfsupermask.experiments.catalogue.experiment import (
-    Cell,
-    Value,
-    rate_name,
-    study,
-)
+from tfsupermask.experiments.catalogue.experiment import Cell, Value, rate_name, study
 from tfsupermask.experiments.catalogue.thesis import TITLES
 from tfsupermask.runs import DRAWN, GIVEN, Config
 

@@ -7,39 +7,37 @@ used once, for the chosen variants.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
 
-from tfsupermask.experiments.catalogue.experiment import (
-    RANDOM,
-    Cell,
-    rate_name,
-    study,
+from tfsupermask.experiments.catalogue.experiment import RANDOM, study
+from tfsupermask.experiments.catalogue.thesis import (
+    PATCHES,
+    RATES,
+    SIMPLE,
+    by_rate,
+    inits,
 )
-from tfsupermask.experiments.catalogue.thesis import PATCHES, SIMPLE, by_rate
 from tfsupermask.runs import Config
+
+KAIMING, CONSTANT = "Kaiming normal", "signed constant"
+BEST = "whitened, rest constant, unit power"
 
 INITS = study(
     "inits",
     "Conv2 on CIFAR-10, top-1 test accuracy of four initialisations",
     by_rate(
-        "conv2",
-        "cifar10",
-        "test_top1",
-        {
+        Config(model="conv2", dataset="cifar10"),
+        RATES,
+        inits(RANDOM, PATCHES, SIMPLE, KAIMING),
+        panel="Conv2",
+        published={
             RANDOM: "48.1 64.4 67.3 61.2 37.7",
             PATCHES: "52.4 68.3 70.7 67.4 43.1",
-            SIMPLE: None,
-            "Kaiming normal": None,
         },
-        panel="Conv2",
     ),
     source="thesis Table 8.1; §5.7 and §5.6.1 for the last two, on CIFAR-100",
     form="rates",
     both_readings=True,
 )
-
-KAIMING, CONSTANT = "Kaiming normal", "signed constant"
-BEST = "whitened, rest constant, unit power"
 
 _UNIT = {"rescale": "unit_power"}
 _RANDOM = {"init": "glorot_normal"}
@@ -75,29 +73,8 @@ VARIANTS = {
     "centred, rest constant, unit power": _CENTRED | _REST_CONSTANT | _UNIT,
     "whitened, rest Kaiming": _WHITENED | _REST_KAIMING,
     "whitened, rest Kaiming, unit power": _WHITENED | _REST_KAIMING | _UNIT,
-    "whitened, rest constant, unit power": _WHITENED | _REST_CONSTANT | _UNIT,
+    BEST: _WHITENED | _REST_CONSTANT | _UNIT,
 }
-
-
-def _cells(
-    config: Config,
-    rates: Iterable[float],
-    rows: Mapping[str, Mapping],
-    measure: str = "test_top1",
-    panel: str = "",
-) -> tuple[Cell, ...]:
-    """Returns a cell for each row (its fields of `Config` by name) and pruning rate."""
-    return tuple(
-        Cell(
-            name,
-            rate_name(rate),
-            dataclasses.replace(config, prune=rate, **fields),
-            measure,
-            panel=panel,
-        )
-        for name, fields in rows.items()
-        for rate in rates
-    )
 
 
 _CONV2, _CONV4 = (
@@ -109,7 +86,7 @@ CHOICE = study(
     "choice",
     "Conv4 on CIFAR-10, accuracy on training images held out: which "
     "initialisation is best",
-    _cells(_CONV4, (0.5,), VARIANTS, "validation_top1"),
+    by_rate(_CONV4, (0.5,), VARIANTS, "validation_top1"),
 )
 
 _REPORTED = {
@@ -122,8 +99,8 @@ BEYOND = study(
     "Conv2 and Conv4 on CIFAR-10, top-1 test accuracy: patterns against Kaiming "
     "normal and the signed constant",
     (
-        *_cells(_CONV2, (0.3, 0.5, 0.7), _REPORTED, panel="Conv2"),
-        *_cells(_CONV4, (0.3, 0.5, 0.7), _REPORTED, panel="Conv4"),
+        *by_rate(_CONV2, (0.3, 0.5, 0.7), _REPORTED, panel="Conv2"),
+        *by_rate(_CONV4, (0.3, 0.5, 0.7), _REPORTED, panel="Conv4"),
     ),
     form="rates",
 )
@@ -131,7 +108,7 @@ BEYOND = study(
 STOCHASTIC = study(
     "stochastic",
     "Conv2 on CIFAR-10, stochastic masks: random weights against patterns",
-    _cells(
+    by_rate(
         dataclasses.replace(_CONV2, method="stochastic"),
         (0.5,),
         {
@@ -162,7 +139,7 @@ def _by_depth(name, fields):
 DEPTH = study(
     "depth",
     "ResNet-18 on CIFAR-10, top-1 test accuracy: patterns in how many layers",
-    _cells(
+    by_rate(
         # Nothing is chosen here: few images held out are enough to see it train.
         Config(
             model="resnet18", dataset="cifar10", validation_images=500, batch_size=64
@@ -187,7 +164,7 @@ CLUSTERS = study(
     "clusters",
     "Conv2 on CIFAR-10, accuracy on training images held out: which clusters become "
     "filters",
-    _cells(
+    by_rate(
         _CONV2,
         (0.5,),
         {
@@ -217,7 +194,7 @@ HIGH_SPARSITY = study(
     "high_sparsity",
     "Conv2 on CIFAR-10, nine tenths removed, accuracy on training images held out: "
     "which weights, method and shares",
-    _cells(
+    by_rate(
         _CONV2,
         (0.9,),
         {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping
 
 from tfsupermask.experiments.catalogue.experiment import (
     RANDOM,
@@ -41,22 +43,26 @@ TITLES = {
 
 
 def by_rate(
-    model: str,
-    dataset: str,
-    measure: str,
-    rows: dict[str, str | None],
-    rates: tuple[float, ...] = RATES,
+    config: Config,
+    rates: Iterable[float],
+    rows: Mapping[str, Mapping],
+    measure: str = "test_top1",
     panel: str = "",
+    published: Mapping[str, str] | None = None,
 ) -> tuple[Cell, ...]:
-    """Returns a cell for every row and rate; rows have published values or `None`."""
+    """Returns a cell for each row (its fields of `Config` by name) and pruning rate."""
     cells = []
-    for row, text in rows.items():
-        published = [Value.parse(value) for value in (text or "").split()]
-        for number, rate in enumerate(rates):
-            config = Config(model=model, dataset=dataset, prune=rate, init=ROWS[row])
-            value = published[number] if published else None
-            cells.append(Cell(row, rate_name(rate), config, measure, value, panel))
+    for row, fields in rows.items():
+        values = map(Value.parse, (published or {}).get(row, "").split())
+        for rate, value in itertools.zip_longest(rates, values):
+            run = dataclasses.replace(config, prune=rate, **fields)
+            cells.append(Cell(row, rate_name(rate), run, measure, value, panel))
     return tuple(cells)
+
+
+def inits(*names: str) -> dict[str, dict[str, str]]:
+    """Returns the rows of `by_rate` that these initialisations are."""
+    return {name: {"init": ROWS[name]} for name in names}
 
 
 def _experiment(kind, name, title, cells, form="table", **more):
@@ -67,8 +73,10 @@ def _experiment(kind, name, title, cells, form="table", **more):
 
 def _rate_table(name, model, dataset, measure, random, patches):
     title = f"{TITLES[model]} on {TITLES[dataset]}, {TITLES[measure]}"
-    rows = {RANDOM: random, PATCHES: patches}
-    return _experiment("table", name, title, by_rate(model, dataset, measure, rows))
+    published = {RANDOM: random, PATCHES: patches}
+    config = Config(model=model, dataset=dataset)
+    cells = by_rate(config, RATES, inits(*published), measure, published=published)
+    return _experiment("table", name, title, cells)
 
 
 # By number, network, dataset and measure: Xavier normal, then PatchesInit.
@@ -117,15 +125,14 @@ _TABLE_5_2 = _experiment(
     "5.2",
     "ResNet-18 on Tiny-ImageNet, top-1 test accuracy",
     by_rate(
-        "resnet18",
-        "tiny_imagenet",
-        "test_top1",
-        {
+        Config(model="resnet18", dataset="tiny_imagenet"),
+        RATES[:4],
+        inits(RANDOM, PATCHES, PARTIAL),
+        published={
             RANDOM: "50.0 54.1 52.7 51.1",
             PATCHES: "47.6 53.0 52.5 48.9",
             PARTIAL: "50.5 55.1 54.0 51.9",
         },
-        RATES[:4],
     ),
 )
 
@@ -233,24 +240,19 @@ TABLES = (
 )
 
 
-def _panels(*cells_of_tables):
-    """Returns the cells of tables, each in a panel named after its network."""
-    return tuple(
-        dataclasses.replace(cell, panel=TITLES[cell.config.model])
-        for cells in cells_of_tables
-        for cell in cells
-    )
+def _panels(*tables, others=()):
+    """Returns the cells of tables, and of other initialisations, a panel a network."""
+    panels = []
+    for cells in (_RATE_TABLES[name].cells for name in tables):
+        config, measure = cells[0].config, cells[0].measure
+        cells += by_rate(config, RATES, inits(*others), measure)
+        title = TITLES[config.model]
+        panels += [dataclasses.replace(cell, panel=title) for cell in cells]
+    return tuple(panels)
 
 
-def _cells(*names):
-    return [_RATE_TABLES[name].cells for name in names]
-
-
-def _with_others(cells):
-    """Returns a table's cells and those of the initialisations of thesis §5.7."""
-    others = dict.fromkeys(("Xavier uniform", "Kaiming normal", "Kaiming uniform"))
-    config = cells[0].config
-    return cells + by_rate(config.model, config.dataset, cells[0].measure, others)
+# Of thesis §5.7.
+_OTHERS = ("Xavier uniform", "Kaiming normal", "Kaiming uniform")
 
 
 def _curves_figure(name, table, rates, curves):
@@ -288,7 +290,7 @@ FIGURES = (
         "figure",
         "5.2",
         "CIFAR-10, top-1 test accuracy against pruning rate",
-        _panels(*_cells("8.1", "8.2", "8.3")),
+        _panels("8.1", "8.2", "8.3"),
         "rates",
     ),
     _curves_figure("5.3", "8.3", (0.5,), ("test_top1", "train_loss")),
@@ -296,7 +298,7 @@ FIGURES = (
         "figure",
         "5.4",
         "CIFAR-100, top-5 test accuracy against pruning rate",
-        _panels(*_cells("8.5", "8.7", "8.9")),
+        _panels("8.5", "8.7", "8.9"),
         "rates",
     ),
     _curves_figure("5.5", "8.9", (0.5,), ("test_top5", "train_loss")),
@@ -304,7 +306,7 @@ FIGURES = (
         "figure",
         "5.6",
         "CIFAR-100, top-5 test accuracy of five initialisations",
-        _panels(*map(_with_others, _cells("8.5", "8.7", "8.9"))),
+        _panels("8.5", "8.7", "8.9", others=_OTHERS),
         "rates",
         note="The thesis prints no numbers of the last three initialisations.",
     ),

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tfsupermask._text import counted
 from tfsupermask._validation import check_choice, check_integer, fail
-from tfsupermask.experiments.catalogue.experiment import (
-    THESIS_EPOCHS,
-    Cell,
-    Experiment,
-)
+from tfsupermask.experiments.catalogue.experiment import THESIS_EPOCHS, Cell, Experiment
 from tfsupermask.experiments.running.outcomes import MEASURES
 from tfsupermask.runs import TRAINING_IMAGES, Config, resolve
 
@@ -113,18 +109,14 @@ class Scope:
 
     def job(self, cell: Cell, seed: int) -> PlannedRun:
         """Returns the run with one seed that an adapted cell needs."""
-        config = dataclasses.replace(cell.config, seed=cell.config.seed + seed)
+        sources = {"mask_from": cell.mask_of, "weights_from": cell.weights_of}
         needs = {
-            flag: self.job(other, seed)
-            for flag, other in (
-                ("mask_from", cell.mask_of),
-                ("weights_from", cell.weights_of),
-            )
-            if other is not None
+            flag: self.job(other, seed) for flag, other in sources.items() if other
         }
         names = {flag: job.name for flag, job in needs.items()}
-        config = dataclasses.replace(config, **names)
-        all_images = num_images = NUM_IMAGES[config.dataset]
+        seed += cell.config.seed
+        config = dataclasses.replace(cell.config, seed=seed, **names)
+        all_images = NUM_IMAGES[config.dataset]
         asked = (config.limit_images or 0) + (config.validation_images or 0)
         if asked > all_images:
             raise fail(
@@ -133,8 +125,7 @@ class Scope:
                 limit_images=config.limit_images,
                 validation_images=config.validation_images,
             )
-        if config.limit_images is not None:
-            num_images = config.limit_images
+        num_images = config.limit_images or all_images
         some = config.pattern_images == TRAINING_IMAGES
         config = resolve(config, num_images, num_images if some else all_images)
         if not MEASURES[cell.measure].trained:
@@ -192,14 +183,6 @@ def has_opposite(experiment: Experiment, cell: Cell) -> bool:
     )
 
 
-def _cells_of(experiment: Experiment) -> Iterator[Cell]:
-    """Yields an experiment's cells, then those with the rate read as fraction kept."""
-    yield from experiment.cells
-    for cell in experiment.cells:
-        if has_opposite(experiment, cell):
-            yield cell.opposite
-
-
 def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[PlannedRun, ...]:
     """Returns all distinct runs that experiments need, in the order to run them.
 
@@ -227,7 +210,12 @@ def plan(experiments: Sequence[Experiment], scope: Scope) -> tuple[PlannedRun, .
     adapted = [scope.adapt(experiment) for experiment in experiments]
     for seed in range(scope.seeds):
         for experiment in adapted:
-            for cell in _cells_of(experiment):
+            read_as_kept = (
+                cell.opposite
+                for cell in experiment.cells
+                if has_opposite(experiment, cell)
+            )
+            for cell in (*experiment.cells, *read_as_kept):
                 add(scope.job(cell, seed), MEASURES[cell.measure].trained)
     return tuple(jobs.values())
 

@@ -70,7 +70,11 @@ def run_planned(
                 process = RunProcess(folder.config(job), slots.pop(0), folder.log(job))
                 running[job] = process
         finally:
-            _save_and_end(running.values())
+            for process in running.values():
+                process.end()
+            for process in running.values():
+                while not process.wait(_POLL_SECONDS):
+                    pass
 
 
 def _ready(left, running):
@@ -89,14 +93,6 @@ def _reap(running, slots, progress):
             slots.append(process.slot)
             progress.ended(job, process)
     progress.show(running)
-
-
-def _save_and_end(processes):
-    for process in processes:
-        process.end()
-    for process in processes:
-        while not process.wait(_POLL_SECONDS):
-            pass
 
 
 class _Progress:

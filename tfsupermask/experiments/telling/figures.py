@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -69,8 +68,8 @@ def styles(rows: Iterable[str]) -> dict[str, Style]:
 def draw(results: Results) -> Figure:
     """Draws an experiment of any form but "table"; it may have gaps."""
     forms = {
-        "rates": functools.partial(_draw_columns, _rate, _name_rates),
-        "images": functools.partial(_draw_columns, _images, _name_images),
+        "rates": _draw_columns,
+        "images": _draw_columns,
         "epochs": _draw_epochs,
         "patches": _draw_patches,
     }
@@ -78,8 +77,14 @@ def draw(results: Results) -> Figure:
         return forms[results.experiment.form](results)
 
 
-def _draw_columns(place_of, name_places, results):
+def _draw_columns(results):
     """Draws a line for each row, with the columns at their places on the axis."""
+    by_rate = results.experiment.form == "rates"
+
+    def place_of(cell):
+        config = cell.cell.config
+        return round(100 * config.prune, 7) if by_rate else config.limit_images
+
     looks = styles(cell.cell.row for cell in results.cells)
     figure, axes = _panels(len(results.panels))
     for axis, (title, panel) in zip(axes, results.panels.items(), strict=True):
@@ -88,7 +93,8 @@ def _draw_columns(place_of, name_places, results):
             _draw_row(axis, [place_of(cell) for cell in cells], cells, style)
         axis.set_title(title)
         axis.grid(alpha=0.3)
-        name_places(axis, sorted({place_of(cell) for cell in panel.values()}))
+        places = sorted({place_of(cell) for cell in panel.values()})
+        (_name_rates if by_rate else _name_images)(axis, places)
     axes[0].set_ylabel(results.cells[0].measure.label)
     entries = [_row_entry(row, s.colour, marker=s.marker) for row, s in looks.items()]
     entries += _spread_entry(cell.removed for cell in results.cells)
@@ -137,14 +143,6 @@ def _name_images(axis, numbers):
     axis.set_xscale("log")
     axis.set_xticks(numbers, [f"{number:,}" for number in numbers])
     axis.minorticks_off()
-
-
-def _images(cell):
-    return cell.cell.config.limit_images
-
-
-def _rate(cell):
-    return round(100 * cell.cell.config.prune, 7)
 
 
 def _other_rate(rate):
