@@ -27,11 +27,8 @@ def grid_positions(height: int, width: int, window: Window) -> np.ndarray:
 
     axes = zip((height, width), window.extent, window.strides, strict=True)
     rows, columns = (starts(*axis) for axis in axes)
-    return (
-        np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)
-        .reshape(-1, 2)
-        .astype(np.int32)
-    )
+    grid = np.meshgrid(rows, columns, indexing="ij")
+    return np.stack(grid, axis=-1).reshape(-1, 2).astype(np.int32)
 
 
 def box_positions(boxes: Sequence[np.ndarray], height: int, width: int, window: Window):
@@ -60,7 +57,7 @@ def box_positions(boxes: Sequence[np.ndarray], height: int, width: int, window: 
     Reference:
         - Thesis §4.2.1.
     """
-    offsets = np.concatenate([[0], np.cumsum([len(b) for b in boxes])]).astype(np.int64)
+    offsets = np.cumsum([0, *map(len, boxes)])
     return _core.candidate_positions(
         np.concatenate(boxes), offsets, height, width, *window.extent
     )
