@@ -172,12 +172,9 @@ class TrainBatches:
             InputError: A step or position is out of range.
         """
         epoch = check_integer("epoch", epoch)
-        _check_first("step", first_step, self.steps_per_epoch)
-        _check_first("position", first_position, self.batch_size)
-        if num_positions is None:
-            num_positions = self.batch_size - first_position
-        _check_number("step", first_step, num_steps, self.steps_per_epoch)
-        _check_number("position", first_position, num_positions, self.batch_size)
+        positions = first_position, num_positions, self.batch_size
+        num_steps = _number("step", first_step, num_steps, self.steps_per_epoch)
+        num_positions = _number("position", *positions)
         order, augmentation = self._epoch(epoch)
         steps = np.arange(first_step, first_step + num_steps)[:, None]
         batch_positions = np.arange(first_position, first_position + num_positions)
@@ -279,16 +276,14 @@ def _fill(array, length):
     return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
 
-def _check_first(unit, first, limit):
-    name = f"first_{unit}"
-    if check_integer(name, first) >= limit:
-        raise fail(f"`{name}` must be below {limit}.", **{name: first})
-
-
-def _check_number(unit, first, number, limit):
-    name = f"num_{unit}s"
+def _number(unit, first, number, limit):
+    """Returns the number of units from the first on, by default all to the limit."""
+    first_name, name = f"first_{unit}", f"num_{unit}s"
+    if check_integer(first_name, first) >= limit:
+        raise fail(f"`{first_name}` must be below {limit}.", **{first_name: first})
+    if number is None:
+        return limit - first
     if first + check_integer(name, number, 1) > limit:
-        raise fail(
-            f"`first_{unit}` + `{name}` must be at most {limit}.",
-            **{f"first_{unit}": first, name: number},
-        )
+        received = {first_name: first, name: number}
+        raise fail(f"`{first_name}` + `{name}` must be at most {limit}.", **received)
+    return number

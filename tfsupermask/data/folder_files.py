@@ -54,7 +54,7 @@ class Listing:
 
 
 def list_files(root: pathlib.Path, test_fraction: float) -> Listing:
-    """Finds the images of a folder in any of the layouts of `image_folder.load`."""
+    """Finds the images of a folder in any of the layouts of docs/images.md."""
     left_out, notes = collections.Counter(), []
     inside = _look_into(root, left_out)
     folders = _split_folders(root, inside, notes)

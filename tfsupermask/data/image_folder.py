@@ -48,18 +48,10 @@ def load(
     limit_test_images: int | None = None,
     storage: Storage,
 ) -> Dataset:
-    """Returns the images of a folder as a dataset.
+    """Returns the images of a folder in any of the layouts of docs/images.md.
 
-    `data_dir` holds either `<class>/…` or `train/<class>/…`, and beside `train` perhaps
-    `test`, `val` or both. With both, `val` becomes the validation split; either one
-    alone is the test split. With neither, `test_fraction` of each class, at least one
-    image, is held out as the test split; the choice depends on the files' names and
-    number. `Train`, `training`, `testing`, `valid` and `validation` are understood as
-    well, and `training_set`, `seg_test` and the like if they hold folders alone.
-
-    Images may be at any depth below the folder of their class; links are followed.
-    `tfsupermask.data.decode_image` makes every image square. Classes are in the order
-    of their names. One warning counts what was left out or converted.
+    Classes are in the order of their names. One warning counts what was left out or
+    converted.
     """
     if image_size is None:
         image_size = DEFAULT_IMAGE_SIZE

@@ -21,12 +21,7 @@ from tfsupermask._validation import (
     check_integer,
     fail,
 )
-from tfsupermask.data.dataset import (
-    DataNotFoundError,
-    Dataset,
-    Split,
-    check_fixed_size,
-)
+from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split, check_fixed_size
 from tfsupermask.data.image_folder import DEFAULT_IMAGE_SIZE, TEST_FRACTION
 from tfsupermask.data.images import UnreadableImageError, decode_square
 from tfsupermask.data.storage import Storage, decoded, file_states
@@ -64,12 +59,7 @@ def load(
     `tf.distribute` strategy before. Images have the order of the files. Prepared data
     is read without network; missing data is first downloaded and prepared. A failed
     download leaves `data_dir` as it was.
-
-    `image_size` defaults to the images' own if all are equal squares, to 224 for
-    `"imagenet2012"`, else to 64. `test_split` defaults to `"test"`, beside which
-    `"validation"` becomes the validation split; else to `"validation"`; else
-    `test_fraction` is held out at the end of `"train"`. Well-known letters and digits
-    are never mirrored.
+    docs/images.md says what the options default to.
     """
     short = re.split("[/:]", name)[0]
     if short in _CIFAR:
