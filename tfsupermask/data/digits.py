@@ -16,10 +16,7 @@ _TEST_EVERY = 5
 
 
 def load(
-    data_dir: str | os.PathLike | None,
-    image_size: int | None,
-    *,
-    storage: Storage,
+    data_dir: str | os.PathLike | None, image_size: int | None, *, storage: Storage
 ) -> Dataset:
     """Returns 1,797 handwritten digits of ten classes, as 32×32 RGB images.
 

@@ -20,11 +20,7 @@ from tfsupermask._validation import (
 )
 from tfsupermask.data.dataset import Dataset, Split
 from tfsupermask.data.folder_files import Files, list_files, list_images
-from tfsupermask.data.images import (
-    UnreadableImageError,
-    UnreadFileError,
-    decode_square,
-)
+from tfsupermask.data.images import UnreadableImageError, UnreadFileError, decode_square
 from tfsupermask.data.storage import PLACES, Storage, decoded, file_states
 from tfsupermask.data.stored import StoredImages, select
 from tfsupermask.data.subsets import limit_split
@@ -78,10 +74,7 @@ def load(
         )
     _warn(root, listing.notes)
     return Dataset(
-        name="folder",
-        **splits,
-        class_names=listing.class_names,
-        horizontal_flip=flip,
+        name="folder", **splits, class_names=listing.class_names, horizontal_flip=flip
     )
 
 
@@ -213,11 +206,7 @@ def _decode(paths, image_size, storage):
 def _describe_bad(bad, root, number):
     """Returns a sentence about files that cannot be read, and lists them in a file."""
     with tempfile.NamedTemporaryFile(
-        "w",
-        prefix="bad_images-",
-        suffix=".txt",
-        delete=False,
-        encoding="utf-8",
+        "w", prefix="bad_images-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:
         for path, why in bad.items():
             file.write(f"{path if path.isprintable() else ascii(path)}\t{why}\n")

@@ -90,9 +90,7 @@ def load(
 
 
 def prepared(
-    name: str,
-    data_dir: str | os.PathLike | None,
-    alternatives: Sequence[str] = (),
+    name: str, data_dir: str | os.PathLike | None, alternatives: Sequence[str] = ()
 ) -> tfds.core.DatasetBuilder:
     """Returns the builder of a dataset, prepared now if need be.
 

@@ -9,12 +9,7 @@ import numpy as np
 
 from tfsupermask._validation import check_choice, check_integer
 from tfsupermask.init.names import NAMES, SCALES
-from tfsupermask.layers import (
-    SignedConstant,
-    is_kernel,
-    kernels_of,
-    masked_weights,
-)
+from tfsupermask.layers import SignedConstant, is_kernel, kernels_of, masked_weights
 from tfsupermask.layers.kernels import draw_like
 from tfsupermask.layers.walking import leaves
 from tfsupermask.ops import compute_fans, derive_seed

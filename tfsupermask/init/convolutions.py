@@ -83,9 +83,7 @@ def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:
 
 
 def find_convolutions(
-    names: dict[keras.Layer, str],
-    trace: Trace,
-    only: tuple[str, ...] | None,
+    names: dict[keras.Layer, str], trace: Trace, only: tuple[str, ...] | None
 ) -> tuple[list[Convolution], dict[str, str], int]:
     """Returns the convolutions to set, why others are not, and the last's number."""
     calls = {layer: place for place, layer in enumerate(trace.received)}

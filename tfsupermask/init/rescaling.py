@@ -11,12 +11,7 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 from tfsupermask._images import ImageArray
 from tfsupermask._validation import check_integer, fail
 from tfsupermask.init.convolutions import named_layers
-from tfsupermask.init.observing import (
-    as_float32,
-    check_labels,
-    restored,
-    watched,
-)
+from tfsupermask.init.observing import as_float32, check_labels, restored, watched
 from tfsupermask.layers import drawn, kernels_of, masked_weights
 from tfsupermask.layers.kernels import draw_like
 from tfsupermask.ops import derive_seed

@@ -17,10 +17,7 @@ _NAME = "tiny_imagenet"
 
 
 def load(
-    data_dir: str | os.PathLike | None,
-    image_size: int | None,
-    *,
-    storage: Storage,
+    data_dir: str | os.PathLike | None, image_size: int | None, *, storage: Storage
 ) -> Dataset:
     """Returns Tiny-ImageNet-200, with its official validation split as the test split.
 
