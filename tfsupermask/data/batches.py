@@ -1,8 +1,8 @@
 """Batches as pure functions of the seed and the epoch.
 
-No state matters here: the images of any step of any epoch can be read at any time, in
-any order and in any slices. So a resumed run gets the batches of an undisturbed one,
-and workers that each take a part of every batch together get those of one worker.
+The images of any step can be read at any time, in any slices. So a resumed run gets the
+batches of an undisturbed one, and workers that each take a part of every batch together
+get those of one worker.
 """
 
 from __future__ import annotations
@@ -88,11 +88,8 @@ class TrainBatches:
         InputError: A number is out of range.
 
     Example:
-        >>> dataset = data.load("digits")
-        >>> batches = TrainBatches(
-        ...     dataset.train, batch_size=64, seed=0, padding=dataset.crop_padding,
-        ...     horizontal_flip=dataset.horizontal_flip,
-        ... )
+        >>> train = data.load("digits").train
+        >>> batches = TrainBatches(train, 64, seed=0, padding=4, horizontal_flip=False)
         >>> batches.steps_per_epoch
         22
         >>> images, labels = batches.chunk(epoch=0, first_step=0, num_steps=5)

@@ -45,16 +45,10 @@ class UnreadFileError(UnreadableImageError):
 def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     """Returns an image file as a square RGB array.
 
-    The image is turned by its EXIF orientation. Grey is repeated in the three channels,
-    alpha is laid over white, and 16 bits are scaled to 8. The shorter side is resized
-    to `image_size` (averaging areas to shrink, bicubic to enlarge), and the centre of
-    the longer side is kept. A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, at
-    least four times `image_size`. Only the first page or frame is read. The format is
-    taken from the file's content, not from its name.
-
-    A file may have 512 MB and 2²⁷ pixels, half of that with 16 bits: no photograph has
-    more. A file that claims more is refused before it is decoded, and of files above
-    32 MB or 2²⁵ pixels one is read at a time, so that they cannot fill the memory.
+    The shorter side is resized to `image_size` (averaging areas to shrink, bicubic to
+    enlarge), and the centre of the longer side is kept. docs/images.md says what
+    becomes of grey, alpha, 16 bits, EXIF and pages. A file that claims more than 2²⁷
+    pixels is refused before it is decoded, so that it cannot fill the memory.
 
     Args:
         path: The image file: BMP, GIF, JPEG, PNG, TIFF or WebP.
@@ -110,10 +104,7 @@ def as_square(image: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def _reduction(header, image_size):
-    """Returns the flag that decodes a JPEG at 1/2, 1/4 or 1/8 of its size, or 0.
-
-    Four times the pixels that are needed stay, to be averaged.
-    """
+    """Returns the flag that decodes a JPEG at 1/2, 1/4 or 1/8 of its size, or 0."""
     if header.kind == "JPEG":
         for factor, flag in _REDUCED:
             if min(header.width, header.height) // factor >= 4 * image_size:

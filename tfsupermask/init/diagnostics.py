@@ -85,13 +85,8 @@ def diagnose(
         InputError: There are no images, or a layer's output is not finite.
 
     Example:
-        >>> for layer in diagnose(model, images):
-        ...     print(layer.layer, layer.num_filters, 0 <= layer.cosine <= 1)
-        conv1 64 True
-        conv2 64 True
-        dense1 256 True
-        dense2 256 True
-        dense3 3 True
+        >>> [(layer.layer, layer.num_filters) for layer in diagnose(model, images)][:2]
+        [('conv1', 64), ('conv2', 64)]
 
     Reference:
         - Roy and Vetterli, 2007, "The effective rank".

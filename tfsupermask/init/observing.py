@@ -246,8 +246,9 @@ class Trace:
         spec = tf.TensorSpec((None, *example.shape[1:]), example.dtype)
         with borrowed_calls(layers, recorded):
             self._function = tf.compat.v1.wrap_function(run, [spec])
+        # As it was before Keras rounded it to a compute dtype.
         self.received = {
-            layer: _before_autocast(tensor)
+            layer: tensor.op.inputs[0] if tensor.op.type == "Cast" else tensor
             for layer, tensor in first.items()
             if tensor.graph is self._function.graph
         }
@@ -269,11 +270,6 @@ class Trace:
             return tf.cast(found, tf.float32).numpy()
 
         return compute
-
-
-def _before_autocast(tensor):
-    """Returns a tensor as it was before Keras rounded it to a compute dtype."""
-    return tensor.op.inputs[0] if tensor.op.type == "Cast" else tensor
 
 
 def _depends(end, inputs, start):

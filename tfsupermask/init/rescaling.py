@@ -99,21 +99,17 @@ def unit_power(
         watched(model, rescale),
     ):
         model(preprocess(images[order[:_NUM_IMAGES]]), training=False)
-        _check_rescaled(weights, initializers)
+        for weight in weights:
+            if weight.owner not in initializers:
+                raise fail(
+                    f"Layer '{weight.layer.name}' must have masks only in dense layers "
+                    "and convolutions, and be called.",
+                    kernel=weight.name,
+                )
     for rescaled in initializers.values():
         for kernel, initializer in rescaled:
             kernel.remember(initializer)
     return factors
-
-
-def _check_rescaled(weights, done):
-    for weight in weights:
-        if weight.owner not in done:
-            raise fail(
-                f"Layer '{weight.layer.name}' must have masks only in dense layers and "
-                "convolutions, and be called.",
-                kernel=weight.name,
-            )
 
 
 def _rescale(layer, product):

@@ -21,16 +21,14 @@ def load(
 ) -> Dataset:
     """Returns Tiny-ImageNet-200, with its official validation split as the test split.
 
-    It is read directly from the archive `tiny-imagenet-200.zip`, or else from the
-    extracted folder `tiny-imagenet-200`; `data_dir` holds one or is it. If both are
-    missing, TensorFlow Datasets downloads and prepares `tiny_imagenet/1.0.0` once;
-    reading this starts TensorFlow's runtime, see `tfsupermask.data.tfds.load`. All
+    It is read from the archive `tiny-imagenet-200.zip`, or else from the extracted
+    folder `tiny-imagenet-200`; `data_dir` holds one or is it. If both are missing,
+    TensorFlow Datasets downloads and prepares it once, see `tfsupermask.data.tfds`. All
     three give the same arrays: class by class, in the order of the files' numbers.
 
-    A copy may hold a part of the images. Classes keep their official index even without
-    images. A class is named by the first of its words, with the WordNet identifier if
-    two classes share this word. Grayscale images are repeated in the three channels.
-    One warning counts and names all faults of a copy, and the rest is used. The
+    A copy may hold a part of the images; one warning counts and names all its faults.
+    Classes keep their official index even without images. A class is named by the first
+    of its words, with the WordNet identifier if two classes share this word. The
     archive's test images have no labels and are not used.
 
     Reference:

@@ -28,7 +28,6 @@ from tfsupermask.data.tiny_imagenet.members import (
     FOLDER_NAME,
     IMAGE_SHAPE,
     IMAGE_SIZE,
-    UNDECODABLE,
     FolderFiles,
     UnreadableFileError,
     UnusableImageError,
@@ -99,11 +98,8 @@ class Archive:
         self._check_classes()
 
     def read(self, example: Example) -> bytes:
-        """Returns the image file of an example, or raises `UnusableImageError`."""
-        try:
-            return self._files.read(example.path)
-        except UnreadableFileError as error:
-            raise UnusableImageError(UNDECODABLE) from error
+        """Returns the image file of an example."""
+        return self._files.read(example.path)
 
     def read_images(self, storage: Storage) -> dict[str, np.ndarray | StoredImages]:
         """Returns the images of each split, uint8 RGB, in the order of `examples`.
@@ -133,7 +129,7 @@ class Archive:
         """Returns the image, or the kind of images that are like it."""
         try:
             return decode_image(self.read(example)), ""
-        except UnusableImageError as error:
+        except (UnreadableFileError, UnusableImageError) as error:
             return None, error.kind
 
     def _keep_usable(self, split, kinds):

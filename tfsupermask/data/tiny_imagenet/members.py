@@ -21,8 +21,8 @@ from tfsupermask.data.storage import file_states
 FOLDER_NAME = "tiny-imagenet-200"
 IMAGE_SIZE = 64
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
-UNDECODABLE = "images that cannot be decoded"
 
+UNDECODABLE = "images that cannot be decoded"
 _OTHER_SIZE = f"images of another size than {IMAGE_SIZE}×{IMAGE_SIZE}"
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (
@@ -36,7 +36,9 @@ _ZIP_ERRORS = (
 
 
 class UnreadableFileError(InputError):
-    """A file is in the listing but cannot be read."""
+    """A file is in the listing but cannot be read; `kind` names such images."""
+
+    kind = UNDECODABLE
 
 
 class UnusableImageError(InputError):
