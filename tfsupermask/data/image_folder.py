@@ -13,7 +13,6 @@ import numpy as np
 from tfsupermask._validation import (
     InputError,
     check_choice,
-    check_fraction,
     check_integer,
     fail,
     listed,
@@ -52,8 +51,6 @@ def load(
     if image_size is None:
         image_size = DEFAULT_IMAGE_SIZE
     _check_size(image_size)
-    check_fraction("test_fraction", test_fraction)
-    check_choice("flip", flip, (False, True))
     check_choice("bad_images", bad_images, BAD_IMAGES)
     root = _check_folder(data_dir)
     listing = list_files(root, test_fraction)

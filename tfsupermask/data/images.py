@@ -23,11 +23,7 @@ _ROWS = 1024
 _ANY_SHAPE, _MAX_SCALED_PIXELS = 16, 1 << 20
 # With all three the pixels come as they are stored, but turned.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-_REDUCED = (
-    (8, cv2.IMREAD_REDUCED_COLOR_8),
-    (4, cv2.IMREAD_REDUCED_COLOR_4),
-    (2, cv2.IMREAD_REDUCED_COLOR_2),
-)
+_REDUCED = {n: getattr(cv2, f"IMREAD_REDUCED_COLOR_{n}") for n in (8, 4, 2)}
 _UNDECODABLE = f"it is no whole image of a known format ({', '.join(FORMATS)})"
 
 _one_large = threading.RLock()
@@ -106,7 +102,7 @@ def as_square(image: np.ndarray, image_size: int) -> np.ndarray:
 def _reduction(header, image_size):
     """Returns the flag that decodes a JPEG at 1/2, 1/4 or 1/8 of its size, or 0."""
     if header.kind == "JPEG":
-        for factor, flag in _REDUCED:
+        for factor, flag in _REDUCED.items():
             if min(header.width, header.height) // factor >= 4 * image_size:
                 return flag
     return 0

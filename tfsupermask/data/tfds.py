@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsupermask._validation import (
-    InputError,
-    check_choice,
-    check_fraction,
-    check_integer,
-    fail,
-)
+from tfsupermask._validation import InputError, check_integer, fail
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split, check_fixed_size
 from tfsupermask.data.image_folder import DEFAULT_IMAGE_SIZE, TEST_FRACTION
 from tfsupermask.data.images import UnreadableImageError, decode_square
@@ -66,8 +60,6 @@ def load(
         check_fixed_size(short, image_size, _CIFAR[short])
     elif image_size is not None:
         check_integer("image_size", image_size, 1)
-    check_choice("flip", flip, (False, True))
-    check_fraction("test_fraction", test_fraction)
     if name in _CIFAR and not (train_split or test_split):
         train_split, test_split = "train", "test"  # without one, its copy is damaged
     builder = prepared(name, data_dir)

@@ -89,11 +89,10 @@ class FolderFiles:
     def __init__(self, root: pathlib.Path):
         self._root = os.fspath(root)
         self.sizes = {}
+        start = len(os.path.join(self._root, ""))
         for folder, _, names in os.walk(self._root):
-            relative = os.path.relpath(folder, self._root).replace(os.sep, "/")
-            prefix = "" if relative == "." else f"{relative}/"
-            for name in names:
-                self.sizes[prefix + name] = _regular_size(os.path.join(folder, name))
+            for path in (os.path.join(folder, name) for name in names):
+                self.sizes[path[start:]] = _regular_size(path)
 
     def state(self) -> list[Any]:
         """Returns what changes when the files do."""
