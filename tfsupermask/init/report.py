@@ -36,9 +36,7 @@ class LayerReport:
         seconds: Wall-clock seconds of each stage, by name.
 
     Example:
-        >>> report = PatchesInit(num_patches=2000, num_clusters=100).apply(
-        ...     model, images, labels
-        ... )
+        >>> report = PatchesInit(2000, num_clusters=100).apply(model, images, labels)
         >>> first = report.layers[0]
         >>> first.layer, first.num_patches, len(first.image)
         ('conv1', 2000, 64)
