@@ -169,9 +169,10 @@ class TrainBatches:
             InputError: A step or position is out of range.
         """
         epoch = check_integer("epoch", epoch)
-        positions = first_position, num_positions, self.batch_size
         num_steps = _number("step", first_step, num_steps, self.steps_per_epoch)
-        num_positions = _number("position", *positions)
+        num_positions = _number(
+            "position", first_position, num_positions, self.batch_size
+        )
         order, augmentation = self._epoch(epoch)
         steps = np.arange(first_step, first_step + num_steps)[:, None]
         batch_positions = np.arange(first_position, first_position + num_positions)

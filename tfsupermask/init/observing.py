@@ -16,11 +16,6 @@ from tfsupermask.layers import kernels_of
 from tfsupermask.layers.walking import check_built
 
 
-def as_float32(batch: np.ndarray) -> np.ndarray:
-    """Returns images as a model takes them, if the caller does not say how."""
-    return batch.astype(np.float32)
-
-
 def check_images(
     model: keras.Model, images: ImageArray, labels: np.ndarray
 ) -> np.ndarray:
