@@ -48,7 +48,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise fail("Arrays must be in a regular file.", path=str(path))
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            if archive.comment or not _says_no_comment(file):
+            file.seek(-len(_NO_COMMENT), os.SEEK_END)
+            if archive.comment or file.read() != _NO_COMMENT:  # cut, perhaps
                 found = _digest(file)
                 if archive.comment != _LABEL + found:
                     raise fail(
@@ -68,12 +69,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             path=str(path),
             error=f"{type(error).__name__}: {str(error)[:100]}",
         ) from error
-
-
-def _says_no_comment(file):
-    """Whether a zip archive ends where it says so; a cut one may end before."""
-    file.seek(-len(_NO_COMMENT), os.SEEK_END)
-    return file.read() == _NO_COMMENT
 
 
 def _digest(file):

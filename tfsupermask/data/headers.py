@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import struct
@@ -47,14 +48,12 @@ class Header:
 
 def read_header(content: bytes) -> Header | None:
     """Returns what a file claims to hold, `None` if it is no image of `FORMATS`."""
-    try:
+    with contextlib.suppress(struct.error):  # cut within its header
         for kind, (starts, read) in _READERS.items():
             if content.startswith(starts):
                 claims = read(content)
                 header = claims and Header(kind, **claims)
                 return header if header and header.width and header.height else None
-    except struct.error:
-        pass  # cut within its header
     return None
 
 

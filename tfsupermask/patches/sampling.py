@@ -86,9 +86,8 @@ def sample_patches(
 
     Example:
         >>> maps = np.random.default_rng(0).random((10, 8, 8, 3), np.float32)
-        >>> labels = np.arange(10) % 2
-        >>> order = class_balanced_order(labels, seed=0)
-        >>> source = PatchSource(lambda chosen: maps[chosen], labels, order)
+        >>> numbers = np.arange(10)
+        >>> source = PatchSource(lambda chosen: maps[chosen], numbers, order=numbers)
         >>> patches = sample_patches(source, Window((3, 3)), num_patches=100, seed=0)
         >>> len(patches), [block.shape for block in patches.blocks()]
         (100, [(100, 3, 3, 3)])

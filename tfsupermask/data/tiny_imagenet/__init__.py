@@ -38,10 +38,6 @@ def load(
     path = archive_lib.find_archive(tfds_lib.resolve_root(data_dir))
     if path is None:
         return _read_prepared(data_dir, storage)
-    return _read_archive(path, storage)
-
-
-def _read_archive(path, storage):
     with archive_lib.open_archive(path) as archive:
         images = archive.read_images(storage)
     splits = {
