@@ -53,32 +53,31 @@ def load(
     _check_size(image_size)
     check_choice("bad_images", bad_images, BAD_IMAGES)
     root = _check_folder(data_dir)
-    listing = list_files(root, test_fraction)
+    class_names, files, notes = list_files(root, test_fraction)
     for split, limit in (("train", limit_images), ("test", limit_test_images)):
         if limit is not None:
-            files = listing.splits[split]
-            listing.splits[split] = limit_split(files, limit, "folder", split)
-    read = _read(listing.splits, root, image_size, bad_images, storage, listing.notes)
+            files[split] = limit_split(files[split], limit, "folder", split)
+    read = _read(files, root, image_size, bad_images, storage, notes)
     splits = {
-        name: Split(images, listing.splits[name].labels[good])
+        name: Split(images, files[name].labels[good])
         for name, (images, good) in read.items()
     }
-    gone = np.setdiff1d(listing.splits["train"].labels, splits["train"].labels)
+    gone = np.setdiff1d(files["train"].labels, splits["train"].labels)
     if gone.size:
         raise fail(
             "Every class needs an image to train on that can be read.",
-            classes=[listing.class_names[label] for label in gone],
+            classes=[class_names[label] for label in gone],
         )
-    _warn(root, listing.notes)
+    _warn(root, notes)
     return Dataset(
-        name="folder", **splits, class_names=listing.class_names, horizontal_flip=flip
+        name="folder", **splits, class_names=class_names, horizontal_flip=flip
     )
 
 
 def has_validation(data_dir: str | os.PathLike | None) -> bool:
     """Returns whether a folder has validation images beside its test images."""
     root = _check_folder(data_dir and os.path.expanduser(data_dir))
-    return "validation" in list_files(root, TEST_FRACTION).splits
+    return "validation" in list_files(root, TEST_FRACTION)[1]
 
 
 def read_images(
