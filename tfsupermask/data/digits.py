@@ -45,6 +45,6 @@ def load(
         name="digits",
         train=digits_of[~is_test],
         test=digits_of[is_test],
-        class_names=tuple(str(name) for name in digits.target_names),
+        class_names=tuple(map(str, digits.target_names)),
         horizontal_flip=False,
     )

@@ -179,7 +179,8 @@ class Archive:
     def _note_unknown_files(self):
         for path in self._files.sizes:
             match = _match(_IN_CLASS, path)
-            known = match[1] in self._labels if match else _is_outside_classes(path)
+            outside = path in _TEXTS or _match((_VALIDATION_IMAGE, _TEST_IMAGE), path)
+            known = match[1] in self._labels if match else outside
             names = path.removeprefix("../").split("/")
             if known or any(map(_HIDDEN.fullmatch, names)):
                 continue
@@ -350,10 +351,6 @@ def _split_lines(text):
 
 def _match(patterns, path):
     return next(filter(None, (pattern.fullmatch(path) for pattern in patterns)), None)
-
-
-def _is_outside_classes(path):
-    return path in _TEXTS or _match((_VALIDATION_IMAGE, _TEST_IMAGE), path)
 
 
 def _max_bytes(path):

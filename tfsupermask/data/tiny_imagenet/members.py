@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import stat
 import zipfile
 import zlib
 from typing import Any
@@ -92,7 +90,9 @@ class FolderFiles:
         start = len(os.path.join(self._root, ""))
         for folder, _, names in os.walk(self._root):
             for path in (os.path.join(folder, name) for name in names):
-                self.sizes[path[start:]] = _regular_size(path)
+                # Nothing else is opened: a pipe would wait for ever.
+                regular = os.path.isfile(path)
+                self.sizes[path[start:]] = os.path.getsize(path) if regular else 0
 
     def state(self) -> list[Any]:
         """Returns what changes when the files do."""
@@ -109,15 +109,6 @@ class FolderFiles:
             raise UnreadableFileError(
                 f"{path!r} cannot be read: {error.strerror}."
             ) from error
-
-
-def _regular_size(path):
-    """Returns the size of a file, 0 for anything else: a pipe would wait forever."""
-    with contextlib.suppress(OSError):
-        status = os.stat(path)
-        if stat.S_ISREG(status.st_mode):
-            return status.st_size
-    return 0
 
 
 def decode_image(encoded: bytes) -> np.ndarray:
