@@ -79,12 +79,9 @@ def decode_square(
     are the reasons alone, without the path.
     """
     with contextlib.ExitStack() as stack:
-        size = len(source) if isinstance(source, bytes) else _check_file(source)
-        if size > _LARGE:
-            stack.enter_context(_one_large)
-        content = source if isinstance(source, bytes) else _read(source, size)
+        content = source if isinstance(source, bytes) else _read(source, stack)
         header = _check_header(content)
-        if header.width * header.height > _LARGE:
+        if max(len(content), header.width * header.height) > _LARGE:
             stack.enter_context(_one_large)
         flags = _AS_STORED | _reduction(header, image_size)
         image, stored_as = decode_pixels(content, header, flags)
@@ -197,38 +194,31 @@ def _lay_over_white(image, premultiplied):
     return image[..., :3]
 
 
-def _check_file(path):
-    """Returns the number of bytes of a regular file within the limit."""
+def _read(path, stack):
+    """Returns the content of a regular file; of large ones one is read at a time."""
     try:
         status = os.stat(path)
-    except (OSError, ValueError) as error:
-        raise _system_says(error) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise UnreadableImageError("it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        # Opening a pipe would wait forever, and reading a device never ends.
-        raise UnreadableImageError("it is no regular file")
-    if status.st_size > _MAX_BYTES:
-        raise UnreadableImageError(
-            f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}"
-        )
-    return status.st_size
-
-
-def _read(path, size):
-    # Not cv2.imread, which on some systems cannot open a path outside ASCII.
-    try:
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableImageError("it is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a pipe would wait forever, and reading a device never ends.
+            raise UnreadableImageError("it is no regular file")
+        if status.st_size > _MAX_BYTES:
+            raise UnreadableImageError(
+                f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}"
+            )
+        if status.st_size > _LARGE:
+            stack.enter_context(_one_large)
+        # Not cv2.imread, which on some systems cannot open a path outside ASCII.
         with open(path, "rb") as file:
-            content = file.read(size)
-    except OSError as error:
-        raise _system_says(error) from error
+            content = file.read(status.st_size)
+    except UnreadableImageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UnreadFileError(getattr(error, "strerror", None) or str(error)) from error
     if not content:
         raise UnreadableImageError("the file is empty")
     return content
-
-
-def _system_says(error):
-    return UnreadFileError(getattr(error, "strerror", None) or str(error))
 
 
 def _resize_shorter_side(image, image_size):
