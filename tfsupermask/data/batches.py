@@ -32,10 +32,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> np.ndarray:
 def epoch_augmentation(
     num_images: int, seed: int, epoch: int, padding: int, horizontal_flip: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns first rows and columns of an epoch's crops, and whether to mirror them.
-
-    They are relative to the images, int32 in [-padding, padding].
-    """
+    """Returns crops' first rows and columns, in ± padding, and which to mirror."""
     generator = _generator(seed, epoch, _AUGMENTATION_STREAM)
     rows, columns = generator.integers(
         -padding, padding + 1, size=(2, num_images), dtype=np.int32

@@ -163,10 +163,7 @@ class Dataset:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation, float32 (3,), in 0..1 intensity.
-
-        It is 1 for a channel that is constant, so that dividing by it is safe.
-        """
+        """Standard deviation likewise; 1 for a channel that is constant."""
         return np.float32(self._facts["std"])
 
     @functools.cached_property

@@ -94,10 +94,7 @@ def _jpeg(content):
 
 
 def _png(content):
-    """Walks over all chunks.
-
-    OpenCV allocates the memory that a chunk claims before it reads the chunk.
-    """
+    """Walks over all chunks: OpenCV takes what memory a chunk claims, then reads it."""
     width, height, bits, colour = struct.unpack_from(">IIBB", content, 16)
     claims = {"width": width, "height": height, "bits": bits}
     position = 8

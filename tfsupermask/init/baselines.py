@@ -101,10 +101,7 @@ def remember_draws(model: keras.Model, name: str, seed: int) -> None:
 
 
 def _seeded_kernels(model, seed, also=()):
-    """Yields every kernel, then the other weights in `also`, with their draws' seeds.
-
-    `also` holds ids of weights.
-    """
+    """Yields every kernel, then the weights with ids in `also`, and draws' seeds."""
 
     def which(layer, variable):
         return is_kernel(layer, variable) or id(variable) in also

@@ -291,10 +291,7 @@ class Archive:
 
 
 def find_archive(root: str | os.PathLike) -> pathlib.Path | None:
-    """Returns the zip archive or else the extracted folder in `root`, or `root` itself.
-
-    `None` if there is neither.
-    """
+    """Returns the archive, the extracted folder in `root`, or `root`; else `None`."""
     root = pathlib.Path(root)
     zipped, folder = root / ZIP_NAME, root / FOLDER_NAME
     if zipped.is_file():
