@@ -63,10 +63,9 @@ class LayerReport:
     @classmethod
     def from_dict(cls, values: dict) -> LayerReport:
         """Returns the report that `as_dict` described, or JSON made of it."""
-        arrays = {
-            name: np.array(values[name], dtype) for name, dtype in _ARRAYS.items()
-        }
-        return cls(**{**values, **arrays})
+        fields = {field.name: values[field.name] for field in dataclasses.fields(cls)}
+        arrays = {name: np.array(fields[name], _ARRAYS[name]) for name in _ARRAYS}
+        return cls(**fields | arrays)
 
     @property
     def mean_entropy(self) -> float:
