@@ -48,7 +48,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise fail("Arrays must be in a regular file.", path=str(path))
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            if archive.comment or not _says_no_comment(file):
+            file.seek(-len(_NO_COMMENT), os.SEEK_END)
+            if archive.comment or file.read() != _NO_COMMENT:  # cut, perhaps
                 found = _digest(file)
                 if archive.comment != _LABEL + found:
                     raise fail(
@@ -68,12 +69,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             path=str(path),
             error=f"{type(error).__name__}: {str(error)[:100]}",
         ) from error
-
-
-def _says_no_comment(file):
-    """Whether a zip archive ends where it says so; a cut one may end before."""
-    file.seek(-len(_NO_COMMENT), os.SEEK_END)
-    return file.read() == _NO_COMMENT
 
 
 def _digest(file):
@@ -101,7 +96,9 @@ def _check_members(archive, size):
 
 def _read(archive, info):
     with archive.open(info) as member:
-        shape, fortran_order, dtype = _read_header(member)
+        major, minor = np.lib.format.read_magic(member)
+        read_header = getattr(np.lib.format, f"read_array_header_{major}_{minor}")
+        shape, fortran_order, dtype = read_header(member)
         left = info.file_size - member.tell()
         count = math.prod(shape)
         if dtype.hasobject or min(shape, default=0) < 0:
@@ -111,14 +108,3 @@ def _read(archive, info):
         # Read to the end, where the CRC-32 is compared.
         values = np.frombuffer(bytearray(member.read()), dtype, count)
     return values.reshape(shape, order="F" if fortran_order else "C")
-
-
-def _read_header(member):
-    version = np.lib.format.read_magic(member)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise fail("An array must be of NumPy's format 1 or 2.", version=version)
-    return readers[version](member)

@@ -76,18 +76,11 @@ def check_names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)):
         raise fail(f"`{what}` must be a list of texts.", type=type(names).__name__)
     for name in names:
-        if not _can_be_shown(name):
+        short = isinstance(name, str) and len(name) <= _MAX_NAME
+        if not short or _CONTROL & set(map(unicodedata.category, name)):
             raise fail(
                 f"`{what}` must be texts of at most {_MAX_NAME} characters, Unicode "
                 "without control characters.",
                 received=name[:100] if isinstance(name, str) else type(name).__name__,
             )
     return tuple(names)
-
-
-def _can_be_shown(name):
-    return (
-        isinstance(name, str)
-        and len(name) <= _MAX_NAME
-        and not any(unicodedata.category(letter) in _CONTROL for letter in name)
-    )

@@ -397,10 +397,10 @@ def test_a_file_that_the_system_cannot_read_is_read_again(tmp_path, monkeypatch)
     where |= {"images_in": "disk", "cache_dir": tmp_path / "cache"}
     read = images._read
 
-    def fails(path, size):
+    def fails(path, stack):
         if path.endswith("train/a/0.png"):
-            raise images._system_says(OSError(5, "Input/output error"))
-        return read(path, size)
+            raise images.UnreadFileError("Input/output error")
+        return read(path, stack)
 
     with monkeypatch.context() as patch:
         patch.setattr(images, "_read", fails)

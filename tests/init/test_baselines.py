@@ -7,6 +7,7 @@ from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.init import baselines
 from tfsupermask.layers import (
+    Kernel,
     SupermaskConv2D,
     SupermaskDense,
     SupermaskSeparableConv2D,
@@ -26,7 +27,8 @@ each_name = pytest.mark.parametrize("name", sorted({*STD, *baselines.NAMES}))
 
 
 def draw(name, seed=0, sparsity=0.0, shape=SHAPE):
-    return np.array(baselines.kernel_initializer(name, seed, sparsity)(shape))
+    kernel = Kernel(keras.Variable(np.zeros(shape)), None, "kernel", 0)
+    return np.array(baselines.kernel_initializer(name, seed, sparsity, kernel)(shape))
 
 
 def build_small(**kwargs):

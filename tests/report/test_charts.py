@@ -32,7 +32,7 @@ class Chart:
 def chart():
     return Chart(
         Series("train", ((1, 2.0), (2, 1.0), (3, 0.5))),
-        Series("test", ((1, 2.5), (2, 1.5), (3, 1.0))),
+        Series("test", ((1, 2.5), (2, 1.5), (3, 1.0)), 1),
     )
 
 
@@ -104,7 +104,7 @@ def test_markers_of_many_points_are_hidden_but_the_last():
 def test_a_point_without_neighbours_is_shown_and_described_once():
     nan = math.nan
     values = [1.0, nan, 3.0, nan, *[4.0] * 40, nan, 5.0]
-    chart = Chart(Series("a", tuple(enumerate(values))), Series("b", ((7, 2.0),)))
+    chart = Chart(Series("a", tuple(enumerate(values))), Series("b", ((7, 2.0),), 1))
     dots = chart.all("path", "dot")
     shown = [dot for dot in dots if "hidden" not in dot.get("class").split()]
     assert [dot.find("title").text for dot in shown] == [

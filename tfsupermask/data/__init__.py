@@ -6,7 +6,7 @@ import functools
 import os
 from typing import Any
 
-from tfsupermask._validation import fail
+from tfsupermask._validation import check_choice, check_fraction, fail
 from tfsupermask.data import digits, given, image_folder, tfds, tiny_imagenet
 from tfsupermask.data.batches import CROPS, TrainBatches, eval_chunks
 from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split
@@ -91,6 +91,8 @@ def load(
             f"The dataset {name!r} has no such options.",
             **{option: options[option] for option in wrong},
         )
+    check_fraction("test_fraction", options.get("test_fraction", TEST_FRACTION))
+    check_choice("flip", options.get("flip", True), (False, True))
     loader = _LOADERS.get(name) or functools.partial(
         tfds.load, name.removeprefix(tfds.PREFIX)
     )

@@ -1,8 +1,8 @@
 """Batches as pure functions of the seed and the epoch.
 
-No state matters here: the images of any step of any epoch can be read at any time, in
-any order and in any slices. So a resumed run gets the batches of an undisturbed one,
-and workers that each take a part of every batch together get those of one worker.
+The images of any step can be read at any time, in any slices. So a resumed run gets the
+batches of an undisturbed one, and workers that each take a part of every batch together
+get those of one worker.
 """
 
 from __future__ import annotations
@@ -32,10 +32,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> np.ndarray:
 def epoch_augmentation(
     num_images: int, seed: int, epoch: int, padding: int, horizontal_flip: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns first rows and columns of an epoch's crops, and whether to mirror them.
-
-    They are relative to the images, int32 in [-padding, padding].
-    """
+    """Returns crops' first rows and columns, in ± padding, and which to mirror."""
     generator = _generator(seed, epoch, _AUGMENTATION_STREAM)
     rows, columns = generator.integers(
         -padding, padding + 1, size=(2, num_images), dtype=np.int32
@@ -88,11 +85,8 @@ class TrainBatches:
         InputError: A number is out of range.
 
     Example:
-        >>> dataset = data.load("digits")
-        >>> batches = TrainBatches(
-        ...     dataset.train, batch_size=64, seed=0, padding=dataset.crop_padding,
-        ...     horizontal_flip=dataset.horizontal_flip,
-        ... )
+        >>> train = data.load("digits").train
+        >>> batches = TrainBatches(train, 64, seed=0, padding=4, horizontal_flip=False)
         >>> batches.steps_per_epoch
         22
         >>> images, labels = batches.chunk(epoch=0, first_step=0, num_steps=5)
@@ -172,12 +166,10 @@ class TrainBatches:
             InputError: A step or position is out of range.
         """
         epoch = check_integer("epoch", epoch)
-        _check_first("step", first_step, self.steps_per_epoch)
-        _check_first("position", first_position, self.batch_size)
-        if num_positions is None:
-            num_positions = self.batch_size - first_position
-        _check_number("step", first_step, num_steps, self.steps_per_epoch)
-        _check_number("position", first_position, num_positions, self.batch_size)
+        num_steps = _number("step", first_step, num_steps, self.steps_per_epoch)
+        num_positions = _number(
+            "position", first_position, num_positions, self.batch_size
+        )
         order, augmentation = self._epoch(epoch)
         steps = np.arange(first_step, first_step + num_steps)[:, None]
         batch_positions = np.arange(first_position, first_position + num_positions)
@@ -279,16 +271,14 @@ def _fill(array, length):
     return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
 
-def _check_first(unit, first, limit):
-    name = f"first_{unit}"
-    if check_integer(name, first) >= limit:
-        raise fail(f"`{name}` must be below {limit}.", **{name: first})
-
-
-def _check_number(unit, first, number, limit):
-    name = f"num_{unit}s"
+def _number(unit, first, number, limit):
+    """Returns the number of units from the first on, by default all to the limit."""
+    first_name, name = f"first_{unit}", f"num_{unit}s"
+    if check_integer(first_name, first) >= limit:
+        raise fail(f"`{first_name}` must be below {limit}.", **{first_name: first})
+    if number is None:
+        return limit - first
     if first + check_integer(name, number, 1) > limit:
-        raise fail(
-            f"`first_{unit}` + `{name}` must be at most {limit}.",
-            **{f"first_{unit}": first, name: number},
-        )
+        received = {first_name: first, name: number}
+        raise fail(f"`{first_name}` + `{name}` must be at most {limit}.", **received)
+    return number

@@ -163,10 +163,7 @@ class Dataset:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation, float32 (3,), in 0..1 intensity.
-
-        It is 1 for a channel that is constant, so that dividing by it is safe.
-        """
+        """Standard deviation likewise; 1 for a channel that is constant."""
         return np.float32(self._facts["std"])
 
     @functools.cached_property
@@ -199,7 +196,8 @@ class Dataset:
             for some in _blocks(split.images):
                 digest.update(np.ascontiguousarray(some))
                 if split is self.train:
-                    histograms += _channel_histograms(some)
+                    for channel, counts in enumerate(histograms):
+                        counts += np.bincount(some[..., channel].ravel(), minlength=256)
             digest.update(np.ascontiguousarray(split.labels))
         mean, std = _statistics(histograms.tolist())
         return {"sha256": digest.hexdigest(), "mean": mean, "std": std}
@@ -224,12 +222,6 @@ def check_fixed_size(name: str, image_size: int | None, fixed: int) -> None:
             f"The images of {name} are {fixed}×{fixed}; leave `image_size` out.",
             image_size=image_size,
         )
-
-
-def _channel_histograms(images: np.ndarray) -> np.ndarray:
-    """Returns how often each of the 256 values occurs, for each channel."""
-    channels = (images[..., channel].ravel() for channel in range(3))
-    return np.stack([np.bincount(each, minlength=256) for each in channels])
 
 
 def _statistics(histograms: list[list[int]]) -> tuple[list[float], list[float]]:

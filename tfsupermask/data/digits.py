@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-import cv2
 import numpy as np
 
 from tfsupermask.data.dataset import Dataset, Split, check_fixed_size
+from tfsupermask.data.images import as_square
 from tfsupermask.data.storage import Storage
 
 _IMAGE_SIZE = 32
@@ -16,10 +16,7 @@ _TEST_EVERY = 5
 
 
 def load(
-    data_dir: str | os.PathLike | None,
-    image_size: int | None,
-    *,
-    storage: Storage,
+    data_dir: str | os.PathLike | None, image_size: int | None, *, storage: Storage
 ) -> Dataset:
     """Returns 1,797 handwritten digits of ten classes, as 32×32 RGB images.
 
@@ -37,7 +34,8 @@ def load(
 
     digits = load_digits()
     labels = digits.target.astype(np.int64)
-    images = np.stack([_enlarge(image) for image in digits.images])
+    grey = np.rint(digits.images * (255 / _LARGEST_VALUE)).astype(np.uint8)
+    images = np.stack([as_square(image, _IMAGE_SIZE) for image in grey])
     is_test = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         is_test[np.flatnonzero(labels == label)[::_TEST_EVERY]] = True
@@ -47,12 +45,6 @@ def load(
         name="digits",
         train=digits_of[~is_test],
         test=digits_of[is_test],
-        class_names=tuple(str(name) for name in digits.target_names),
+        class_names=tuple(map(str, digits.target_names)),
         horizontal_flip=False,
     )
-
-
-def _enlarge(image):
-    grey = np.rint(image * (255 / _LARGEST_VALUE)).astype(np.uint8)
-    large = cv2.resize(grey, (_IMAGE_SIZE, _IMAGE_SIZE), interpolation=cv2.INTER_CUBIC)
-    return np.repeat(large[..., None], 3, axis=2)

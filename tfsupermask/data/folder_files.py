@@ -8,7 +8,6 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -27,8 +26,6 @@ _OF_SYSTEMS = {"__macosx", "__pycache__", "@eadir", "#recycle", "$recycle.bin"}
 _OF_SYSTEMS |= {"lost+found", "system volume information"}
 _MAX_KINDS, _MAX_ENDING = 10, 8
 
-_Classes = dict[str, list[str]]  # Paths of the images of each class.
-
 
 @dataclasses.dataclass
 class Files:
@@ -44,17 +41,14 @@ class Files:
         return Files([self.paths[i] for i in indices], self.labels[indices])
 
 
-@dataclasses.dataclass
-class Listing:
-    """What a folder holds."""
+def list_files(
+    root: pathlib.Path, test_fraction: float
+) -> tuple[tuple[str, ...], dict[str, Files], list[str]]:
+    """Finds the images of a folder in any of the layouts of docs/images.md.
 
-    class_names: tuple[str, ...]  # in the order of the labels
-    splits: dict[str, Files]  # "train", "test" and perhaps "validation"
-    notes: list[str]  # what is not as it could be, a phrase each
-
-
-def list_files(root: pathlib.Path, test_fraction: float) -> Listing:
-    """Finds the images of a folder in any of the layouts of `image_folder.load`."""
+    Returns the classes' names, the files of the splits "train", "test" and perhaps
+    "validation", and what is not as it could be, a phrase each.
+    """
     left_out, notes = collections.Counter(), []
     inside = _look_into(root, left_out)
     folders = _split_folders(root, inside, notes)
@@ -102,7 +96,7 @@ def list_files(root: pathlib.Path, test_fraction: float) -> Listing:
     if left_out:
         notes.insert(0, f"left out: {_counted(left_out)}")
     splits = {name: _files(classes, train) for name, classes in found.items()}
-    return Listing(tuple(train), splits, notes)
+    return tuple(train), splits, notes
 
 
 def list_images(root: pathlib.Path) -> tuple[list[str], list[str]]:
@@ -254,7 +248,7 @@ def _match(name, classes, train, notes):
         )
 
 
-def _hold_out(classes: _Classes, folder: pathlib.Path, fraction: float):
+def _hold_out(classes, folder, fraction):
     """Divides each class into train and test by the hashes of its files' names."""
     single = [name for name, paths in classes.items() if len(paths) < 2]
     if single:
@@ -275,7 +269,7 @@ def _hold_out(classes: _Classes, folder: pathlib.Path, fraction: float):
     return {"train": train, "test": test}
 
 
-def _files(classes: _Classes, names: Iterable[str]) -> Files:
+def _files(classes, names):
     """Returns the files of a split, labelled by the place of their class in `names`."""
     groups = [classes.get(name, []) for name in names]
     labels = np.repeat(np.arange(len(groups)), [len(group) for group in groups])

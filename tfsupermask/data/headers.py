@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import struct
@@ -47,14 +48,12 @@ class Header:
 
 def read_header(content: bytes) -> Header | None:
     """Returns what a file claims to hold, `None` if it is no image of `FORMATS`."""
-    try:
+    with contextlib.suppress(struct.error):  # cut within its header
         for kind, (starts, read) in _READERS.items():
             if content.startswith(starts):
                 claims = read(content)
                 header = claims and Header(kind, **claims)
                 return header if header and header.width and header.height else None
-    except struct.error:
-        pass  # cut within its header
     return None
 
 
@@ -95,10 +94,7 @@ def _jpeg(content):
 
 
 def _png(content):
-    """Walks over all chunks.
-
-    OpenCV allocates the memory that a chunk claims before it reads the chunk.
-    """
+    """Walks over all chunks: OpenCV takes what memory a chunk claims, then reads it."""
     width, height, bits, colour = struct.unpack_from(">IIBB", content, 16)
     claims = {"width": width, "height": height, "bits": bits}
     position = 8

@@ -13,18 +13,13 @@ import numpy as np
 from tfsupermask._validation import (
     InputError,
     check_choice,
-    check_fraction,
     check_integer,
     fail,
     listed,
 )
 from tfsupermask.data.dataset import Dataset, Split
 from tfsupermask.data.folder_files import Files, list_files, list_images
-from tfsupermask.data.images import (
-    UnreadableImageError,
-    UnreadFileError,
-    decode_square,
-)
+from tfsupermask.data.images import UnreadableImageError, UnreadFileError, decode_square
 from tfsupermask.data.storage import PLACES, Storage, decoded, file_states
 from tfsupermask.data.stored import StoredImages, select
 from tfsupermask.data.subsets import limit_split
@@ -48,55 +43,41 @@ def load(
     limit_test_images: int | None = None,
     storage: Storage,
 ) -> Dataset:
-    """Returns the images of a folder as a dataset.
+    """Returns the images of a folder in any of the layouts of docs/images.md.
 
-    `data_dir` holds either `<class>/…` or `train/<class>/…`, and beside `train` perhaps
-    `test`, `val` or both. With both, `val` becomes the validation split; either one
-    alone is the test split. With neither, `test_fraction` of each class, at least one
-    image, is held out as the test split; the choice depends on the files' names and
-    number. `Train`, `training`, `testing`, `valid` and `validation` are understood as
-    well, and `training_set`, `seg_test` and the like if they hold folders alone.
-
-    Images may be at any depth below the folder of their class; links are followed.
-    `tfsupermask.data.decode_image` makes every image square. Classes are in the order
-    of their names. One warning counts what was left out or converted.
+    Classes are in the order of their names. One warning counts what was left out or
+    converted.
     """
     if image_size is None:
         image_size = DEFAULT_IMAGE_SIZE
     _check_size(image_size)
-    check_fraction("test_fraction", test_fraction)
-    check_choice("flip", flip, (False, True))
     check_choice("bad_images", bad_images, BAD_IMAGES)
     root = _check_folder(data_dir)
-    listing = list_files(root, test_fraction)
+    class_names, files, notes = list_files(root, test_fraction)
     for split, limit in (("train", limit_images), ("test", limit_test_images)):
         if limit is not None:
-            files = listing.splits[split]
-            listing.splits[split] = limit_split(files, limit, "folder", split)
-    read = _read(listing.splits, root, image_size, bad_images, storage, listing.notes)
+            files[split] = limit_split(files[split], limit, "folder", split)
+    read = _read(files, root, image_size, bad_images, storage, notes)
     splits = {
-        name: Split(images, listing.splits[name].labels[good])
+        name: Split(images, files[name].labels[good])
         for name, (images, good) in read.items()
     }
-    gone = np.setdiff1d(listing.splits["train"].labels, splits["train"].labels)
+    gone = np.setdiff1d(files["train"].labels, splits["train"].labels)
     if gone.size:
         raise fail(
             "Every class needs an image to train on that can be read.",
-            classes=[listing.class_names[label] for label in gone],
+            classes=[class_names[label] for label in gone],
         )
-    _warn(root, listing.notes)
+    _warn(root, notes)
     return Dataset(
-        name="folder",
-        **splits,
-        class_names=listing.class_names,
-        horizontal_flip=flip,
+        name="folder", **splits, class_names=class_names, horizontal_flip=flip
     )
 
 
 def has_validation(data_dir: str | os.PathLike | None) -> bool:
     """Returns whether a folder has validation images beside its test images."""
     root = _check_folder(data_dir and os.path.expanduser(data_dir))
-    return "validation" in list_files(root, TEST_FRACTION).splits
+    return "validation" in list_files(root, TEST_FRACTION)[1]
 
 
 def read_images(
@@ -221,11 +202,7 @@ def _decode(paths, image_size, storage):
 def _describe_bad(bad, root, number):
     """Returns a sentence about files that cannot be read, and lists them in a file."""
     with tempfile.NamedTemporaryFile(
-        "w",
-        prefix="bad_images-",
-        suffix=".txt",
-        delete=False,
-        encoding="utf-8",
+        "w", prefix="bad_images-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:
         for path, why in bad.items():
             file.write(f"{path if path.isprintable() else ascii(path)}\t{why}\n")

@@ -23,11 +23,7 @@ _ROWS = 1024
 _ANY_SHAPE, _MAX_SCALED_PIXELS = 16, 1 << 20
 # With all three the pixels come as they are stored, but turned.
 _AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-_REDUCED = (
-    (8, cv2.IMREAD_REDUCED_COLOR_8),
-    (4, cv2.IMREAD_REDUCED_COLOR_4),
-    (2, cv2.IMREAD_REDUCED_COLOR_2),
-)
+_REDUCED = {n: getattr(cv2, f"IMREAD_REDUCED_COLOR_{n}") for n in (8, 4, 2)}
 _UNDECODABLE = f"it is no whole image of a known format ({', '.join(FORMATS)})"
 
 _one_large = threading.RLock()
@@ -45,16 +41,10 @@ class UnreadFileError(UnreadableImageError):
 def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     """Returns an image file as a square RGB array.
 
-    The image is turned by its EXIF orientation. Grey is repeated in the three channels,
-    alpha is laid over white, and 16 bits are scaled to 8. The shorter side is resized
-    to `image_size` (averaging areas to shrink, bicubic to enlarge), and the centre of
-    the longer side is kept. A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, at
-    least four times `image_size`. Only the first page or frame is read. The format is
-    taken from the file's content, not from its name.
-
-    A file may have 512 MB and 2²⁷ pixels, half of that with 16 bits: no photograph has
-    more. A file that claims more is refused before it is decoded, and of files above
-    32 MB or 2²⁵ pixels one is read at a time, so that they cannot fill the memory.
+    The shorter side is resized to `image_size` (averaging areas to shrink, bicubic to
+    enlarge), and the centre of the longer side is kept. docs/images.md says what
+    becomes of grey, alpha, 16 bits, EXIF and pages. A file that claims more than 2²⁷
+    pixels is refused before it is decoded, so that it cannot fill the memory.
 
     Args:
         path: The image file: BMP, GIF, JPEG, PNG, TIFF or WebP.
@@ -89,12 +79,9 @@ def decode_square(
     are the reasons alone, without the path.
     """
     with contextlib.ExitStack() as stack:
-        size = len(source) if isinstance(source, bytes) else _check_file(source)
-        if size > _LARGE:
-            stack.enter_context(_one_large)
-        content = source if isinstance(source, bytes) else _read(source, size)
+        content = source if isinstance(source, bytes) else _read(source, stack)
         header = _check_header(content)
-        if header.width * header.height > _LARGE:
+        if max(len(content), header.width * header.height) > _LARGE:
             stack.enter_context(_one_large)
         flags = _AS_STORED | _reduction(header, image_size)
         image, stored_as = decode_pixels(content, header, flags)
@@ -110,12 +97,9 @@ def as_square(image: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def _reduction(header, image_size):
-    """Returns the flag that decodes a JPEG at 1/2, 1/4 or 1/8 of its size, or 0.
-
-    Four times the pixels that are needed stay, to be averaged.
-    """
+    """Returns the flag that decodes a JPEG at 1/2, 1/4 or 1/8 of its size, or 0."""
     if header.kind == "JPEG":
-        for factor, flag in _REDUCED:
+        for factor, flag in _REDUCED.items():
             if min(header.width, header.height) // factor >= 4 * image_size:
                 return flag
     return 0
@@ -210,38 +194,31 @@ def _lay_over_white(image, premultiplied):
     return image[..., :3]
 
 
-def _check_file(path):
-    """Returns the number of bytes of a regular file within the limit."""
+def _read(path, stack):
+    """Returns the content of a regular file; of large ones one is read at a time."""
     try:
         status = os.stat(path)
-    except (OSError, ValueError) as error:
-        raise _system_says(error) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise UnreadableImageError("it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        # Opening a pipe would wait forever, and reading a device never ends.
-        raise UnreadableImageError("it is no regular file")
-    if status.st_size > _MAX_BYTES:
-        raise UnreadableImageError(
-            f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}"
-        )
-    return status.st_size
-
-
-def _read(path, size):
-    # Not cv2.imread, which on some systems cannot open a path outside ASCII.
-    try:
+        if stat.S_ISDIR(status.st_mode):
+            raise UnreadableImageError("it is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a pipe would wait forever, and reading a device never ends.
+            raise UnreadableImageError("it is no regular file")
+        if status.st_size > _MAX_BYTES:
+            raise UnreadableImageError(
+                f"it has {status.st_size:,} bytes, an image at most {_MAX_BYTES:,}"
+            )
+        if status.st_size > _LARGE:
+            stack.enter_context(_one_large)
+        # Not cv2.imread, which on some systems cannot open a path outside ASCII.
         with open(path, "rb") as file:
-            content = file.read(size)
-    except OSError as error:
-        raise _system_says(error) from error
+            content = file.read(status.st_size)
+    except UnreadableImageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UnreadFileError(getattr(error, "strerror", None) or str(error)) from error
     if not content:
         raise UnreadableImageError("the file is empty")
     return content
-
-
-def _system_says(error):
-    return UnreadFileError(getattr(error, "strerror", None) or str(error))
 
 
 def _resize_shorter_side(image, image_size):

@@ -122,11 +122,9 @@ def decoded(
     with listener, ThreadPoolExecutor() as pool:
         while some := list(itertools.islice(items, number)):
             block, values = np.zeros((len(some), *image_shape), np.uint8), []
-            for place, (image, value) in zip(
-                block, pool.map(decode, some), strict=True
-            ):
+            for place, (image, value) in enumerate(pool.map(decode, some)):
                 if image is not None:
-                    place[:] = image
+                    block[place] = image
                 values.append(value)
             yield block, values
 

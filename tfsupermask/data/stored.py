@@ -60,12 +60,6 @@ class StoredImages:
             write_json(path, value)
         return value
 
-    def select(self, indices: np.ndarray | slice) -> StoredImages:
-        """Returns some of the images, in the order of the indices, without reading."""
-        some = object.__new__(StoredImages)
-        some._file, some._rows = self._file, self._rows[indices]
-        return some
-
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -115,6 +109,8 @@ def images_per_block(image_shape: tuple[int, int, int]) -> int:
 
 def select(images: np.ndarray | StoredImages, indices: np.ndarray | slice):
     """Returns some images: of an array a part, of stored images without reading."""
-    if isinstance(images, StoredImages):
-        return images.select(indices)
-    return images[indices]
+    if not isinstance(images, StoredImages):
+        return images[indices]
+    some = object.__new__(StoredImages)
+    some._file, some._rows = images._file, images._rows[indices]
+    return some

@@ -14,19 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsupermask._validation import (
-    InputError,
-    check_choice,
-    check_fraction,
-    check_integer,
-    fail,
-)
-from tfsupermask.data.dataset import (
-    DataNotFoundError,
-    Dataset,
-    Split,
-    check_fixed_size,
-)
+from tfsupermask._validation import InputError, check_integer, fail
+from tfsupermask.data.dataset import DataNotFoundError, Dataset, Split, check_fixed_size
 from tfsupermask.data.image_folder import DEFAULT_IMAGE_SIZE, TEST_FRACTION
 from tfsupermask.data.images import UnreadableImageError, decode_square
 from tfsupermask.data.storage import Storage, decoded, file_states
@@ -64,20 +53,13 @@ def load(
     `tf.distribute` strategy before. Images have the order of the files. Prepared data
     is read without network; missing data is first downloaded and prepared. A failed
     download leaves `data_dir` as it was.
-
-    `image_size` defaults to the images' own if all are equal squares, to 224 for
-    `"imagenet2012"`, else to 64. `test_split` defaults to `"test"`, beside which
-    `"validation"` becomes the validation split; else to `"validation"`; else
-    `test_fraction` is held out at the end of `"train"`. Well-known letters and digits
-    are never mirrored.
+    docs/images.md says what the options default to.
     """
     short = re.split("[/:]", name)[0]
     if short in _CIFAR:
         check_fixed_size(short, image_size, _CIFAR[short])
     elif image_size is not None:
         check_integer("image_size", image_size, 1)
-    check_choice("flip", flip, (False, True))
-    check_fraction("test_fraction", test_fraction)
     if name in _CIFAR and not (train_split or test_split):
         train_split, test_split = "train", "test"  # without one, its copy is damaged
     builder = prepared(name, data_dir)
@@ -100,9 +82,7 @@ def load(
 
 
 def prepared(
-    name: str,
-    data_dir: str | os.PathLike | None,
-    alternatives: Sequence[str] = (),
+    name: str, data_dir: str | os.PathLike | None, alternatives: Sequence[str] = ()
 ) -> tfds.core.DatasetBuilder:
     """Returns the builder of a dataset, prepared now if need be.
 

@@ -53,7 +53,8 @@ class Activations:
 
     def __init__(self, trace: Trace, images: ImageArray, preprocess: Callable):
         self._trace = trace
-        self._sources = [_Images(trace.inputs, images, preprocess)]
+        # What there is: tensors, and functions from indices to their values or `None`.
+        self._sources = [(trace.inputs, lambda chosen: preprocess(images[chosen]))]
         self._num_images = len(images)
 
     def before(self, layer: keras.Layer) -> Callable[[np.ndarray], np.ndarray]:
@@ -62,19 +63,20 @@ class Activations:
         routes = [
             (source, function)
             for source in self._sources
-            if (function := self._trace.between(source.tensor, end))
+            if (function := self._trace.between(source[0], end))
         ]
         images, *nearest = routes[0], *routes[1:][-1:]
-        kept = _KeptMaps(end, self._num_images)
-        self._sources = [source for source, _ in (images, *nearest)] + [kept]
+        kept = _KeptMaps(self._num_images)
+        self._sources = [source for source, _ in (images, *nearest)]
+        self._sources.append((end, kept.get))
 
         def activations(indices):
             maps = kept.get(indices)
             if maps is None:
                 maps = next(
                     function(known)
-                    for source, function in (*nearest, images)
-                    if (known := source.get(indices)) is not None
+                    for (_, get), function in (*nearest, images)
+                    if (known := get(indices)) is not None
                 )
                 if len(maps) != len(indices):
                     raise fail(
@@ -103,20 +105,10 @@ def one_channel_each(
     return one_channel
 
 
-class _Images:
-    def __init__(self, tensor, images, preprocess):
-        self.tensor = tensor
-        self._images, self._preprocess = images, preprocess
-
-    def get(self, indices):
-        return self._preprocess(self._images[indices])
-
-
 class _KeptMaps:
     """A tensor's values for the images that came first."""
 
-    def __init__(self, tensor, num_images):
-        self.tensor = tensor
+    def __init__(self, num_images):
         self._place = np.full(num_images, -1)
         self._count = 0
         self._values = None

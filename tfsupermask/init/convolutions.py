@@ -83,14 +83,11 @@ def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:
 
 
 def find_convolutions(
-    names: dict[keras.Layer, str],
-    trace: Trace,
-    only: tuple[str, ...] | None,
+    names: dict[keras.Layer, str], trace: Trace, only: tuple[str, ...] | None
 ) -> tuple[list[Convolution], dict[str, str], int]:
     """Returns the convolutions to set, why others are not, and the last's number."""
-    calls = {layer: place for place, layer in enumerate(trace.received)}
-    reasons = {layer: _reason_to_skip(layer, calls) for layer in names}
-    layers = sorted((x for x in names if not reasons[x]), key=calls.get)
+    reasons = {layer: _reason_to_skip(layer, trace.received) for layer in names}
+    layers = [x for x in trace.received if x in names and not reasons[x]]
     kernels = [kernels_of(layer)[0] for layer in layers]
     found = [
         Convolution(kernel, names[kernel.owner], number)
@@ -106,7 +103,7 @@ def find_convolutions(
     return _chosen(found, skipped, only), skipped, len(found)
 
 
-def _reason_to_skip(layer, calls):
+def _reason_to_skip(layer, called):
     """Returns why a convolution cannot be set; an empty text if it can."""
     if isinstance(layer, BaseConvTranspose):
         return "transposed convolution"
@@ -118,7 +115,7 @@ def _reason_to_skip(layer, calls):
         return "grouped convolution"
     if layer.data_format != "channels_last":
         return "channels first"
-    if layer not in calls:
+    if layer not in called:
         return "not called, or only inside a loop"
     return ""
 

@@ -16,11 +16,6 @@ from tfsupermask.layers import kernels_of
 from tfsupermask.layers.walking import check_built
 
 
-def as_float32(batch: np.ndarray) -> np.ndarray:
-    """Returns images as a model takes them, if the caller does not say how."""
-    return batch.astype(np.float32)
-
-
 def check_images(
     model: keras.Model, images: ImageArray, labels: np.ndarray
 ) -> np.ndarray:
@@ -246,8 +241,9 @@ class Trace:
         spec = tf.TensorSpec((None, *example.shape[1:]), example.dtype)
         with borrowed_calls(layers, recorded):
             self._function = tf.compat.v1.wrap_function(run, [spec])
+        # As it was before Keras rounded it to a compute dtype.
         self.received = {
-            layer: _before_autocast(tensor)
+            layer: tensor.op.inputs[0] if tensor.op.type == "Cast" else tensor
             for layer, tensor in first.items()
             if tensor.graph is self._function.graph
         }
@@ -269,11 +265,6 @@ class Trace:
             return tf.cast(found, tf.float32).numpy()
 
         return compute
-
-
-def _before_autocast(tensor):
-    """Returns a tensor as it was before Keras rounded it to a compute dtype."""
-    return tensor.op.inputs[0] if tensor.op.type == "Cast" else tensor
 
 
 def _depends(end, inputs, start):

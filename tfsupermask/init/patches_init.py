@@ -16,13 +16,7 @@ from tfsupermask._images import ImageArray
 from tfsupermask._validation import check_choice, check_integer, fail
 from tfsupermask.init.activations import maps_before, one_channel_each
 from tfsupermask.init.convolutions import convolutions_in, find_convolutions
-from tfsupermask.init.observing import (
-    Trace,
-    as_float32,
-    check_images,
-    normalisations_in,
-    restored,
-)
+from tfsupermask.init.observing import Trace, check_images, normalisations_in, restored
 from tfsupermask.init.progress import Progress, Work
 from tfsupermask.init.report import PatchesInitReport
 from tfsupermask.init.settings import Variant, plan_layer
@@ -236,7 +230,7 @@ class PatchesInit:
         """
         labels = check_images(model, images, labels)
         order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
-        preprocess = preprocess or as_float32
+        preprocess = preprocess or np.float32
         names = convolutions_in(model)
         watched = [*names, *normalisations_in(model._flatten_layers())]
         dense = self.forward == "dense"

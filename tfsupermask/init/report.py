@@ -36,9 +36,7 @@ class LayerReport:
         seconds: Wall-clock seconds of each stage, by name.
 
     Example:
-        >>> report = PatchesInit(num_patches=2000, num_clusters=100).apply(
-        ...     model, images, labels
-        ... )
+        >>> report = PatchesInit(2000, num_clusters=100).apply(model, images, labels)
         >>> first = report.layers[0]
         >>> first.layer, first.num_patches, len(first.image)
         ('conv1', 2000, 64)
@@ -65,10 +63,9 @@ class LayerReport:
     @classmethod
     def from_dict(cls, values: dict) -> LayerReport:
         """Returns the report that `as_dict` described, or JSON made of it."""
-        arrays = {
-            name: np.array(values[name], dtype) for name, dtype in _ARRAYS.items()
-        }
-        return cls(**{**values, **arrays})
+        fields = {field.name: values[field.name] for field in dataclasses.fields(cls)}
+        arrays = {name: np.array(fields[name], _ARRAYS[name]) for name in _ARRAYS}
+        return cls(**fields | arrays)
 
     @property
     def mean_entropy(self) -> float:

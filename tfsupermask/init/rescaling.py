@@ -11,12 +11,7 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 from tfsupermask._images import ImageArray
 from tfsupermask._validation import check_integer, fail
 from tfsupermask.init.convolutions import named_layers
-from tfsupermask.init.observing import (
-    as_float32,
-    check_labels,
-    restored,
-    watched,
-)
+from tfsupermask.init.observing import check_labels, restored, watched
 from tfsupermask.layers import drawn, kernels_of, masked_weights
 from tfsupermask.layers.kernels import draw_like
 from tfsupermask.ops import derive_seed
@@ -86,7 +81,7 @@ def unit_power(
     weights = masked_weights(model)
     if not weights:
         raise fail("`model` must have a supermask layer.", model=model.name)
-    preprocess = preprocess or as_float32
+    preprocess = preprocess or np.float32
     order = class_balanced_order(labels, derive_seed(seed, "unit_power"))
     owners = {weight.owner for weight in weights}
     names = named_layers(model, owners.__contains__)
@@ -104,21 +99,17 @@ def unit_power(
         watched(model, rescale),
     ):
         model(preprocess(images[order[:_NUM_IMAGES]]), training=False)
-        _check_rescaled(weights, initializers)
+        for weight in weights:
+            if weight.owner not in initializers:
+                raise fail(
+                    f"Layer '{weight.layer.name}' must have masks only in dense layers "
+                    "and convolutions, and be called.",
+                    kernel=weight.name,
+                )
     for rescaled in initializers.values():
         for kernel, initializer in rescaled:
             kernel.remember(initializer)
     return factors
-
-
-def _check_rescaled(weights, done):
-    for weight in weights:
-        if weight.owner not in done:
-            raise fail(
-                f"Layer '{weight.layer.name}' must have masks only in dense layers and "
-                "convolutions, and be called.",
-                kernel=weight.name,
-            )
 
 
 def _rescale(layer, product):

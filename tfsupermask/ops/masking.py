@@ -341,10 +341,7 @@ def _kth_largest(key: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
     low, high = tf.constant(0, tf.uint32), tf.constant(2**32 - 1, tf.uint32)
     low, _, count = tf.while_loop(
-        unfinished,
-        halve,
-        (low, high, tf.size(key, tf.int64)),
-        parallel_iterations=1,
+        unfinished, halve, (low, high, tf.size(key, tf.int64)), parallel_iterations=1
     )
     return low, count
 

@@ -1,8 +1,7 @@
 """Masks that are drawn for every step, with a probability for each weight.
 
-A score s stands for the probability sigmoid(s) that its weight is kept. The masks are
-*factors* of the kernel: 0 for the weights removed and n / (number kept) for the others,
-so that a sparse layer's outputs stay as large as a dense one's.
+A score s stands for the probability sigmoid(s) that its weight is kept. The factors of
+weights that are kept grow, so that the layer's outputs stay as large as a dense one's.
 """
 
 from __future__ import annotations

@@ -120,8 +120,9 @@ def _seed(points, num_clusters, batch_size, random):
 def _refine(centroids, points, batch_size, random):
     """Moves centroids, in place, to the means of the points nearest them."""
     counts = np.zeros(len(centroids))
-    unchecked = 0
-    progress = _Progress(min(1.0, 2 * batch_size / (len(points) + 1)))
+    weight = min(1.0, 2 * batch_size / (len(points) + 1))
+    smoothed, least = None, math.inf  # mean distances
+    unchecked = since_least = 0
     for step in range(_MAX_ITERATIONS * len(points) // batch_size):
         batch = points[_draw(len(points), batch_size, random)]
         nearest, squared_distance = _core.nearest_centroids(batch, centroids)
@@ -131,8 +132,14 @@ def _refine(centroids, points, batch_size, random):
         if check:
             unchecked = 0
             _replace_starved(centroids, counts, batch, random)
-        # The first batch measures the seeds alone.
-        if step and progress.ends(squared_distance.mean(dtype=np.float64)):
+        if not step:  # the first batch measures the seeds alone
+            continue
+        mean = squared_distance.mean(dtype=np.float64)
+        smoothed = mean if smoothed is None else smoothed + weight * (mean - smoothed)
+        since_least += 1
+        if smoothed < least:
+            least, since_least = smoothed, 0
+        if since_least >= _PATIENCE:
             break
 
 
@@ -164,22 +171,3 @@ def _replace_starved(centroids, counts, batch, random):
 def _draw(count, size, random):
     """Returns `size` numbers below `count`, with replacement."""
     return (random.random_sample(size) * count).astype(np.int64)
-
-
-class _Progress:
-    """Says when the smoothed mean distance has not fallen for a while."""
-
-    def __init__(self, weight):
-        self._weight = weight
-        self._smoothed = None
-        self._least = math.inf
-        self._since_least = 0
-
-    def ends(self, value):
-        if self._smoothed is None:
-            self._smoothed = value
-        self._smoothed += self._weight * (value - self._smoothed)
-        self._since_least += 1
-        if self._smoothed < self._least:
-            self._least, self._since_least = self._smoothed, 0
-        return self._since_least >= _PATIENCE

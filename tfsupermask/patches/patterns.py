@@ -61,8 +61,6 @@ def select_clusters(
     cluster, then to the lower index. Smaller clusters follow by the same rule, the
     empty ones never.
 
-    The other rules show what the choice by entropy is worth.
-
     Args:
         entropy: float array (C,), in bits.
         sizes: int array (C,); clusters of size 0 are not eligible.

@@ -82,9 +82,8 @@ def propose_boxes(image: np.ndarray) -> np.ndarray:
         )
     size = np.array(image.shape[:2])
     scale = max(1, min(size) / _SEARCH_SIDE)
-    if scale > 1:
-        reduced = np.rint(size / scale).astype(int)
-        image = cv2.resize(image, reduced[::-1], interpolation=cv2.INTER_AREA)
+    reduced = np.rint(size / scale).astype(int)
+    image = cv2.resize(image, reduced[::-1], interpolation=cv2.INTER_AREA)
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     try:
         search.setBaseImage(np.ascontiguousarray(image[..., ::-1]))
@@ -95,12 +94,10 @@ def propose_boxes(image: np.ndarray) -> np.ndarray:
         found = ()
     left_top_width_height = np.asarray(found, np.int32).reshape(-1, 4)
     boxes = left_top_width_height[:, [1, 0, 3, 2]]
-    if scale > 1:
-        corners = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-        first, end = (np.int32(np.rint(each * scale)) for each in corners)
-        end = np.minimum(end, np.int32(size))
-        boxes = np.concatenate([first, end - first], axis=1)
-    return boxes
+    corners = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    first, end = (np.int32(np.rint(each * scale)) for each in corners)
+    end = np.minimum(end, np.int32(size))
+    return np.concatenate([first, end - first], axis=1)
 
 
 def propose_filtered_boxes(

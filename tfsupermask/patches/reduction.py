@@ -164,10 +164,8 @@ def _common_sizes(flat):
 
 def _mean_of_those_within(flat, most):
     """Returns the mean of the rows without huge values; zeros if there are none."""
-    within = (np.abs(flat) < most).all(axis=1)
-    if within.all():
-        return flat.mean(axis=0)
-    return flat[within].sum(axis=0) / max(1, int(within.sum()))
+    within = flat[(np.abs(flat) < most).all(axis=1)]
+    return within.sum(axis=0) / max(1, len(within))
 
 
 def _centre(flat, shift):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfsupermask import _core
+from tfsupermask._balance import class_balanced_order as class_balanced_order
 from tfsupermask._validation import fail
 from tfsupermask.patches.proposals import propose_filtered_boxes
 from tfsupermask.patches.stream import Patches, PatchSource, Window
@@ -27,11 +28,8 @@ def grid_positions(height: int, width: int, window: Window) -> np.ndarray:
 
     axes = zip((height, width), window.extent, window.strides, strict=True)
     rows, columns = (starts(*axis) for axis in axes)
-    return (
-        np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)
-        .reshape(-1, 2)
-        .astype(np.int32)
-    )
+    grid = np.meshgrid(rows, columns, indexing="ij")
+    return np.stack(grid, axis=-1).reshape(-1, 2).astype(np.int32)
 
 
 def box_positions(boxes: Sequence[np.ndarray], height: int, width: int, window: Window):
@@ -60,7 +58,7 @@ def box_positions(boxes: Sequence[np.ndarray], height: int, width: int, window: 
     Reference:
         - Thesis §4.2.1.
     """
-    offsets = np.concatenate([[0], np.cumsum([len(b) for b in boxes])]).astype(np.int64)
+    offsets = np.cumsum([0, *map(len, boxes)])
     return _core.candidate_positions(
         np.concatenate(boxes), offsets, height, width, *window.extent
     )
@@ -88,9 +86,8 @@ def sample_patches(
 
     Example:
         >>> maps = np.random.default_rng(0).random((10, 8, 8, 3), np.float32)
-        >>> labels = np.arange(10) % 2
-        >>> order = class_balanced_order(labels, seed=0)
-        >>> source = PatchSource(lambda chosen: maps[chosen], labels, order)
+        >>> numbers = np.arange(10)
+        >>> source = PatchSource(lambda chosen: maps[chosen], numbers, order=numbers)
         >>> patches = sample_patches(source, Window((3, 3)), num_patches=100, seed=0)
         >>> len(patches), [block.shape for block in patches.blocks()]
         (100, [(100, 3, 3, 3)])

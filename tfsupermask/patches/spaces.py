@@ -14,12 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from tfsupermask._validation import check_choice, fail
 from tfsupermask.patches.ranges import exponent_of
-from tfsupermask.patches.reduction import (
-    FLAT,
-    Survey,
-    principal_components,
-    project,
-)
+from tfsupermask.patches.reduction import FLAT, Survey, principal_components, project
 
 SPACES = ("raw", "centred", "whitened")
 _REGULARISER = 0.1  # of the mean variance
@@ -110,8 +105,10 @@ def to_space(patterns: np.ndarray, survey: Survey, space: str) -> np.ndarray:
     if check_choice("space", space, SPACES) == "raw":
         return patterns
     flat = patterns.reshape(len(patterns), -1) - survey.mean
-    if space == "whitened":
-        flat = _whiten(flat, survey)
+    if space == "whitened":  # by (covariance + regulariser)^(-1/2)
+        with threadpool_limits(1):
+            along, vectors = scipy.linalg.eigh(survey.covariance)
+            flat = (flat @ vectors * _gains(along, survey)) @ vectors.T
     dull = ~(flat.std(axis=1) > FLAT * survey.peak)
     if dull.any():
         raise fail(
@@ -120,13 +117,6 @@ def to_space(patterns: np.ndarray, survey: Survey, space: str) -> np.ndarray:
             flat=int(dull.sum()),
         )
     return flat.reshape(patterns.shape)
-
-
-def _whiten(flat, survey):
-    """Multiplies centred rows with (covariance + regulariser)^(-1/2)."""
-    with threadpool_limits(1):
-        along, vectors = scipy.linalg.eigh(survey.covariance)
-        return (flat @ vectors * _gains(along, survey)) @ vectors.T
 
 
 def _gains(variances, survey):

@@ -61,8 +61,7 @@ class PatchSource:
 
     Example:
         >>> maps, labels = np.zeros((2, 8, 8, 3), np.float32), np.array([0, 1])
-        >>> order = class_balanced_order(labels, seed=0)
-        >>> source = PatchSource(lambda chosen: maps[chosen], labels, order)
+        >>> source = PatchSource(lambda chosen: maps[chosen], labels, order=labels)
         >>> source.maps_of(source.order[:1]).shape
         (1, 8, 8, 3)
     """

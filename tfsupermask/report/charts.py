@@ -97,7 +97,7 @@ class Series:
 
     label: str
     points: tuple[tuple[float, float], ...]
-    style: int | None = None  # of the line; by default its place among the series
+    style: int = 0  # of the line, its colour, dashes and markers
 
     @property
     def finite(self) -> tuple[tuple[float, float], ...]:
@@ -107,19 +107,15 @@ class Series:
 
 def line_chart(title: str, series: Sequence[Series]) -> Markup:
     """Returns an `<svg>` of lines by epoch with texts, empty if no point is finite."""
-    lines = [
-        (place if each.style is None else each.style, each)
-        for place, each in enumerate(series)
-        if each.finite
-    ]
+    lines = [each for each in series if each.finite]
     if not lines:
         return Markup("")
-    ends = [each.finite[-1][1] for _, each in lines]
-    xs, ys = zip(*(point for _, each in lines for point in each.finite), strict=True)
+    ends = [each.finite[-1][1] for each in lines]
+    xs, ys = zip(*(point for each in lines for point in each.finite), strict=True)
     y = round_axis(ys, _BOTTOM, _TOP)
     names = [
         f"{each.label} {y.value_label(end)}"
-        for (_, each), end in zip(lines, ends, strict=True)
+        for each, end in zip(lines, ends, strict=True)
     ]
     right = _WIDTH - 4 - _CHARACTER * max(map(len, names))
     left = max(_LEFT, 7 + _CHARACTER * max(len(y.label(tick)) for tick in y.ticks))
@@ -133,8 +129,8 @@ def line_chart(title: str, series: Sequence[Series]) -> Markup:
         _description(title, lines, y),
         _frame(x, x_ticks, y, left, right),
         Markup("").join(
-            _line(style, each, x, y) + _end(style, name, each, x, y, right, height)
-            for (style, each), name, height in zip(lines, names, heights, strict=True)
+            _line(each, x, y) + _end(each, name, x, y, right, height)
+            for each, name, height in zip(lines, names, heights, strict=True)
         ),
     )
 
@@ -188,7 +184,7 @@ def _frame(x, x_ticks, y, left, right):
     return Markup("").join([*rows, *columns, name])
 
 
-def _line(style, series, x, y):
+def _line(series, x, y):
     known = itertools.groupby(series.points, lambda point: math.isfinite(point[1]))
     pieces = [list(points) for finite, points in known if finite]
     alone = {piece[0][0] for piece in pieces if len(piece) == 1}
@@ -197,7 +193,7 @@ def _line(style, series, x, y):
         for piece in pieces
     )
     path = Markup('<path class="line s{}" stroke-dasharray="{}" d="{}"/>').format(
-        style % 8, _DASHES[style % 4], "".join(drawn)
+        series.style % 8, _DASHES[series.style % 4], "".join(drawn)
     )
     shown = len(series.points) <= _MAX_MARKERS
     return path + Markup("").join(
@@ -205,31 +201,30 @@ def _line(style, series, x, y):
             '<path class="dot s{}{}" transform="translate({:.1f} {:.1f})" d="{}">'
             "<title>{}</title></path>"
         ).format(
-            style % 8,
+            series.style % 8,
             "" if shown or at in alone or at == series.finite[-1][0] else " hidden",
             x(at),
             y(value),
-            _MARKERS[style % 4],
+            _MARKERS[series.style % 4],
             f"{series.label}, {at:g}: {y.value_label(value)}",
         )
         for at, value in series.finite
     )
 
 
-def _end(style, name, series, x, y, right, height):
+def _end(series, name, x, y, right, height):
     """Draws a line's name in the right margin, and a thin line to it."""
     at, value = series.finite[-1]
+    lead = x(at) + 4, y(value), right + 1, height
     return Markup(
         '<path class="lead s{0}" d="M{1:.1f} {2:.1f}L{3:.1f} {4:.1f}"/>'
         '<text class="end s{0}" x="{5:.1f}" y="{6:.1f}">{7}</text>'
-    ).format(
-        style % 8, x(at) + 4, y(value), right + 1, height, right + 4, height + 4, name
-    )
+    ).format(series.style % 8, *lead, right + 4, height + 4, name)
 
 
 def _description(title, lines, y):
     texts = []
-    for _, each in lines:
+    for each in lines:
         ends = (
             f"{y.value_label(value)} at epoch {at:g}"
             for at, value in dict([each.finite[0], each.finite[-1]]).items()

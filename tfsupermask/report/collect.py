@@ -201,12 +201,8 @@ def _init(folder):
     if not folder.init_report.is_file():
         return None
     report = read_json(folder.init_report)
-    fields = {field.name for field in dataclasses.fields(LayerReport)}
-    layers = (
-        LayerReport.from_dict({name: layer[name] for name in fields})
-        for layer in report["layers"]
-    )
-    return PatchesInitReport(tuple(layers), dict(report["skipped"]))
+    layers = tuple(map(LayerReport.from_dict, report["layers"]))
+    return PatchesInitReport(layers, dict(report["skipped"]))
 
 
 def _pictures(folder):

@@ -38,11 +38,12 @@ class Comparison:
 def compare(runs: Sequence[Run]) -> Comparison:
     """Returns how one or more runs differ, and how far their masks agree."""
     named = dict(zip(_letters(len(runs)), runs, strict=True))
-    overlaps = (
-        _overlap((a, b), named[a].masks, named[b].masks)
-        for a, b in itertools.combinations(named, 2)
-        if same_architecture(named[a].masks, named[b].masks)
-    )
+    overlaps = []
+    for pair in itertools.combinations(named, 2):
+        a, b = (named[letter].masks for letter in pair)
+        if same_architecture(a, b):
+            masks = {x.name: agreement((x,), (y,)) for x, y in zip(a, b, strict=True)}
+            overlaps.append(Overlap(pair, agreement(a, b), masks))
     return Comparison(tuple(named), _differing(runs), tuple(overlaps))
 
 
@@ -61,10 +62,3 @@ def _differing(runs):
     ]
     values = {name: tuple(each[name] for each in settings) for name in settings[0]}
     return {name: each for name, each in values.items() if len(set(each)) > 1}
-
-
-def _overlap(pair, a, b):
-    masks = {
-        one.name: agreement((one,), (other,)) for one, other in zip(a, b, strict=True)
-    }
-    return Overlap(pair, agreement(a, b), masks)

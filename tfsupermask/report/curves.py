@@ -19,11 +19,11 @@ def run_curves(run: Run) -> dict[str, Markup]:
     charts = {
         "Cross-entropy / nats": [
             _series(run, "train", "train_loss"),
-            _series(run, split, f"{split}_loss"),
+            _series(run, split, f"{split}_loss", style=1),
         ],
         "Top-1 accuracy / %": [
             _series(run, "train", "train_top1", 100),
-            _series(run, split, f"{split}_top1", 100),
+            _series(run, split, f"{split}_top1", 100, style=1),
         ],
         "Mask bits flipped in the epoch / %": [
             _series(run, "flips", "mask_flips", 100, _GREY)
@@ -52,15 +52,15 @@ def common_curves(runs: Sequence[Run], letters: Sequence[str]) -> dict[str, Mark
     return _draw(
         {
             title: [
-                _series(run, letter, *column)
-                for run, letter in zip(runs, letters, strict=True)
+                _series(run, letter, *column, style)
+                for style, (run, letter) in enumerate(zip(runs, letters, strict=True))
             ]
             for title, column in columns.items()
         }
     )
 
 
-def _series(run, label, column, factor=1, style=None):
+def _series(run, label, column, factor=1, style=0):
     """Returns a column of a run; empty if the run has no such column."""
     rows = (row for row in run.rows if column in row)
     points = ((row["epoch"], factor * row[column]) for row in rows)

@@ -51,18 +51,14 @@ class Predictions:
 def predict(run: LoadedRun, dataset: Dataset) -> Predictions:
     """Returns the predictions of a run's model for the images of its `epoch_split`."""
     split = getattr(dataset, run.config.epoch_split)
-    logits = _logits(run, split)
+    forward = tf.function(lambda images: run.model(images, training=False))
+    chunks = eval_chunks(split, BATCH_SIZE)
+    batches = [forward(run.normalise(images)).numpy() for images, *_ in chunks]
+    logits = np.float32(np.concatenate(batches)[: len(split)])
     predicted = logits.argmax(axis=1)
     confusion = np.zeros((dataset.num_classes,) * 2, np.int64)
     np.add.at(confusion, (split.labels, predicted), 1)
     return Predictions(confusion, _worst(split, logits, predicted))
-
-
-def _logits(run, split):
-    forward = tf.function(lambda images: run.model(images, training=False))
-    chunks = eval_chunks(split, BATCH_SIZE)
-    batches = [forward(run.normalise(images)).numpy() for images, *_ in chunks]
-    return np.float32(np.concatenate(batches)[: len(split)])
 
 
 def _worst(split: Split, logits, predicted) -> tuple[Mistake, ...]:

@@ -17,23 +17,18 @@ _NAME = "tiny_imagenet"
 
 
 def load(
-    data_dir: str | os.PathLike | None,
-    image_size: int | None,
-    *,
-    storage: Storage,
+    data_dir: str | os.PathLike | None, image_size: int | None, *, storage: Storage
 ) -> Dataset:
     """Returns Tiny-ImageNet-200, with its official validation split as the test split.
 
-    It is read directly from the archive `tiny-imagenet-200.zip`, or else from the
-    extracted folder `tiny-imagenet-200`; `data_dir` holds one or is it. If both are
-    missing, TensorFlow Datasets downloads and prepares `tiny_imagenet/1.0.0` once;
-    reading this starts TensorFlow's runtime, see `tfsupermask.data.tfds.load`. All
+    It is read from the archive `tiny-imagenet-200.zip`, or else from the extracted
+    folder `tiny-imagenet-200`; `data_dir` holds one or is it. If both are missing,
+    TensorFlow Datasets downloads and prepares it once, see `tfsupermask.data.tfds`. All
     three give the same arrays: class by class, in the order of the files' numbers.
 
-    A copy may hold a part of the images. Classes keep their official index even without
-    images. A class is named by the first of its words, with the WordNet identifier if
-    two classes share this word. Grayscale images are repeated in the three channels.
-    One warning counts and names all faults of a copy, and the rest is used. The
+    A copy may hold a part of the images; one warning counts and names all its faults.
+    Classes keep their official index even without images. A class is named by the first
+    of its words, with the WordNet identifier if two classes share this word. The
     archive's test images have no labels and are not used.
 
     Reference:
@@ -43,10 +38,6 @@ def load(
     path = archive_lib.find_archive(tfds_lib.resolve_root(data_dir))
     if path is None:
         return _read_prepared(data_dir, storage)
-    return _read_archive(path, storage)
-
-
-def _read_archive(path, storage):
     with archive_lib.open_archive(path) as archive:
         images = archive.read_images(storage)
     splits = {

@@ -28,7 +28,6 @@ from tfsupermask.data.tiny_imagenet.members import (
     FOLDER_NAME,
     IMAGE_SHAPE,
     IMAGE_SIZE,
-    UNDECODABLE,
     FolderFiles,
     UnreadableFileError,
     UnusableImageError,
@@ -99,11 +98,8 @@ class Archive:
         self._check_classes()
 
     def read(self, example: Example) -> bytes:
-        """Returns the image file of an example, or raises `UnusableImageError`."""
-        try:
-            return self._files.read(example.path)
-        except UnreadableFileError as error:
-            raise UnusableImageError(UNDECODABLE) from error
+        """Returns the image file of an example."""
+        return self._files.read(example.path)
 
     def read_images(self, storage: Storage) -> dict[str, np.ndarray | StoredImages]:
         """Returns the images of each split, uint8 RGB, in the order of `examples`.
@@ -133,7 +129,7 @@ class Archive:
         """Returns the image, or the kind of images that are like it."""
         try:
             return decode_image(self.read(example)), ""
-        except UnusableImageError as error:
+        except (UnreadableFileError, UnusableImageError) as error:
             return None, error.kind
 
     def _keep_usable(self, split, kinds):
@@ -183,7 +179,8 @@ class Archive:
     def _note_unknown_files(self):
         for path in self._files.sizes:
             match = _match(_IN_CLASS, path)
-            known = match[1] in self._labels if match else _is_outside_classes(path)
+            outside = path in _TEXTS or _match((_VALIDATION_IMAGE, _TEST_IMAGE), path)
+            known = match[1] in self._labels if match else outside
             names = path.removeprefix("../").split("/")
             if known or any(map(_HIDDEN.fullmatch, names)):
                 continue
@@ -294,10 +291,7 @@ class Archive:
 
 
 def find_archive(root: str | os.PathLike) -> pathlib.Path | None:
-    """Returns the zip archive or else the extracted folder in `root`, or `root` itself.
-
-    `None` if there is neither.
-    """
+    """Returns the archive, the extracted folder in `root`, or `root`; else `None`."""
     root = pathlib.Path(root)
     zipped, folder = root / ZIP_NAME, root / FOLDER_NAME
     if zipped.is_file():
@@ -354,10 +348,6 @@ def _split_lines(text):
 
 def _match(patterns, path):
     return next(filter(None, (pattern.fullmatch(path) for pattern in patterns)), None)
-
-
-def _is_outside_classes(path):
-    return path in _TEXTS or _match((_VALIDATION_IMAGE, _TEST_IMAGE), path)
 
 
 def _max_bytes(path):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import stat
 import zipfile
 import zlib
 from typing import Any
@@ -21,8 +19,8 @@ from tfsupermask.data.storage import file_states
 FOLDER_NAME = "tiny-imagenet-200"
 IMAGE_SIZE = 64
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
-UNDECODABLE = "images that cannot be decoded"
 
+UNDECODABLE = "images that cannot be decoded"
 _OTHER_SIZE = f"images of another size than {IMAGE_SIZE}×{IMAGE_SIZE}"
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (
@@ -36,7 +34,9 @@ _ZIP_ERRORS = (
 
 
 class UnreadableFileError(InputError):
-    """A file is in the listing but cannot be read."""
+    """A file is in the listing but cannot be read; `kind` names such images."""
+
+    kind = UNDECODABLE
 
 
 class UnusableImageError(InputError):
@@ -87,11 +87,12 @@ class FolderFiles:
     def __init__(self, root: pathlib.Path):
         self._root = os.fspath(root)
         self.sizes = {}
+        start = len(os.path.join(self._root, ""))
         for folder, _, names in os.walk(self._root):
-            relative = os.path.relpath(folder, self._root).replace(os.sep, "/")
-            prefix = "" if relative == "." else f"{relative}/"
-            for name in names:
-                self.sizes[prefix + name] = _regular_size(os.path.join(folder, name))
+            for path in (os.path.join(folder, name) for name in names):
+                # Nothing else is opened: a pipe would wait for ever.
+                regular = os.path.isfile(path)
+                self.sizes[path[start:]] = os.path.getsize(path) if regular else 0
 
     def state(self) -> list[Any]:
         """Returns what changes when the files do."""
@@ -108,15 +109,6 @@ class FolderFiles:
             raise UnreadableFileError(
                 f"{path!r} cannot be read: {error.strerror}."
             ) from error
-
-
-def _regular_size(path):
-    """Returns the size of a file, 0 for anything else: a pipe would wait forever."""
-    with contextlib.suppress(OSError):
-        status = os.stat(path)
-        if stat.S_ISREG(status.st_mode):
-            return status.st_size
-    return 0
 
 
 def decode_image(encoded: bytes) -> np.ndarray:
