@@ -68,7 +68,8 @@ def convert(
             Defaults to `tfsupermask.layers.is_kernel`.
         method: How weights are selected, and what is trained: `"edge_popup"` (default)
             or another of `tfsupermask.layers.method_names()`. Kernels stay frozen, but
-            for `"magnitude"`, `"magnitude_straight_through"`, `"fixed"` and `"dense"`.
+            for `"magnitude"`, `"magnitude_straight_through"`, `"fixed"` and `"dense"`,
+            which train them; the last removes nothing.
         allocation: `"uniform"` (default) removes the same fraction of every layer with
             the same sparsity. The others of `tfsupermask.sparsity.ALLOCATIONS` share
             out their sparsity among them, see `tfsupermask.sparsity.allocate`.
@@ -102,6 +103,7 @@ def convert(
 
     Reference:
         - Ramanujan et al., 2020; thesis §3.2.
+        - Zhu and Gupta, 2017, "To prune, or not to prune", for magnitudes.
     """
     check_built(model)
     method = get_method(method)

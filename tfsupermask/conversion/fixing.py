@@ -39,6 +39,10 @@ def fix_masks(model: keras.Model) -> keras.Model:
         ('fixed', 173)
         >>> layer.kernel.trainable, layer.score.trainable
         (True, False)
+
+    Reference:
+        - Frankle and Carbin, 2019, "The lottery ticket hypothesis: finding sparse,
+          trainable neural networks".
     """
     check_built(model)
     built_weights(model)

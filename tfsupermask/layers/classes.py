@@ -162,6 +162,9 @@ class SupermaskDense(_WithoutBias, keras.layers.Dense):
         >>> layer = SupermaskDense(10, sparsity=0.5)
         >>> layer(np.zeros((8, 256))).shape
         TensorShape([8, 10])
+
+    Reference:
+        - Thesis §3.2; Ramanujan et al., 2020.
     """
 
 

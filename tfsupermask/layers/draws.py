@@ -68,6 +68,9 @@ class MaskDraws(keras.callbacks.Callback):
         >>> run = model.fit(images, labels, callbacks=[MaskDraws()], verbose=0)
         >>> [int(weight.draw) for weight in stochastic_weights(model)]
         [0, 0, 0, 0, 0]
+
+    Reference:
+        - Zhou et al., 2019, §5.
     """
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -135,6 +138,9 @@ class KernelRedraws(keras.callbacks.Callback):
         >>> images, labels = np.ones((8, 8, 8, 3)), np.zeros(8)
         >>> redraws = [KernelRedraws(steps=1)]
         >>> run = model.fit(images, labels, callbacks=redraws, verbose=0)
+
+    Reference:
+        - Chijiwa et al., 2021.
     """
 
     def __init__(self, steps: int = 300, fraction: float = 0.1):

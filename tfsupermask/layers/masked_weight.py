@@ -47,6 +47,9 @@ class MaskedWeight:
         >>> weight.num_kept = 100
         >>> layer.sparsity
         0.9
+
+    Reference:
+        - Thesis §3.2; Ramanujan et al., 2020; Koster et al., 2022; Zhou et al., 2019.
     """
 
     def __init__(

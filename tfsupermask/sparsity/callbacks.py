@@ -44,6 +44,9 @@ class SparsitySchedule(keras.callbacks.Callback):
         >>> [round(sparsity, 4) for sparsity in run.history["sparsity"]]
         [0.0, 0.7875, 0.9]
         >>> whole = SparsitySchedule(lambda epoch: {"conv1": 0, "*": ramp(epoch)})
+
+    Reference:
+        - Zhu & Gupta, 2017, for sparsity that rises during training.
     """
 
     def __init__(
