@@ -152,7 +152,7 @@ def measure(config, dataset, images, deep=None):
     found, filters, inputs = {}, {}, []
     for name, fields in INITIALISATIONS.items():
         print(name, flush=True)
-        if fields["init"] not in runs.config.PATCH_INITS:
+        if fields["init"] not in runs.PATCH_INITS:
             fields = {**fields, "num_patches": None, "num_clusters": None}
         run = initialised(dataclasses.replace(config, **fields))
         found[name] = diagnose(run, images)

@@ -28,6 +28,7 @@ from sklearn.feature_extraction.image import extract_patches_2d
 
 from benchmarks import _measure
 from tfsupermask import _core, data, patches
+from tfsupermask.patches.proposals import propose_boxes
 
 _DATASET = flags.DEFINE_enum("dataset", "cifar10", data.NAMES, "Images.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where they are.")
@@ -165,9 +166,7 @@ def measure_selective_search(images, rounds):
     cv2.setNumThreads(1)
     pools = {threads: ThreadPoolExecutor(threads) for threads in THREADS}
     calls = {
-        threads: lambda pool=pool: list(
-            pool.map(patches.proposals.propose_boxes, images)
-        )
+        threads: lambda pool=pool: list(pool.map(propose_boxes, images))
         for threads, pool in pools.items()
     }
     try:
@@ -208,7 +207,7 @@ def main():
     name = "digits" if quick else _DATASET.value
     images = data.load(name, _DATA_DIR.value).train.images[: 200 if quick else 1000]
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(patches.proposals.propose_boxes, images))
+        found = list(pool.map(propose_boxes, images))
     proposals = np.concatenate(found), np.cumsum([0, *map(len, found)])
 
     search = measure_search(images, proposals, rounds)

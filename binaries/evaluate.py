@@ -86,6 +86,7 @@ def _images(path):
     recipe = dataclasses.asdict(run.config) if run else _recipe(path)
     name = name or recipe.get("dataset")
     _program.require(name, "`--dataset` must be given with this exported model.")
+    data.check_name("dataset", name)
     # Numbers of images do not matter here: there may be fewer.
     options = set(data.options_of(name)) - {"limit_images", "limit_test_images"}
     own = options & recipe.keys() if name == recipe.get("dataset") else ()

@@ -34,7 +34,6 @@ _DEFINE = {  # by the type of a field; it may be None as well
     "str": flags.DEFINE_string,
 }
 
-
 _FIELDS = dataclasses.fields(runs.Config)
 for _field in _FIELDS:
     _default = runs.described_default(_field.name)

@@ -96,8 +96,10 @@ def _check_members(archive, size):
 
 def _read(archive, info):
     with archive.open(info) as member:
-        major, minor = np.lib.format.read_magic(member)
-        read_header = getattr(np.lib.format, f"read_array_header_{major}_{minor}")
+        version = np.lib.format.read_magic(member)
+        if version not in ((1, 0), (2, 0)):
+            raise fail("An array must be of NumPy's format 1 or 2.", version=version)
+        read_header = getattr(np.lib.format, "read_array_header_{}_{}".format(*version))
         shape, fortran_order, dtype = read_header(member)
         left = info.file_size - member.tell()
         count = math.prod(shape)

@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from tests.small import small_digits
 from tfsupermask import InputError, data, layers, runs, train
+from tfsupermask.runs.config import OPTIMIZERS
 
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the combinations.")
 _JOBS = flags.DEFINE_integer("jobs", 3, "Runs at a time.", 1)
@@ -50,7 +51,7 @@ VALUES = {
     "discriminative_from": (None, 1, 100),
     "batch_size": (10, 15),
     "passes_per_epoch": (1, 2),
-    "optimizer": runs.config.OPTIMIZERS,
+    "optimizer": OPTIMIZERS,
     "warmup_epochs": (None, 1),
     "label_smoothing": (None, 0.1),
     "crop": (None, *data.CROPS),
@@ -81,7 +82,7 @@ def config_of(row, workdir=None):
     fields = dict(COMMON)
     if row["init"] not in ("patches", "partial_patches", "whitened_patches"):
         del fields["num_clusters"]
-    if row["init"] not in runs.config.PATCH_INITS:
+    if row["init"] not in runs.PATCH_INITS:
         del fields["num_patches"]
     return runs.Config(**fields, **row, workdir=workdir).validate()
 

@@ -12,8 +12,8 @@ from tfsupermask.train.workers import Workers
 POINTS = {
     Workers: ("join", "gather"),
     checkpoint: ("restore_latest", "save"),
-    job: ("make_strategy", "load_images", "claimed", "restore", "draw_all"),
-    train.Job: ("__init__", "initialise"),
+    job: ("make_strategy", "load_images", "claimed", "restore"),
+    train.Job: ("__init__", "initialise", "_write_results"),
 }
 
 

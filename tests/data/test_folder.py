@@ -395,15 +395,14 @@ def test_a_file_that_the_system_cannot_read_is_read_again(tmp_path, monkeypatch)
     (tmp_path / "images" / "train" / "a" / "bad.png").write_bytes(b"no image")
     where = {"data_dir": tmp_path / "images", "image_size": 8, "bad_images": "skip"}
     where |= {"images_in": "disk", "cache_dir": tmp_path / "cache"}
-    read = images._read
 
-    def fails(path, stack):
+    def fails(path, mode):
         if path.endswith("train/a/0.png"):
-            raise images.UnreadFileError("Input/output error")
-        return read(path, stack)
+            raise OSError(5, "Input/output error")
+        return open(path, mode)
 
     with monkeypatch.context() as patch:
-        patch.setattr(images, "_read", fails)
+        patch.setattr(images, "open", fails, raising=False)
         with pytest.warns(UserWarning, match="Input/output error"):
             dataset = data.load("folder", **where)
     assert len(dataset.train) == 3

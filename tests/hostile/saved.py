@@ -1,5 +1,6 @@
 """Checkpoints and the progress of an initialisation."""
 
+import dataclasses
 import io
 import json
 import os
@@ -19,6 +20,8 @@ from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
 
 _PICKLE_PROTOCOL = 2
+_REPORT = {field.name: [] for field in dataclasses.fields(LayerReport)}
+_MORE = {"settings": {"seed": 0}, "report": _REPORT | {"evil": 1}}
 
 
 class Harm:
@@ -224,7 +227,7 @@ INPUTS = {
         "a layer's report that is a list":
             progress_of(b'{"settings": {"seed": 0}, "report": []}'),
         "a layer's report with arguments of nobody":
-            progress_of(b'{"settings": {"seed": 0}, "report": {"evil": 1}}'),
+            progress_of(json.dumps(_MORE).encode()),
         "a layer's kernel of NaN": nan_kernel,
         "a pipe in place of a layer": progress(pipe),
     }),

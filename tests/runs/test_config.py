@@ -28,6 +28,7 @@ FIXED = {"method": "fixed", "mask_from": "somewhere"}
         ({"whole_layers": ""}, "separated by commas.*whole_layers=''"),
         ({"whole_layers": "first,,last"}, "whole_layers='first,,last'"),
         ({"whole_layers": 1}, "whole_layers=1"),
+        ({"pattern_images": " "}, "not be empty.*pattern_images=' '"),
         ({"prune": 1.0}, "prune=1.0"),
         ({"prune": -0.1}, "prune=-0.1"),
         ({"init": "zeros"}, "'zeros'"),

@@ -20,7 +20,8 @@ def fix_masks(model: keras.Model) -> keras.Model:
 
     Its layers have the method `"fixed"`, see `tfsupermask.layers.Fixed`. The kernels
     start as what the given layers compute with; removed weights stay zero, whatever
-    optimizer trains the others. A warning names kernels that are not trainable.
+    optimizer trains the others, and after saving and loading. A warning names kernels
+    that are not trainable.
 
     Args:
         model: Built Keras model with supermask layers, of any method.

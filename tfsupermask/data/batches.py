@@ -166,10 +166,11 @@ class TrainBatches:
             InputError: A step or position is out of range.
         """
         epoch = check_integer("epoch", epoch)
-        num_steps = _number("step", first_step, num_steps, self.steps_per_epoch)
-        num_positions = _number(
-            "position", first_position, num_positions, self.batch_size
-        )
+        _check_range("step", first_step, num_steps, self.steps_per_epoch)
+        least = 1 if num_positions is None else num_positions
+        _check_range("position", first_position, least, self.batch_size)
+        if num_positions is None:
+            num_positions = self.batch_size - first_position
         order, augmentation = self._epoch(epoch)
         steps = np.arange(first_step, first_step + num_steps)[:, None]
         batch_positions = np.arange(first_position, first_position + num_positions)
@@ -271,14 +272,10 @@ def _fill(array, length):
     return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
 
-def _number(unit, first, number, limit):
-    """Returns the number of units from the first on, by default all to the limit."""
+def _check_range(unit, first, number, limit):
     first_name, name = f"first_{unit}", f"num_{unit}s"
     if check_integer(first_name, first) >= limit:
         raise fail(f"`{first_name}` must be below {limit}.", **{first_name: first})
-    if number is None:
-        return limit - first
     if first + check_integer(name, number, 1) > limit:
         received = {first_name: first, name: number}
         raise fail(f"`{first_name}` + `{name}` must be at most {limit}.", **received)
-    return number

@@ -163,7 +163,7 @@ class Dataset:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation likewise; 1 for a channel that is constant."""
+        """Standard deviation, float32 (3,), in 0..1; 1 for a constant channel."""
         return np.float32(self._facts["std"])
 
     @functools.cached_property

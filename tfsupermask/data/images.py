@@ -44,7 +44,8 @@ def decode_image(path: str | os.PathLike, image_size: int) -> np.ndarray:
     The shorter side is resized to `image_size` (averaging areas to shrink, bicubic to
     enlarge), and the centre of the longer side is kept. docs/images.md says what
     becomes of grey, alpha, 16 bits, EXIF and pages. A file that claims more than 2²⁷
-    pixels is refused before it is decoded, so that it cannot fill the memory.
+    pixels (2²⁶ of 16 bits) or has more than 512 MB is refused before it is decoded, so
+    that it cannot fill the memory.
 
     Args:
         path: The image file: BMP, GIF, JPEG, PNG, TIFF or WebP.
@@ -212,7 +213,7 @@ def _read(path, stack):
         # Not cv2.imread, which on some systems cannot open a path outside ASCII.
         with open(path, "rb") as file:
             content = file.read(status.st_size)
-    except UnreadableImageError:
+    except UnreadableImageError:  # a ValueError that will not pass
         raise
     except (OSError, ValueError) as error:
         raise UnreadFileError(getattr(error, "strerror", None) or str(error)) from error

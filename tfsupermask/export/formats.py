@@ -50,11 +50,11 @@ def export_model(
     Keras gives them.
 
     A `.tflite` file has the same inputs and outputs in every precision. In `"float32"`
-    layers in half precision compute in float32 too; in `"float16"` its weights are half
-    as large, and sums are float32; in `"int8"` weights and activations are 8-bit
-    integers, for devices that compute with these alone, but for operations that LiteRT
-    has only in float32. A classifier then takes its uint8 images without a conversion
-    (scale 1, zero point 0).
+    the outputs are the model's, and layers in half precision compute in float32; in
+    `"float16"` its weights are half as large, and sums are float32; in `"int8"` weights
+    and activations are 8-bit integers, for devices that compute with these alone, but
+    for operations that LiteRT has only in float32 and a classifier's two outputs. It
+    then takes its uint8 images without a conversion (scale 1, zero point 0).
 
     Args:
         model: Keras model; from normalised images to logits if `mean` is given.

@@ -63,9 +63,8 @@ class LayerReport:
     @classmethod
     def from_dict(cls, values: dict) -> LayerReport:
         """Returns the report that `as_dict` described, or JSON made of it."""
-        fields = {field.name: values[field.name] for field in dataclasses.fields(cls)}
-        arrays = {name: np.array(fields[name], _ARRAYS[name]) for name in _ARRAYS}
-        return cls(**fields | arrays)
+        arrays = {name: np.array(values[name], _ARRAYS[name]) for name in _ARRAYS}
+        return cls(**values | arrays)
 
     @property
     def mean_entropy(self) -> float:

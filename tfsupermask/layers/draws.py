@@ -77,12 +77,23 @@ class MaskDraws(keras.callbacks.Callback):
         """Goes on to the step's draw."""
         _assign(stochastic_weights(self.model), _step(self.model) + 1)
 
-    def on_train_batch_end(self, batch=None, logs=None):
+    def on_train_batch_end(self, batch, logs=None):
         """Goes back to masks without chance, for evaluation."""
         _assign(stochastic_weights(self.model), THRESHOLDED)
 
     # Without a known number of batches, Keras begins one more that never ends.
-    on_test_begin = on_epoch_end = on_train_end = on_train_batch_end
+
+    def on_test_begin(self, logs=None):
+        """Goes back to masks without chance."""
+        self.on_train_batch_end(None)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Goes back to masks without chance."""
+        self.on_train_batch_end(None)
+
+    def on_train_end(self, logs=None):
+        """Goes back to masks without chance."""
+        self.on_train_batch_end(None)
 
 
 def redraw_removed(

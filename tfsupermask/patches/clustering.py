@@ -121,7 +121,8 @@ def _refine(centroids, points, batch_size, random):
     """Moves centroids, in place, to the means of the points nearest them."""
     counts = np.zeros(len(centroids))
     weight = min(1.0, 2 * batch_size / (len(points) + 1))
-    smoothed, least = None, math.inf  # mean distances
+    # It ends when the smoothed mean distance has not fallen for `_PATIENCE` batches.
+    smoothed, least = None, math.inf
     unchecked = since_least = 0
     for step in range(_MAX_ITERATIONS * len(points) // batch_size):
         batch = points[_draw(len(points), batch_size, random)]

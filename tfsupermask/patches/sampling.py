@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfsupermask import _core
-from tfsupermask._balance import class_balanced_order as class_balanced_order
+from tfsupermask._balance import class_balanced_order as class_balanced_order  # public
 from tfsupermask._validation import fail
 from tfsupermask.patches.proposals import propose_filtered_boxes
 from tfsupermask.patches.stream import Patches, PatchSource, Window

@@ -201,6 +201,8 @@ def _init(folder):
     if not folder.init_report.is_file():
         return None
     report = read_json(folder.init_report)
+    for layer in report["layers"]:
+        del layer["mean_entropy"]  # which follows from the others
     layers = tuple(map(LayerReport.from_dict, report["layers"]))
     return PatchesInitReport(layers, dict(report["skipped"]))
 

@@ -53,8 +53,9 @@ def predict(run: LoadedRun, dataset: Dataset) -> Predictions:
     split = getattr(dataset, run.config.epoch_split)
     forward = tf.function(lambda images: run.model(images, training=False))
     chunks = eval_chunks(split, BATCH_SIZE)
-    batches = [forward(run.normalise(images)).numpy() for images, *_ in chunks]
-    logits = np.float32(np.concatenate(batches)[: len(split)])
+    logits = np.float32(
+        np.concatenate([forward(run.normalise(images)) for images, *_ in chunks])
+    )[: len(split)]
     predicted = logits.argmax(axis=1)
     confusion = np.zeros((dataset.num_classes,) * 2, np.int64)
     np.add.at(confusion, (split.labels, predicted), 1)

@@ -90,6 +90,12 @@ def _check_text(name, value):
     return value
 
 
+def _check_words(name, value):
+    if not isinstance(value, str) or not value.strip():
+        raise fail(f"`{name}` must not be empty.", **{name: value})
+    return value
+
+
 def _check_whole_layers(name, value):
     if not isinstance(value, str) or not all(map(str.strip, value.split(","))):
         raise fail(f"`{name}` must be patterns, separated by commas.", **{name: value})
@@ -190,6 +196,7 @@ class Config:
         "training images that --limit_images leaves out (all), or a folder of images "
         "of any kind. All but train go without labels, so --select is random unless "
         "it is size.",
+        _check_words,
         applies=_WITH_PATCHES,
     )
     bad_images: str = _field(

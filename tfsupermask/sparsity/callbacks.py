@@ -104,8 +104,10 @@ class SupermaskMetrics(keras.callbacks.Callback):
 
     `sparsity` is the fraction of all masked weights removed. `mask_churn` is the
     fraction of mask bits that flipped since the end of the previous epoch; in the first
-    epoch, since training began or went on. Callbacks that read them, such as
-    `EarlyStopping`, `CSVLogger` and `TensorBoard`, must come later in the list.
+    epoch, since training began or went on (with the first step of a `SparsitySchedule`
+    that comes later in the list). Callbacks that read them, such as `EarlyStopping`,
+    `CSVLogger` and `TensorBoard`, must come later in the list; `fit` itself appends its
+    `History` and its progress bar.
 
     Raises:
         InputError: In `fit`: the model has no supermask layers.

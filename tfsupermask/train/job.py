@@ -70,9 +70,11 @@ def run(
         command: The command line that asked for it, for `summary.json`. Defaults to
             none.
         dataset: The images, a `Dataset` or the arguments of `data.from_examples` as a
-            tuple: train, test, and perhaps validation. The config applies to them, and
-            its `dataset` becomes their name, or "given" if they cannot be loaded by it.
-            Defaults to the images that the config names.
+            tuple: train, test, and perhaps validation. `validation_images`,
+            `limit_images`, `limit_test_images` and `images_in` of the config apply to
+            them, and its `dataset` becomes their name, or "given" if their name does
+            not say all of them, as that of a folder. Defaults to the images that the
+            config names.
 
     Returns:
         The content of the run folder's `summary.json`.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import stat
 import zipfile
 import zlib
 from typing import Any
@@ -90,9 +92,11 @@ class FolderFiles:
         start = len(os.path.join(self._root, ""))
         for folder, _, names in os.walk(self._root):
             for path in (os.path.join(folder, name) for name in names):
-                # Nothing else is opened: a pipe would wait for ever.
-                regular = os.path.isfile(path)
-                self.sizes[path[start:]] = os.path.getsize(path) if regular else 0
+                self.sizes[path[start:]] = 0
+                with contextlib.suppress(OSError):
+                    status = os.stat(path)
+                    if stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+                        self.sizes[path[start:]] = status.st_size
 
     def state(self) -> list[Any]:
         """Returns what changes when the files do."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from tfsupermask.experiments.catalogue.experiment import (
     RANDOM,
@@ -44,7 +43,7 @@ TITLES = {
 
 def by_rate(
     config: Config,
-    rates: Iterable[float],
+    rates: Sequence[float],
     rows: Mapping[str, Mapping],
     measure: str = "test_top1",
     panel: str = "",
@@ -53,8 +52,9 @@ def by_rate(
     """Returns a cell for each row (its fields of `Config` by name) and pruning rate."""
     cells = []
     for row, fields in rows.items():
-        values = map(Value.parse, (published or {}).get(row, "").split())
-        for rate, value in itertools.zip_longest(rates, values):
+        texts = (published or {}).get(row, "")
+        values = map(Value.parse, texts.split()) if texts else [None] * len(rates)
+        for rate, value in zip(rates, values, strict=True):
             run = dataclasses.replace(config, prune=rate, **fields)
             cells.append(Cell(row, rate_name(rate), run, measure, value, panel))
     return tuple(cells)

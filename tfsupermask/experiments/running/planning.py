@@ -114,8 +114,8 @@ class Scope:
             flag: self.job(other, seed) for flag, other in sources.items() if other
         }
         names = {flag: job.name for flag, job in needs.items()}
-        seed += cell.config.seed
-        config = dataclasses.replace(cell.config, seed=seed, **names)
+        own_seed = cell.config.seed + seed
+        config = dataclasses.replace(cell.config, seed=own_seed, **names)
         all_images = NUM_IMAGES[config.dataset]
         asked = (config.limit_images or 0) + (config.validation_images or 0)
         if asked > all_images:
