@@ -156,6 +156,8 @@ def test_takes_any_float_array_and_leaves_it_as_it_is():
     ("value", "num_clusters", "message"),
     [
         (0, 6, r"num_clusters=6, num_patches=5"),
+        (0, 0, r"at least 1.*num_clusters=0"),
+        (0, 2.0, r"at least 1.*num_clusters=2.0"),
         (np.nan, 2, r"`projections` must be finite.*patch=3"),
         (np.inf, 2, r"`projections` must be finite.*patch=3"),
         (-np.inf, 2, r"`projections` must be finite.*patch=3"),

@@ -220,7 +220,9 @@ def test_without_boxes_that_fit_the_whole_map_counts(window, resize):
     assert_same_patches(boxed, whole)
 
 
-def test_refuses_more_patches_than_there_are():
+def test_refuses_more_patches_than_there_are_and_fewer_than_one():
+    with pytest.raises(InputError, match=r"at least 1.*num_patches=0"):
+        sample(noise_images(3), 0, SAME)
     with pytest.raises(InputError, match=r"at most 150: .* 3 images.*num_patches=151"):
         sample(noise_images(3), 151, SAME)
     assert len(sample(noise_images(3), 150, SAME)) == 150

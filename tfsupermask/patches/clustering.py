@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from tfsupermask import _core
-from tfsupermask._validation import fail
+from tfsupermask._validation import check_integer, fail
 from tfsupermask.patches.ranges import exponent_of
 
 _BATCH_SIZE = 256  # this and the next: thesis §5.2
@@ -64,7 +64,7 @@ def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
         values. A patch as near to two centroids belongs to the first.
 
     Raises:
-        InputError: There are fewer patches than clusters, or a value is not finite.
+        InputError: `num_clusters` is out of range, or a value is not finite.
 
     Example:
         >>> projections = np.array([[0.0], [0.1], [9.0]], "float32")
@@ -78,7 +78,7 @@ def cluster(projections: np.ndarray, num_clusters: int, seed: int) -> Clusters:
         - Arthur and Vassilvitskii, 2007, "k-means++".
     """
     points = np.ascontiguousarray(projections, np.float32)
-    if num_clusters > len(points):
+    if check_integer("num_clusters", num_clusters, 1) > len(points):
         raise fail(
             "`num_clusters` must be at most the number of patches.",
             num_clusters=num_clusters,

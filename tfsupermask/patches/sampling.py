@@ -8,7 +8,7 @@ import numpy as np
 
 from tfsupermask import _core
 from tfsupermask._balance import class_balanced_order as class_balanced_order  # public
-from tfsupermask._validation import fail
+from tfsupermask._validation import check_integer, fail
 from tfsupermask.patches.proposals import propose_filtered_boxes
 from tfsupermask.patches.stream import Patches, PatchSource, Window
 
@@ -81,8 +81,8 @@ def sample_patches(
         `num_patches` patches, grouped by image.
 
     Raises:
-        InputError: There are fewer positions than `num_patches`, or the filter does
-            not fit into the map of a convolution without padding.
+        InputError: `num_patches` is out of range, or the filter does not fit
+            into the map of a convolution without padding.
 
     Example:
         >>> maps = np.random.default_rng(0).random((10, 8, 8, 3), np.float32)
@@ -95,6 +95,7 @@ def sample_patches(
     Reference:
         - Thesis §4.2.1 and §5.2.
     """
+    check_integer("num_patches", num_patches, 1)
     order = source.order
     map_size = source.maps_of(order[:1]).shape[1:3]
     drawn: list[np.ndarray] = []
