@@ -62,6 +62,7 @@ def evaluate(tmp_path_factory):
     facts = run.mean, run.std, run.class_names
     recipe = dataclasses.asdict(run.config)
     export_model(run.model, folder / "m.ticket", *facts, recipe=recipe)
+    export_model(run.model, folder / "odd.ticket", *facts, recipe={"dataset": 5})
 
     def evaluate(*calls):
         (folder / "calls.json").write_text(json.dumps([call.split() for call in calls]))
@@ -81,13 +82,16 @@ def test_they_are_the_runs_test_images_whatever_it_was_trained_on(evaluate):
         "--path=m.ticket --data_dir=images",
         "--path=run --data_dir=fewer",
         "--path=run --data_dir=images --test_fraction=0.2",
+        "--path=odd.ticket",
     ]
-    run, ticket, fewer, fifth = evaluate(*calls)
+    run, ticket, fewer, fifth, odd = evaluate(*calls)
     assert run[0].startswith("folder, 50 test images: top-1 ")
     assert run == ticket
     assert fewer[0].startswith("folder, 10 test images: top-1 ")
     assert fifth[0].startswith("folder, 20 test images: top-1 ")
-    assert {said[1] for said in (run, ticket, fewer, fifth)} == {""}
+    assert odd[0].startswith("`dataset` must be one of ")
+    assert "dataset=5" in odd[0]
+    assert {said[1] for said in (run, ticket, fewer, fifth, odd)} == {""}
 
     write_images(evaluate.folder / "images", 20, 30)
     grown, given = evaluate("--path=run", "--path=run --test_fraction=0.5")
