@@ -43,7 +43,7 @@ from tfsupermask import data, layers, models, runs, train
 from tfsupermask._validation import check_choice
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs import metrics
-from tfsupermask.train import job, loop, pictures, results
+from tfsupermask.train import job, loop
 from trials._sabotage import SABOTAGES
 
 _KILLS = flags.DEFINE_integer("kills", 200, "SIGKILLs in all.", lower_bound=1)
@@ -141,8 +141,8 @@ PHASES = {
     "evaluate": (loop.Loop, "evaluate"),
     "checkpoint": (checkpoints, "save"),
     "metrics": (metrics, "write_csv"),
-    "export": (results, "export_saved_model"),
-    "pictures": (pictures, "draw_all"),
+    "export": (job, "export_saved_model"),
+    "pictures": (job, "draw_all"),
     "start": (job, "claimed"),
 }
 
