@@ -201,10 +201,12 @@ def _init(folder):
     if not folder.init_report.is_file():
         return None
     report = read_json(folder.init_report)
-    for layer in report["layers"]:
-        del layer["mean_entropy"]  # which follows from the others
-    layers = tuple(map(LayerReport.from_dict, report["layers"]))
-    return PatchesInitReport(layers, dict(report["skipped"]))
+    fields = {field.name for field in dataclasses.fields(LayerReport)}
+    layers = (
+        LayerReport.from_dict({name: layer[name] for name in fields})
+        for layer in report["layers"]
+    )
+    return PatchesInitReport(tuple(layers), dict(report["skipped"]))
 
 
 def _pictures(folder):
