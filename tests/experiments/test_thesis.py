@@ -30,7 +30,7 @@ def test_all_of_the_thesis_is_there():
     chapter_8 = [f"8.{number}" for number in range(1, 14)]
     assert names["table"] == ["5.2", "5.3", "5.4", "5.5", *chapter_8]
     assert " ".join(names["figure"]) == "4.2 5.2 5.3 5.4 5.5 5.6 8.1 8.2"
-    ours = "inits choice beyond stochastic depth clusters high_sparsity"
+    ours = "inits choice beyond stochastic depth clusters high_sparsity many_images"
     compared = "methods field field_conv2 field_conv4 field_conv6 field_conv8 rounds"
     few = "few_images few_images_cifar100 few_images_tiny_imagenet few_images_parts"
     assert " ".join(names["study"]) == f"deep {ours} {few} {compared}"

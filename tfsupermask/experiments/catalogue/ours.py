@@ -217,4 +217,39 @@ HIGH_SPARSITY = study(
     note="Shared out by shape, except in the fifth row.",
 )
 
-OURS = (INITS, CHOICE, BEYOND, STOCHASTIC, DEPTH, CLUSTERS, HIGH_SPARSITY)
+_WHOLE = {"whole_layers": "first"}
+
+MANY_IMAGES = study(
+    "many_images",
+    "Conv2 on CIFAR-10, accuracy on training images held out: which patterns last",
+    by_rate(
+        _CONV2,
+        (0.5,),
+        {
+            f"{CONSTANT}, unit power": _CONTROL,
+            f"{CONSTANT}, unit power, by shape": _CONTROL | _SHAPE,
+            f"{CONSTANT}, unit power, first layer whole": _CONTROL | _WHOLE,
+            "whitened, by shape": {"init": "whitened_patches"} | _SHAPE,
+            "whitened in the first layer, by shape": _FIRST | _SHAPE,
+            "whitened in the first layer, which is whole": _FIRST | _WHOLE,
+            "the same, any clusters": _FIRST | _WHOLE | {"select": "random"},
+            "the same, a cluster a filter": _FIRST | _WHOLE | {"num_clusters": 64},
+            "the same, 400,000 patches in 2,000 clusters": (
+                _FIRST | _WHOLE | {"num_patches": 400_000, "num_clusters": 2_000}
+            ),
+        },
+        "validation_top1",
+    ),
+    note="By shape: --allocation=erdos_renyi. Meant for --epochs=20.",
+)
+
+OURS = (
+    INITS,
+    CHOICE,
+    BEYOND,
+    STOCHASTIC,
+    DEPTH,
+    CLUSTERS,
+    HIGH_SPARSITY,
+    MANY_IMAGES,
+)
