@@ -297,107 +297,56 @@ core) never changes a result. Unusable arguments raise ValueError.
 constexpr char kFilterBoxesDoc[] =
     R"(Clips boxes to the image and drops those of no use.
 
-Dropped are boxes without area, those covering more than `max_area_fraction` of the
-image, those lower than `min_height` or narrower than `min_width`, and repetitions within an
-image.
-
-Image i has the boxes from `box_offsets[i]` to `box_offsets[i + 1]`.
-
-Args:
-    boxes: int32, (total, 4).
-    box_offsets: int64, (n + 1,), from 0 to total.
-    image_height, image_width: In pixels, at least 1.
-    max_area_fraction: In (0, 1]. A box of exactly this fraction stays.
-    min_height, min_width: In pixels, at least 1.
-    num_threads: 0 for one per core.
-
-Returns:
-    boxes: int32, (m, 4), in the order given.
-    box_offsets: int64, (n + 1,), each image's part of them.
+Dropped are boxes without area, those covering more than `max_area_fraction`, in (0, 1],
+of the image, those lower than `min_height` or narrower than `min_width`, and
+repetitions within an image. Image i has the boxes, int32 (total, 4), from
+`box_offsets[i]` to `box_offsets[i + 1]`, int64 (n + 1,). Returns those that stay, in
+their order, and each image's part of them, alike.
 )";
 
 constexpr char kCandidatePositionsDoc[] =
     R"(Finds where a patch lies wholly inside one of its image's boxes.
 
-Image i has the boxes from `box_offsets[i]` to `box_offsets[i + 1]`. One without such a
-position gets all those at which the patch lies inside the image.
-
-Args:
-    boxes: int32, (total, 4), all inside the image.
-    box_offsets: int64, (n + 1,), from 0 to total.
-    image_height, image_width: In pixels, at least 1.
-    patch_height, patch_width: In pixels, at most the image's.
-    num_threads: 0 for one per core.
-
-Returns:
-    positions: int32, (k, 2), top lefts, each once, image by image and row by row.
-    position_offsets: int64, (n + 1,), each image's part of `positions`.
+Boxes and offsets are those of `filter_boxes`, all inside the image. An image without
+such a position gets all those at which the patch, at most the image's size, lies inside
+the image. Returns int32 (k, 2), top lefts, each once, image by image and row by row,
+and int64 (n + 1,), each image's part of them.
 )";
 
 constexpr char kSamplePositionsDoc[] =
     R"(Draws positions of each image without replacement.
 
-The draw from image i depends on nothing but `seed`, `first_image + i`, its number of
-positions and `samples_per_image`: images may be processed in parts.
-
-Args:
-    position_offsets: int64, (n + 1,), each image's part of the list of positions.
-    samples_per_image: At least 1; an image with fewer positions gives all it has.
-    seed: In [0, 2**64).
-    first_image: The number of the first image within the whole, at least 0.
-    num_threads: 0 for one per core.
-
-Returns:
-    indices: int64, (m,), into the list of positions, grouped by image, as drawn.
-    image_index: int64, (m,), the image of each, counted from 0.
+`position_offsets`, int64 (n + 1,), is each image's part of the list of positions; one
+with fewer than `samples_per_image` gives all it has. The draw from image i depends on
+nothing but `seed`, in [0, 2**64), `first_image + i`, its number of positions and
+`samples_per_image`: images may be processed in parts. Returns int64 (m,), indices into
+the list, grouped by image, as drawn, and int64 (m,), the image of each.
 )";
 
 constexpr char kGatherPatchesDoc[] = R"(Copies patches out of images or activation maps.
 
-Patch p has at (i, j) the pixel of map `image_index[p]` at
-(`rows[p] + i * row_dilation`, `columns[p] + j * column_dilation`), zero if outside.
-
-Args:
-    maps: uint8 or float32, (n, height, width, channels), C-contiguous.
-    image_index: int64, (num_patches,).
-    rows, columns: int32, (num_patches,). The top left of each patch, from
-        -(extent - 1), extent being (size - 1) * dilation + 1, to the map's last.
-    patch_height, patch_width: In pixels, at least 1.
-    row_dilation, column_dilation: In pixels, at least 1.
-    num_threads: 0 for one per core.
-
-Returns:
-    The dtype of `maps`, (num_patches, patch_height, patch_width, channels).
+`maps` is uint8 or float32, (n, height, width, channels). Patch p has at (i, j) the
+pixel of map `image_index[p]`, int64, at (`rows[p] + i * row_dilation`, `columns[p] +
+j * column_dilation`), int32, zero if outside. The top left may lie from -(extent - 1),
+extent being (size - 1) * dilation + 1, to the map's last. Returns the dtype of `maps`,
+(num_patches, patch_height, patch_width, channels).
 )";
 
 constexpr char kNearestCentroidsDoc[] = R"(Finds the centroid nearest each point.
 
-Args:
-    points: float32, (n, length), finite.
-    centroids: float32, (c, length), c at least 1.
-    num_threads: 0 for one per core.
-
-Returns:
-    nearest: int32, (n,), the first of equally near centroids.
-    squared_distance: float32, (n,), Euclidean. A point from which none is finite has
-        centroid 0 and infinity.
+`points` is float32 (n, length), finite, and `centroids` float32 (c, length), c at least
+1. Returns int32 (n,), the first of equally near centroids, and float32 (n,), the squared
+Euclidean distance. A point from which none is finite has centroid 0 and infinity.
 )";
 
 constexpr char kSeedCentroidsDoc[] = R"(Chooses seeds by greedy k-means++.
 
-Every seed but the first is the best of `num_trials` points, each drawn with odds
-proportional to its squared distance from the nearest seed so far; the best leaves the
-least sum of such distances.
-
-Args:
-    points: float32, (n, length), n at least 1, finite.
-    first: The first seed, in [0, n).
-    draws: float64, (num_seeds - 1, num_trials), random numbers in [0, 1).
-    num_threads: 0 for one per core.
-
-Returns:
-    int64, (num_seeds,), indices into `points`. Fewer distinct points than seeds give
-    some more than once.
+Every seed but the first, a number in [0, n), is the best of `num_trials` of the
+`points`, float32 (n, length), finite, each drawn by the random numbers in [0, 1) of
+`draws`, float64 (num_seeds - 1, num_trials), with odds proportional to its squared
+distance from the nearest seed so far; the best leaves the least sum of such distances.
+Returns int64 (num_seeds,), indices into `points`. Fewer distinct points than seeds give
+some more than once.
 )";
 
 }  // namespace

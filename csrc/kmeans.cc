@@ -8,7 +8,6 @@
 
 #include "lanes.h"
 #include "parallel.h"
-#include "team.h"
 
 namespace tfsupermask {
 namespace {
