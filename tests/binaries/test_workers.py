@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from tests import programs
+from tests.train.common import advance
 from tests.workers import free_addresses
-from tfsupermask import data, runs, train
+from tfsupermask import data
 from tfsupermask.runs import checkpoint as checkpoints
 
 EPOCHS = 6
@@ -89,7 +90,7 @@ def test_killed_stopped_and_resumed_on_other_numbers_of_workers(
     root = tmp_path_factory.mktemp("workers")
     one, two, three = (root / name for name in ("one", "two", "three"))
     fields = {**FIELDS, "data_dir": str(images)}
-    train.run(runs.Config(workdir=str(one), **fields))
+    advance(one, **fields)
     values, rows = last_values(one)
 
     workers = start_workers(images, two, 2)
@@ -107,7 +108,7 @@ def test_killed_stopped_and_resumed_on_other_numbers_of_workers(
     assert "the same command goes on from there" in texts[0][0]
     shutil.copytree(two, three)
 
-    train.run(runs.Config(workdir=str(two), **fields))
+    advance(two, **fields)
     resumed, resumed_rows = last_values(two)
     assert resumed_rows == rows
     assert resumed.keys() == values.keys()

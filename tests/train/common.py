@@ -23,6 +23,13 @@ def run(workdir, **fields):
     return train.run(runs.Config(workdir=str(workdir), **fields))
 
 
+def advance(workdir, **fields):
+    """Does what `run` does but the files of its end; returns the epoch."""
+    with train.Job.open(runs.Config(workdir=str(workdir), **fields)) as job:
+        job.train()
+        return job.saved.epoch
+
+
 def rows_without_time(workdir):
     lines = (workdir / "metrics.csv").read_text().splitlines()
     assert lines[0].endswith(",seconds")

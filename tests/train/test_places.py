@@ -8,6 +8,7 @@ import pytest
 
 from tests.train.common import (
     PATTERNS,
+    advance,
     assert_same_result,
     run,
     stop_within_the_first_epoch,
@@ -26,12 +27,12 @@ def every_run_loads_them():
 @pytest.mark.filterwarnings("ignore:The images are decoded")
 def test_patterns_and_training_are_the_same_from_memory_and_disk(tmp_path, monkeypatch):
     places = {"images_in": "disk", "cache_dir": str(tmp_path / "cache")}
-    run(tmp_path / "memory", **SMALL)
+    advance(tmp_path / "memory", **SMALL)
     run(tmp_path / "disk", **SMALL, **places)
     assert_same_result(tmp_path / "memory", tmp_path / "disk")
     stop_within_the_first_epoch(monkeypatch, tmp_path / "again", **SMALL, **places)
     # It goes on from memory: where images are is no part of what a run is.
-    run(tmp_path / "again", strategy="mirrored", **SMALL)
+    advance(tmp_path / "again", strategy="mirrored", **SMALL)
     assert_same_result(tmp_path / "memory", tmp_path / "again")
 
 

@@ -25,6 +25,10 @@ def run(workdir, **fields):
     return common.run(workdir, **{**common.PATTERNS, **fields})
 
 
+def advance(workdir, **fields):
+    return common.advance(workdir, **{**common.PATTERNS, **fields})
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, small):
     """A complete run of three epochs, and the lines that it printed."""
@@ -165,10 +169,10 @@ def test_in_parts_equals_at_once(finished, initialised, tmp_path):
 
 def test_resumes_from_the_checkpoint_before_a_damaged_one(finished, tmp_path):
     workdir, _ = finished
-    run(tmp_path, stop_after_epoch=2)
+    advance(tmp_path, stop_after_epoch=2)
     (tmp_path / "checkpoints" / "epoch_00002.npz").write_bytes(b"torn")
     with pytest.warns(UserWarning, match="damaged"):
-        run(tmp_path)
+        advance(tmp_path)
     common.assert_same_result(workdir, tmp_path)
 
 
@@ -226,7 +230,7 @@ def test_other_initialisations_run_through(tmp_path, capsys, init, stop_after_ep
 
 
 def test_mixed_precision_keeps_scores_in_float32(tmp_path):
-    run(tmp_path, epochs=1, mixed_precision=True)
+    advance(tmp_path, epochs=1, mixed_precision=True)
     model = train.load_run(tmp_path).model
     assert model.get_layer("conv2").compute_dtype == "bfloat16"
     assert {v.dtype for v in model.trainable_variables} == {"float32"}
@@ -432,8 +436,8 @@ def test_metrics_show_the_ramp(allocated):
 
 
 def test_a_ramp_and_one_ranking_on_two_replicas_and_resumed_on_one(allocated, tmp_path):
-    run(tmp_path, stop_after_epoch=2, strategy="mirrored", **ALLOCATED)
-    run(tmp_path, **ALLOCATED)
+    advance(tmp_path, stop_after_epoch=2, strategy="mirrored", **ALLOCATED)
+    advance(tmp_path, **ALLOCATED)
     common.assert_same_result(allocated, tmp_path)
 
 
@@ -483,6 +487,6 @@ def test_a_run_from_before_allocation_can_be_loaded(finished, tmp_path):
         masked_weights(model), masked_weights(expected), strict=True
     ):
         np.testing.assert_array_equal(mine.mask, theirs.mask)
-    run(old)
+    advance(old)
     rows = common.rows_without_time
     assert rows(finished[0]) == rows(old)
