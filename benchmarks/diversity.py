@@ -109,11 +109,11 @@ MEASURES = {
 
 def initialised(config):
     """Returns a run that has only been initialised."""
-    config = dataclasses.replace(config, stop_after_epoch=0)
     with tempfile.TemporaryDirectory() as folder:
+        config = dataclasses.replace(config, workdir=folder)
         # Its messages are about a temporary folder.
-        with contextlib.redirect_stdout(io.StringIO()):
-            train.run(dataclasses.replace(config, workdir=folder))
+        with contextlib.redirect_stdout(io.StringIO()), train.Job.open(config):
+            pass
         return train.load_run(folder)
 
 
@@ -215,7 +215,8 @@ def main():
     config = _config()
     dataset = train.load_images(config)
     deep = _LAYER.value
-    _check_layer(config.model, deep)
+    if deep is not None:
+        _check_layer(config.model, deep)
     count = QUICK_IMAGES if _measure.QUICK.value else NUM_IMAGES
     images = data.limit(dataset, min(count, len(dataset.train))).train.images
     about = (
@@ -243,7 +244,7 @@ def _patches(config, dataset):
 
 def _check_layer(model, layer):
     names = _convolutions(models.build(model))
-    if layer is not None and layer not in names:
+    if layer not in names:
         raise _program.InputError(
             f"--layer must be one of {', '.join(names)}. Received: {layer}"
         )

@@ -66,7 +66,8 @@ def test_all_initialisations_are_measured(layers):
 )
 def test_the_figures_are_those_of_a_run(layers, tmp_path, name, fields):
     where = {"workdir": str(tmp_path), "strategy": "single"}
-    train.run(runs.Config(model="conv2", stop_after_epoch=0, **where, **fields))
+    with train.Job.open(runs.Config(model="conv2", **where, **fields)):
+        pass
     run = train.load_run(tmp_path)
     images = data.limit(data.load("digits"), 50).train.images
     found = init.diagnose(run.model, images, run.normalise)

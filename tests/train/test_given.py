@@ -138,7 +138,8 @@ def test_other_weights_are_taken_as_they_are(dense, ticket, tmp_path):
 
 
 def test_given_weights_are_rescaled_under_their_mask(small, ticket, tmp_path):
-    train.run(fixed(ticket, tmp_path, rescale="unit_power", stop_after_epoch=0))
+    start = fixed(ticket, tmp_path, rescale="unit_power", stop_after_epoch=0)
+    advance(**vars(start))
     found, before = train.load_run(tmp_path).model, taken(fixed(ticket))
     images = (small.train.images.astype(np.float32) / 255 - small.mean) / small.std
     factors = init.unit_power(found, images, small.train.labels)
@@ -153,10 +154,10 @@ def test_the_same_start_is_the_same_run_however_it_is_given(ticket, tmp_path):
     """As `init` draws it, and from the folder of a run that only drew it."""
     options = {"seed": 5, "stop_after_epoch": 0}
     start = config(tmp_path / "start", method="dense", **options)
-    train.run(start)
-    train.run(fixed(ticket, tmp_path / "drawn", **DRAWN, **options))
+    drawn = fixed(ticket, tmp_path / "drawn", **DRAWN, **options)
     options["weights_from"] = start.workdir
-    train.run(fixed(ticket, tmp_path / "given", **options))
+    for each in (start, drawn, fixed(ticket, tmp_path / "given", **options)):
+        advance(**vars(each))
     assert_same_result(tmp_path / "drawn", tmp_path / "given")
 
 
@@ -271,13 +272,11 @@ def test_a_run_goes_on_when_its_mask_has_another_path(dense, tmp_path, monkeypat
     source = tmp_path / "before" / "source"
     shutil.copytree(dense, source)
     run = fixed(source, tmp_path / "run", stop_after_epoch=0)
-    assert train.run(run)["epoch"] == 0
+    assert advance(**vars(run)) == 0
     monkeypatch.chdir(tmp_path)
     for path in ("before/source", "before/../before/source/"):
-        assert train.run(dataclasses.replace(run, mask_from=path))["epoch"] == 0
-    other = dataclasses.replace(run, mask_from=str(dense))
+        assert advance(**{**vars(run), "mask_from": path}) == 0
     with pytest.raises(InputError, match="holds a run with mask_from="):
-        train.run(other)
+        advance(**{**vars(run), "mask_from": str(dense)})
     (tmp_path / "before").rename(tmp_path / "after")
-    moved = dataclasses.replace(run, mask_from="after/source")
-    assert train.run(moved)["epoch"] == 0
+    assert advance(**{**vars(run), "mask_from": "after/source"}) == 0

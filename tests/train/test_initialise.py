@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.train.common import advance
 from tfsupermask import init, models, runs, train
 from tfsupermask._validation import InputError
 from tfsupermask.layers import supermask_layers
@@ -17,7 +18,7 @@ PATTERNS = {"num_patches": 1500, "num_clusters": 100}
 
 def initialised(workdir, **fields):
     """The kernels of a run that only initialises, by the names of their layers."""
-    train.run(runs.Config(workdir=str(workdir), **{**FIELDS, **fields}))
+    advance(workdir, **FIELDS, **fields)
     return kernels(train.load_run(workdir).model)
 
 

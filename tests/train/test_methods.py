@@ -107,7 +107,7 @@ def test_refuses_other_numbers_of_samples(finished, small, samples):
 
 def test_refuses_samples_where_nothing_is_drawn(finished, small, tmp_path):
     edge_popup = {**STOCHASTIC, "method": "edge_popup", "stop_after_epoch": 0}
-    run(tmp_path / "edge_popup", **edge_popup)
+    advance(tmp_path / "edge_popup", **edge_popup)
     for path in (finished[0] / "saved_model", tmp_path / "edge_popup"):
         with pytest.raises(InputError, match=r"stochastic masks only.*samples=10"):
             train.evaluate_path(path, small, samples=10)
@@ -126,7 +126,7 @@ def test_patterns_are_those_of_the_network_without_chance(tmp_path):
     kernels = []
     for method in ("edge_popup", "stochastic"):
         fields = {**PATTERNS, "method": method, "stop_after_epoch": 0}
-        run(tmp_path / method, **fields)
+        advance(tmp_path / method, **fields)
         loaded = train.load_run(tmp_path / method)
         kernels.append(
             [weight.kernel.numpy() for weight in masked_weights(loaded.model)]

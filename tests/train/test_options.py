@@ -90,7 +90,7 @@ def test_a_run_in_parts_is_the_same_and_leaves_what_can_be_loaded(name, tmp_path
 
 def test_weights_that_are_all_kept_are_drawn_without_correction(tmp_path):
     fields = {**WHOLE, "fan_correction": True, "prune": 0.75, "stop_after_epoch": 0}
-    run(tmp_path, fields)
+    run(tmp_path, fields, finish=False)
     plain = models.build("conv2", (8, 8, 3))
     init.initialize(plain, "kaiming_normal")
     for layer in supermask_layers(train.load_run(tmp_path).model):

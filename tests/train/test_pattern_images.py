@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.train.common import PATTERNS, assert_same_result, run
+from tests.train.common import PATTERNS, advance, assert_same_result, run
 from tfsupermask import data, runs, train
 from tfsupermask._reading import read_json
 from tfsupermask._validation import InputError
@@ -28,8 +28,8 @@ def test_patterns_from_all_images_need_no_labels(tmp_path):
     digits = data.load("digits")
     few = data.limit(digits, 64)
     given = dataclasses.replace(few, unlabelled=digits.train.images)
-    run(tmp_path / "few", **FEW)
-    run(tmp_path / "all", **FEW, pattern_images="all")
+    advance(tmp_path / "few", **FEW)
+    advance(tmp_path / "all", **FEW, pattern_images="all")
     train.run(runs.Config(workdir=str(tmp_path / "given"), **FEW), dataset=given)
     assert max(map(max, patterns(tmp_path / "few"))) < 64
     assert max(map(max, patterns(tmp_path / "all"))) >= 64
@@ -43,7 +43,7 @@ def test_a_folder_and_an_array_give_the_same_patterns(tmp_path):
         path = tmp_path / "images" / str(number % 3) / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), image[..., ::-1])
-    run(tmp_path / "folder", **FEW, pattern_images=str(tmp_path / "images"))
+    advance(tmp_path / "folder", **FEW, pattern_images=str(tmp_path / "images"))
     config = runs.Config(workdir=str(tmp_path / "array"), **FEW)
     by_path = [images[start::3] for start in range(3)]
     given = dataclasses.replace(digits, unlabelled=np.concatenate(by_path))
@@ -55,8 +55,8 @@ def test_a_folder_and_an_array_give_the_same_patterns(tmp_path):
     (tmp_path / "images").rename(tmp_path / "moved")
     config = train.load_run(tmp_path / "folder").config
     assert len(train.load_images(config, patterns=False).test) == 364
-    moved = dataclasses.replace(config, pattern_images=str(tmp_path / "moved"))
-    assert train.run(moved)["epoch"] == 0
+    moved = {**vars(config), "pattern_images": str(tmp_path / "moved")}
+    assert advance(**moved) == 0
 
 
 def test_runs_without_patterns_take_the_same_images(tmp_path):

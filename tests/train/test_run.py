@@ -147,7 +147,7 @@ def test_what_is_only_initialised_can_be_loaded_evaluated_and_reported(
 def test_a_loaded_runs_ticket_stores_patterns_alone(fields, stored, tmp_path):
     """What was drawn is drawn again, whatever it was multiplied by, to the bit."""
     workdir = tmp_path / "run"
-    common.run(workdir, stop_after_epoch=0, **fields)
+    common.advance(workdir, stop_after_epoch=0, **fields)
     model = train.load_run(workdir).model
     path = tickets.save_ticket(model, tmp_path / "a.ticket")
     parts = tickets.read_ticket_header(path)["parts"]
@@ -305,7 +305,7 @@ def test_a_folder_with_a_refused_configuration_alone_is_free(
 ):
     small = {"init": "kaiming_normal", "width": 0.1, "stop_after_epoch": 0}
     if "other" in str(refused):
-        common.run(tmp_path / "other", **{**small, "width": 0.2})
+        common.advance(tmp_path / "other", **{**small, "width": 0.2})
     given = {"width": 0.1, **refused}
     given = {
         key: value.format(there=tmp_path) if key == "mask_from" else value
@@ -314,9 +314,9 @@ def test_a_folder_with_a_refused_configuration_alone_is_free(
     with pytest.raises(InputError, match=message):
         common.run(tmp_path / "run", **given)
     assert not (tmp_path / "run" / "init_progress").exists()
-    assert common.run(tmp_path / "run", **small)["epoch"] == 0
+    assert common.advance(tmp_path / "run", **small) == 0
     with pytest.raises(InputError, match=r"seed=0.*seed=1"):
-        common.run(tmp_path / "run", **small, seed=1)
+        common.advance(tmp_path / "run", **small, seed=1)
 
 
 def test_a_config_of_something_else_is_not_replaced(tmp_path):
@@ -328,16 +328,17 @@ def test_a_config_of_something_else_is_not_replaced(tmp_path):
 
 def test_events_that_cannot_be_written_name_their_folder(tmp_path):
     small = {"init": "kaiming_normal", "width": 0.1, "stop_after_epoch": 0}
-    common.run(tmp_path, **small)
+    common.advance(tmp_path, **small)
     shutil.rmtree(tmp_path / "events")
     (tmp_path / "events").touch()
     with pytest.raises(OSError, match="events'"):
-        common.run(tmp_path, **small)
+        common.advance(tmp_path, **small)
 
 
 def test_default_folder_is_named_after_the_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train.run(runs.Config(**common.PATTERNS, stop_after_epoch=0))
+    with train.Job.open(runs.Config(**common.PATTERNS)):
+        pass
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("conv2-digits-prune0.5-patches-seed0-")
 
@@ -373,7 +374,7 @@ def test_evaluation_refuses_a_dataset_that_does_not_fit(finished, small):
 @pytest.mark.parametrize(("blocks", "expected"), [(1, 2), (2, 4)])
 def test_partial_patches_sets_the_first_blocks(tmp_path, blocks, expected):
     fields = {"model": "conv4", "num_clusters": 130, "stop_after_epoch": 0}
-    run(tmp_path, init="partial_patches", patch_blocks=blocks, **fields)
+    advance(tmp_path, init="partial_patches", patch_blocks=blocks, **fields)
     layers = json.loads((tmp_path / "init.json").read_text())["layers"]
     names = [layer["layer"] for layer in layers]
     assert names == [f"conv{i + 1}" for i in range(expected)]
