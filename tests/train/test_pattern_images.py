@@ -11,7 +11,7 @@ from tfsupermask import data, runs, train
 from tfsupermask._reading import read_json
 from tfsupermask._validation import InputError
 
-FEW = {**PATTERNS, "limit_images": 64, "stop_after_epoch": 0}
+FEW = {**PATTERNS, "width": 0.25, "limit_images": 64, "stop_after_epoch": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def test_a_folder_and_an_array_give_the_same_patterns(tmp_path):
 def test_runs_without_patterns_take_the_same_images(tmp_path):
     few = data.limit(data.load("digits"), 64)
     given = dataclasses.replace(few, unlabelled=few.test.images)
-    fields = {"batch_size": 32, "epochs": 1, "stop_after_epoch": 0}
+    fields = {"width": 0.25, "batch_size": 32, "epochs": 1, "stop_after_epoch": 0}
     for name, others in {
         "random": {"init": "kaiming_normal"},
         "fixed": {"method": "fixed", "mask_from": str(tmp_path / "random")},

@@ -16,7 +16,8 @@ from tests.train.common import (
 from tfsupermask import data, runs, train
 from tfsupermask._validation import InputError
 
-SMALL = {**PATTERNS, "epochs": 1, "limit_images": 320, "limit_test_images": 40}
+SMALL = {**PATTERNS, "width": 0.25, "epochs": 1}
+SMALL |= {"limit_images": 320, "limit_test_images": 40}
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,7 @@ def test_a_run_takes_images_from_python(tmp_path):
         batch_size=32,
         epochs=1,
         limit_images=64,
+        width=0.25,
     )
     images = [
         (split.images[..., 0], split.labels) for split in (digits.train, digits.test)
@@ -65,7 +67,7 @@ def test_a_run_takes_images_from_python(tmp_path):
 def test_resized_crops_smoothed_labels_and_a_warmup_train(tmp_path):
     options = {"crop": "resized", "label_smoothing": 0.1, "warmup_epochs": 1}
     fields = {"init": "kaiming_normal", "batch_size": 32, "limit_images": 64}
-    summary = run(tmp_path, **fields, **options, epochs=2)
+    summary = run(tmp_path, **fields, **options, epochs=2, width=0.25)
     assert np.isfinite(summary["train_loss"])
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     rate = rows[0].split(",").index("learning_rate")
@@ -78,7 +80,7 @@ def test_images_from_python_are_where_the_config_says(tmp_path):
     digits = data.load("digits")
     split = digits.train.images[:40], digits.train.labels[:40]
     places = {"images_in": "disk", "cache_dir": str(tmp_path / "cache")}
-    fields = {"init": "kaiming_normal", "batch_size": 8, "epochs": 1}
+    fields = {"init": "kaiming_normal", "width": 0.25, "batch_size": 8, "epochs": 1}
     configs = [
         runs.Config(workdir=str(tmp_path / name), **fields, **where)
         for name, where in (("memory", {}), ("disk", places))
@@ -105,6 +107,7 @@ def test_a_name_that_does_not_say_all_is_not_kept(tmp_path):
         config = runs.Config(
             workdir=str(tmp_path / name.replace(":", "-")),
             init="kaiming_normal",
+            width=0.25,
             batch_size=8,
             epochs=1,
             stop_after_epoch=0,
