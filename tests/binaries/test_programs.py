@@ -15,7 +15,7 @@ from tests.workers import free_addresses
 from tfsupermask import data
 from tfsupermask.runs import checkpoint as checkpoints
 
-FLAGS = ["--epochs=1", "--num_patches=2000", "--num_clusters=100"]
+FLAGS = ["--epochs=1", "--width=0.5", "--num_patches=2000", "--num_clusters=100"]
 
 
 def start(program, *arguments, cwd, **environment):
