@@ -28,6 +28,10 @@ def call(program, *arguments, cwd):
     return finish(start(program, *arguments, cwd=cwd))
 
 
+def call_here(program, *arguments, cwd):
+    return programs.call_here(f"binaries.{program}", *arguments, cwd=cwd)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """One epoch of conv2 on digits, by the program, which starts quietly."""
@@ -60,7 +64,8 @@ def test_the_summary_holds_the_command(summary):
 )
 def test_bad_flags_end_with_one_sentence(run, tmp_path, program, arguments, received):
     arguments = [argument.format(run=run) for argument in arguments]
-    code, out, err = call(program, *arguments, cwd=tmp_path)
+    way = call_here if program == "predict" else call
+    code, out, err = way(program, *arguments, cwd=tmp_path)
     assert (code, out) == (1, "")
     (line,) = err.splitlines()
     assert line.startswith("error: ")
@@ -150,7 +155,7 @@ def test_a_full_disk_leaves_no_half_export(run, tmp_path):
 
 
 def evaluated(summary, *flags, cwd):
-    code, out, err = call("evaluate", *flags, cwd=cwd)
+    code, out, err = call_here("evaluate", *flags, cwd=cwd)
     assert code == 0, err
     top1, top5 = re.search(r"top-1 ([\d.]+), top-5 ([\d.]+)", out).groups()
     expected = summary["test_top1"], summary["test_top5"]
@@ -159,13 +164,14 @@ def evaluated(summary, *flags, cwd):
 
 def test_evaluate_prints_the_runs_accuracy_and_that_of_an_export(run, summary):
     assert evaluated(summary, f"--path={run}", cwd=run.parent)
-    code, _, err = call("export", f"--path={run}", "--output=model", cwd=run.parent)
+    flags = f"--path={run}", "--output=model"
+    code, _, err = call_here("export", *flags, cwd=run.parent)
     assert code == 0, err
     flags = "--path=model", "--dataset=digits"
     assert evaluated(summary, *flags, cwd=run.parent)
     _write_digits(run.parent / "images")
     flags = "--dataset=folder", "--data_dir=images", "--test_fraction=0.5"
-    said = [call("evaluate", f"--path={path}", *flags, cwd=run.parent)
+    said = [call_here("evaluate", f"--path={path}", *flags, cwd=run.parent)
         for path in (run, "model")]  # fmt: skip
     assert said[0] == said[1]
     assert said[0][0] == 0
@@ -188,7 +194,8 @@ def test_predict_names_the_classes_of_image_files(run):
         files.append(run.parent / f"bild ä {index}.png")
         _, encoded = cv2.imencode(".png", test.images[index][..., ::-1])
         files[-1].write_bytes(encoded.tobytes())
-    code, out, err = call("predict", f"--path={run}", "--top=2", *files, cwd=run.parent)
+    flags = f"--path={run}", "--top=2"
+    code, out, err = call_here("predict", *flags, *files, cwd=run.parent)
     assert code == 0, err
     lines = out.splitlines()
     assert [line.split(": ")[0] for line in lines] == [str(file) for file in files]
@@ -200,7 +207,7 @@ def test_predict_names_the_classes_of_image_files(run):
         shutil.rmtree(missing)
     (begun / "summary.json").unlink()
     flags = f"--path={begun}", "--top=2"
-    assert call("predict", *flags, *files, cwd=run.parent) == (0, out, "")
+    assert call_here("predict", *flags, *files, cwd=run.parent) == (0, out, "")
 
 
 PREDICT_BY_NOTHING = """

@@ -9,14 +9,13 @@ from absl import app, flags
 from tests.hostile.judging import ESCAPE, Input
 
 
-def start(program, *arguments):
-    """Runs a program as `python -m binaries.NAME` does; it ends by `SystemExit`."""
+def start(module, *arguments):
+    """Runs a program as `python -m MODULE` does; it ends by `SystemExit`."""
     app.define_help_flags()
     others = _take_flags()
-    command = [program, *arguments]
     try:
-        with mock.patch.object(sys, "argv", command):
-            runpy.run_module(f"binaries.{program}", run_name="__main__")
+        with mock.patch.object(sys, "argv", [module, *arguments]):
+            runpy.run_module(module, run_name="__main__")
     finally:
         _take_flags()
         for name, flag in others.items():
@@ -38,7 +37,7 @@ def command(line):
     """Returns the maker of a command line; `DIR` in it stands for the folder."""
 
     def make(folder):
-        return lambda: start(*line.replace("DIR", str(folder)).split())
+        return lambda: start(*f"binaries.{line}".replace("DIR", str(folder)).split())
 
     return make
 
