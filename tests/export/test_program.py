@@ -1,23 +1,13 @@
 """The program, and that each of its outputs evaluates and predicts alike."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import pytest
 
-from tests import programs
+from tests.programs import call, call_here
 from tfsupermask import data, runs, train
 from tfsupermask.export import export_model
-
-
-def call(program, *arguments, cwd):
-    return programs.call("-m", f"binaries.{program}", *arguments, cwd=cwd)
-
-
-def call_all(calls, cwd):
-    with ThreadPoolExecutor(3) as pool:
-        return list(pool.map(lambda arguments: call(*arguments, cwd=cwd), calls))
 
 
 @pytest.fixture(scope="module")
@@ -59,23 +49,20 @@ def test_every_format_has_the_runs_accuracy(folder):
 
 def test_exports_weighs_evaluates_and_predicts(folder):
     (folder / "m8.tflite").write_bytes(b"older")
-    code, out, err = call(
-        "export", "--path=run", "--output=m8.tflite", "--precision=int8", cwd=folder
-    )
+    to = "--path=run", "--output=m8.tflite", "--precision=int8"
+    code, out, err = call_here("binaries.export", *to, cwd=folder)
     assert code == 0, err
     lines = out.splitlines()
     assert lines[0] == "m8.tflite: conv2 after epoch 1"
     assert lines[3].startswith("m8.tflite ")
     assert any(line.startswith("masks alone") for line in lines)
     image = next((folder / "images" / "test" / "digit 3").iterdir())
-    results = call_all(
-        [
-            ("evaluate", "--path=run"),
-            ("evaluate", "--path=m8.tflite", "--dataset=folder", "--data_dir=images"),
-            ("predict", "--path=m8.tflite", "--top=10", image),
-        ],
-        folder,
-    )
+    calls = [
+        ("evaluate", "--path=run"),
+        ("evaluate", "--path=m8.tflite", "--dataset=folder", "--data_dir=images"),
+        ("predict", "--path=m8.tflite", "--top=10", image),
+    ]
+    results = [call_here(f"binaries.{name}", *to, cwd=folder) for name, *to in calls]
     for code, _, err in results:
         assert code == 0, err
     whole, eight_bits, prediction = [out for _, out, _ in results]
@@ -89,13 +76,11 @@ def test_exports_weighs_evaluates_and_predicts(folder):
 
 
 def test_bad_combinations_end_with_one_sentence_and_help_helps(folder):
-    run = ("export", "--path=run", "--output=m.onnx")
-    calls = [
-        (*run, "--precision=int8"),
-        (*run, "--data_dir=images"),
-        ("export", "--help"),
+    run = ("--path=run", "--output=m.onnx")
+    calls = [(*run, "--precision=int8"), (*run, "--data_dir=images"), ("--help",)]
+    *bad, (_, out, _) = [
+        call("-m", "binaries.export", *flags, cwd=folder) for flags in calls
     ]
-    *bad, (_, out, _) = call_all(calls, folder)
     said = ("precision='int8'", "`--data_dir` is for --precision=int8")
     for (code, printed, err), received in zip(bad, said, strict=True):
         assert (code, printed) == (1, "")
