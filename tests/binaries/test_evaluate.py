@@ -1,39 +1,13 @@
 """Which images a run, and a ticket of it, are evaluated on."""
 
 import dataclasses
-import json
-from pathlib import Path
 
 import cv2
 import pytest
 
-from tests import programs
+from tests.programs import call_here
 from tfsupermask import data, runs, train
 from tfsupermask.export import export_model
-
-ROOT = Path(__file__).parents[2]
-# All calls in one process, as its start is most of the time.
-EVALUATE = """
-import contextlib, io, json, sys, warnings
-from absl import flags
-from binaries import evaluate
-said = []
-for argv in json.load(open("calls.json")):
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-        flags.FLAGS[name].using_default_value = True
-        flags.FLAGS[name].value = flags.FLAGS[name].default
-    flags.FLAGS(["evaluate", *argv])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            try:
-                evaluate.main()
-            except evaluate._program.InputError as error:
-                print(error)
-    said.append([out.getvalue(), " ".join(str(each.message) for each in caught)])
-json.dump(said, open("said.json", "w"))
-"""
 
 
 def write_images(folder, first, last):
@@ -64,13 +38,8 @@ def evaluate(tmp_path_factory):
     export_model(run.model, folder / "m.ticket", *facts, recipe=recipe)
     export_model(run.model, folder / "odd.ticket", *facts, recipe={"dataset": 5})
 
-    def evaluate(*calls):
-        (folder / "calls.json").write_text(json.dumps([call.split() for call in calls]))
-        code, _, err = programs.finish(
-            programs.start("-P", "-c", EVALUATE, cwd=folder, PYTHONPATH=str(ROOT))
-        )
-        assert code == 0, err
-        return json.loads((folder / "said.json").read_text())
+    def evaluate(flags):
+        return call_here("binaries.evaluate", *flags.split(), cwd=folder)[1:]
 
     evaluate.folder = folder
     return evaluate
@@ -84,17 +53,18 @@ def test_they_are_the_runs_test_images_whatever_it_was_trained_on(evaluate):
         "--path=run --data_dir=images --test_fraction=0.2",
         "--path=odd.ticket",
     ]
-    run, ticket, fewer, fifth, odd = evaluate(*calls)
+    run, ticket, fewer, fifth, odd = map(evaluate, calls)
     assert run[0].startswith("folder, 50 test images: top-1 ")
     assert run == ticket
     assert fewer[0].startswith("folder, 10 test images: top-1 ")
     assert fifth[0].startswith("folder, 20 test images: top-1 ")
-    assert odd[0].startswith("`dataset` must be one of ")
-    assert "dataset=5" in odd[0]
-    assert {said[1] for said in (run, ticket, fewer, fifth, odd)} == {""}
+    assert {said[1] for said in (run, ticket, fewer, fifth)} == {odd[0]} == {""}
+    (line,) = odd[1].splitlines()
+    assert line.startswith("error: `dataset` must be one of ")
+    assert "dataset=5" in line
 
     write_images(evaluate.folder / "images", 20, 30)
-    grown, given = evaluate("--path=run", "--path=run --test_fraction=0.5")
+    grown, given = map(evaluate, ("--path=run", "--path=run --test_fraction=0.5"))
     assert grown[0] == given[0]
     assert grown[0].startswith("folder, 100 test images: top-1 ")
     assert "trained on some of the test images" in grown[1]
