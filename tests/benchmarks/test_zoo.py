@@ -109,7 +109,7 @@ def test_a_run_is_added_evaluated_and_checked(run, folder, capsys):
 
     wrong = dataclasses.replace(entry, test_top1=entry.test_top1 - 1 / 364)
     index.write_index([wrong])
-    code, out, err = call(folder, "benchmarks.zoo", "--check")
+    code, out, err = programs.call_here("benchmarks.zoo", "--check", cwd=ROOT)
     assert code == 1
     expected = f"in the index top-1 {wrong.test_top1:.4f}, top-5 {top5}\n"
     assert out == f"digits_s0: top-1 {top1}, top-5 {top5}; {expected}"

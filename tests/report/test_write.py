@@ -1,6 +1,6 @@
 import pytest
 
-from tests.programs import finish, start
+from tests.programs import call, call_here
 from tfsupermask import data
 from tfsupermask._validation import InputError
 from tfsupermask.report import page, write_report
@@ -51,14 +51,11 @@ def test_a_name_that_is_not_unicode(folder, small_digits, tmp_path):
 
 
 def test_the_program(made, folder, tmp_path):
-    started = [
-        start("-m", "binaries.report", *paths, cwd=tmp_path)
-        for paths in ([folder], [made["patches"], made["kaiming"]])
-    ]
-    for process, path in zip(
-        started, (folder / "report.html", "report.html"), strict=True
-    ):
-        code, out, err = finish(process)
+    results = {
+        folder / "report.html": call("-m", "binaries.report", folder, cwd=tmp_path),
+        "report.html": call_here("binaries.report", *made.values(), cwd=tmp_path),
+    }
+    for path, (code, out, err) in results.items():
         assert (out, code) == (f"{path}\n", 0)
         # The embedded digits are larger than those that the runs were trained on.
         assert err.startswith("warning: The report goes without test images.")
