@@ -1,5 +1,7 @@
 """The scores and the kernels that conversion starts with."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -166,6 +168,18 @@ def is_unusual(layer, variable):
     return variable.name in ("table", "bias")
 
 
+@functools.cache
+def with_references(make, initializer):
+    """A model, all kernels that can be drawn, by name, and a copy without draws."""
+    model = make()
+    model(random(2, 5, 3))
+    for index, weight in enumerate(model.weights):
+        weight.assign(random(*weight.shape, seed=index))
+    whole = convert(model, initializer=initializer, verbose=False)
+    everything = {w.name: w.kernel.numpy() for w in masked_weights(whole)}
+    return model, everything, convert(model, 0.0, verbose=False)
+
+
 @pytest.mark.filterwarnings("ignore:Only")
 @pytest.mark.parametrize("make", [Net, in_a_graph])
 @pytest.mark.parametrize("initializer", ["signed_constant", "kaiming_normal"])
@@ -183,13 +197,8 @@ def is_unusual(layer, variable):
 def test_initializer_draws_what_is_masked_and_nothing_else(
     make, initializer, arguments
 ):
-    model, options = make(), {"initializer": initializer, "verbose": False}
-    model(random(2, 5, 3))
-    for index, weight in enumerate(model.weights):
-        weight.assign(random(*weight.shape, seed=index))
-    whole, given = convert(model, **options), convert(model, 0.0, verbose=False)
-    everything = {w.name: w.kernel.numpy() for w in masked_weights(whole)}
-    converted = convert(model, **options, **arguments)
+    model, everything, given = with_references(make, initializer)
+    converted = convert(model, initializer=initializer, verbose=False, **arguments)
     masked = {id(w.kernel): w for w in masked_weights(converted)}
     ours = (w for w in converted.weights if w.name not in ("score", "num_kept"))
     theirs = (w for w in given.weights if w.name not in ("score", "num_kept"))
