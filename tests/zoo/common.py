@@ -1,6 +1,9 @@
 """A zoo of tickets that nobody has trained."""
 
+import functools
 import hashlib
+import tempfile
+from pathlib import Path
 
 from tfsupermask import models
 from tfsupermask.runs import Config
@@ -10,9 +13,17 @@ from tfsupermask.zoo import Entry
 CONFIG = Config(model="conv2", dataset="digits", seed=0).identity()
 
 
+@functools.cache
+def content():
+    """The bytes of a ticket that nobody has trained."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.ticket")
+        return save_ticket(models.build("conv2", (8, 8, 3)), path).read_bytes()
+
+
 def make_entry(folder, name, **fields):
     """Stores a ticket that nobody has trained; returns its entry."""
-    ticket = save_ticket(models.build("conv2", (8, 8, 3)), folder / f"{name}.ticket")
+    (folder / f"{name}.ticket").write_bytes(content())
     known = {
         "config": CONFIG,
         "command": "python -m binaries.train",
@@ -27,7 +38,7 @@ def make_entry(folder, name, **fields):
         "precision": "float32",
         "machine": {"processor": "Abacus 9", "cores": 4},
         "versions": {"python": "3.11.1"},
-        "sha256": hashlib.sha256(ticket.read_bytes()).hexdigest(),
-        "bytes": ticket.stat().st_size,
+        "sha256": hashlib.sha256(content()).hexdigest(),
+        "bytes": len(content()),
     }
     return Entry(name, **{**known, **fields})
