@@ -195,8 +195,10 @@ def test_the_reason_of_several_lines_is_the_last_line_of_the_log():
 
 def test_runs_in_progress_are_saved_when_it_all_ends(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(PROGRAM)]
+    # TensorFlow is then not loaded to count GPUs.
+    options = {"cwd": ROOT, "env": {**os.environ, "CUDA_VISIBLE_DEVICES": "0"}}
     started = {
-        number: subprocess.Popen([*command, tmp_path / str(number)], cwd=ROOT)
+        number: subprocess.Popen([*command, tmp_path / str(number)], **options)
         for number in (signal.SIGTERM, signal.SIGKILL)
     }
     for number, program in started.items():
