@@ -41,20 +41,15 @@ def naive_erdos_renyi(shapes, sparsity):
 
 def naive_global(ranked, sparsity):
     """Sorts everything: the best of each kernel first, then by value, then by place."""
-    places = []
-    for number, values in enumerate(ranked):
-        keys = [
-            (math.isnan(value), -value, number, place)
-            for place, value in enumerate(np.ravel(values).tolist())
-        ]
-        keys = [(k[0], 0.0 if k[0] else k[1], *k[2:]) for k in keys]
-        best = min(keys)
-        places += [(key != best, *key) for key in keys]
-    total = max(len(ranked), num_kept(len(places), sparsity))
-    masks = [np.zeros(np.size(values)) for values in ranked]
-    for *_, number, place in sorted(places)[:total]:
-        masks[number][place] = 1
-    return masks
+    sizes = [np.size(values) for values in ranked]
+    kernel = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.concatenate([np.ravel(values) for values in ranked])
+    order = np.argsort(-values, kind="stable")  # NaN last
+    _, best = np.unique(kernel[order], return_index=True)
+    order = np.concatenate([order[best], np.delete(order, best)])
+    mask = np.zeros(len(values))
+    mask[order[: max(len(sizes), num_kept(len(values), sparsity))]] = 1
+    return np.split(mask, np.cumsum(sizes)[:-1])
 
 
 def ranked(weights, sign=np.abs):
