@@ -22,6 +22,9 @@ def conv2():
     return models.build("conv2", (8, 8, 3), sparsity=0.7)
 
 
+refused_conv2 = functools.cache(conv2)
+
+
 def narrow_resnet():
     """ResNet's parts, batch normalisation and shortcuts, in a small way."""
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,7 @@ from tfsupermask._validation import InputError
 from tfsupermask.export import Classifier, check_format, export_model, is_export
 from tfsupermask.tickets import load_ticket
 
-from .conftest import MEAN, NAMES, STD, conv2, uint8_images
+from .conftest import MEAN, NAMES, STD, conv2, refused_conv2, uint8_images
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_addresses_are_not_taken_for_folders(name):
 )
 def test_combinations_that_do_not_exist(tmp_path, name, precision, message):
     with pytest.raises(InputError, match=message):
-        export_model(conv2(), tmp_path / name, precision=precision)
+        export_model(refused_conv2(), tmp_path / name, precision=precision)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,14 +61,14 @@ NAMES_OF_FORMATS = ["saved", "m.keras", "m.onnx", "m.tflite", "m.ticket"]
 )
 def test_every_format_refuses_what_does_not_fit(tmp_path, name, arguments, message):
     with pytest.raises(InputError, match=message):
-        export_model(conv2(), tmp_path / "new" / name, **arguments)
+        export_model(refused_conv2(), tmp_path / "new" / name, **arguments)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", NAMES_OF_FORMATS[:-1])
 def test_only_tickets_hold_recipes(tmp_path, name):
     with pytest.raises(InputError, match=rf"Only a `\.ticket` can.*path='.*{name}'"):
-        export_model(conv2(), tmp_path / name, recipe={"epochs": 3})
+        export_model(refused_conv2(), tmp_path / name, recipe={"epochs": 3})
     assert list(tmp_path.iterdir()) == []
 
 
