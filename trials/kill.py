@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -320,13 +322,23 @@ def differences(reference, folder):
 # --- sabotage
 
 
-def sabotaged(name, folder):
-    """Stops a run within its second epoch, restores it wrongly; returns its status."""
-    which = "batch normalisation"
-    pid, cell = start(which, folder, 0)
+SABOTAGED = "batch normalisation"
+
+
+@functools.cache
+def stopped(scratch):
+    """Returns the folder of a run that was stopped within its second epoch."""
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    pid, cell = start(SABOTAGED, folder, 0)
     status, at = kill_in(pid, cell, list(PHASES).index("train"), 2, 0, signal.SIGTERM)
-    assert status == 128 + signal.SIGTERM, (name, status, at)
-    pid, _ = start(which, folder, 1, name)
+    assert status == 128 + signal.SIGTERM, (status, at)
+    return folder
+
+
+def sabotaged(name, folder):
+    """Restores a copy of that run wrongly; returns its status."""
+    shutil.copytree(stopped(folder.parent), folder)
+    pid, _ = start(SABOTAGED, folder, 1, name)
     return wait(pid)
 
 
@@ -383,10 +395,10 @@ def main():
                 print("NOT AS UNDISTURBED (seed, run, status, kills, names):", case)
         print(f"seed {_SEED.value}; runs: {dict(num_runs)}")
         print_counts(counts)
-        for name in names if "batch normalisation" in references else ():
-            folder = Path(tempfile.mkdtemp(dir=scratch))
+        for number, name in enumerate(names if SABOTAGED in references else ()):
+            folder = Path(scratch, f"sabotaged_{number}")
             status = sabotaged(name, folder)
-            found = differences(references["batch normalisation"], folder)
+            found = differences(references[SABOTAGED], folder)
             failed |= status != 0 or not found
             first = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
             print(f"{'caught' if found else 'MISSED'}: {name} ({first or status})")
