@@ -4,7 +4,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
-import tensorflow as tf
 
 # Folders and files whose tests take long, by measured time: see WORKSPACE.md.
 SLOW = (
@@ -47,11 +46,17 @@ SLOW = (
     "trials/",
 )
 
-# Two replicas for tests of strategies; must precede TensorFlow's first operation.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * 2,
-)
+
+def pytest_configure(config):
+    """Splits the CPU for two replicas, before TensorFlow's first operation."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # the workers run the tests
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * 2,
+    )
 
 
 def pytest_collection_modifyitems(items):
@@ -67,6 +72,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def two_replicas():
     """A strategy of two replicas that does not get in the way of another one's."""
+    import tensorflow as tf
+
     return tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
