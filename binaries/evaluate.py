@@ -31,7 +31,10 @@ _DATASET = flags.DEFINE_string(
     "ticket names).",
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of the images (default: the run's)."
+    "data_dir",
+    None,
+    "Folder of the images (default: the run's; of a ticket that of TensorFlow "
+    "Datasets).",
 )
 _AS_IN_TRAINING = (  # by default the run's
     flags.DEFINE_float(

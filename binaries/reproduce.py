@@ -106,8 +106,7 @@ def main():
     _program.load_tensorflow()
     experiments.run_planned(mine, folder, _PROCESSES.value)
     print(experiments.write_all(chosen, scope, folder))
-    failed = [job.name for job in mine if folder.why_failed(job)]
-    if failed:
+    if failed := folder.failed(mine):
         raise InputError(
             f"{len(failed)} of {len(mine)} runs failed: {', '.join(failed)}. Why is in "
             f"{folder.failures}."

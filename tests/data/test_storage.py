@@ -77,6 +77,17 @@ def test_images_of_unknown_source_are_used_once_and_leave_nothing(tmp_path, deco
     assert not any(tmp_path.iterdir())
 
 
+def test_a_folder_that_nobody_may_enter_is_no_matter_in_memory(tmp_path, monkeypatch):
+    def stat(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", stat)
+        images, values = hold("memory", tmp_path, lambda: [(IMAGES, VALUES)])
+    np.testing.assert_array_equal(images, IMAGES)
+    assert values == VALUES
+
+
 def test_a_decoding_that_fails_leaves_no_file(tmp_path):
     def blocks():
         yield IMAGES[:3], VALUES[:3]

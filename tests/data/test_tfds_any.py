@@ -135,6 +135,13 @@ def test_refuses_options(options, message, root, squares):
         data.load("tfds:squares", root, **options)
 
 
+@pytest.mark.parametrize("name", ["mnist/foo", "mnist:9.9.9"])
+def test_refuses_configurations_and_versions_that_do_not_exist(root, name):
+    message = rf"must know the name, .*(foo|9\.9\.9).*dataset='{name}'$"
+    with pytest.raises(InputError, match=message):
+        data.load(f"tfds:{name}", root)
+
+
 def test_refuses_what_has_no_labels(root):
     image = tensorflow_datasets.features.Image(shape=(12, 12, 3))
     build(root, "numbers", image, tensorflow_datasets.features.Scalar(np.int64))

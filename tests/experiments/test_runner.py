@@ -79,8 +79,11 @@ def test_failures_are_recorded_passed_over_and_tried_again(folder, capsys):
     assert done == [True, False, False, True]
     assert "b: FAILED: error: This cannot work." in capsys.readouterr().out
     assert "Something was tried." in folder.log(jobs[1]).read_text()
+    assert folder.failed(jobs) == ["b", "c"]
     run_planned(jobs[:2], folder)
     assert folder.why_failed(jobs[1]) is None
+    folder.failure(jobs[1]).write_text("It was killed, and finished by hand.")
+    assert folder.failed(jobs) == ["c"]
     assert folder.outcome(jobs[1]) is not None
     assert [len(starts(folder, one)) for one in jobs] == [1, 2, 1, 1]
 

@@ -107,9 +107,10 @@ def test_a_run_evaluated_on_images_held_out(runs):
     assert dataclasses.replace(before, summary=summary).measured["test_top1"] == 0.5
 
 
-def test_images_held_out_that_cannot_be_had(folder):
+@pytest.mark.parametrize("error", [data.DataNotFoundError, PermissionError])
+def test_images_held_out_that_cannot_be_had(folder, error):
     def load(*args, **options):
-        raise data.DataNotFoundError("They are nowhere.")
+        raise error("They are nowhere.")
 
     description = json.loads((folder / "config.json").read_text())
     description["config"]["validation_images"] = 50

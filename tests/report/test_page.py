@@ -274,10 +274,18 @@ def test_masks_of_two_networks_have_a_table_each(runs):
     assert f"{heads} {' '.join(others)} C and D" in text
 
 
-@pytest.mark.parametrize("method", ["dense", "fixed", "stochastic"])
-def test_what_is_removed_is_what_the_masks_have_if_nobody_said_it(runs, method):
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"method": method} for method in ("dense", "fixed", "stochastic")),
+        {"whole_layers": "first"},
+        {"ramp_epochs": 3},
+    ],
+)
+def test_what_is_removed_is_what_the_masks_have_if_nobody_said_it(runs, fields):
     run = runs["patches"]
-    config = dataclasses.replace(run.config, method=method, prune=0.5)
+    config = dataclasses.replace(run.config, prune=0.5, **fields)
     text = page_of(dataclasses.replace(run, config=config)).text
     assert f"70{PERCENT} of the weights removed, 30{PERCENT} kept" in text
-    assert ("Frozen kernel" in text) is (method == "stochastic")
+    trained = fields.get("method") in ("dense", "fixed")
+    assert ("Frozen kernel" in text) is not trained

@@ -247,6 +247,8 @@ ADAMS = {"learning_rate": 2e-4, "momentum": None, "weight_decay": 0}
         # A small folder offers fewer patches, half as many if they are doubled.
         (40, FOLDER, {"num_patches": 2000, "image_size": 64}),
         (40, DOUBLED, {"num_patches": 1000}),
+        (40, FOLDER | {"image_size": 8}, {"num_patches": 1440}),  # of 6×6 positions
+        (40, FOLDER | {"image_size": 9, "patch_layers": 1}, {"num_patches": 1960}),
         (10_000, DOUBLED, {"num_patches": 50_000}),
         (40, DOUBLED | {"num_patches": 2000}, {"num_patches": 2000}),
         (1000, {}, OPEN),

@@ -64,6 +64,19 @@ def test_a_run_takes_images_from_python(tmp_path):
     assert description["config"]["dataset"] == "digits"
 
 
+def test_given_images_that_may_be_mirrored_make_another_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits = data.load("digits")
+    images = [(s.images[:16], s.labels[:16]) for s in (digits.train, digits.test)]
+    fields = {"init": "kaiming_normal", "width": 0.25, "batch_size": 8, "epochs": 1}
+    config = runs.Config(**fields, stop_after_epoch=0)
+    train.run(config, dataset=images)
+    train.run(dataclasses.replace(config, flip=False), dataset=images)
+    train.run(config, dataset=data.from_examples(*images, flip=False))
+    found = [train.load_run(path).config.flip for path in (tmp_path / "runs").iterdir()]
+    assert sorted(found) == [False, True]
+
+
 def test_resized_crops_smoothed_labels_and_a_warmup_train(tmp_path):
     options = {"crop": "resized", "label_smoothing": 0.1, "warmup_epochs": 1}
     fields = {"init": "kaiming_normal", "batch_size": 32, "limit_images": 64}

@@ -66,7 +66,7 @@ class Storage:
         in_memory = self.images_in == "memory" or (
             self.images_in == "auto" and size <= _SHARE * available_memory()
         )
-        if not path.is_file():
+        if not os.path.isfile(path):
             if in_memory:
                 return _in_memory(shape, _all(decode(), shape[0]))
             self._write(path, shape, decode, shared=source is not None)
@@ -88,7 +88,7 @@ class Storage:
         make_folder(path.parent)
         turn = one_at_a_time(path.with_suffix(".lock"))
         with turn if shared else contextlib.nullcontext():
-            if path.is_file():
+            if os.path.isfile(path):
                 return
             free = shutil.disk_usage(path.parent).free
             if size + _SPARE_BYTES > free:

@@ -50,7 +50,7 @@ class StoredImages:
 
     def remember(self, key: str, compute: Callable[[], Any]) -> Any:
         """Returns what `compute` makes of the images, kept as JSON under a `key`."""
-        if not self._file.path.is_file():
+        if not os.path.isfile(self._file.path):
             return compute()
         path = self._file.path.with_name(f"{self.identity}-{key}.json")
         with contextlib.suppress(OSError, ValueError):

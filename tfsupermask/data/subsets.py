@@ -56,11 +56,13 @@ def limit_split(images: Any, limit_images: int, name: str, split: str) -> Any:
 def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
     """Returns a dataset with a part of the training images as its validation images.
 
-    They are taken from the end of each class, as `limit` takes from the beginning.
+    They are taken from the end of each class, as `limit` takes from the beginning. The
+    first of each class stays.
 
     Args:
         dataset: The images.
-        validation_images: In [1, number of training images), how many to hold out.
+        validation_images: In [1, number of training images less one a class], how many
+            to hold out.
 
     Returns:
         The `Dataset`, with the images in their old order.
@@ -75,13 +77,17 @@ def hold_out(dataset: Dataset, validation_images: int) -> Dataset:
         (1433, 1333, 100)
     """
     train = dataset.train
-    if check_integer("validation_images", validation_images, 1) >= len(train):
+    stay = np.unique(train.labels, return_index=True)[1]
+    if check_integer("validation_images", validation_images, 1) > len(train) - len(
+        stay
+    ):
         raise fail(
-            f"`validation_images` must be less than the {len(train)} training images "
-            f"of {dataset.name}.",
+            f"`validation_images` must leave one of the {len(train)} training images "
+            f"of {dataset.name} for each of {len(stay)} classes.",
             validation_images=validation_images,
         )
     backwards = len(train) - 1 - class_balanced_order(train.labels[::-1], None)
+    backwards = np.append(backwards[~np.isin(backwards, stay)], stay)
     held, kept = np.split(backwards, [validation_images])
     return dataclasses.replace(
         dataset, train=train[np.sort(kept)], validation=train[np.sort(held)]

@@ -268,6 +268,14 @@ def _open(name, data_dir):
                 f"TensorFlow Datasets has no {name!r}, and it is not in {folder!r}. "
                 f"Received: data_dir={None if data_dir is None else str(data_dir)!r}"
             ) from error
+        except (AssertionError, ValueError) as error:
+            if os.path.exists(folder):
+                raise
+            raise fail(
+                "TensorFlow Datasets must know the name, its configuration and its "
+                f"version ({_summary(error)}).",
+                dataset=name,
+            ) from error
 
 
 def _download(name, builder, data_dir, alternatives):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
+import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _OPTIONS = {"width": 1.0, "affine_norm": False}
 _MAX_WIDTH = 100
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {}
+_COUNTERS = "object_name_uids"
 
 
 def register(name: str) -> Callable:
@@ -34,7 +37,8 @@ def register(name: str) -> Callable:
         A decorator for functions that take `input_shape`, `num_classes`, `sparsity`,
         `method` and `seed` by keyword, checked by `build`, and return a Keras model.
         They may also take `width` and `affine_norm`, with defaults: `build` passes them
-        only if they are not 1 and `False`.
+        only if they are not 1 and `False`. Names and seeds that they leave to Keras
+        depend on `seed` alone.
 
     Example:
         >>> @register("linear")
@@ -160,14 +164,33 @@ def build(
                 f"`{option}` must be left out: {name} does not have this option.",
                 **{option: value},
             )
-    return _BUILDERS[name](
-        input_shape=tuple(input_shape),
-        num_classes=num_classes,
-        sparsity=sparsity,
-        method=method,
-        seed=seed,
-        **asked,
-    )
+    with _depending_on_nothing_but(seed):
+        return _BUILDERS[name](
+            input_shape=tuple(input_shape),
+            num_classes=num_classes,
+            sparsity=sparsity,
+            method=method,
+            seed=seed,
+            **asked,
+        )
+
+
+@contextlib.contextmanager
+def _depending_on_nothing_but(seed):
+    """Layers to which a builder gives no name or no seed have the same ones each time.
+
+    Keras numbers names by all that were given before, and chooses seeds by `random`.
+    """
+    from keras.src.backend.common import global_state
+
+    counters, state = global_state.get_global_attribute(_COUNTERS), random.getstate()
+    global_state.set_global_attribute(_COUNTERS, None)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(_COUNTERS, counters)
+        random.setstate(state)
 
 
 def check_side(name: str, input_shape: Sequence[int], halvings: int) -> None:

@@ -86,9 +86,11 @@ class Run:
     @property
     def removed(self) -> float:
         """Fraction of the weights that was to be removed, or is if nobody said it."""
-        method = get_method(self.config.method)
-        if method.takes_sparsity and not method.decides_num_kept:
-            return self.config.prune
+        config, method = self.config, get_method(self.config.method)
+        said = method.takes_sparsity and not method.decides_num_kept
+        on_ramp = self.epoch <= config.ramp_epochs > 0
+        if said and not on_ramp and config.whole_layers is None:
+            return config.prune
         return 1 - self.num_kept / self.num_weights
 
     @property
@@ -220,7 +222,7 @@ def _predict(loaded, sha256, data_dir, load):
     images = f"The images of {config.dataset}"
     try:
         dataset = load_images(config, data_dir, load)
-    except InputError as error:
+    except (InputError, OSError) as error:
         reason, detail = f"{images} could not be read.", f" {error}"
     else:
         if dataset.sha256 == sha256:

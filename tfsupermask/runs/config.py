@@ -188,7 +188,7 @@ class Config:
         True,
         "Mirror training images of --dataset=folder or tfds:… at random; --noflip for "
         "letters, digits or whatever else is another thing in the mirror.",
-        applies=_WITH_OWN,
+        applies=("dataset", (*_WITH_OWN[1], data.given.NAME)),
     )
     pattern_images: str = _field(
         TRAINING_IMAGES,

@@ -179,19 +179,21 @@ def resolve(
 
 def _patches_an_image(config, side):
     """Returns the number of patches that each image offers to every convolution."""
+    usual = _SIDES.get(_recipe_name(config.dataset), 32)
+    side = side or config.image_size or usual
+    # The first layer's patches lie inside the image.
+    most = min(SAMPLES_PER_IMAGE, max(1, side - 2) ** 2)
     in_first_block = 5 if config.model.startswith("resnet") else 2
     if (config.patch_layers or math.inf) <= in_first_block or (
         config.init == "partial_patches" and (config.patch_blocks or 1) == 1
     ):
-        return SAMPLES_PER_IMAGE  # the first maps are large
-    usual = _SIDES.get(_recipe_name(config.dataset), 32)
-    side = side or config.image_size or usual
+        return most  # the first maps are large
     if config.model.startswith("resnet"):
         pooled = side // 2 if 48 < side <= 128 else side
         rows = math.ceil(pooled / (32 if side > 128 else 8))  # strides round up
     else:
         rows = max(1, side // _SHRINKING.get(config.model, 1))
-    return min(SAMPLES_PER_IMAGE, rows**2)
+    return min(most, rows**2)
 
 
 def _recipe_name(dataset):

@@ -115,8 +115,10 @@ def _given(dataset, config):
             type=type(dataset).__name__,
             length=len(dataset) if isinstance(dataset, (tuple, list)) else None,
         )
-    places = {"images_in": config.images_in, "cache_dir": config.cache_dir}
-    return data.from_examples(*dataset, **places)
+    options = {
+        name: getattr(config, name) for name in ("flip", "images_in", "cache_dir")
+    }
+    return data.from_examples(*dataset, **options)
 
 
 def _name(dataset, config):
@@ -517,6 +519,8 @@ def _workers(config):
 
 def _resolved(config, dataset):
     """Returns the config with the values of the recipe, and of the images."""
+    if config.dataset in (data.given.NAME, "folder"):
+        config = dataclasses.replace(config, flip=dataset.horizontal_flip)
     if dataset.validation is not None:
         held_out = len(dataset.validation)
         config = dataclasses.replace(config, validation_images=held_out)

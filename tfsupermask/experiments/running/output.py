@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfsupermask._reading import DAMAGED
@@ -65,3 +66,9 @@ class OutputFolder:
         """Returns the recorded reason why a run failed, or `None`."""
         path = self.failure(job)
         return path.read_text().strip() if path.is_file() else None
+
+    def failed(self, jobs: Sequence[PlannedRun]) -> list[str]:
+        """Returns the names of those runs that failed, and were not done otherwise."""
+        return [
+            job.name for job in jobs if self.why_failed(job) and not self.outcome(job)
+        ]
