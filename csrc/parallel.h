@@ -24,6 +24,7 @@ inline int HardwareThreads() {
 class Team {
  public:
   explicit Team(int64_t num_threads) {
+    helpers_.reserve(std::max<int64_t>(num_threads - 1, 0));
     for (int64_t i = 1; i < num_threads; ++i) {
       try {
         helpers_.emplace_back([this] { Help(); });

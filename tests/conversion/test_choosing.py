@@ -34,6 +34,21 @@ def test_sparsity_by_number_pattern_and_function(sparsity, expected):
         np.testing.assert_array_equal(left.kernel, layer.kernel)
 
 
+@pytest.mark.parametrize("way", [convert, allocate])
+def test_a_layer_that_two_models_hold_has_the_first_ones_sparsity(way):
+    shared = keras.layers.Dense(8, name="shared")
+    inputs = keras.Input((8,))
+    inner = keras.Sequential([keras.Input((8,)), shared], name="inner")
+    model = keras.Model(inputs, shared(inner(inputs)))
+    sparsity = {"inner": 0.25, "*": 0.75}
+    if way is convert:
+        model = convert(model, sparsity, verbose=False)
+    else:
+        model = convert(model, verbose=False)
+        allocate(model, sparsity)
+    assert [weight.sparsity for weight in masked_weights(model)] == [0.25]
+
+
 def first_whole(layer):
     return 0.0 if layer.name == "conv1" else 0.75
 

@@ -202,6 +202,62 @@ def dicts_of_tensors():
     return keras.Model({"a": a, "b": b}, outputs)
 
 
+class OfArrays(keras.Model):
+    """Has arrays as arguments, which it does not mirror."""
+
+    def __init__(self, mean=0.0, std=1.0):
+        super().__init__()
+        self.mean, self.std, self.dense = mean, std, kl.Dense(2)
+
+    def call(self, inputs):
+        return self.dense((inputs - self.mean) / self.std)
+
+
+class Tempered(kl.Layer):
+    def __init__(self, temperature=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.temperature = temperature
+
+    def call(self, inputs):
+        return inputs / self.temperature
+
+
+def changed_later():
+    model = keras.Sequential([keras.Input((8,)), Tempered(), kl.Dense(2)])
+    model.layers[0].temperature = 5.0
+    return model
+
+
+def dropout_switched_off():
+    model = keras.Sequential([keras.Input((8,)), kl.Dense(4), kl.Dropout(0.5)])
+    model.layers[1].rate = 0.0
+    return model
+
+
+class Block(kl.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.one, self.two = kl.Dense(4, activation="relu"), kl.Dense(2)
+
+    def call(self, inputs):
+        return self.two(self.one(inputs))
+
+
+def half_precision_inside():
+    inputs, before = keras.Input((8,)), keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        outputs = Block()(inputs)
+    finally:
+        keras.config.set_dtype_policy(before)
+    return keras.Model(inputs, outputs)
+
+
+def lambda_of_globals():
+    layers = [kl.Dense(4), kl.Lambda(lambda x: np.pi * tf.abs(x)), kl.Dense(2)]
+    return keras.Sequential([keras.Input((8,)), *layers])
+
+
 class Difference(kl.Layer):
     def call(self, inputs, training=None):
         return inputs["a"] - inputs["b"]
@@ -311,6 +367,18 @@ MODELS = {
     "preprocessing": (preprocessing, X),
     "vocabulary": (vocabulary, tf.constant([["a"], ["c"], ["?"]])),
     "half_precision": (lambda: functional(half_precision, (5, 8)), STEPS),
+    "half_precision_inside": (half_precision_inside, X),
+    "lambda_of_globals": (lambda_of_globals, X),
+    "lambda_of_globals_in_a_graph": (
+        lambda: functional(lambda x: kl.Dense(2)(kl.Lambda(lambda y: tf.abs(y))(x))),
+        X,
+    ),
+    "arguments_that_are_arrays": (
+        lambda: OfArrays(random(8), tf.constant(random(8, seed=1))),
+        X,
+    ),
+    "changed_later": (changed_later, X),
+    "dropout_switched_off": (dropout_switched_off, X),
 }
 
 
@@ -467,21 +535,35 @@ def test_what_was_counted_and_records_are_copied_and_can_be_saved(tmp_path):
     converted.save(tmp_path / "m.keras")
 
 
+def test_weights_that_are_in_no_layer_and_operations_without_config_are_refused():
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, kl.Dense(2)(inputs), name="graph")
+    model.extra = model.add_weight(shape=(2,), name="extra")
+    with pytest.raises(InputError, match=r"'graph' must be in its layers.*\['extra'\]"):
+        convert(model, verbose=False)
+    parts = keras.ops.split(inputs, np.array([1, 3]), axis=1)
+    model = keras.Model(inputs, kl.Dense(2)(parts[0]))
+    with pytest.raises(InputError, match=r"have a config.*operation_class='Split'"):
+        convert(model, verbose=False)
+
+
 class WithVariable(kl.Layer):
     """Has a variable of TensorFlow's, which Keras does not know."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.dense, self.scale = kl.Dense(2), tf.Variable(1.0)
+        self.shifts = {"all": [tf.Variable(0.0)]}
 
     def call(self, inputs):
-        return self.scale * self.dense(inputs)
+        return self.scale * self.dense(inputs) + self.shifts["all"][0]
 
 
 def test_variables_of_tensorflow_are_copied():
     layer = WithVariable()
     model = keras.Sequential([keras.Input((8,)), layer])
     layer.scale.assign(3.0)
+    layer.shifts["all"][0].assign(2.0)
     masked = convert(model, 0.0, verbose=False)
     for each in (masked, fold(masked)):
         np.testing.assert_array_equal(each(X), model(X))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tfsupermask import layers, models
-from tfsupermask.conversion import convert, fold
+from tfsupermask._validation import InputError
+from tfsupermask.conversion import convert, fix_masks, fold
 from tfsupermask.init import initialize
 from tfsupermask.layers import SignedConstant
 
@@ -165,6 +166,28 @@ def test_an_initializer_of_ours_in_a_models_own_config_is_replaced():
 
 class OtherMaskedDense(layers.SupermaskMixin, keras.layers.Dense):
     pass
+
+
+class Twice(layers.SupermaskDense):
+    def call(self, inputs):
+        return 2 * super().call(inputs)
+
+
+class OwnWeights(layers.SupermaskMixin, keras.layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3), name="kernel")
+        super().build(shape)
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+
+@pytest.mark.parametrize("make", [lambda: Twice(3), OwnWeights])
+@pytest.mark.parametrize("copy", [fold, fix_masks])
+def test_a_supermask_layer_that_computes_by_itself_is_refused(make, copy):
+    model = keras.Sequential([keras.Input((4,)), make()])
+    with pytest.raises(InputError, match=r"must leave `build` and `call`.*own=\["):
+        copy(model)
 
 
 def test_a_supermask_layer_of_another_class_is_folded():

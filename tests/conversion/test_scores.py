@@ -40,6 +40,18 @@ def test_every_method_converts(name):
             assert magnitude[keeps].min() >= magnitude[~keeps].max()
 
 
+def test_random_scores_are_in_full_precision_whatever_keras_computes_in():
+    model = small()
+    keras.config.set_floatx("bfloat16")
+    try:
+        converted = convert(model, scores="random", verbose=False)
+    finally:
+        keras.config.set_floatx("float32")
+    for weight in masked_weights(converted):
+        values = weight.score.numpy()
+        assert len(np.unique(values)) > 0.9 * values.size
+
+
 @pytest.mark.parametrize("name", ["stochastic", "iterand"])
 def test_draws_are_those_of_the_seed(name):
     given = small()

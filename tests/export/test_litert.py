@@ -71,6 +71,29 @@ def test_eight_bits_of_a_model_as_it_is(tmp_path):
     assert np.abs(outputs - expected).max() < 0.05 * expected.max()
 
 
+def words():
+    inputs = keras.Input((5,), dtype="int32")
+    x = keras.layers.Flatten()(keras.layers.Embedding(20, 4)(inputs))
+    return keras.Model(inputs, layers.SupermaskDense(3)(x)), np.arange(40).reshape(8, 5)
+
+
+def pictures_of_any_size():
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.GlobalAveragePooling2D()(layers.SupermaskConv2D(4, 3)(inputs))
+    return keras.Model(inputs, x), np.random.default_rng(0).random((20, 8, 8, 3))
+
+
+@pytest.mark.parametrize("make", [words, pictures_of_any_size])
+def test_eight_bits_of_whole_numbers_and_of_any_size(make, tmp_path):
+    model, inputs = make()
+    inputs = (inputs % 20).astype(model.inputs[0].dtype)
+    path = to_tflite(model, tmp_path, images=inputs, normalise=False)
+    runner = Interpreter(str(path)).get_signature_runner()
+    ((name, about),) = runner.get_input_details().items()
+    outputs = runner(**{name: inputs.astype(about["dtype"])[:1]})["output_0"]
+    np.testing.assert_allclose(outputs, model(inputs[:1]), atol=0.05)
+
+
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_models_run_in_float32(tmp_path, policy, suffix):

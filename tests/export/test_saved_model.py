@@ -118,6 +118,32 @@ def test_a_subclassed_model_does_not_say_what_it_takes(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "argument"), [("input-1", "input_1"), ("1st", "arg_1st"), ("x", "x")]
+)
+def test_inputs_of_any_name_nested_outputs_and_variables_of_tensorflow(
+    name, argument, tmp_path
+):
+    class Scale(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.scale = tf.Variable(3.0)
+
+        def call(self, inputs):
+            return self.scale * inputs
+
+    inputs = keras.Input((4,), name=name)
+    one = layers.SupermaskDense(3)(Scale()(inputs))
+    outputs = {"last": one, "all": [layers.SupermaskDense(2)(one), one]}
+    model = keras.Model(inputs, outputs)
+    path = export_saved_model(model, tmp_path / "saved")
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    ones = np.ones((2, 4), "float32")
+    found = serve(**{argument: tf.constant(ones)})
+    for index, expected in enumerate(keras.tree.flatten(model(ones))):
+        np.testing.assert_allclose(found[f"output_{index}"], expected, rtol=1e-5)
+
+
 def strings(**options):
     lookup = keras.layers.StringLookup(output_mode="multi_hot", **options)
     return lookup, [["a", "c"], ["?", "b"]]

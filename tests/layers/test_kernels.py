@@ -106,6 +106,16 @@ def test_every_weight_may_be_masked_numbers_too():
     np.testing.assert_array_equal(fold(model)(inputs), model(inputs))
 
 
+def test_the_biases_of_an_einsum_may_be_masked():
+    inputs = keras.Input((5, 8))
+    attention = keras.layers.MultiHeadAttention(2, 3)
+    plain = keras.Model(inputs, attention(inputs, inputs))
+    model = convert(plain, 0.5, kernels=lambda layer, weight: True, verbose=False)
+    biases = [w for w in masked_weights(model) if w.name.endswith("bias")]
+    assert len(biases) == 4
+    assert all(w.num_kept == w.num_weights // 2 for w in biases)
+
+
 GATES = ("kernel", "recurrent_kernel")
 CELLS = [keras.layers.LSTMCell(2, name=name) for name in "pq"]
 

@@ -105,6 +105,20 @@ def test_gradient_is_the_product(size):
     )
 
 
+@pytest.mark.parametrize("ranking", ["magnitude", "score"])
+def test_its_gradient_has_a_gradient(ranking):
+    upstream, kernel, score = (tf.constant(scores(9, seed)) for seed in range(3))
+    with tf.GradientTape() as tape:
+        tape.watch((upstream, kernel, score))
+        loss = tf.reduce_sum(
+            native.straight_through(upstream, kernel, score, ranking) ** 2
+        )
+    of_upstream, of_kernel, of_score = tape.gradient(loss, (upstream, kernel, score))
+    np.testing.assert_allclose(of_upstream, 2 * upstream * kernel**2, rtol=1e-6)
+    np.testing.assert_allclose(of_kernel, 2 * upstream**2 * kernel, rtol=1e-6)
+    assert of_score is None
+
+
 def test_shape_is_known_when_traced():
     @tf.function
     def masked(values, score):

@@ -41,7 +41,8 @@ def choose_sparsities(
     chosen: dict[int, dict[int, float]] = {}
     for (layer, kernel, _), value in zip(found, choose(sparsity, found), strict=True):
         if value is not None:
-            chosen.setdefault(id(layer), {})[kernel.position] = value
+            # As the first model has it, of several that hold the layer.
+            chosen.setdefault(id(layer), {}).setdefault(kernel.position, value)
     if not chosen and not supermask_layers(model):
         raise fail(
             "`model` must have a kernel to mask, in a layer that neither `skip` nor "

@@ -197,6 +197,6 @@ def _start_scores(model, masked, scores, seed):
         else:
             draw = default_score_initializer(weight.fans[0], seed_here)
             start = weight.method.starting_score(
-                draw(weight.score.shape), weight.sparsity
+                draw(weight.score.shape, weight.score.dtype), weight.sparsity
             )
         weight.score.assign(start)

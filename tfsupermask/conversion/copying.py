@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.models.functional import Functional, functional_like_constructor
 from keras.src.saving.serialization_lib import SafeModeScope
@@ -49,6 +50,8 @@ def remake(
     with keras.saving.custom_object_scope(classes), SafeModeScope(False):
         try:
             new = make(with_activation(layer, config(layer)))
+        except InputError:
+            raise
         except (TypeError, ValueError, NotImplementedError) as error:
             raise fail(
                 f"Layer '{layer.name}' must be one that can be made anew from its "
@@ -69,7 +72,10 @@ def remake(
     new.dtype_policy = layer.dtype_policy
     for one, other in zip(_layers_in(layer), _layers_in(new), strict=False):
         if plain_class(one) is plain_class(other):
-            other.name = one.name
+            other.name, other.dtype_policy = one.name, one.dtype_policy
+            if isinstance(one, keras.layers.Lambda):  # its config lacks globals
+                other.function, other.mask = one.function, one.mask
+                other._output_shape = one._output_shape
     return new
 
 
@@ -175,9 +181,15 @@ class _Copier:
 
     def _copy_anew(self, operation):
         if not isinstance(operation, keras.Layer):
-            return type(operation).from_config(operation.get_config())
+            return _copy_operation(operation)
         if not is_graph(operation):
             return self._copy_whole(operation)
+        if own := [weight.name for weight in _own(operation)]:
+            raise fail(
+                f"The weights of model '{operation.name}' must be in its layers, to be "
+                "copied.",
+                weights=own,
+            )
         if isinstance(operation, keras.Sequential):
             return self._copy_sequential(operation)
         return self._copy_functional(operation)
@@ -221,7 +233,8 @@ class _Copier:
             isinstance(each, SupermaskMixin)
             for each in copied._flatten_layers(include_self=False)
         )
-        missed = _missed_values(layer, copied) if _may_miss(type(layer)) else {}
+        default = is_default(type(layer).get_config)
+        missed = _missed_values(layer, copied) if default else {}
         of_config = {name.lstrip("_") for name in missed} & _arguments(type(layer))
         for name, value in missed.items():
             setattr(copied, name, value)
@@ -243,6 +256,17 @@ class _Copier:
         return copied
 
 
+def _copy_operation(operation):
+    try:
+        return type(operation).from_config(operation.get_config())
+    except NotImplementedError as error:
+        raise fail(
+            f"Operation '{operation.name}' of the graph must have a config to be "
+            "copied; put it into a layer.",
+            operation_class=type(operation).__name__,
+        ) from error
+
+
 def _may_miss(cls):
     """Returns whether the default config of a class lacks some of its arguments."""
     default = is_default(cls.get_config)
@@ -254,15 +278,22 @@ def _arguments(cls):
 
 
 def _missed_values(layer, copied):
-    """Returns the plain values in a model's attributes that differ in its copy."""
+    """Returns the plain values in a layer's attributes that differ in its copy."""
     of_keras = {*vars(keras.Model(name=layer.name)), *dir(SupermaskMixin)}
     names = (vars(layer).keys() & vars(copied).keys()) - of_keras
     values = {name: (getattr(layer, name), getattr(copied, name)) for name in names}
     return {
         name: _replace(one, {}, set())
         for name, (one, other) in values.items()
-        if _is_plain(one) and _is_plain(other) and one != other
+        if _is_plain(one) and _is_plain(other) and not _equal(one, other)
     }
+
+
+def _equal(one, other):
+    try:
+        return bool(one == other)
+    except ValueError:  # of arrays
+        return False
 
 
 def _is_plain(value):
@@ -272,7 +303,8 @@ def _is_plain(value):
         return all(map(_is_plain, value))
     if isinstance(value, types.FunctionType):
         return "<" not in value.__qualname__  # a local one may hold the model
-    return value is None or isinstance(value, (numbers.Number, str))
+    plain = numbers.Number, str, np.ndarray, tf.Tensor
+    return value is None or isinstance(value, plain)
 
 
 def _alike(inner, fresh):
@@ -323,19 +355,35 @@ def _copy_own_state(source, target):
     source.save_own_variables(store)
     store.pop(MARK, None)
     target.load_own_variables(store)
+    # A dropout that was switched off meanwhile has none in the copy.
     for seed, copied in zip(
-        source._seed_generators, target._seed_generators, strict=True
+        source._seed_generators, target._seed_generators, strict=False
     ):
         copied.state.assign(seed.state)
-    for name, value in vars(source).items():
-        if isinstance(value, tf.Variable):  # Keras does not list it
-            copied = getattr(target, name, None)
-            if isinstance(copied, tf.Variable) and copied.shape == value.shape:
+    for name in vars(source).keys() & vars(target).keys():
+        both = (_flat(vars(each)[name]) for each in (source, target))
+        for value, copied in zip(*both, strict=False):
+            # TensorFlow's own, which Keras does not list.
+            variables = isinstance(value, tf.Variable) and isinstance(
+                copied, tf.Variable
+            )
+            if variables and copied.shape == value.shape:
                 copied.assign(value)
     if hasattr(source, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             source.save_assets(folder)
             target.load_assets(folder)
+
+
+def _flat(value):
+    """Yields a value, or all that is in it if it is a list, a tuple or a dictionary."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _flat(each)
+    else:
+        yield value
 
 
 def _own(layer):

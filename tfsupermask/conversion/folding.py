@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from tfsupermask._validation import fail
 from tfsupermask.conversion.copying import config_of, copy_model, remake
 from tfsupermask.layers import SignedConstant, SupermaskMixin, plain_class
 from tfsupermask.layers.kernels import weights_in
@@ -60,7 +61,27 @@ def plain_layer(layer: keras.Layer) -> keras.Layer:
 def plain_config(layer: keras.Layer) -> dict:
     """Returns the config of a layer without anything of this package."""
     masked = isinstance(layer, SupermaskMixin)
+    if masked and (own := _own_methods(type(layer))):
+        raise fail(
+            f"The class of layer '{layer.name}' must leave `build` and `call` to the "
+            "class that it masks, to be copied without masks.",
+            layer_class=type(layer).__name__,
+            own=own,
+        )
     return _without_ours(layer.plain_config() if masked else config_of(layer))
+
+
+def _own_methods(cls):
+    """Returns which of `build` and `call` a user's class of masked layers defines."""
+    ours = [each for each in cls.__mro__ if issubclass(each, SupermaskMixin)]
+    return [
+        name
+        for name in ("build", "call")
+        for each in ours
+        if not each.__module__.startswith("tfsupermask.")
+        and name in vars(each)
+        and not hasattr(vars(each)[name], "__wrapped__")  # as the mixin makes them
+    ]
 
 
 def _without_ours(config: Any) -> Any:

@@ -31,7 +31,9 @@ def write_litert(
     network = inference_model(model, preprocessing, image_dtype)
     input_structure(network)
     compute_in_float32(network)
-    options = _options(precision, images, preprocessing is not None)
+    raw = preprocessing is not None
+    dtype = np.float32 if raw else network.inputs[0].dtype
+    options = _options(precision, images, dtype, raw)
     try:
         network.export(path, format="litert", verbose=False, **options)
     except Exception as error:  # the converter's exception classes are private
@@ -59,7 +61,11 @@ def check_images(
         return
     expected = getattr(model, "input_shape", None)
     single = isinstance(expected, tuple)
-    if not single or shape[1:] != expected[1:] or not any(shape[:1]):
+    sizes = expected if single else ()
+    fits = len(shape) == len(sizes) and all(
+        size in (None, given) for size, given in zip(sizes, shape, strict=True)
+    )
+    if not fits or not any(shape[:1]):
         raise fail(
             "`representative_images` must be at least one of the model's inputs, of "
             f"shape {expected}.",
@@ -70,7 +76,7 @@ def check_images(
         raise fail("`representative_images` must be uint8, 0 to 255.", dtype=dtype)
 
 
-def _options(precision, images, raw):
+def _options(precision, images, dtype, raw):
     """Returns the converter's attributes for a precision."""
     builtins = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     if precision == "float32":
@@ -78,7 +84,7 @@ def _options(precision, images, raw):
     optimised = {"optimizations": [tf.lite.Optimize.DEFAULT]}
     if precision == "float16":
         return optimised | {"target_spec": builtins | {"supported_types": [tf.float16]}}
-    images = np.array(images, np.float32)
+    images = np.array(images, dtype)
     if raw:
         # With the smallest and the largest pixel the input has scale 1 and zero point
         # 0, so that raw intensities are the quantized values.

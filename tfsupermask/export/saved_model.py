@@ -105,18 +105,18 @@ def _as_it_is(network):
     """Returns the object to save for a network without changes, and its signature."""
     structure = input_structure(network)
 
-    def serve(**inputs):
-        ordered = [inputs[each.name] for each in network.inputs]
-        outputs = network(keras.tree.pack_sequence_as(structure, ordered))
-        if isinstance(outputs, dict):
+    def serve(*inputs):
+        outputs = network(keras.tree.pack_sequence_as(structure, list(inputs)))
+        if isinstance(outputs, dict) and all(map(tf.is_tensor, outputs.values())):
             return outputs
         flat = keras.tree.flatten(outputs)
         return {f"output_{index}": output for index, output in enumerate(flat)}
 
-    specs = {
-        each.name: tf.TensorSpec(each.shape, each.dtype) for each in network.inputs
-    }
-    signature = tf.function(serve).get_concrete_function(**specs)
+    # TensorFlow makes arguments' names of those of the inputs.
+    specs = [
+        tf.TensorSpec(each.shape, each.dtype, each.name) for each in network.inputs
+    ]
+    signature = tf.function(serve).get_concrete_function(*specs)
     return _servable(network), {"serving_default": signature}
 
 
@@ -124,9 +124,10 @@ def _servable(network):
     # Not the network itself: a SavedModel would hold each Keras variable twice.
     servable = tf.Module()
     servable.network_variables = [variable.value for variable in network.variables]
-    servable.tables = [
+    kept = tf.Variable, tf.saved_model.experimental.TrackableResource
+    servable.of_tensorflow = [
         each
         for each in tf.train.TrackableView(network).descendants()
-        if isinstance(each, tf.saved_model.experimental.TrackableResource)
+        if isinstance(each, kept)
     ]
     return servable

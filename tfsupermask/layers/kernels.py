@@ -76,7 +76,10 @@ class Kernel:
 
         Or `"transposed"` (..., out, in), `"embeddings"` (words, out), `"einsum"`.
         """
-        if isinstance(self.owner, keras.layers.EinsumDense):
+        if (
+            isinstance(self.owner, keras.layers.EinsumDense)
+            and self.variable.name == "kernel"
+        ):
             return "einsum"
         if isinstance(self.owner, BaseConvTranspose):
             return "transposed"

@@ -362,6 +362,11 @@ class SupermaskMixin:
     def without_masks(cls, config):
         """Makes the layer from its plain class's config; `set_up` gives it masks."""
         layer = super().from_config(dict(config))
+        if not isinstance(layer, cls):
+            raise fail(
+                "`from_config` must make a layer of the class that it is called for.",
+                layer_class=type(layer).__name__,
+            )
         layer._mask_sparsity = None
         return layer
 

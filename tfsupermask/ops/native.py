@@ -80,6 +80,17 @@ def straight_through(
     )
 
 
+@tf.RegisterGradient("SupermaskStraightThrough")
+def _gradient(op, gradient):
+    upstream, kernel, scores = op.inputs
+    ranking = "magnitude" if op.get_attr("by_magnitude") else "score"
+    return (
+        straight_through(gradient, kernel, scores, ranking),
+        straight_through(gradient, upstream, scores, ranking),
+        None,
+    )
+
+
 @functools.cache
 def _library():
     found = importlib.util.find_spec("tfsupermask._tensorflow_ops")
