@@ -213,6 +213,47 @@ class OfArrays(keras.Model):
         return self.dense((inputs - self.mean) / self.std)
 
 
+class DerivedInBuild(kl.Layer):
+    """What `build` derives is derived again, not copied before."""
+
+    def __init__(self, units=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.ready, self.scales, self.last = units, False, [], 0.0
+
+    def build(self, shape):
+        self.units = self.units or shape[-1]
+        if not self.ready:
+            self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
+            self.ready = True
+        self.scales.append(2.0)
+
+    def call(self, inputs):
+        self.last = keras.ops.mean(inputs)
+        return inputs @ self.kernel * sum(self.scales)
+
+
+class Outer(kl.Layer):
+    """Its first layer makes one in `build`, before the second."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.last = LateLayers(), kl.Dense(2, dtype="float16", name="last")
+
+    def call(self, inputs):
+        return self.last(self.first(inputs))
+
+
+class OwnWeight(keras.Model):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.alpha = self.add_weight(shape=(2,), name="alpha")
+
+
+def own_weight():
+    inputs = keras.Input((8,))
+    return OwnWeight(inputs, kl.Dense(2)(inputs))
+
+
 class Tempered(kl.Layer):
     def __init__(self, temperature=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -222,9 +263,19 @@ class Tempered(kl.Layer):
         return inputs / self.temperature
 
 
+class Around(kl.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inside = Tempered()
+
+    def call(self, inputs):
+        return self.inside(inputs)
+
+
 def changed_later():
-    model = keras.Sequential([keras.Input((8,)), Tempered(), kl.Dense(2)])
-    model.layers[0].temperature = 5.0
+    layers = [Tempered(), Around(), kl.Dense(2)]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    layers[0].temperature, layers[1].inside.temperature = 5.0, 0.5
     return model
 
 
@@ -378,6 +429,12 @@ MODELS = {
         X,
     ),
     "changed_later": (changed_later, X),
+    "derived_in_build": (
+        lambda: functional(lambda x: kl.Dense(2)(DerivedInBuild()(x))),
+        X,
+    ),
+    "layers_made_late_inside": (lambda: functional(lambda x: Outer()(x)), X),
+    "weight_of_a_graph": (own_weight, X),
     "dropout_switched_off": (dropout_switched_off, X),
 }
 

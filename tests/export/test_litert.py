@@ -73,7 +73,8 @@ def test_eight_bits_of_a_model_as_it_is(tmp_path):
 
 def words():
     inputs = keras.Input((5,), dtype="int32")
-    x = keras.layers.Flatten()(keras.layers.Embedding(20, 4)(inputs))
+    embedding = keras.layers.Embedding(20, 4, embeddings_initializer="normal")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(20)(embedding(inputs)))
     return keras.Model(inputs, layers.SupermaskDense(3)(x)), np.arange(40).reshape(8, 5)
 
 
@@ -91,7 +92,8 @@ def test_eight_bits_of_whole_numbers_and_of_any_size(make, tmp_path):
     runner = Interpreter(str(path)).get_signature_runner()
     ((name, about),) = runner.get_input_details().items()
     outputs = runner(**{name: inputs.astype(about["dtype"])[:1]})["output_0"]
-    np.testing.assert_allclose(outputs, model(inputs[:1]), atol=0.05)
+    expected = model(inputs[:1]).numpy()
+    assert np.abs(outputs - expected).max() < 0.1 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])

@@ -1,11 +1,6 @@
-import functools
-import random
-
-import keras
-import numpy as np
 import pytest
 
-from tfsupermask import layers, models
+from tfsupermask import models
 from tfsupermask._validation import InputError
 
 
@@ -90,30 +85,6 @@ def test_a_registered_builder_receives_what_is_not_the_default(registered):
         models.build("takes_all", **GIVEN, **options)
     assert received == [GIVEN, GIVEN, GIVEN | {"width": 0.5}]
     assert "takes_all" in models.names("affine_norm")
-
-
-def test_names_and_seeds_that_a_builder_leaves_out_are_the_same_each_time(registered):
-    @functools.partial(registered, "anonymous")
-    def build(*, input_shape, num_classes, sparsity, method, seed):
-        x = inputs = keras.Input(input_shape)
-        x = keras.layers.Dropout(0.5)(keras.layers.Flatten()(x))
-        x = layers.SupermaskDense(num_classes, sparsity=sparsity, method=method)(x)
-        return keras.Model(inputs, x)
-
-    state, number = random.getstate(), keras.layers.Flatten().name
-    one, same = (models.build("anonymous", **GIVEN) for _ in range(2))
-    assert random.getstate() == state
-    assert keras.layers.Flatten().name != number
-    other = models.build("anonymous", **{**GIVEN, "seed": 4})
-    for name in ("kernel", "score", "seed_generator_state"):
-        values = [
-            {v.path: v.numpy() for v in each.variables if v.path.endswith(name)}
-            for each in (one, same, other)
-        ]
-        assert values[0].keys() == values[1].keys() == values[2].keys() != set()
-        for path, value in values[0].items():
-            np.testing.assert_array_equal(value, values[1][path])
-            assert np.any(value != values[2][path])
 
 
 def test_a_builder_of_five_arguments_works_without_options_and_refuses_them(registered):

@@ -42,6 +42,7 @@ def test_interrupted_in_an_epoch_it_goes_on_in_the_same_object(
             job.train_epoch()
         assert (job.saved.epoch, job.saved.step) == (1, min(steps_per_call, 10))
         assert job.train_epoch()["epoch"] == 2
+        job.finish()
     assert_same_result(whole[0], tmp_path)
 
 

@@ -1,7 +1,9 @@
 """Runs with options of the network: resumed, loaded, exported, reported."""
 
 import functools
+import random
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +12,7 @@ from tests.small import small_digits
 from tests.train.common import PATTERNS, assert_same_result
 from tfsupermask import init, models, report, runs, train
 from tfsupermask._validation import InputError
-from tfsupermask.layers import masked_weights, supermask_layers
+from tfsupermask.layers import SupermaskDense, masked_weights, supermask_layers
 from tfsupermask.tickets import load_ticket, save_ticket
 
 DRAWN = {"init": "kaiming_normal", "batch_size": 32, "epochs": 2}
@@ -86,6 +88,27 @@ def test_a_run_in_parts_is_the_same_and_leaves_what_can_be_loaded(name, tmp_path
         tmp_path / "run", load=lambda *args, **options: dataset
     )
     assert "<h1>" in report.render([collected])
+
+
+def anonymous(*, input_shape, num_classes, sparsity, method, seed):
+    """A network that leaves names and seeds to Keras."""
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Dropout(0.1)(keras.layers.Flatten()(inputs))
+    dense = SupermaskDense(num_classes, sparsity=sparsity, method=method)
+    return keras.Model(inputs, dense(x))
+
+
+def test_networks_without_names_and_seeds_repeat_go_on_and_load(tmp_path, monkeypatch):
+    monkeypatch.setitem(models.registry._BUILDERS, "anonymous", anonymous)
+    fields, state = {**DRAWN, "model": "anonymous"}, random.getstate()
+    for name, stop in (("run", None), ("parts", 1), ("parts", None)):
+        run(tmp_path / name, fields, finish=False, stop_after_epoch=stop)
+    assert_same_result(tmp_path / "run", tmp_path / "parts")
+    loaded = [train.load_run(tmp_path / name).model for name in ("run", "parts")]
+    names = [[variable.path for variable in model.variables] for model in loaded]
+    assert names[0] == names[1]
+    assert random.getstate() == state
+    assert SupermaskDense(2).name not in [layer.name for layer in loaded[0].layers]
 
 
 def test_weights_that_are_all_kept_are_drawn_without_correction(tmp_path):

@@ -39,10 +39,12 @@ def choose_sparsities(
                 if not matches(names, skip):
                     found.append((layer, kernel, names))
     chosen: dict[int, dict[int, float]] = {}
+    seen = set()
     for (layer, kernel, _), value in zip(found, choose(sparsity, found), strict=True):
-        if value is not None:
-            # As the first model has it, of several that hold the layer.
-            chosen.setdefault(id(layer), {}).setdefault(kernel.position, value)
+        # As the first model has it, of several that hold the layer.
+        if value is not None and id(kernel.variable) not in seen:
+            chosen.setdefault(id(layer), {})[kernel.position] = value
+        seen.add(id(kernel.variable))
     if not chosen and not supermask_layers(model):
         raise fail(
             "`model` must have a kernel to mask, in a layer that neither `skip` nor "

@@ -70,13 +70,30 @@ def remake(
         )
     # The constructor may not take these; and Keras may have numbered names.
     new.dtype_policy = layer.dtype_policy
-    for one, other in zip(_layers_in(layer), _layers_in(new), strict=False):
+    for one, other in _alike_parts(layer, new):
         if plain_class(one) is plain_class(other):
             other.name, other.dtype_policy = one.name, one.dtype_policy
-            if isinstance(one, keras.layers.Lambda):  # its config lacks globals
-                other.function, other.mask = one.function, one.mask
-                other._output_shape = one._output_shape
+        if isinstance(one, keras.layers.Lambda):
+            _copy_functions(one, other)
     return new
+
+
+def _alike_parts(layer, new):
+    """Yields a layer and those inside it, each with its like in an unbuilt copy."""
+    yield layer, new
+    ours, theirs = map(_layers_directly_in, (layer, new))
+    classes = list(map(plain_class, theirs))
+    if classes == list(map(plain_class, ours))[: len(classes)]:  # some come by `build`
+        for one, other in zip(ours, theirs, strict=False):
+            yield from _alike_parts(one, other)
+
+
+def _copy_functions(layer, new):
+    """Gives a new Lambda the functions themselves: its config loses their globals."""
+    for name in ("function", "mask", "_output_shape"):
+        value = getattr(layer, name)
+        if isinstance(value, types.FunctionType):
+            setattr(new, name, value)
 
 
 def _parts_of(layer):
@@ -184,15 +201,17 @@ class _Copier:
             return _copy_operation(operation)
         if not is_graph(operation):
             return self._copy_whole(operation)
-        if own := [weight.name for weight in _own(operation)]:
+        sequential = isinstance(operation, keras.Sequential)
+        copy = self._copy_sequential if sequential else self._copy_functional
+        copied = copy(operation)
+        own, its = ([w.shape for w in _own(each)] for each in (operation, copied))
+        if own != its:
             raise fail(
                 f"The weights of model '{operation.name}' must be in its layers, to be "
                 "copied.",
-                weights=own,
+                weights=[weight.name for weight in _own(operation)],
             )
-        if isinstance(operation, keras.Sequential):
-            return self._copy_sequential(operation)
-        return self._copy_functional(operation)
+        return copied
 
     def _copy_sequential(self, model):
         # Keras may give it none, although it is built: if it takes a list or a dict.
@@ -220,21 +239,13 @@ class _Copier:
         copied = self._new_layer(layer)
         # Keras never trains a weight that is made while its layer is frozen.
         copied.trainable = True
-        inner, fresh = (
-            [
-                child
-                for child in each._flatten_layers(include_self=False, recursive=False)
-                if not isinstance(child, MaskVariables)
-            ]
-            for each in (layer, copied)
-        )
+        inner, fresh = map(_layers_directly_in, (layer, copied))
         misses = _may_miss(type(layer)) and bool(fresh) and not _alike(inner, fresh)
         makes_masks = any(
             isinstance(each, SupermaskMixin)
             for each in copied._flatten_layers(include_self=False)
         )
-        default = is_default(type(layer).get_config)
-        missed = _missed_values(layer, copied) if default else {}
+        missed = _missed_values(layer, copied) if _may_miss(type(layer)) else {}
         of_config = {name.lstrip("_") for name in missed} & _arguments(type(layer))
         for name, value in missed.items():
             setattr(copied, name, value)
@@ -291,8 +302,8 @@ def _missed_values(layer, copied):
 
 def _equal(one, other):
     try:
-        return bool(one == other)
-    except ValueError:  # of arrays
+        return type(one) is type(other) and bool(np.all(one == other))
+    except (TypeError, ValueError, tf.errors.OpError):  # of arrays
         return False
 
 
@@ -303,8 +314,9 @@ def _is_plain(value):
         return all(map(_is_plain, value))
     if isinstance(value, types.FunctionType):
         return "<" not in value.__qualname__  # a local one may hold the model
-    plain = numbers.Number, str, np.ndarray, tf.Tensor
-    return value is None or isinstance(value, plain)
+    if isinstance(value, tf.Tensor):
+        return not tf.is_symbolic_tensor(value)
+    return value is None or isinstance(value, (numbers.Number, str, np.ndarray))
 
 
 def _alike(inner, fresh):
@@ -329,6 +341,11 @@ def _inner_pairs(source, target):
     # Those of a copy may be made later.
     masks = isinstance(target, SupermaskMixin) and bool(target.masked_weights)
     return zip(_layers_in(source, masks), _layers_in(target, masks), strict=True)
+
+
+def _layers_directly_in(layer):
+    inside = layer._flatten_layers(include_self=False, recursive=False)
+    return [each for each in inside if not isinstance(each, MaskVariables)]
 
 
 def _layers_in(layer, masks=False):
@@ -364,11 +381,12 @@ def _copy_own_state(source, target):
         both = (_flat(vars(each)[name]) for each in (source, target))
         for value, copied in zip(*both, strict=False):
             # TensorFlow's own, which Keras does not list.
-            variables = isinstance(value, tf.Variable) and isinstance(
-                copied, tf.Variable
-            )
+            variables = all(isinstance(v, tf.Variable) for v in (value, copied))
             if variables and copied.shape == value.shape:
                 copied.assign(value)
+    if is_default(plain_class(source).get_config):
+        for name, value in _missed_values(source, target).items():
+            setattr(target, name, value)  # what was changed since it was made
     if hasattr(source, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             source.save_assets(folder)
@@ -419,7 +437,8 @@ def _replace(value, new, held):
             return kind(_replace(each, new, held) for each in value)
     if id(value) in new:
         held.add(id(value))
-    return new.get(id(value), value)
+    copied = value.copy() if isinstance(value, np.ndarray) else value
+    return new.get(id(value), copied)
 
 
 def _hidden_layers(names) -> InputError:

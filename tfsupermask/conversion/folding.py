@@ -80,7 +80,7 @@ def _own_methods(cls):
         for each in ours
         if not each.__module__.startswith("tfsupermask.")
         and name in vars(each)
-        and not hasattr(vars(each)[name], "__wrapped__")  # as the mixin makes them
+        and not hasattr(vars(each)[name], "of_masks")  # as the mixin makes them
     ]
 
 

@@ -63,7 +63,7 @@ def check_images(
     single = isinstance(expected, tuple)
     sizes = expected if single else ()
     fits = len(shape) == len(sizes) and all(
-        size in (None, given) for size, given in zip(sizes, shape, strict=True)
+        size in (None, given) for size, given in zip(sizes[1:], shape[1:], strict=True)
     )
     if not fits or not any(shape[:1]):
         raise fail(

@@ -470,4 +470,5 @@ def _like(base, ours):
         return ours(self, *args, **kwargs)
 
     method.__doc__ = ours.__doc__
+    method.of_masks = True
     return method

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import inspect
-import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 _OPTIONS = {"width": 1.0, "affine_norm": False}
 _MAX_WIDTH = 100
 _BUILDERS: dict[str, Callable[..., keras.Model]] = {}
-_COUNTERS = "object_name_uids"
 
 
 def register(name: str) -> Callable:
@@ -37,8 +34,8 @@ def register(name: str) -> Callable:
         A decorator for functions that take `input_shape`, `num_classes`, `sparsity`,
         `method` and `seed` by keyword, checked by `build`, and return a Keras model.
         They may also take `width` and `affine_norm`, with defaults: `build` passes them
-        only if they are not 1 and `False`. Names and seeds that they leave to Keras
-        depend on `seed` alone.
+        only if they are not 1 and `False`. In a run, names and seeds that they leave to
+        Keras depend on the run's seed alone.
 
     Example:
         >>> @register("linear")
@@ -164,33 +161,14 @@ def build(
                 f"`{option}` must be left out: {name} does not have this option.",
                 **{option: value},
             )
-    with _depending_on_nothing_but(seed):
-        return _BUILDERS[name](
-            input_shape=tuple(input_shape),
-            num_classes=num_classes,
-            sparsity=sparsity,
-            method=method,
-            seed=seed,
-            **asked,
-        )
-
-
-@contextlib.contextmanager
-def _depending_on_nothing_but(seed):
-    """Layers to which a builder gives no name or no seed have the same ones each time.
-
-    Keras numbers names by all that were given before, and chooses seeds by `random`.
-    """
-    from keras.src.backend.common import global_state
-
-    counters, state = global_state.get_global_attribute(_COUNTERS), random.getstate()
-    global_state.set_global_attribute(_COUNTERS, None)
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        global_state.set_global_attribute(_COUNTERS, counters)
-        random.setstate(state)
+    return _BUILDERS[name](
+        input_shape=tuple(input_shape),
+        num_classes=num_classes,
+        sparsity=sparsity,
+        method=method,
+        seed=seed,
+        **asked,
+    )
 
 
 def check_side(name: str, input_shape: Sequence[int], halvings: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import sys
@@ -80,7 +81,6 @@ def straight_through(
     )
 
 
-@tf.RegisterGradient("SupermaskStraightThrough")
 def _gradient(op, gradient):
     upstream, kernel, scores = op.inputs
     ranking = "magnitude" if op.get_attr("by_magnitude") else "score"
@@ -89,6 +89,10 @@ def _gradient(op, gradient):
         straight_through(gradient, upstream, scores, ranking),
         None,
     )
+
+
+with contextlib.suppress(KeyError):  # when the module is loaded again
+    tf.RegisterGradient("SupermaskStraightThrough")(_gradient)
 
 
 @functools.cache

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
 import itertools
+import random
+from collections.abc import Iterator
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 
 from tfsupermask import init, models
 from tfsupermask._validation import fail
@@ -19,14 +24,14 @@ from tfsupermask.runs import GIVEN, PATCH_INITS, RANDOM_INITS, Config
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.sparsity import SparsityRamp, allocate
 
+_COUNTERS = "object_name_uids"
+
 
 def build_model(
     config: Config, image_shape: tuple[int, int, int], num_classes: int
 ) -> keras.Model:
     """Builds the model of a resolved config, kernels and scores drawn from its seed."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.precision)
-    try:
+    with _keras_as(config):
         return models.build(
             config.model,
             image_shape,
@@ -37,8 +42,27 @@ def build_model(
             width=config.width,
             affine_norm=config.affine_norm,
         )
+
+
+@contextlib.contextmanager
+def _keras_as(config: Config) -> Iterator[None]:
+    """Sets the precision, and what layers without a name or a seed get, by the config.
+
+    Keras numbers names by all that it gave before, and takes seeds from `random`.
+    """
+    policy, state = keras.config.dtype_policy(), random.getstate()
+    before = global_state.get_global_attribute(_COUNTERS) or {}
+    try:
+        keras.config.set_dtype_policy(config.precision)
+        random.seed(config.seed)
+        counters = collections.defaultdict(int)
+        global_state.set_global_attribute(_COUNTERS, counters)
+        yield
     finally:
         keras.config.set_dtype_policy(policy)
+        random.setstate(state)
+        for name, count in before.items():
+            counters[name] = max(count, counters[name])
 
 
 def random_init(config: Config) -> str:
