@@ -292,7 +292,7 @@ class Config:
     ramp_epochs: int = _field(
         0,
         "Raise the sparsity from 0 to --prune during this number of first epochs (0: "
-        "--prune from the start; --method=magnitude: half of the epochs).",
+        "--prune from the start; magnitude methods: half of the epochs).",
         _at_least(0),
         applies=_WITH_GIVEN_SPARSITY,
     )
@@ -316,26 +316,26 @@ class Config:
     )
     num_patches: int | None = _first(
         None,
-        "P, patches sampled for each layer (--init=patches).",
+        "P, patches sampled for each layer (--init=…patches).",
         _at_least(1),
         applies=_WITH_PATCHES,
     )
     num_clusters: int | None = _first(
         None,
-        "C, clusters of patches in each layer (--init=patches).",
+        "C, clusters of patches in each layer (--init=…patches).",
         _at_least(1),
         applies=_WITH_PATTERNS,
     )
     discriminative_from: int | None = _first(
         None,
         "D, first convolution, counted from 1, that prefers clusters of few classes "
-        "(--init=patches, --select=entropy; default: the last).",
+        "(--init=…patches, --select=entropy; default: the last).",
         _at_least(1),
         applies=_WITH_PATTERNS,
     )
     num_components: int | None = _field(
         None,
-        "Dimensions to which PCA reduces patches (--init=patches; default "
+        "Dimensions to which PCA reduces patches (--init=…patches; default "
         f"{NUM_COMPONENTS}).",
         _at_least(1),
         applies=_WITH_PATCHES,
@@ -343,7 +343,7 @@ class Config:
     double_from: int | None = _field(
         None,
         "First convolution, counted from 1, that uses twice as many patches and "
-        "clusters, as all later ones do (--init=patches; default: none).",
+        "clusters, as all later ones do (--init=…patches; default: none).",
         _at_least(1),
         applies=_WITH_PATTERNS,
     )
