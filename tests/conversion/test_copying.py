@@ -232,6 +232,20 @@ class DerivedInBuild(kl.Layer):
         return inputs @ self.kernel * sum(self.scales)
 
 
+class FlagInBuild(keras.Model):
+    def __init__(self, units=3):
+        super().__init__()
+        self.units, self.made = units, False
+
+    def build(self, shape):
+        if not self.made:
+            self.dense, self.made = kl.Dense(self.units, name="late"), True
+            self.dense.build(shape)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
 class Outer(kl.Layer):
     """Its first layer makes one in `build`, before the second."""
 
@@ -263,6 +277,17 @@ class Tempered(kl.Layer):
         return inputs / self.temperature
 
 
+class Table(kl.Layer):
+    """Has an attribute with a name of the masks', and one of another shape later."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.score, self.table = 1.0, np.ones(1)
+
+    def call(self, inputs):
+        return inputs * self.score * self.table.sum()
+
+
 class Around(kl.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -273,9 +298,11 @@ class Around(kl.Layer):
 
 
 def changed_later():
-    layers = [Tempered(), Around(), kl.Dense(2)]
+    layers = [Tempered(), Around(), Table(), DerivedInBuild(4), kl.Dense(2)]
+    layers[3].units = 6
     model = keras.Sequential([keras.Input((8,)), *layers])
     layers[0].temperature, layers[1].inside.temperature = 5.0, 0.5
+    layers[2].score, layers[2].table = 2.0, np.ones(5)
     return model
 
 
@@ -433,6 +460,7 @@ MODELS = {
         lambda: functional(lambda x: kl.Dense(2)(DerivedInBuild()(x))),
         X,
     ),
+    "flag_in_build": (lambda: FlagInBuild(5), X),
     "layers_made_late_inside": (lambda: functional(lambda x: Outer()(x)), X),
     "weight_of_a_graph": (own_weight, X),
     "dropout_switched_off": (dropout_switched_off, X),
@@ -520,6 +548,13 @@ def test_a_masked_model_is_copied_with_its_masks(kind):
         assert two.method is one.method
         assert_same((one.kernel.numpy(), one.mask), (two.kernel.numpy(), two.mask))
     assert pairs
+
+
+def test_names_of_inner_layers_and_weights_of_graphs_are_kept():
+    model, _ = made("layers_made_late_inside")
+    assert convert(model, 0.0, verbose=False).layers[1].last.name == "last"
+    model, _ = made("weight_of_a_graph")
+    np.testing.assert_array_equal(convert(model, verbose=False).alpha, model.alpha)
 
 
 def test_a_model_class_of_ones_own_is_kept_where_it_can_be():

@@ -245,10 +245,7 @@ class _Copier:
             isinstance(each, SupermaskMixin)
             for each in copied._flatten_layers(include_self=False)
         )
-        missed = _missed_values(layer, copied) if _may_miss(type(layer)) else {}
-        of_config = {name.lstrip("_") for name in missed} & _arguments(type(layer))
-        for name, value in missed.items():
-            setattr(copied, name, value)
+        of_config = _set_missed(layer, copied)
         if isinstance(copied, SupermaskMixin):
             copied.config_is_complete = not (misses or of_config or makes_masks)
         one_by_one = makes_masks or bool(children_of(layer))
@@ -288,9 +285,26 @@ def _arguments(cls):
     return {*inspect.signature(cls.__init__).parameters} - {"self", "args", "kwargs"}
 
 
+def _set_missed(layer, copied):
+    """Gives an unbuilt copy what its config lacks; returns whether it should have it.
+
+    That is what the constructor takes, and of models what else it sets: what `build`
+    derives is derived again.
+    """
+    cls = plain_class(layer)
+    missed = _missed_values(layer, copied) if is_default(cls.get_config) else {}
+    arguments = {name for name in missed if name.lstrip("_") in _arguments(cls)}
+    for name, value in missed.items():
+        derived = not (_may_miss(cls) and np.any(getattr(copied, name)))
+        if name in arguments or not derived:
+            setattr(copied, name, value)
+    return _may_miss(cls) and bool(arguments)
+
+
 def _missed_values(layer, copied):
     """Returns the plain values in a layer's attributes that differ in its copy."""
-    of_keras = {*vars(keras.Model(name=layer.name)), *dir(SupermaskMixin)}
+    of_masks = dir(SupermaskMixin) if isinstance(copied, SupermaskMixin) else ()
+    of_keras = {*vars(keras.Model(name=layer.name)), "call", *of_masks}
     names = (vars(layer).keys() & vars(copied).keys()) - of_keras
     values = {name: (getattr(layer, name), getattr(copied, name)) for name in names}
     return {
@@ -302,7 +316,8 @@ def _missed_values(layer, copied):
 
 def _equal(one, other):
     try:
-        return type(one) is type(other) and bool(np.all(one == other))
+        alike = type(one) is type(other) and np.shape(one) == np.shape(other)
+        return alike and bool(np.all(one == other))
     except (TypeError, ValueError, tf.errors.OpError):  # of arrays
         return False
 

@@ -52,10 +52,10 @@ def _keras_as(config: Config) -> Iterator[None]:
     """
     policy, state = keras.config.dtype_policy(), random.getstate()
     before = global_state.get_global_attribute(_COUNTERS) or {}
+    counters = collections.defaultdict(int)
     try:
         keras.config.set_dtype_policy(config.precision)
         random.seed(config.seed)
-        counters = collections.defaultdict(int)
         global_state.set_global_attribute(_COUNTERS, counters)
         yield
     finally:
