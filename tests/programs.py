@@ -49,6 +49,13 @@ def call_here(module, *arguments, cwd):
         warnings.catch_warnings(),
         mock.patch.object(warnings, "formatwarning", warnings.formatwarning),
     ):
+        warnings.simplefilter("default")  # whatever pytest is told to leave out
+        for category in (
+            DeprecationWarning,
+            PendingDeprecationWarning,
+            ResourceWarning,
+        ):
+            warnings.simplefilter("ignore", category)
         warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
         warnings.showwarning = lambda *said: err.write(
             warnings.formatwarning(*said[:4])

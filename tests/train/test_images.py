@@ -51,16 +51,21 @@ def test_chooses_by_images_held_out(small, tmp_path):
 @pytest.mark.parametrize(
     ("limit_images", "message"),
     [
-        # What the images left could offer by default.
         (40, r"each of 40 images.*num_patches=2000"),
         (321, r"the 320 training images.*limit_images=321"),
     ],
 )
 def test_refuses_numbers_of_images(tmp_path, limit_images, message):
-    fields = {**FIELDS, "num_patches": None, "limit_images": limit_images}
+    fields = {**FIELDS, "num_patches": 2000, "limit_images": limit_images}
     with pytest.raises(InputError, match=message):
         run(tmp_path / "run", **fields)
     assert (tmp_path / "run").exists() is (limit_images == 40)
+
+
+def test_small_images_offer_as_many_patches_as_the_default_takes(tmp_path):
+    fields = {**FIELDS, "num_patches": None, "limit_images": 40}
+    run(tmp_path, **fields, stop_after_epoch=0)
+    assert train.load_run(tmp_path).config.num_patches == 40 * 6 * 6
 
 
 def test_images_come_from_where_they_are_asked_for(small, monkeypatch):
