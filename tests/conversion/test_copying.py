@@ -236,6 +236,7 @@ class FlagInBuild(keras.Model):
     def __init__(self, units=3):
         super().__init__()
         self.units, self.made = units, False
+        self.uneven = [[1], [units, 3]]
 
     def build(self, shape):
         if not self.made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import numbers
 import tempfile
@@ -295,8 +296,9 @@ def _set_missed(layer, copied):
     missed = _missed_values(layer, copied) if is_default(cls.get_config) else {}
     arguments = {name for name in missed if name.lstrip("_") in _arguments(cls)}
     for name, value in missed.items():
-        derived = not (_may_miss(cls) and np.any(getattr(copied, name)))
-        if name in arguments or not derived:
+        fresh = getattr(copied, name)
+        made = isinstance(fresh, (np.ndarray, tf.Tensor)) or bool(fresh)
+        if name in arguments or (_may_miss(cls) and made):
             setattr(copied, name, value)
     return _may_miss(cls) and bool(arguments)
 
@@ -304,14 +306,18 @@ def _set_missed(layer, copied):
 def _missed_values(layer, copied):
     """Returns the plain values in a layer's attributes that differ in its copy."""
     of_masks = dir(SupermaskMixin) if isinstance(copied, SupermaskMixin) else ()
-    of_keras = {*vars(keras.Model(name=layer.name)), "call", *of_masks}
-    names = (vars(layer).keys() & vars(copied).keys()) - of_keras
+    names = (vars(layer).keys() & vars(copied).keys()) - _names_of_keras() - {*of_masks}
     values = {name: (getattr(layer, name), getattr(copied, name)) for name in names}
     return {
         name: _replace(one, {}, set())
         for name, (one, other) in values.items()
         if _is_plain(one) and _is_plain(other) and not _equal(one, other)
     }
+
+
+@functools.cache
+def _names_of_keras():
+    return {*vars(keras.Model()), "call"}
 
 
 def _equal(one, other):
