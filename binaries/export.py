@@ -11,8 +11,6 @@ python -m binaries.export --path=zoo:conv2_signed_constant_s0 --output=my_model.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 from absl import flags
 
@@ -60,12 +58,13 @@ def main():
     _program.load_tensorflow()
     if source.suffix == ".ticket" and source.is_file():
         made = tickets.load_ticket(source)
-        recipe, whence = made.recipe, f"of {source.name}"
+        config, recipe, whence = None, made.recipe, f"of {source.name}"
     else:
         made = train.load_run(source)
-        recipe = dataclasses.asdict(made.config)
+        config, recipe = made.config, made.config.identity()
         whence = f"after epoch {made.epoch}"
-    images = _training_images(recipe) if _PRECISION.value == "int8" else None
+    int8 = _PRECISION.value == "int8"
+    images = _training_images(config, recipe) if int8 else None
     path = export.export_model(
         made.model,
         _OUTPUT.value,
@@ -80,9 +79,9 @@ def main():
     print(export.size_table(made.model, path))
 
 
-def _training_images(recipe):
+def _training_images(config, recipe):
     _program.require(recipe, "int8 needs a ticket with the recipe of its run.")
-    config = Config.from_saved(recipe)
+    config = config or Config.from_saved({"data_dir": _DATA_DIR.value} | recipe)
     images = train.load_images(config, _DATA_DIR.value, patterns=False).train.images
     rng = np.random.default_rng(config.seed)
     count = min(_REPRESENTATIVE_IMAGES, len(images))

@@ -8,6 +8,7 @@ import pytest
 from tests.programs import call, call_here
 from tfsupermask import data, runs, train
 from tfsupermask.export import export_model
+from tfsupermask.tickets import load_ticket
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,21 @@ def test_exports_weighs_evaluates_and_predicts(folder):
     assert {f"digit {n}" for n in range(10)} == set(
         re.findall(r"digit \d", prediction.removeprefix(f"{image}: "))
     )
+
+
+def test_a_ticket_says_how_it_was_made_but_not_where(folder):
+    to = "--path=run", "--output=exported.ticket"
+    code, _, err = call_here("binaries.export", *to, cwd=folder)
+    assert code == 0, err
+    recipe = load_ticket(folder / "exported.ticket").recipe
+    assert recipe == train.load_run(folder / "run").config.identity()
+    assert str(folder) not in str(recipe)
+    to = "--path=exported.ticket", "--output=from_ticket.tflite", "--precision=int8"
+    code, _, err = call_here("binaries.export", *to, cwd=folder)
+    assert code == 1
+    assert "`dataset` 'folder' needs `data_dir`" in err
+    code, _, err = call_here("binaries.export", *to, "--data_dir=images", cwd=folder)
+    assert code == 0, err
 
 
 def test_bad_combinations_end_with_one_sentence_and_help_helps(folder):
