@@ -19,12 +19,21 @@ from tests.init.common import (
     masked_net,
     plain_net,
     preprocess,
+    tinted_digits,
+    two_masked_layers,
     unchanged,
     values_of,
 )
 from tfsupermask import patches as patches_package
 from tfsupermask._validation import InputError
-from tfsupermask.init import PatchesInit, SimpleInit, Variant, activations, progress
+from tfsupermask.init import (
+    PatchesInit,
+    SimpleInit,
+    Variant,
+    activations,
+    diagnose,
+    progress,
+)
 from tfsupermask.layers import supermask_layers
 from tfsupermask.patches import Clusters, cluster, reduction, sampling, stream
 
@@ -441,3 +450,41 @@ def test_images_that_are_refused_leave_the_model_unchanged(digits, changes, mess
     for name, change in changes.items():
         arguments[name] = change if name == "preprocess" else change(arguments[name])
     refuse(plain_net(), PatchesInit(500, 20), message, *arguments.values())
+
+
+def test_a_preprocess_that_works_in_place_leaves_the_images_alone():
+    images, labels = tinted_digits(60, step=2)
+    images = np.float32(images)
+
+    def in_place(batch):
+        batch /= 255
+        return batch
+
+    models = two_masked_layers(), two_masked_layers()
+    before, initialise = images.copy(), PatchesInit(300, 12)
+    initialise.apply(models[0], images, labels, in_place)
+    diagnose(models[0], images, in_place)
+    np.testing.assert_array_equal(images, before)
+    initialise.apply(models[1], images, labels, lambda batch: batch / 255)
+    assert_same_kernels(*models)
+
+
+def test_preprocess_may_change_the_shape():
+    images, labels = tinted_digits(60, step=2)
+    model = build(keras.layers.Conv2D(4, 3), shape=(20, 20, 1))
+    wrong = "shape of the model's one input.*images=\\(60, 16, 16, 3\\)"
+    with pytest.raises(InputError, match=wrong):
+        PatchesInit(300, 12).apply(model, images, labels)
+
+    def grey(batch):
+        return np.pad(np.float32(batch[..., :1]), [(0, 0), (2, 2), (2, 2), (0, 0)])
+
+    report = PatchesInit(300, 12).apply(model, images, labels, grey)
+    assert report.layers[0].num_patches == 300
+
+
+def test_only_takes_a_single_name():
+    images, labels = tinted_digits(60, step=2)
+    model = two_masked_layers()
+    report = PatchesInit(300, 12, only="second").apply(model, images, labels)
+    assert [layer.layer for layer in report.layers] == ["second"]

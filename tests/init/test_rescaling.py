@@ -388,3 +388,31 @@ def unmasked():
 def test_refuses(model, images, labels, seed, message):
     with pytest.raises(InputError, match=message):
         unit_power(model(), images, labels, preprocess, seed)
+
+
+@keras.saving.register_keras_serializable("test_power")
+class Deviation(keras.initializers.Initializer):
+    """An initializer of one's own: its `scale` is a deviation, not a variance."""
+
+    def __init__(self, scale, seed):
+        self.scale, self.seed = scale, seed
+
+    def __call__(self, shape, dtype=None):
+        return keras.random.normal(shape, 0, self.scale, dtype, self.seed)
+
+    def get_config(self):
+        return {"scale": self.scale, "seed": self.seed}
+
+
+def test_the_scale_of_an_initializer_of_ones_own_may_be_anything():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            SupermaskConv2D(6, 3, kernel_initializer=Deviation(0.05, 1), name="a"),
+            keras.layers.Flatten(),
+            SupermaskDense(4, kernel_initializer=Deviation(0.3, 2), name="b"),
+        ]
+    )
+    unit_power(model, IMAGES, LABELS, preprocess)
+    again = unit_power(model, IMAGES, LABELS, preprocess)
+    assert again == pytest.approx({"a": 1, "b": 1}, rel=1e-4)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -16,7 +14,7 @@ from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
 from tfsupermask._validation import fail
 from tfsupermask.init.observing import Trace
 from tfsupermask.layers import Kernel, kernels_of
-from tfsupermask.layers.kernels import paths_in
+from tfsupermask.layers.walking import named_layers
 from tfsupermask.patches import Window
 
 _SETTABLE = (
@@ -65,16 +63,6 @@ class Convolution:
         """Sets the filters to an array (height, width, channels, filters)."""
         variable = self.kernel.variable
         variable.assign(filters.reshape(variable.shape))
-
-
-def named_layers(
-    model: keras.Model, wanted: Callable[[keras.Layer], bool]
-) -> dict[keras.Layer, str]:
-    """Returns the wanted layers in a model with their names, paths where two agree."""
-    paths = paths_in(model)
-    found = [layer for layer in paths if wanted(layer)]
-    having = collections.Counter(layer.name for layer in found)
-    return {x: x.name if having[x.name] == 1 else paths[x] for x in found}
 
 
 def convolutions_in(model: keras.Model) -> dict[keras.Layer, str]:

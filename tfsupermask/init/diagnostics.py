@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from tfsupermask._text import aligned
-from tfsupermask.init.observing import check_some, watched
+from tfsupermask.init.observing import check_numbers, watched
 from tfsupermask.layers import kernels_of
+from tfsupermask.layers.walking import named_layers
 from tfsupermask.patches.ranges import mean_square
 
 
@@ -19,7 +20,7 @@ class LayerDiagnosis:
     """One layer; its output is that before bias and activation.
 
     Attributes:
-        layer: Name of the layer.
+        layer: Name of the layer, its path where two agree.
         num_filters: Number of filters, or units.
         cosine: Mean absolute cosine between two of its filters, in [0, 1]: 0 for
             orthogonal ones and a single one, 1 where all are the same but for sign and
@@ -91,7 +92,7 @@ def diagnose(
     Reference:
         - Roy and Vetterli, 2007, "The effective rank".
     """
-    check_some(images)
+    check_numbers(images)
     preprocess = preprocess or np.float32
     found = {}
 
@@ -100,10 +101,11 @@ def diagnose(
             found[layer] = _of_output(layer, product())
 
     with watched(model, measure):
-        model(preprocess(images), training=False)
+        model(preprocess(np.array(images)), training=False)
+    names = named_layers(model, found.__contains__)
     # Not in the forward pass, where masks may be applied to the kernels.
     return Diagnosis(
-        LayerDiagnosis(layer.name, *_of_filters(layer), *measures)
+        LayerDiagnosis(names[layer], *_of_filters(layer), *measures)
         for layer, measures in found.items()
     )
 

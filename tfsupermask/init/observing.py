@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -17,37 +17,34 @@ from tfsupermask.layers.walking import check_built
 
 
 def check_images(
-    model: keras.Model, images: ImageArray, labels: np.ndarray
-) -> np.ndarray:
-    """Returns the labels as int64; they and the images must fit the model's input."""
+    model: keras.Model,
+    images: ImageArray,
+    labels: np.ndarray,
+    preprocess: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the labels as int64, and a preprocessed image that fits the model."""
     check_built(model)
-    # Images in a file are no array, but read like one.
-    kind = getattr(getattr(images, "dtype", None), "kind", "none")
-    if kind not in "uif" or images.ndim not in (3, 4, 5):
-        raise fail(
-            "`images` must be a NumPy array of numbers (n, height, width, channels).",
-            type=type(images).__name__,
-            dtype=getattr(images, "dtype", None),
-            shape=getattr(images, "shape", None),
-        )
+    check_numbers(images, dimensions=(3, 4, 5))
+    labels = check_labels(images, labels)
+    first = preprocess(np.array(images[:1]))  # a copy: some work in place
     # A subclassed model does not say what it takes.
-    inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [images])]
-    if len(inputs) != 1 or not tf.TensorShape(inputs[0]).is_compatible_with(
-        images.shape
+    inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [first])]
+    if len(inputs) != 1 or not tf.TensorShape(inputs[0][1:]).is_compatible_with(
+        first.shape[1:]
     ):
         raise fail(
             "`images` must have the shape of the model's one input.",
-            images=images.shape,
+            images=(len(images), *first.shape[1:]),
             inputs=inputs,
         )
-    return check_labels(images, labels)
+    return labels, first
 
 
 def check_labels(images: ImageArray, labels: np.ndarray) -> np.ndarray:
     """Returns the labels as int64 (n,); there must be images, and a class for each."""
     labels = np.asarray(labels)
     integer = np.issubdtype(labels.dtype, np.integer)
-    check_some(images)
+    check_numbers(images)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2:
@@ -66,8 +63,17 @@ def check_labels(images: ImageArray, labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def check_some(images: ImageArray) -> None:
-    """Raises unless there are images."""
+def check_numbers(images: ImageArray, dimensions: Sequence[int] = range(1, 9)) -> None:
+    """Raises unless there are images, as an array of numbers."""
+    # Images in a file are no array, but read like one.
+    kind = getattr(getattr(images, "dtype", None), "kind", "none")
+    if kind not in "uif" or images.ndim not in dimensions:
+        raise fail(
+            "`images` must be a NumPy array of numbers (n, height, width, channels).",
+            type=type(images).__name__,
+            dtype=getattr(images, "dtype", None),
+            shape=getattr(images, "shape", None),
+        )
     if not len(images):
         raise fail("`images` must hold at least one image.", shape=images.shape)
 

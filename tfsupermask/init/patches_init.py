@@ -25,12 +25,6 @@ from tfsupermask.ops import derive_seed
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 
 _STATISTICS_IMAGES = 250
-# Options that were removed, with the values that files of unfinished runs have.
-_OPTIONS_OF_BEFORE = {
-    "pattern_fraction": 1.0,
-    "scale": "xavier",
-    "fan_correction": False,
-}
 
 
 def algorithm_1(
@@ -92,7 +86,9 @@ def algorithm_1(
         convolution.set_filters(filters)  # 17
         work.done(
             layer,
-            discriminative=layer.discriminative and variant.select == "entropy",
+            discriminative=layer.discriminative
+            and layer.selects
+            and variant.select == "entropy",
             num_patches=len(patches),
             num_clusters=int((sizes > 0).sum()),
             clusters_kept=int((sizes >= p.MIN_CLUSTER_SIZE).sum()),
@@ -168,7 +164,8 @@ class PatchesInit:
         check_integer("seed", self.seed)
         check_choice("forward", self.forward, ("dense", "masked"))
         if self.only is not None:
-            object.__setattr__(self, "only", tuple(self.only))
+            only = [self.only] if isinstance(self.only, str) else self.only
+            object.__setattr__(self, "only", tuple(only))
         if not isinstance(self.variant, Variant):
             raise fail("`variant` must be a `Variant`.", variant=self.variant)
         if self.discriminative_from is not None and self.variant.select != "entropy":
@@ -228,14 +225,14 @@ class PatchesInit:
                 or too few that vary, also in the variant's `filter_space`. The model
                 is unchanged then.
         """
-        labels = check_images(model, images, labels)
-        order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         preprocess = preprocess or np.float32
+        labels, first = check_images(model, images, labels, preprocess)
+        order = p.class_balanced_order(labels, derive_seed(self.seed, "images"))
         names = convolutions_in(model)
         watched = [*names, *normalisations_in(model._flatten_layers())]
         dense = self.forward == "dense"
         with dense_forward(model) if dense else contextlib.nullcontext():
-            trace = Trace(model, watched, preprocess(images[:1]))
+            trace = Trace(model, watched, first)
             convolutions, skipped, last = find_convolutions(names, trace, self.only)
             plans = [plan_layer(self, each, last) for each in convolutions]
             progress = Progress(progress_dir, {**self._identity(), "skipped": skipped})
@@ -254,7 +251,7 @@ class PatchesInit:
         options = dataclasses.asdict(self)
         variant = options.pop("variant")
         del options["verbose"]
-        return options | variant | _OPTIONS_OF_BEFORE
+        return options | variant
 
 
 @dataclasses.dataclass(frozen=True)

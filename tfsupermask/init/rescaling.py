@@ -10,15 +10,16 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from tfsupermask._images import ImageArray
 from tfsupermask._validation import check_integer, fail
-from tfsupermask.init.convolutions import named_layers
 from tfsupermask.init.observing import check_labels, restored, watched
-from tfsupermask.layers import drawn, kernels_of, masked_weights
+from tfsupermask.layers import SignedConstant, drawn, kernels_of, masked_weights
 from tfsupermask.layers.kernels import draw_like
+from tfsupermask.layers.walking import named_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
 from tfsupermask.patches.ranges import mean_square
 
 _NUM_IMAGES = 250
+_SCALED = (keras.initializers.VarianceScaling, SignedConstant)
 _DRAW = -1  # of stochastic masks; training takes those above 0
 
 
@@ -131,8 +132,9 @@ def _multiply(kernel, factor):
     if scope and id(variable) in scope.state_mapping:
         # The mask of a layer around it is applied already.
         scope.add_update((variable, scope.get_current_value(variable) * factor))
-    config = {} if initializer is None else initializer.get_config()
-    if "scale" in config and np.array_equal(
+    # Of the initializers of others, `scale` may mean anything.
+    config = initializer.get_config() if isinstance(initializer, _SCALED) else None
+    if config and np.array_equal(
         draw_like(values, type(initializer).from_config(config)), values
     ):
         config["scale"] *= factor**2

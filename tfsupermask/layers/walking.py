@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 from keras.src.models.functional import Functional, functional_like_constructor
 
 from tfsupermask._validation import fail
 from tfsupermask.layers.applying import masks_applied
+from tfsupermask.layers.kernels import paths_in
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.mixin import SupermaskMixin
 
@@ -110,6 +112,28 @@ def named_weights(model: keras.Layer) -> list[tuple[MaskedWeight, list[str]]]:
         if isinstance(layer, SupermaskMixin)
         for weight in layer.masked_weights
     ]
+
+
+def named_layers(
+    model: keras.Model, wanted: Callable[[keras.Layer], bool]
+) -> dict[keras.Layer, str]:
+    """Returns the wanted layers in a model with their names, paths where two agree."""
+    paths = paths_in(model)
+    found = [layer for layer in paths if wanted(layer)]
+    having = collections.Counter(layer.name for layer in found)
+    return {x: x.name if having[x.name] == 1 else paths[x] for x in found}
+
+
+def name_of_each(model: keras.Layer) -> dict[MaskedWeight, str]:
+    """Returns `masked_weights` with their names, paths where two agree."""
+    weights = named_weights(model)
+    having = collections.Counter(weight.name for weight, _ in weights)
+    return {
+        weight: weight.name
+        if having[weight.name] == 1
+        else "/".join([*around, weight.name.rsplit("/", 1)[1]])
+        for weight, around in weights
+    }
 
 
 def mask_variables(model: keras.Layer) -> set[int]:

@@ -114,7 +114,7 @@ def propose_filtered_boxes(
         min_width: Width of a patch in pixels.
 
     Returns:
-        A list of n int32 arrays (boxes, 4) of (top, left, height, width).
+        A list of n int32 arrays (boxes, 4) of (top, left, height, width), sorted.
 
     Raises:
         InputError: `images` are not as above.
@@ -145,4 +145,6 @@ def propose_filtered_boxes(
         min_height=min_height,
         min_width=min_width,
     )
-    return [boxes[first:end] for first, end in itertools.pairwise(offsets)]
+    # OpenCV finds them in another order each time.
+    of_each = (boxes[first:end] for first, end in itertools.pairwise(offsets))
+    return [some[np.lexsort(some.T[::-1])] for some in of_each]

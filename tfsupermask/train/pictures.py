@@ -77,8 +77,7 @@ def draw_boxes_and_patches(
             name = dataset.class_names[source.labels[order[column]]]
             title = name if len(name) < 13 else f"{name[:11]}…"
             top.set_title(title, fontsize=_FONT_SIZE, parse_math=False)  # $ is a $
-        # Selective search may return the same boxes in another order.
-        for box in sorted(map(tuple, boxes[column])):
+        for box in boxes[column]:
             outline(top, box, "tab:red", 0.8)
         for place in places[column]:
             outline(bottom, (*place, *patch_size), "tab:cyan", 0.6)
