@@ -525,3 +525,28 @@ def test_layers_inside_refuse_as_well():
     with pytest.raises(NotImplementedError, match="`fold` the model first"):
         inside.quantize("int8")
     np.testing.assert_array_equal(layer(*inputs), before)
+
+
+@pytest.mark.parametrize("initializer", ["he_uniform", keras.initializers.HeUniform(3)])
+def test_kernels_of_a_layer_get_scores_of_their_own(initializer):
+    def scores():
+        layer = keras.layers.MultiHeadAttention(2, 4)
+        masked = supermask(layer, score_initializer=initializer)
+        masked(*[np.ones((1, 3, 8))] * 2)
+        return [weight.score.numpy() for weight in masked.masked_weights]
+
+    found = scores()
+    shapes_of = {score.shape for score in found}
+    assert len({score.tobytes() for score in found}) == len(found) > len(shapes_of)
+    repeats = [np.array_equal(*pair) for pair in zip(found, scores(), strict=True)]
+    assert repeats == [not isinstance(initializer, str)] * len(found)
+
+
+def test_sparsities_belong_to_the_kernels_as_they_are_named():
+    layer = layers.SupermaskSeparableConv2D(4, 3, kernels=[1, 0], sparsity=[0.9, 0.1])
+    layer.build((None, 8, 8, 10))
+    copy = type(layer).from_config(layer.get_config())
+    copy.build((None, 8, 8, 10))
+    for each in (layer, copy):
+        found = {weight.name[-16:]: weight.sparsity for weight in each.masked_weights}
+        assert found == {"depthwise_kernel": 0.1, "pointwise_kernel": 0.9}

@@ -57,9 +57,10 @@ class MaskDraws(keras.callbacks.Callback):
     """Draws the stochastic masks of a model again for each batch of `model.fit`.
 
     Without it they are trained without chance, as in evaluation. A draw depends only on
-    the layers' seeds and the number of the step. `steps_per_execution` batches share
-    one. Callbacks that use the model at the end of an epoch must come later in the
-    list.
+    the layers' seeds and the number of the step of the optimizer: batches whose
+    gradients are accumulated share one, as do those of `steps_per_execution`. Callbacks
+    that use the model at the end of an epoch must come later in the list. After a `fit`
+    that was interrupted, `on_train_end()` goes back to masks without chance.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), method="stochastic")

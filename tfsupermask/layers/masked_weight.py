@@ -157,8 +157,8 @@ class MaskedWeight:
         """Fraction of the weights removed, in [0, 1).
 
         It may be set if the method takes it, and is the number that was set, if that
-        gives the number of weights kept. For a method that learns this number, only
-        setting 0 (keep all) has an effect later.
+        gives the number of weights kept. A method that learns this number takes 0 (keep
+        all) and the sparsity of its start.
         """
         count = self._count if self.method.takes_sparsity else self.num_kept
         if num_kept(self.num_weights, self._wanted) == count:
@@ -168,6 +168,8 @@ class MaskedWeight:
     @sparsity.setter
     def sparsity(self, value: float) -> None:
         if not self.method.takes_sparsity:
+            raise self._cannot_be_set(sparsity=value)
+        if self.method.decides_num_kept and value and self.sparsity not in (0, value):
             raise self._cannot_be_set(sparsity=value)
         self.variables.num_kept.assign(num_kept(self.num_weights, value))
         self._wanted = value

@@ -23,7 +23,8 @@ class Method:
 
     It has no state: one object serves all layers.
 
-    For your own method write a subclass and `register` an object of it.
+    For your own method write a subclass and `register` an object of it. If its masks do
+    not keep the largest |scores|, it says so in `rank`, `score_from` and `score_for`.
 
     Attributes:
         name: Its name in layers, files and flags.

@@ -20,6 +20,7 @@ from tfsupermask.layers.applying import functions_untraced, masks_applied
 from tfsupermask.layers.kernels import MaskVariables, is_kernel, kernels_of, weights_in
 from tfsupermask.layers.masked_weight import MaskedWeight
 from tfsupermask.layers.methods import OF_RANKING, Method, get_method
+from tfsupermask.ops import derive_seed
 
 MARK = "mask_method"
 ARGUMENTS = ("sparsity", "method", "score_initializer", "kernels")
@@ -91,6 +92,10 @@ class SupermaskMixin:
                     "`kernels` must be a sequence of positions.", kernels=kernels
                 )
             kernels = tuple(check_integer("kernels", each) for each in kernels)
+            if isinstance(sparsity, (list, tuple)) and len(sparsity) == len(kernels):
+                order = sorted(range(len(kernels)), key=kernels.__getitem__)
+                self._mask_sparsity = [sparsity[index] for index in order]
+            kernels = tuple(sorted(kernels))
         self._mask_positions = kernels
         if self.built:
             self.build_masks(wait=False)
@@ -148,8 +153,10 @@ class SupermaskMixin:
         self._mask_sparsity = _spread(self._mask_sparsity, len(kernels))
         with self._open_name_scope():
             weights = [
-                MaskedWeight(self, kernel, sparsity, self.score_initializer)
-                for kernel, sparsity in zip(kernels, self._mask_sparsity, strict=True)
+                MaskedWeight(self, kernel, sparsity, self._score_initializer_of(index))
+                for index, (kernel, sparsity) in enumerate(
+                    zip(kernels, self._mask_sparsity, strict=True)
+                )
                 if sparsity is not None
             ]
         object.__setattr__(self, "_mask_weights", weights)  # Keras would track a list
@@ -163,6 +170,16 @@ class SupermaskMixin:
             own = [weight for weight in weights if weight.owner in inside]
             if own:
                 layer.call = _masked(layer, own)
+
+    def _score_initializer_of(self, index):
+        """Returns what draws a kernel's scores: Keras' own repeat their values."""
+        initializer = self.score_initializer
+        config = getattr(initializer, "get_config", dict)()
+        if index == 0 or not isinstance(config.get("seed", ""), int | None):
+            return initializer
+        if config["seed"] is not None:
+            config["seed"] = derive_seed(config["seed"], "score", index)
+        return type(initializer).from_config(config)
 
     @property
     def masked_weights(self) -> list[MaskedWeight]:
