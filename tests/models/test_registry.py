@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from tfsupermask import models
@@ -101,3 +102,14 @@ def test_a_builder_of_five_arguments_works_without_options_and_refuses_them(regi
             f"`{option}` must be left out: takes_five does not have this option. "
             f"Received: {option}={value}"
         )
+
+
+def test_numbers_may_be_numpys():
+    model = models.build(
+        "conv2",
+        tuple(np.array([8, 8, 3])),
+        np.arange(4).max(),
+        sparsity=np.float32(0.5),
+        seed=np.int64(1),
+    )
+    assert model.output_shape == (None, 3)

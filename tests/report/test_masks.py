@@ -12,14 +12,14 @@ def weights(sparsity, seed, name="conv2", **options):
 
 
 def facts(*args):
-    return tuple(map(mask_statistics, weights(*args)))
+    return tuple(mask_statistics(each, each.name) for each in weights(*args))
 
 
 @pytest.mark.parametrize("method", ["edge_popup", "signed"])
 def test_facts_are_those_of_scores_and_mask(rng, method):
     for weight in weights(0.7, 0, method=method):
         weight.score.assign(rng.normal(0.1, 1, weight.score.shape))
-        mask = mask_statistics(weight)
+        mask = mask_statistics(weight, weight.name)
         # Inverted weights, with a mask of -1, count as kept.
         scores, bits = weight.score.numpy(), weight.mask.numpy() != 0
         assert (weight.mask.numpy() < 0).any() == (method == "signed")
@@ -37,7 +37,7 @@ def test_facts_are_those_of_scores_and_mask(rng, method):
 @pytest.mark.parametrize("method", ["magnitude", "dense", "fixed"])
 def test_facts_of_trained_weights_are_those_of_the_kernel(method):
     for weight in weights(0.7, 0, method=method):
-        mask, kernel = mask_statistics(weight), weight.kernel.numpy()
+        mask, kernel = mask_statistics(weight, weight.name), weight.kernel.numpy()
         keeps = weight.mask.numpy() != 0
         assert (mask.trained, mask.num_kept) == ("Weights", keeps.sum())
         assert mask.range == (kernel.min(), kernel.max())
@@ -50,7 +50,7 @@ def test_facts_of_trained_weights_are_those_of_the_kernel(method):
 def test_histograms_count_all_and_kept(rng):
     weight = weights(0.7, 0)[0]
     weight.score.assign(rng.normal(size=weight.score.shape))
-    counts, kept = mask_statistics(weight).histogram
+    counts, kept = mask_statistics(weight, weight.name).histogram
     scores, bits = weight.score.numpy(), weight.mask.numpy() == 1
     low, high = scores.mean() - 3 * scores.std(), scores.mean() + 3 * scores.std()
     edges = np.linspace(low, high, 41)
@@ -62,7 +62,7 @@ def test_histograms_count_all_and_kept(rng):
     assert counts[0] > 0
     assert (counts.sum(), kept.sum()) == (bits.size, bits.sum())
     weight.score.assign(np.zeros(weight.score.shape))
-    assert mask_statistics(weight).histogram.sum(axis=1).tolist() == [
+    assert mask_statistics(weight, weight.name).histogram.sum(axis=1).tolist() == [
         1728,
         weight.num_kept,
     ]

@@ -297,3 +297,14 @@ def test_refuses_what_it_cannot_use(model, layer, arguments, message):
     with pytest.raises(InputError, match=message):
         allocate(keras.Sequential([layer]) if layer else model, *arguments)
     assert counts_of(model) == before
+
+
+def test_what_a_method_decides_is_not_set():
+    model = models.build("conv2", (8, 8, 3), method="stochastic", sparsity=0.5)
+    allocate(model, 0.5)
+    with pytest.raises(InputError, match=r"conv1/kernel.*cannot be set.*sparsity=0.9"):
+        allocate(model, 0.9)
+    assert model.get_layer("conv1").sparsity == 0.5
+    allocate(model, 0)
+    assert realised_sparsity(model) == 0
+    allocate(model, 0.5)

@@ -4,7 +4,7 @@ import pytest
 
 from tfsupermask import models
 from tfsupermask._validation import InputError
-from tfsupermask.layers import masked_weights
+from tfsupermask.layers import SupermaskDense, masked_weights
 from tfsupermask.sparsity import MaskWatch, realised_sparsity
 
 
@@ -55,3 +55,16 @@ def test_inverted_weights_are_not_removed():
         weight.score.assign(-weight.score)
     assert watch.flipped() == 0
     assert realised_sparsity(model) == pytest.approx(0.7, abs=1e-3)
+
+
+def test_weights_of_the_same_name_have_paths():
+    parts = [
+        keras.Sequential([keras.Input((4,)), SupermaskDense(4, name="d")], name=name)
+        for name in "ab"
+    ]
+    model = keras.Sequential([keras.Input((4,)), *parts, SupermaskDense(2, name="e")])
+    watch = MaskWatch(model)
+    assert watch.flipped() == 0
+    parts[0].get_layer("d").sparsity = 0.0
+    assert watch.flipped() == 8 / 40
+    assert watch.by_weight == {"a/d/kernel": 0.5, "b/d/kernel": 0.0, "e/kernel": 0.0}

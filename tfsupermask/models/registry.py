@@ -141,9 +141,9 @@ def build(
         close = difflib.get_close_matches(str(name), names(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise fail(f"`model` must be one of {', '.join(names())}.{hint}", model=name)
-    check_fraction("sparsity", sparsity)
-    check_integer("num_classes", num_classes, minimum=2)
-    check_integer("seed", seed)
+    sparsity = check_fraction("sparsity", sparsity)
+    num_classes = check_integer("num_classes", num_classes, minimum=2)
+    seed = check_integer("seed", seed)
     if not isinstance(input_shape, Iterable) or len(tuple(input_shape)) != 3:
         raise fail(
             "`input_shape` must be (height, width, channels).", input_shape=input_shape

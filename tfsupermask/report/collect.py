@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from tfsupermask._reading import DAMAGED, read_json
 from tfsupermask._validation import InputError, fail
 from tfsupermask.data import Dataset
 from tfsupermask.init import LayerReport, PatchesInitReport
-from tfsupermask.layers import get_method, masked_weights
+from tfsupermask.layers import get_method
+from tfsupermask.layers.walking import name_of_each
 from tfsupermask.report.masks import MaskStatistics, mask_statistics
 from tfsupermask.report.predictions import Predictions, predict
 from tfsupermask.runs import Config, RunFolder
@@ -169,7 +171,9 @@ def _collect(folder, data_dir, load):
         summary=_summary(folder, loaded.epoch),
         begun=_time(folder.config),
         written=_time(max(folder.checkpoints.glob("epoch_*.npz"))),
-        masks=tuple(map(mask_statistics, masked_weights(loaded.model))),
+        masks=tuple(
+            itertools.starmap(mask_statistics, name_of_each(loaded.model).items())
+        ),
         filters=first_layer_pictures(loaded.model),
         init=_init(folder),
         pictures=_pictures(folder),

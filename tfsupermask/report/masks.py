@@ -50,13 +50,13 @@ class Agreement:
     chance: float
 
 
-def mask_statistics(weight: MaskedWeight) -> MaskStatistics:
+def mask_statistics(weight: MaskedWeight, name: str) -> MaskStatistics:
     """Returns the statistics of a masked weight in a built layer."""
     values, keeps = weight.trained.numpy(), weight.mask.numpy() != 0
     mean = float(values.mean(dtype=np.float64))
     std = float(values.std(dtype=np.float64))
     return MaskStatistics(
-        name=weight.name,
+        name=name,
         kind=type(weight.layer).__name__,
         shape=tuple(values.shape),
         num_kept=int(keeps.sum()),

@@ -7,6 +7,7 @@ import numpy as np
 
 from tfsupermask._validation import fail
 from tfsupermask.layers import MaskedWeight, masked_weights, supermask_layers
+from tfsupermask.layers.walking import name_of_each
 
 
 def built_weights(model: keras.Model) -> list[MaskedWeight]:
@@ -52,8 +53,9 @@ class MaskWatch:
 
     Attributes:
         bits: The last look: for each masked weight its mask, eight bits a byte.
-        by_weight: For each masked weight, by its name, the fraction of its bits that
-            had flipped at the last look; empty after the first look.
+        by_weight: For each masked weight, by its name (with its path where two agree),
+            the fraction of its bits that had flipped at the last look; empty after the
+            first look.
 
     Raises:
         InputError: The model has no supermask layers or is not built.
@@ -68,6 +70,7 @@ class MaskWatch:
 
     def __init__(self, model: keras.Model):
         self._weights = built_weights(model)
+        self._names = name_of_each(model)
         self.bits = self._look()
         self.by_weight: dict[str, float] = {}
 
@@ -82,7 +85,7 @@ class MaskWatch:
             for old, new in zip(before, self.bits, strict=True)
         ]
         self.by_weight = {
-            weight.name: count / weight.num_weights
+            self._names[weight]: count / weight.num_weights
             for weight, count in zip(self._weights, flips, strict=True)
         }
         return sum(flips) / sum(weight.num_weights for weight in self._weights)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorboard.plugins.histogram.metadata import create_summary_metadata
 
 from tfsupermask.layers import MaskedWeight, masked_weights
+from tfsupermask.layers.walking import name_of_each
 from tfsupermask.train.pictures import coloured, mosaic
 
 _BUCKETS = 30
@@ -33,11 +34,11 @@ def write_events(
         for name, value in row.items():
             if name != "epoch":
                 tf.summary.scalar(name.replace("_", "/", 1), value)
-        for weight in masked_weights(model):
+        for weight, name in name_of_each(model).items():
             what = "weights" if weight.method.trains_kernel else "scores"
-            _write_histogram(f"{what}/{weight.name}", weight.trained.numpy())
+            _write_histogram(f"{what}/{name}", weight.trained.numpy())
             tf.summary.scalar(
-                f"sparsity/{weight.name}", 1 - weight.num_kept / weight.num_weights
+                f"sparsity/{name}", 1 - weight.num_kept / weight.num_weights
             )
         for name, fraction in churn.items():
             tf.summary.scalar(f"churn/{name}", fraction)

@@ -13,6 +13,7 @@ from tfsupermask._machine import commit, num_cores, processor
 from tfsupermask._version import __version__
 from tfsupermask.data import Dataset
 from tfsupermask.layers import supermask_layers
+from tfsupermask.layers.walking import named_layers
 from tfsupermask.runs import Config
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.sparsity import realised_sparsity
@@ -29,14 +30,14 @@ def summarise(
     rows = saved.state["rows"]
     last = rows[-1] if rows else {}
     splits = ("train", "validation", "test")
+    layers = supermask_layers(model)
+    names = named_layers(model, layers.__contains__)
     summary = {
         "epoch": saved.epoch,
         **{name: value for name, value in last.items() if name.startswith(splits)},
         "epochs": config.epochs,
         "sparsity": realised_sparsity(model),
-        "layer_sparsity": {
-            layer.name: layer.realised_sparsity for layer in supermask_layers(model)
-        },
+        "layer_sparsity": {names[layer]: layer.realised_sparsity for layer in layers},
         **{
             f"{name}_images": len(split)
             for name in splits
