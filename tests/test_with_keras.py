@@ -67,3 +67,15 @@ def test_what_keras_exports_runs_where_tensorflow_alone_is(model, tmp_path):
         call="loaded.serve(x)",
     )
     np.testing.assert_allclose(outputs, model(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["layers.SignedConstant", "ops.top_k_mask"])
+def test_any_public_name_may_be_the_first_import(name):
+    package, _, name = name.partition(".")
+    code = (
+        f"from tfsupermask.{package} import {name}; import keras; "
+        "print(keras.saving.get_registered_object('tfsupermask>SignedConstant'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "SignedConstant" in done.stdout

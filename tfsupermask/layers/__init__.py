@@ -1,5 +1,5 @@
 """Keras layers with frozen weights and learned masks."""
 
-import lazy_loader
+from tfsupermask._on_use import lazily
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = lazily(__name__, __file__, without=("methods",))

@@ -256,6 +256,9 @@ class SupermaskSpectralNormalization(
         - Miyato et al., 2018, "Spectral normalization for GANs".
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
     def call(self, inputs, training=False):
         """Computes what the layer inside computes with the normalised kernel."""
         with masks_applied(self.masked_weights, self):

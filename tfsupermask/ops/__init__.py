@@ -1,5 +1,5 @@
 """Functions on tensors and shapes, without state."""
 
-import lazy_loader
+from tfsupermask._on_use import lazily
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = lazily(__name__, __file__, without=("fans", "seeds"))
