@@ -161,6 +161,7 @@ def test_datasets_replace_only_those_that_they_do_not_name():
     [
         ({}, ()),
         ({"epochs": 100}, ()),
+        ({"seeds": 5}, ()),
         ({"epochs": 1, "seeds": 1}, ("1 epoch instead of 100", "1 seed")),
         (
             {"limit_images": 1000, "datasets": ("digits",)},

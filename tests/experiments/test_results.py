@@ -96,7 +96,7 @@ def test_another_dataset_is_said(fake):
     assert results.title.endswith("(here on digits)")
     assert not any(cell.cell.published for cell in results.cells)
     assert "digits instead of CIFAR-10" in results.shortcomings
-    assert "thesis's numbers do not apply" in " ".join(background(fake, scope))
+    assert "no published numbers apply" in " ".join(background(fake, scope))
     assert results.num_images == 1433
 
 

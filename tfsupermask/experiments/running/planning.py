@@ -81,7 +81,7 @@ class Scope:
             words.append(f"on {', '.join(self.datasets)} only")
         if self.mixed_precision:
             words.append("computed in bfloat16")
-        if self.seeds != DEFAULT_SEEDS:
+        if self.seeds < DEFAULT_SEEDS:
             words.append(counted(self.seeds, "seed"))
         return tuple(words)
 

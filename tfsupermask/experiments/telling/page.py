@@ -63,7 +63,7 @@ def write_all(
     # Shards that end together write the same files.
     with one_at_a_time(folder.root / ".lock"):
         entries = [_write(experiment, scope, folder) for experiment in experiments]
-        page = {"entries": entries, "scope": scope, **_together(entries)}
+        page = {"entries": entries, "seeds": scope.seeds, **_together(entries)}
         _write_text(folder.index, _render("index.html", **page))
     return folder.index
 
@@ -95,8 +95,9 @@ def _write(experiment: Experiment, scope: Scope, folder: OutputFolder) -> dict:
 
 def _together(entries):
     """Returns the page's summary of the distinct runs of all experiments."""
-    runs, failed, missing = {}, {}, set()
+    runs, failed, missing, restrictions = {}, {}, set(), {}
     for results in (entry["results"] for entry in entries):
+        restrictions |= dict.fromkeys(results.scope.restrictions)
         runs |= results.runs
         failed |= results.failed
         missing |= set(results.missing)
@@ -108,6 +109,7 @@ def _together(entries):
         "lede": f"{asked - len(absent)} of {asked} runs done{spent}.",
         "machines": list(machine_sentences(runs)),
         "failed": failed,
+        "restrictions": list(restrictions),
     }
 
 

@@ -19,7 +19,8 @@ _INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
 CAUTION = (
     f"A row is said to be better or worse where the {_INTERVAL} (paired t, over seeds) "
     "leaves out 0. Without any difference that would be said in 1 of 100 comparisons "
-    "if the differences are normal, and in up to 5 if they are skewed or bounded."
+    "if the differences are normal, in up to 5 if they are exponential or bounded, and "
+    "in more where runs of one row sometimes fail: few seeds may not show it."
 )
 
 
@@ -177,8 +178,8 @@ def _background(results: Results) -> Iterator[str]:
         yield f"Restrictions: {'; '.join(results.scope.restrictions)}."
     if results.dataset != results.thesis_dataset:
         yield (
-            f"Run on {TITLES[results.dataset]} instead of the thesis's "
-            f"{TITLES[results.thesis_dataset]}; the thesis's numbers do not apply."
+            f"Run on {TITLES[results.dataset]} instead of "
+            f"{TITLES[results.thesis_dataset]}: no published numbers apply."
         )
     if results.fewer_images:
         fewer = results.fewer_images

@@ -16,6 +16,7 @@ from tfsupermask.experiments.telling.statistics import (
     difference,
     exceeds_both_spreads,
 )
+from tfsupermask.layers import get_method
 
 MARK = "†"
 
@@ -100,8 +101,8 @@ def _difference(sample: Sample | None, cell: CellResult) -> str:
 def csv_text(results: Results) -> str:
     """Returns an experiment as CSV: a line for each number, then for each statement.
 
-    `prune` is the fraction removed. `values` has the value of each seed, as in
-    "0:51.2 1:50.9". Unknown values are empty.
+    `prune` is the fraction to remove, where the method takes one. `values` has the
+    value of each seed, as in "0:51.2 1:50.9". Unknown values are empty.
     """
     records = list(_records(results))
     text = io.StringIO()
@@ -124,6 +125,7 @@ def _records(results: Results) -> Iterator[dict]:
 def _record(results, result, run, reading, sample):
     cell, published = result.cell, result.cell.published
     distance = difference(sample, published)
+    takes_sparsity = get_method(run.config.method).takes_sparsity
     exceeds = ""
     if distance is not None and sample.n > 1:
         exceeds = "yes" if exceeds_both_spreads(sample, published) else "no"
@@ -134,9 +136,10 @@ def _record(results, result, run, reading, sample):
         "column": cell.column,
         "measure": cell.measure,
         "reading": reading,
-        "prune": f"{run.config.prune:g}",
-        "thesis_mean": _plain(published and published.mean),
-        "thesis_sd": _plain(published and published.deviation),
+        "prune": f"{run.config.prune:g}" if takes_sparsity else "",
+        "published_by": results.experiment.published_by if published else "",
+        "published_mean": _plain(published and published.mean),
+        "published_sd": _plain(published and published.deviation),
         "mean": _plain(sample.mean),
         "sd": _plain(sample.deviation),
         "seeds": sample.n,
