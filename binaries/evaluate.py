@@ -106,10 +106,11 @@ def _own_images(config, path, given):
     dataset = train.load_images(of_run, patterns=False)
     made_of = read_description(RunFolder(path))["data"].get("sha256")
     same = dataset.sha256 == made_of or config.pattern_images != TRAINING_IMAGES
-    if not given and not same:
+    if not same:
         warnings.warn(
-            f"The images of {config.dataset} are not what they were when the run "
-            "began: it may have been trained on some of the test images.",
+            f"The images of {config.dataset}, or how they are split, are not what they "
+            "were when the run began: it may have been trained on some of the test "
+            "images.",
             stacklevel=1,
         )
     return dataset

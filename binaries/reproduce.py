@@ -22,7 +22,7 @@ from absl import flags
 
 from binaries import _program
 from tfsupermask import InputError, experiments
-from tfsupermask._files import check_local
+from tfsupermask._files import check_no_pattern
 from tfsupermask._text import NONE, aligned, counted, duration
 from tfsupermask.experiments.running.planning import MACHINE
 
@@ -102,7 +102,7 @@ def main():
     if _DRY_RUN.value:
         _print_jobs(mine)
         return
-    folder = experiments.OutputFolder(Path(check_local("output", _OUTPUT.value)))
+    folder = experiments.OutputFolder(Path(check_no_pattern("output", _OUTPUT.value)))
     _program.load_tensorflow()
     experiments.run_planned(mine, folder, _PROCESSES.value)
     print(experiments.write_all(chosen, scope, folder))

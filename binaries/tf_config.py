@@ -22,8 +22,10 @@ _PORT = flags.DEFINE_integer("port", 2301, "First TCP port.", 1024, 65_000)
 
 def tf_config(hosts: list[str], index: int, port: int) -> str:
     """Returns TF_CONFIG as JSON; processes on one host get consecutive ports."""
-    if not hosts or not all(hosts):
-        raise fail("`hosts` must name the host of every process.", hosts=hosts)
+    if not hosts or not all(host and ":" not in host.split("]")[-1] for host in hosts):
+        raise fail(
+            "`hosts` must name the host of every process, without a port.", hosts=hosts
+        )
     if index is None or not 0 <= index < len(hosts):
         raise fail(
             f"`index` must be in [0, {len(hosts)}), the number of hosts.", index=index

@@ -68,4 +68,4 @@ def test_they_are_the_runs_test_images_whatever_it_was_trained_on(evaluate):
     assert grown[0] == given[0]
     assert grown[0].startswith("folder, 100 test images: top-1 ")
     assert "trained on some of the test images" in grown[1]
-    assert not given[1]
+    assert "trained on some of the test images" in given[1]

@@ -28,6 +28,7 @@ def test_every_process_has_its_own_address():
     [
         (None, 0, "`hosts` must name.*hosts=None"),
         (["a", ""], 0, "`hosts` must name"),
+        (["a:5000", "b"], 0, "without a port.*a:5000"),
         (["a", "b"], 2, r"`index` must be in \[0, 2\).*index=2"),
         (["a", "b"], -1, "index=-1"),
         (["a", "b"], None, "index=None"),

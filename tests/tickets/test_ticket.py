@@ -366,6 +366,8 @@ def test_everything_said_of_a_model_comes_back(tmp_path, small):
         ({"precision": "int8"}, "precision.*int8"),
         ({"class_names": "abc"}, "class_names"),
         ({"class_names": [1]}, "class_names"),
+        ({"class_names": ["a", "b"]}, "`class_names` must have 3 values"),
+        ({"mean": [0.5]}, "`mean` must have 2 values"),
         ({"mean": [float("nan")]}, "mean.*nan"),
         ({"mean": ["a"]}, "mean"),
         ({"std": [0.0]}, "std.*greater than 0"),

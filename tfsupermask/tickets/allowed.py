@@ -20,7 +20,7 @@ _NAMES = {
             Activation ELU LeakyReLU PReLU ReLU Softmax
             Add Average Concatenate Dot Maximum Minimum Multiply Subtract
             AdditiveAttention Attention GroupQueryAttention MultiHeadAttention
-            AlphaDropout Dropout GaussianDropout GaussianNoise
+            ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise
             SpatialDropout1D SpatialDropout2D SpatialDropout3D
             BatchNormalization GroupNormalization LayerNormalization Normalization
             RMSNormalization Rescaling UnitNormalization

@@ -120,6 +120,8 @@ def save_ticket(
     if path.is_dir() or not path.parent.is_dir():
         raise fail("`path` must be a file in a folder that exists.", path=str(path))
     facts = _check_facts(precision, class_names, mean, std, recipe)
+    for name, of in (("class_names", "output"), ("mean", "input"), ("std", "input")):
+        _check_length(name, facts[name], getattr(model, f"{of}_shape", None))
     architecture = describe(model)
     weights = _as_rebuilt(
         model, list_weights(model), list_weights(build_empty(architecture)[0])
@@ -285,6 +287,13 @@ def _check_numbers(name, values, minimum):
     if not listed or not all(isinstance(value, numbers.Real) for value in values):
         raise fail(f"{name!r} must be a list of numbers.", received=values)
     return tuple(check_number(name, value, minimum, above=True) for value in values)
+
+
+def _check_length(name, values, shape):
+    """Raises if there is not one value for each channel of images, or each logit."""
+    last = shape[-1] if isinstance(shape, tuple) and shape else None
+    if values is not None and isinstance(last, int) and len(values) != last:
+        raise fail(f"`{name}` must have {last} values.", **{name: values})
 
 
 def _check_recipe(recipe):
