@@ -5,6 +5,7 @@ import os
 import threading
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from tfsupermask import _machine, data
 from tfsupermask._validation import InputError
 from tfsupermask.data import storage as storage_lib
 from tfsupermask.data import stored as stored_lib
+from tfsupermask.data.images import decode_square
 from tfsupermask.data.storage import Storage, decoded, file_states
 from tfsupermask.data.stored import StoredImages
 
@@ -205,6 +207,27 @@ def test_threads_decode_in_order_and_leave_black_what_is_missing():
     expected[1] = 0
     np.testing.assert_array_equal(images[:, 0, 0, 0], expected)
     assert blocks[0][1][:3] == [0, "bad", 2]
+
+
+@pytest.mark.parametrize(
+    "decode",
+    [lambda encoded: (decode_square(encoded, 2)[0], 0), lambda encoded: (None, 0)],
+    ids=["files", "decoded"],
+)
+def test_what_is_said_between_images_is_not_held_back(decode, monkeypatch, capfd):
+    """The process may die before anybody passes it on."""
+    encoded = cv2.imencode(".jpg", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
+
+    def items():
+        for number in range(4):
+            os.write(2, b"%d" % number)
+            assert capfd.readouterr().err == str(number)
+            yield encoded
+
+    monkeypatch.setattr(stored_lib, "_BYTES_PER_BLOCK", 2 * 12)
+    for number, _ in enumerate(decoded(items(), (2, 2, 3), decode)):
+        os.write(2, b"block %d" % number)
+        assert capfd.readouterr().err == f"block {number}"
 
 
 def test_the_state_of_files_changes_with_them(tmp_path):

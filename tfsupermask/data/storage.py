@@ -23,7 +23,6 @@ from tfsupermask._files import check_local, make_folder, one_at_a_time, write_at
 from tfsupermask._machine import available_memory
 from tfsupermask._validation import check_choice, fail
 from tfsupermask._version import __version__
-from tfsupermask.data.complaints import listener
 from tfsupermask.data.stored import StoredImages, images_per_block
 
 PLACES = ("auto", "memory", "disk")
@@ -103,7 +102,7 @@ class Storage:
                 "from there.",
                 stacklevel=4,
             )
-            # Else an error may wait in `blocks`, which listens to stderr.
+            # Else an error, while it is kept, keeps the threads and the bar.
             with contextlib.closing(_all(decode(), shape[0])) as blocks:
                 write_atomically(path, lambda file: _write_blocks(file, blocks))
 
@@ -119,7 +118,7 @@ def decoded(
     """
     items = iter(items)
     number = min(images_per_block(image_shape), _IMAGES_PER_BLOCK)
-    with listener, ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool:
         while some := list(itertools.islice(items, number)):
             block, values = np.zeros((len(some), *image_shape), np.uint8), []
             for place, (image, value) in enumerate(pool.map(decode, some)):
