@@ -40,6 +40,24 @@ def test_hears_of_damage_and_passes_on_the_rest(capfd):
     assert capfd.readouterr().err == "heard by nobody"
 
 
+OTHERS = (
+    b"[INFO:trainer] epoch 3 done",
+    b"[ WARN:0] of another program",
+    b"[WARNING:root@0.1] x",
+    b"[12:30:01] [I:3@node] y",
+    b"[E:12@] z",
+)
+
+
+def test_lines_of_others_in_brackets_are_passed_on(capfd):
+    with Listener() as listener:
+        for line in OTHERS:
+            os.write(2, line + b"\n")
+            cv2.imread("/nonexistent")  # says so
+        assert listener.count() == 0
+    assert capfd.readouterr().err == "".join(f"{line.decode()}\n" for line in OTHERS)
+
+
 def test_listens_as_long_as_anyone_does(capfd):
     listener = Listener()
     with listener:

@@ -14,7 +14,7 @@ import threading
 import cv2
 
 _OF_DAMAGE = re.compile(rb"Corrupt JPEG data|Premature end of JPEG|TIFF_Error")
-_OF_OPENCV = rb"\[ *[A-Z]+:.*(\n([> ].*|where|$))*"  # of one or several lines
+_OF_OPENCV = rb"\[ *[A-Z]+:\d+@[\d.]+\] .*(\n([> ].*|where|$))*"  # and more lines
 _OF_LIBJPEG = rb"(Corrupt JPEG|Premature end|Invalid SOS|Unknown Adobe|Warning: unk).*"
 _OF_LIBRARIES = re.compile(
     rb"^(%b|%b|libpng .*)\n?" % (_OF_OPENCV, _OF_LIBJPEG), re.MULTILINE
