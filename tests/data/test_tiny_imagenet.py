@@ -1,5 +1,6 @@
 import logging
 import os
+import zipfile
 
 import cv2
 import numpy as np
@@ -9,6 +10,8 @@ from tests.data import tiny
 from tests.data.tiny import BAD, BOXES, NUMBERS, UNDECODABLE, VAL, WNIDS, A, B, C
 from tfsupermask import data
 from tfsupermask._validation import InputError
+from tfsupermask.data.tiny_imagenet import archive as archive_lib
+from tfsupermask.data.tiny_imagenet import members as members_lib
 
 REAL_DATA = os.environ.get("TFSUPERMASK_DATA_DIR")
 
@@ -195,6 +198,34 @@ def test_says_everything_in_one_warning(write, tmp_path):
         assert DAMAGES[damage][1] in message
     assert "images that cannot be decoded: 6 (" in message
     assert "and 3 more" in message
+
+
+@pytest.mark.filterwarnings("ignore:.*(official|decoded to)")
+def test_a_file_that_the_system_cannot_read_is_read_again(write, tmp_path, monkeypatch):
+    files = tiny.make_files()
+    files[tiny.train_path(A, 0)] = b"broken"
+    write(tmp_path, files)
+    where = {"images_in": "disk", "cache_dir": tmp_path / "cache"}
+
+    def failing(opens):
+        def fails(*args):  # the path, or the archive and its member
+            if BAD in str(args):
+                raise OSError(5, "Input/output error")
+            return opens(*args)
+
+        return fails
+
+    with monkeypatch.context() as patch:
+        patch.setattr(members_lib, "open", failing(open), raising=False)
+        patch.setattr(zipfile.ZipFile, "open", failing(zipfile.ZipFile.open))
+        with pytest.warns(UserWarning, match=f"could not be read: 1 .'{BAD}'"):
+            dataset = data.load("tiny_imagenet", tmp_path, **where)
+    assert len(dataset.train) == 7
+    # Of what the archive holds, the cache keeps what is wrong.
+    for _ in range(2):
+        assert len(data.load("tiny_imagenet", tmp_path, **where).train) == 8
+    monkeypatch.setattr(archive_lib, "decode_image", lambda _: pytest.fail("again"))
+    assert len(data.load("tiny_imagenet", tmp_path, **where).train) == 8
 
 
 def keep_only(name):

@@ -28,6 +28,7 @@ from tfsupermask.data.tiny_imagenet.members import (
     FOLDER_NAME,
     IMAGE_SHAPE,
     IMAGE_SIZE,
+    UNREAD,
     FolderFiles,
     UnreadableFileError,
     UnusableImageError,
@@ -112,6 +113,7 @@ class Archive:
                 (len(examples), *IMAGE_SHAPE),
                 functools.partial(decoded, examples, IMAGE_SHAPE, self._decode),
                 ["tiny_imagenet", split, state],
+                lasts=lambda kind: kind != UNREAD,
             )
             usable = self._keep_usable(split, kinds)
             images[split] = select(all_images, usable)

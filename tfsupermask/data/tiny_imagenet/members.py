@@ -23,6 +23,7 @@ IMAGE_SIZE = 64
 IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 UNDECODABLE = "images that cannot be decoded"
+UNREAD = "files that could not be read"
 _OTHER_SIZE = f"images of another size than {IMAGE_SIZE}×{IMAGE_SIZE}"
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ZIP_ERRORS = (
@@ -38,7 +39,10 @@ _ZIP_ERRORS = (
 class UnreadableFileError(InputError):
     """A file is in the listing but cannot be read; `kind` names such images."""
 
-    kind = UNDECODABLE
+    @property
+    def kind(self) -> str:
+        """Tells errors of the system, which may pass, from what is wrong in a zip."""
+        return UNREAD if isinstance(self.__cause__, OSError) else UNDECODABLE
 
 
 class UnusableImageError(InputError):
