@@ -1,4 +1,5 @@
 import concurrent.futures
+import errno
 import os
 import subprocess
 import sys
@@ -68,6 +69,21 @@ def test_listens_as_long_as_anyone_does(capfd):
     with listener:
         assert listener.count() == 0
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("missing", ["os.dup", "os.dup2", "tempfile.TemporaryFile"])
+def test_what_cannot_be_opened_leaves_nothing_open(missing, monkeypatch, capfd):
+    def fails(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    before = sorted(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(missing, fails)
+        listener = Listener().__enter__()
+    os.write(2, b"not held back")
+    listener.__exit__()
+    assert capfd.readouterr().err == "not held back"
+    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_blames_the_right_file_in_threads(tmp_path):

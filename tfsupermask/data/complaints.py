@@ -53,8 +53,10 @@ class Listener:
     def _start(self):
         log = cv2.utils.logging
         self._level = log.setLogLevel(log.LOG_LEVEL_WARNING)
-        self._file, self._position, self._complaints = None, 0, 0
-        with contextlib.suppress(OSError):  # stderr may be closed
+        self._stderr = self._file = None
+        self._position = self._complaints = 0
+        # stderr may be closed, or no folder be there to write to.
+        with contextlib.suppress(OSError):
             self._stderr = os.dup(2)
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - see `_stop`
             os.dup2(self._file.fileno(), 2)
@@ -63,8 +65,9 @@ class Listener:
         if self._file:
             os.dup2(self._stderr, 2)
             self._hear()
-            os.close(self._stderr)
             self._file.close()
+        if self._stderr is not None:
+            os.close(self._stderr)
         cv2.utils.logging.setLogLevel(self._level)
 
     def _hear(self):
