@@ -46,6 +46,7 @@ def model():
     [
         "import numpy as np, keras, tfsupermask",
         "import tfsupermask, numpy as np, keras",
+        "import tfsupermask, numpy as np, tensorflow, keras",
     ],
 )
 def test_one_import_is_enough_to_load(model, imports, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 
 
@@ -25,12 +25,15 @@ class _Finder:
     def find_spec(self, name, path=None, target=None):
         if name != "keras":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        # TensorFlow asks for Keras before it imports it.
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (each.find_spec(name, path, target) for each in others)
+        spec = next(filter(None, found), None)
         if spec is not None:
             execute = spec.loader.exec_module
 
             def execute_and_register(module):
+                sys.meta_path.remove(self)
                 execute(module)
                 register()
 

@@ -9,12 +9,13 @@ from tests.init.common import products_of_conv2, unchanged
 from tfsupermask import models
 from tfsupermask._validation import InputError
 from tfsupermask.conversion import convert
-from tfsupermask.init import Diagnosis, diagnose
+from tfsupermask.init import Diagnosis, diagnose, unit_power
 from tfsupermask.init.diagnostics import effective_rank, mean_cosine
 from tfsupermask.layers import (
     SupermaskConv2DTranspose,
     SupermaskDepthwiseConv2D,
     SupermaskSeparableConv2D,
+    supermask,
 )
 
 RNG = np.random.default_rng(0)
@@ -184,3 +185,11 @@ def test_refuses_no_images_and_outputs_that_are_not_finite():
         InputError, match=r"layer 'conv1' must be finite.*not_finite=\d+"
     ):
         diagnose(model, IMAGES, lambda batch: np.full(batch.shape, np.nan, "float32"))
+
+
+def test_the_model_itself_may_be_the_layer():
+    layer = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")])
+    model = supermask(layer, sparsity=0.5)
+    images = [[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 2.0]]  # a list
+    assert [each.layer for each in diagnose(model, images)] == ["d"]
+    assert list(unit_power(model, np.array(images), [0, 1])) == ["d"]

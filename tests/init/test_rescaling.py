@@ -404,15 +404,20 @@ class Deviation(keras.initializers.Initializer):
         return {"scale": self.scale, "seed": self.seed}
 
 
-def test_the_scale_of_an_initializer_of_ones_own_may_be_anything():
+@pytest.mark.parametrize(
+    "initializer", [Deviation(0.05, 1), keras.initializers.GlorotUniform(1)]
+)
+def test_initializers_of_others_keep_their_config(initializer):
+    config = initializer.get_config()
     model = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
-            SupermaskConv2D(6, 3, kernel_initializer=Deviation(0.05, 1), name="a"),
+            SupermaskConv2D(6, 3, kernel_initializer=initializer, name="a"),
             keras.layers.Flatten(),
-            SupermaskDense(4, kernel_initializer=Deviation(0.3, 2), name="b"),
+            SupermaskDense(4, name="b"),
         ]
     )
     unit_power(model, IMAGES, LABELS, preprocess)
     again = unit_power(model, IMAGES, LABELS, preprocess)
     assert again == pytest.approx({"a": 1, "b": 1}, rel=1e-4)
+    assert model.get_layer("a").kernel_initializer.get_config() == config

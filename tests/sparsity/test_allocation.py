@@ -304,7 +304,12 @@ def test_what_a_method_decides_is_not_set():
     allocate(model, 0.5)
     with pytest.raises(InputError, match=r"conv1/kernel.*cannot be set.*sparsity=0.9"):
         allocate(model, 0.9)
+    with pytest.raises(InputError, match=r"conv2/kernel.*cannot be set"):
+        allocate(model, {"conv1": 0, "*": 0.9})
     assert model.get_layer("conv1").sparsity == 0.5
     allocate(model, 0)
-    assert realised_sparsity(model) == 0
+    assert realised_sparsity(model) == model.get_layer("conv1").sparsity == 0
+    with pytest.raises(InputError, match="cannot be set"):
+        allocate(model, 0.9)
     allocate(model, 0.5)
+    assert model.get_layer("conv1").sparsity == 0.5

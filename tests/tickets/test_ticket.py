@@ -366,8 +366,7 @@ def test_everything_said_of_a_model_comes_back(tmp_path, small):
         ({"precision": "int8"}, "precision.*int8"),
         ({"class_names": "abc"}, "class_names"),
         ({"class_names": [1]}, "class_names"),
-        ({"class_names": ["a", "b"]}, "`class_names` must have 3 values"),
-        ({"mean": [0.5]}, "`mean` must have 2 values"),
+        ({"class_names": ["a", "b"]}, "`class_names` must have a name for each of 3"),
         ({"mean": [float("nan")]}, "mean.*nan"),
         ({"mean": ["a"]}, "mean"),
         ({"std": [0.0]}, "std.*greater than 0"),
@@ -561,3 +560,25 @@ def test_tickets_of_version_1_are_read():
         digest.update(np.array(weight.mask).tobytes())
     expected = "d32cd74dd1c350cd341a8fff4124a86eb4ac17d2fba959a043582c5df4f0a1a8"
     assert digest.hexdigest() == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "facts"),
+    [
+        ((3, 8, 6), {"mean": [0.5] * 3, "std": [0.2] * 3}),  # channels first
+        ((28, 28), {"mean": [0.1], "std": [0.3]}),  # grey
+        ((None, None, 3), {"mean": [0.1] * 3, "std": [0.3] * 3}),
+        ((4,), {"class_names": ["cat", "dog"]}),  # one logit
+    ],
+)
+def test_lengths_are_those_of_images_and_logits(tmp_path, shape, facts):
+    pictures = len(shape) == 3
+    pooling, flat = keras.layers.GlobalAveragePooling2D, keras.layers.Flatten
+    inputs = keras.Input(shape)
+    x = (pooling if pictures else flat)()(inputs)
+    model = keras.Model(inputs, layers.SupermaskDense(1, activation="sigmoid")(x))
+    ticket = load_ticket(save_ticket(model, tmp_path / "m.ticket", **facts))
+    assert {name: list(getattr(ticket, name)) for name in facts} == facts
+    if pictures and None not in shape:
+        with kept(tmp_path / "m.ticket", r"`std` must have .*\(None, 3, 8, 6\)"):
+            save_ticket(model, tmp_path / "m.ticket", std=[1.0] * 4)

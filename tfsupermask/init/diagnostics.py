@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfsupermask._text import aligned
-from tfsupermask.init.observing import check_numbers, watched
+from tfsupermask.init.observing import check_some, watched
 from tfsupermask.layers import kernels_of
 from tfsupermask.layers.walking import named_layers
 from tfsupermask.patches.ranges import mean_square
@@ -92,7 +92,7 @@ def diagnose(
     Reference:
         - Roy and Vetterli, 2007, "The effective rank".
     """
-    check_numbers(images)
+    check_some(images)
     preprocess = preprocess or np.float32
     found = {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -24,8 +24,16 @@ def check_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the labels as int64, and a preprocessed image that fits the model."""
     check_built(model)
-    check_numbers(images, dimensions=(3, 4, 5))
-    labels = check_labels(images, labels)
+    # Images in a file are no array, but read like one.
+    kind = getattr(getattr(images, "dtype", None), "kind", "none")
+    if kind not in "uif" or images.ndim not in (3, 4, 5):
+        raise fail(
+            "`images` must be a NumPy array of numbers (n, height, width, channels).",
+            type=type(images).__name__,
+            dtype=getattr(images, "dtype", None),
+            shape=getattr(images, "shape", None),
+        )
+    check_some(images)
     first = preprocess(np.array(images[:1]))  # a copy: some work in place
     # A subclassed model does not say what it takes.
     inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [first])]
@@ -34,17 +42,18 @@ def check_images(
     ):
         raise fail(
             "`images` must have the shape of the model's one input.",
-            images=(len(images), *first.shape[1:]),
+            images=images.shape,
+            preprocessed=tuple(first.shape),
             inputs=inputs,
         )
-    return labels, first
+    return check_labels(images, labels), first
 
 
 def check_labels(images: ImageArray, labels: np.ndarray) -> np.ndarray:
     """Returns the labels as int64 (n,); there must be images, and a class for each."""
     labels = np.asarray(labels)
     integer = np.issubdtype(labels.dtype, np.integer)
-    check_numbers(images)
+    check_some(images)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2:
@@ -63,17 +72,8 @@ def check_labels(images: ImageArray, labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def check_numbers(images: ImageArray, dimensions: Sequence[int] = range(1, 9)) -> None:
-    """Raises unless there are images, as an array of numbers."""
-    # Images in a file are no array, but read like one.
-    kind = getattr(getattr(images, "dtype", None), "kind", "none")
-    if kind not in "uif" or images.ndim not in dimensions:
-        raise fail(
-            "`images` must be a NumPy array of numbers (n, height, width, channels).",
-            type=type(images).__name__,
-            dtype=getattr(images, "dtype", None),
-            shape=getattr(images, "shape", None),
-        )
+def check_some(images: ImageArray) -> None:
+    """Raises unless there are images."""
     if not len(images):
         raise fail("`images` must hold at least one image.", shape=images.shape)
 

@@ -132,8 +132,8 @@ def _multiply(kernel, factor):
     if scope and id(variable) in scope.state_mapping:
         # The mask of a layer around it is applied already.
         scope.add_update((variable, scope.get_current_value(variable) * factor))
-    # Of the initializers of others, `scale` may mean anything.
-    config = initializer.get_config() if isinstance(initializer, _SCALED) else None
+    # Of other initializers `scale` may mean anything.
+    config = initializer.get_config() if type(initializer) in _SCALED else None
     if config and np.array_equal(
         draw_like(values, type(initializer).from_config(config)), values
     ):

@@ -167,12 +167,16 @@ class MaskedWeight:
 
     @sparsity.setter
     def sparsity(self, value: float) -> None:
-        if not self.method.takes_sparsity:
-            raise self._cannot_be_set(sparsity=value)
-        if self.method.decides_num_kept and value and self.sparsity not in (0, value):
-            raise self._cannot_be_set(sparsity=value)
+        self.check_sparsity(value)
         self.variables.num_kept.assign(num_kept(self.num_weights, value))
-        self._wanted = value
+        if not self.method.decides_num_kept:
+            self._wanted = value
+
+    def check_sparsity(self, value: float) -> None:
+        """Raises unless the sparsity may be set to a value."""
+        decided = self.method.decides_num_kept and value not in (0, self._wanted)
+        if decided or not self.method.takes_sparsity:
+            raise self._cannot_be_set(sparsity=value)
 
     def select(self, mask: np.ndarray) -> None:
         """Sets the scores, if there are any, and the number kept to those of a mask."""

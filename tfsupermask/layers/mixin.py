@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import itertools
@@ -174,12 +175,10 @@ class SupermaskMixin:
     def _score_initializer_of(self, index):
         """Returns what draws a kernel's scores: Keras' own repeat their values."""
         initializer = self.score_initializer
-        config = getattr(initializer, "get_config", dict)()
-        if index == 0 or not isinstance(config.get("seed", ""), int | None):
-            return initializer
-        if config["seed"] is not None:
-            config["seed"] = derive_seed(config["seed"], "score", index)
-        return type(initializer).from_config(config)
+        if index and isinstance(getattr(initializer, "seed", None), int):
+            initializer = copy.copy(initializer)
+            initializer.seed = derive_seed(initializer.seed, "score", index)
+        return initializer
 
     @property
     def masked_weights(self) -> list[MaskedWeight]:

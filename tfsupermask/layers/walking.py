@@ -118,7 +118,7 @@ def named_layers(
     model: keras.Model, wanted: Callable[[keras.Layer], bool]
 ) -> dict[keras.Layer, str]:
     """Returns the wanted layers in a model with their names, paths where two agree."""
-    paths = paths_in(model)
+    paths = {model: model.name} | paths_in(model)
     found = [layer for layer in paths if wanted(layer)]
     having = collections.Counter(layer.name for layer in found)
     return {x: x.name if having[x.name] == 1 else paths[x] for x in found}

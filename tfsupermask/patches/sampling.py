@@ -115,9 +115,9 @@ def sample_patches(
         image, row, column = np.concatenate(drawn)[:num_patches].T
         return Patches(source, window, image, row, column)
     raise fail(
-        f"`num_patches` must be at most {found}, half of that with `double_from`: a "
-        f"layer can take {SAMPLES_PER_IMAGE} patches at most from each of {len(order)} "
-        "images.",
+        f"`num_patches` must be at most {found}: a layer can take {SAMPLES_PER_IMAGE} "
+        f"patches at most from each of {len(order)} images, and takes twice the number "
+        "from `double_from` on.",
         num_patches=num_patches,
     )
 

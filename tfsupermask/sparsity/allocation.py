@@ -74,6 +74,7 @@ def share_out(
     groups: dict[float, list[MaskedWeight]] = {}
     for weight, sparsity in zip(weights, sparsities, strict=True):
         if sparsity is not None:
+            weight.check_sparsity(sparsity)
             groups.setdefault(sparsity, []).append(weight)
     for sparsity, group in groups.items():
         if allocation == "uniform":

@@ -103,7 +103,8 @@ def save_ticket(
     Raises:
         InputError: The model has a layer that a ticket cannot hold, a score or a
             weight that is not removed is not finite or does not fit in `precision`, or
-            another argument is not as above.
+            another argument is not as above, or of another length than channels or
+            logits.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3))
@@ -120,8 +121,7 @@ def save_ticket(
     if path.is_dir() or not path.parent.is_dir():
         raise fail("`path` must be a file in a folder that exists.", path=str(path))
     facts = _check_facts(precision, class_names, mean, std, recipe)
-    for name, of in (("class_names", "output"), ("mean", "input"), ("std", "input")):
-        _check_length(name, facts[name], getattr(model, f"{of}_shape", None))
+    _check_lengths(model, facts)
     architecture = describe(model)
     weights = _as_rebuilt(
         model, list_weights(model), list_weights(build_empty(architecture)[0])
@@ -289,11 +289,24 @@ def _check_numbers(name, values, minimum):
     return tuple(check_number(name, value, minimum, above=True) for value in values)
 
 
-def _check_length(name, values, shape):
-    """Raises if there is not one value for each channel of images, or each logit."""
-    last = shape[-1] if isinstance(shape, tuple) and shape else None
-    if values is not None and isinstance(last, int) and len(values) != last:
-        raise fail(f"`{name}` must have {last} values.", **{name: values})
+def _check_lengths(model, facts):
+    """Raises if images and logits have another number of channels and of classes."""
+    images, logits = (getattr(model, f"{of}_shape", None) for of in ("input", "output"))
+    known = isinstance(images, tuple) and len(images) == 4 and None not in images[1:]
+    for name in ("mean", "std"):
+        if known and facts[name] and len(facts[name]) not in images[1:]:
+            raise fail(
+                f"`{name}` must have a number for each channel of the model's images.",
+                images=images,
+                **{name: facts[name]},
+            )
+    names = facts["class_names"]
+    count = logits[-1] if isinstance(logits, tuple) and len(logits) == 2 else None
+    if names is not None and count not in (None, 1, len(names)):
+        raise fail(
+            f"`class_names` must have a name for each of {count} logits.",
+            class_names=names,
+        )
 
 
 def _check_recipe(recipe):

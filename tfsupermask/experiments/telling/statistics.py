@@ -12,7 +12,7 @@ from scipy import stats
 from tfsupermask.experiments.catalogue.experiment import Value
 
 # At 0.95 a difference would be shown without any in up to 12 of 100 draws of a few
-# exponential or bounded numbers, at 0.99 in at most 5, but in half where one row's runs
+# exponential or bounded numbers, at 0.99 in at most 5, but in most where one row's runs
 # rarely fail: tests/experiments/test_statistics.py.
 CONFIDENCE = 0.99
 
