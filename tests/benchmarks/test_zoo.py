@@ -23,18 +23,6 @@ from tfsupermask.zoo import index
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789" * 4
-# Runs a program as `python -m` does, with the zoo in another folder.
-ELSEWHERE = """
-import pathlib, runpy, sys
-from binaries import _program
-from tfsupermask.zoo import index
-index.FOLDER, name = pathlib.Path(sys.argv.pop(1)), sys.argv.pop(1)
-runpy.run_module(name, run_name="__main__", alter_sys=True)
-"""
-
-
-def call(folder, name, *flags):
-    return programs.call("-c", ELSEWHERE, folder, name, *flags, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +89,8 @@ def test_a_run_is_added_evaluated_and_checked(run, folder, capsys):
     assert before == ((folder / "index.json").read_bytes(), entry.ticket.read_bytes())
 
     top1, top5 = (f"{summary[name]:.4f}" for name in ("test_top1", "test_top5"))
-    code, out, err = call(folder, "binaries.evaluate", "--path=zoo:digits_s0")
+    flags = "binaries.evaluate", "--path=zoo:digits_s0"
+    code, out, err = programs.call_here(*flags, cwd=ROOT)
     assert (code, err) == (0, "")
     assert out.startswith(f"digits, 364 test images: top-1 {top1}, top-5 {top5}, loss")
     assert program.check([entry], None, tolerance=0) == []
@@ -131,18 +120,14 @@ def test_what_else_is_wrong_is_said(run, folder, capsys):
 
 def test_programs_take_tickets_of_the_zoo(run, folder, tmp_path):
     program.add(str(run[0]), "digits_s0", COMMIT)
-    code, out, err = call(
-        folder,
-        "binaries.export",
-        "--path=zoo:digits_s0",
-        f"--output={tmp_path}/m.keras",
-    )
+    flags = "--path=zoo:digits_s0", f"--output={tmp_path}/m.keras"
+    code, out, err = programs.call_here("binaries.export", *flags, cwd=ROOT)
     assert (code, err) == (0, "")
     assert out.startswith(f"{tmp_path}/m.keras: conv2 of digits_s0.ticket\n")
     image = tmp_path / "image.png"
     cv2.imwrite(str(image), np.zeros((32, 32, 3), np.uint8))
     flags = "--path=zoo:digits_s0", "--top=1", str(image)
-    code, out, err = call(folder, "binaries.predict", *flags)
+    code, out, err = programs.call_here("binaries.predict", *flags, cwd=ROOT)
     assert (code, err) == (0, "")
     classifier = Classifier(tmp_path / "m.keras")
     (row,) = classifier.probabilities(np.zeros((1, 32, 32, 3), np.uint8))

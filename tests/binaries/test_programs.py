@@ -11,9 +11,7 @@ import pytest
 
 from tests import programs
 from tests.programs import finish
-from tests.workers import free_addresses
 from tfsupermask import data
-from tfsupermask.runs import checkpoint as checkpoints
 
 FLAGS = ["--epochs=1", "--width=0.5", "--num_patches=2000", "--num_clusters=100"]
 
@@ -266,33 +264,3 @@ def test_predict_goes_on_after_bad_files(run, tmp_path):
     assert [line.split(": ")[0] for line in good] == [str(files[0]), str(files[3])]
     for line, name in zip(bad, ("text.png", "none.jpg"), strict=True):
         assert line.startswith(f"error: {str(tmp_path / name)!r} cannot be read: ")
-
-
-def test_two_worker_processes_give_the_bits_of_one(run):
-    cluster = {"worker": free_addresses(2)}
-    workers = [
-        start(
-            "train",
-            *FLAGS,
-            "--workdir=workers",
-            cwd=run.parent,
-            TF_CONFIG=json.dumps(
-                {"cluster": cluster, "task": {"type": "worker", "index": index}}
-            ),
-        )
-        for index in range(2)
-    ]
-    for (code, out, err), chief in zip(
-        map(finish, workers), (True, False), strict=True
-    ):
-        assert code == 0, err
-        assert ("2 x CPU" in out) is chief
-    one, two = (
-        checkpoints.restore_latest(folder / "checkpoints")
-        for folder in (run, run.parent / "workers")
-    )
-    assert set(one.values) == set(two.values)
-    for name, value in one.values.items():
-        np.testing.assert_array_equal(value, two.values[name], err_msg=name)
-    rows = [saved.state["rows"][0] | {"seconds": 0} for saved in (one, two)]
-    assert rows[0] == rows[1]

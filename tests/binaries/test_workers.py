@@ -95,17 +95,11 @@ def test_killed_stopped_and_resumed_on_other_numbers_of_workers(
 
     workers = start_workers(images, two, 2)
     wait_for(two / "checkpoints" / "epoch_00001.npz", workers)
-    workers[1].kill()
-    statuses, texts = finish(workers)
-    assert statuses == [1, -signal.SIGKILL], texts
-    assert re.search(r"error: worker 1 \(127\.0\.0\.1:\d+\) ended; start", texts[0][1])
-
-    workers = start_workers(images, two, 2)
-    wait_for(two / "checkpoints" / "epoch_00003.npz", workers)
     workers[1].terminate()  # one hears it, all stop together
     statuses, texts = finish(workers)
     assert statuses == [143, 143], texts
     assert "the same command goes on from there" in texts[0][0]
+    assert ["2 x CPU" in out for out, _ in texts] == [True, False]  # the chief says it
     shutil.copytree(two, three)
 
     advance(two, **fields)
@@ -115,8 +109,13 @@ def test_killed_stopped_and_resumed_on_other_numbers_of_workers(
     for name, value in values.items():
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 
-    statuses, texts = finish(start_workers(images, three, 3))
-    assert statuses == [0, 0, 0], texts
+    workers = start_workers(images, three, 3)
+    wait_for(three / "checkpoints" / "epoch_00003.npz", workers)
+    workers[2].kill()
+    statuses, texts = finish(workers)
+    assert statuses == [1, 1, -signal.SIGKILL], texts
+    assert re.search(r"error: worker \d \(127\.0\.0\.1:\d+\) ended; start", texts[0][1])
+    advance(three, **fields)
     resumed, resumed_rows = last_values(three)
     # Three parts of a batch are added in another order than two.
     for name, value in values.items():
