@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 
 
@@ -25,16 +25,17 @@ class _Finder:
     def find_spec(self, name, path=None, target=None):
         if name != "keras":
             return None
-        # TensorFlow asks for Keras before it imports it.
-        others = [finder for finder in sys.meta_path if finder is not self]
-        found = (each.find_spec(name, path, target) for each in others)
-        spec = next(filter(None, found), None)
+        sys.meta_path.remove(self)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:  # TensorFlow asks where Keras is before it imports it
+            sys.meta_path.insert(0, self)
         if spec is not None:
             execute = spec.loader.exec_module
 
             def execute_and_register(module):
-                sys.meta_path.remove(self)
                 execute(module)
+                sys.meta_path.remove(self)
                 register()
 
             spec.loader.exec_module = execute_and_register

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfsupermask import models
+from tfsupermask.init import diagnose
 from tfsupermask.layers import SupermaskDense, masked_weights
 from tfsupermask.train import events
 
@@ -145,3 +146,17 @@ def test_a_kernel_of_zeros_can_be_shown(model):
     weight = masked_weights(model)[0]
     weight.kernel.assign(np.zeros(weight.kernel.shape))
     assert np.all(tile(events.filter_pictures(weight)["kernel"], 0, 8) == 128)
+
+
+def test_layers_of_the_same_name_are_told_by_their_paths(tmp_path):
+    parts = [
+        keras.Sequential([keras.Input((4,)), SupermaskDense(4, name="d")], name=name)
+        for name in "ab"
+    ]
+    model = keras.Sequential([keras.Input((4,)), *parts])
+    values = read_back(tmp_path, events.write_events, {"epoch": 1}, model, {})
+    names = {
+        f"{what}/{name}/d/kernel" for what in ("scores", "sparsity") for name in "ab"
+    }
+    assert {tag for tag, _ in values} == names
+    assert [each.layer for each in diagnose(model, np.eye(4))] == ["a/d", "b/d"]
