@@ -15,7 +15,6 @@ from tests.init.common import (
 )
 from tfsupermask import patches as patches_package
 from tfsupermask.init import PatchesInit, Variant
-from tfsupermask.init.progress import Progress
 from tfsupermask.patches import cluster
 
 
@@ -109,35 +108,3 @@ def test_torn_files_do_not_count(small, clustered, tmp_path, finished):
     PatchesInit(300, 20).apply(model, *small, preprocess, str(tmp_path))
     assert clustered.layers == 2
     assert_same_kernels(model, whole)
-
-
-def test_files_from_before_the_options_were_two_records_count(
-    small, clustered, tmp_path, residual
-):
-    model, report = residual
-    options = {
-        "num_patches": 600,
-        "num_clusters": 20,
-        "discriminative_from": None,
-        "seed": 1,
-        "forward": "dense",
-        "only": None,
-        "num_components": 27,
-        "double_from": None,
-        "cluster_space": "raw",
-        "filter_space": "raw",
-        "select": "entropy",
-        "pattern_fraction": 1.0,
-        "scale": "xavier",
-        "fan_correction": False,
-        "signs_only": False,
-        "skipped": report.skipped,
-    }
-    for number, done in enumerate(report.layers, start=1):
-        kernel = model.get_layer(done.layer).kernel
-        Progress(tmp_path, options).save(number, kernel, done)
-    again = residual_net()
-    init = PatchesInit(np.int64(600), 20, seed=np.int64(1))
-    init.apply(again, *small, preprocess, tmp_path)
-    assert clustered.layers == 0
-    assert_same_kernels(again, model)
