@@ -6,7 +6,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest
 
-gc.set_threshold(100_000, 50, 100)  # thousands of models: a sixth of the time
+gc.set_threshold(100_000, 50, 100)  # thousands of models: passes over them take long
 
 # Folders and files whose tests take long, by measured time: see WORKSPACE.md.
 SLOW = (
