@@ -24,8 +24,8 @@ class Method:
     It has no state: one object serves all layers.
 
     For your own method write a subclass and `register` an object of it. If its masks do
-    not keep the largest |scores|, it has its own `rank`, `score_from` and `score_for`
-    (docs/how_to.md).
+    not keep the scores of largest magnitude, it has its own `rank`, `score_from` and
+    `score_for` (docs/how_to.md).
 
     Attributes:
         name: Its name in layers, files and flags.
