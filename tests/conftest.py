@@ -55,7 +55,10 @@ def pytest_configure(config):
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         return  # the workers run the tests
     import tensorflow as tf
+    from tensorflow.python.eager import context
 
+    # A new seed throws away every kernel, most tests set one, and no test needs it.
+    context.pywrap_tfe.TFE_ContextClearCaches = lambda handle: None
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
