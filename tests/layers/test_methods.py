@@ -243,6 +243,14 @@ def test_what_a_method_decides_cannot_be_set(method, kind):
         assert layer.sparsity == layer.get_config()["sparsity"] == 0.2
 
 
+def test_a_refused_sparsity_leaves_every_kernel_as_it_was():
+    layer = masked("separable", sparsity=0.6, method="stochastic")
+    before = layer.sparsity, layer.num_kept
+    with pytest.raises(InputError, match=r"up to the method 'stochastic'.*=0\.9"):
+        layer.sparsity = [0, 0.9]
+    assert (layer.sparsity, layer.num_kept) == before
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_dense_forward_keeps_all_and_gives_back(method):
     layer = masked("dense", sparsity=0.6, method=method)

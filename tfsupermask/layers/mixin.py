@@ -243,7 +243,10 @@ class SupermaskMixin:
                 before=self.sparsity,
             )
         values = itertools.compress(values, masked)
-        for weight, each in zip(self.masked_weights, values, strict=True):
+        wanted = [*zip(self.masked_weights, values, strict=True)]
+        for weight, each in wanted:
+            weight.check_sparsity(each)
+        for weight, each in wanted:
             weight.sparsity = each
 
     @property
