@@ -70,7 +70,8 @@ def main():
         _OUTPUT.value,
         made.mean,
         made.std,
-        made.class_names,
+        # Without images as inputs, tickets alone hold the names of the logits.
+        made.class_names if made.mean is not None or suffix == ".ticket" else None,
         precision=_PRECISION.value,
         representative_images=images,
         recipe=recipe if suffix == ".ticket" else None,
@@ -80,7 +81,10 @@ def main():
 
 
 def _training_images(config, recipe):
-    _program.require(recipe, "int8 needs a ticket with the recipe of its run.")
+    _program.require(
+        config or (recipe or {}).get("dataset"),
+        "int8 needs a ticket with the recipe of its run.",
+    )
     config = config or Config.from_saved({"data_dir": _DATA_DIR.value} | recipe)
     images = train.load_images(config, _DATA_DIR.value, patterns=False).train.images
     rng = np.random.default_rng(config.seed)

@@ -8,7 +8,7 @@ import pytest
 from tests.programs import call, call_here
 from tfsupermask import data, runs, train
 from tfsupermask.export import export_model
-from tfsupermask.tickets import load_ticket
+from tfsupermask.tickets import load_ticket, save_ticket
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,27 @@ def test_a_ticket_says_how_it_was_made_but_not_where(folder):
     assert "`dataset` 'folder' needs `data_dir`" in err
     code, _, err = call_here("binaries.export", *to, "--data_dir=images", cwd=folder)
     assert code == 0, err
+
+
+def test_tickets_of_ones_own(folder, tmp_path):
+    """With names of the classes alone, or a recipe that names no images."""
+    model = train.load_run(folder / "run").model
+    names = [f"class {index}" for index in range(10)]
+    save_ticket(model, tmp_path / "names.ticket", class_names=names)
+
+    def export(*flags):
+        return call_here("binaries.export", *flags, cwd=tmp_path)
+
+    for name in "m.onnx", "again.ticket":
+        code, _, err = export("--path=names.ticket", f"--output={name}")
+        assert code == 0, err
+    assert (tmp_path / "m.onnx").exists()
+    assert load_ticket(tmp_path / "again.ticket").class_names == tuple(names)
+    for recipe in ({"seed": 0}, {"made": "by me"}):
+        save_ticket(model, tmp_path / "own.ticket", recipe=recipe)
+        flags = "--path=own.ticket", "--output=m.tflite", "--precision=int8"
+        code, _, err = export(*flags)
+        assert (code, "a ticket with the recipe of its run" in err) == (1, True)
 
 
 def test_bad_combinations_end_with_one_sentence_and_help_helps(folder):

@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tfsupermask._validation import InputError
 from tfsupermask.export import Classifier, export_model, is_export
-from tfsupermask.layers import SupermaskDense, supermask_layers
+from tfsupermask.layers import SupermaskConv2D, SupermaskDense, supermask_layers
 
 from .conftest import MEAN, NAMES, STD, normalised, uint8_images
 
@@ -105,6 +105,40 @@ def test_without_mean_and_std_a_model_is_exported_as_it_is(tmp_path, name):
         np.testing.assert_allclose(outputs[key], expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(InputError, match="classifier of this program"):
         Classifier(path)
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_what_augments_in_training_does_not_in_exports(tmp_path, name):
+    inputs = keras.Input((8, 8, 3), name="images")
+    augment = [keras.layers.RandomFlip(), keras.layers.RandomRotation(0.2)]
+    x = keras.Sequential(augment)(inputs)
+    x = keras.layers.Dropout(0.5)(SupermaskConv2D(4, 3)(x))
+    model = keras.Model(inputs, keras.layers.Flatten(name="flat")(x))
+    images = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
+    path = export_model(model, tmp_path / name)
+    if name == "model.keras":
+        outputs = keras.models.load_model(path)(images, training=False)
+    else:
+        (outputs,) = RUN[name](path, {"images": images}).values()
+    np.testing.assert_allclose(
+        outputs, model.predict(images, verbose=0), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantized_layers_keep_their_scales_or_are_refused(tmp_path, name, mode):
+    inputs = keras.Input((6,), name="x")
+    quantized = keras.layers.Dense(5)
+    model = keras.Model(inputs, SupermaskDense(2)(quantized(inputs)))
+    quantized.quantize(mode)
+    values = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+    if (name, mode) == ("model.tflite", "int8"):
+        with pytest.raises(InputError, match="operations that LiteRT has"):
+            export_model(model, tmp_path / name)
+        return
+    (outputs,) = RUN[name](export_model(model, tmp_path / name), {"x": values}).values()
+    np.testing.assert_allclose(outputs, model(values), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", RUN)

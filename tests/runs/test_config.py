@@ -246,6 +246,8 @@ ADAMS = {"learning_rate": 2e-4, "momentum": None, "weight_decay": 0}
         (50_000, CIFAR | GIVEN, GIVEN),
         # A small folder offers fewer patches, half as many if they are doubled.
         (40, FOLDER, {"num_patches": 2000, "image_size": 64}),
+        (5, FOLDER, {"num_patches": 250, "num_clusters": 250}),
+        (40, {"model": "resnet18"}, {"num_patches": 640, "num_clusters": 640}),
         (40, DOUBLED, {"num_patches": 1000}),
         (40, FOLDER | {"image_size": 8}, {"num_patches": 1440}),  # of 6×6 positions
         (40, FOLDER | {"image_size": 9, "patch_layers": 1}, {"num_patches": 1960}),

@@ -273,9 +273,22 @@ def test_trained_weights_are_removed_more_and_more(
 @pytest.mark.parametrize("method", ["dense", "fixed", "stochastic"])
 def test_refuses_a_method_that_decides_how_many_are_kept(images_and_labels, method):
     model = with_method(method)
-    message = rf"that decides it.*layer='supermask_dense.*method='{method}'"
-    with pytest.raises(InputError, match=message):
-        fit(model, images_and_labels, [SparsitySchedule(0.5)])
+    with pytest.raises(InputError, match=f"up to the method '{method}'.*=0.6"):
+        fit(model, images_and_labels, [SparsitySchedule(0.6)])
+
+
+def test_layers_that_a_schedule_leaves_alone_may_have_any_method(images_and_labels):
+    layers = [
+        SupermaskDense(4, name="scheduled"),
+        SupermaskDense(3, name="trained", method="dense"),
+    ]
+    model = keras.Sequential([keras.Input(images_and_labels[0].shape[1:])])
+    model.add(keras.layers.Flatten())
+    for layer in layers:
+        model.add(layer)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
+    fit(model, images_and_labels, [SparsitySchedule({"scheduled": 0.75})])
+    assert [layer.sparsity for layer in layers] == [0.75, 0.0]
 
 
 def test_refuses_what_a_function_returns(compiled, images_and_labels):

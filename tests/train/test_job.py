@@ -64,6 +64,17 @@ def test_the_config_holds_out_of_given_images(small, tmp_path):
         assert (len(job.dataset.train), len(job.dataset.validation)) == (64, 50)
 
 
+def test_images_of_ones_own_are_described_as_given(small, tmp_path):
+    """Whether they come as arrays or as a dataset; unmirrored if the config says so."""
+    splits = [(split.images, split.labels % 2) for split in (small.train, small.test)]
+    for number, images in enumerate((tuple(splits), data.from_examples(*splits))):
+        own = config(tmp_path / str(number), flip=False)
+        with train.Job.open(own, images) as job:
+            assert (job.config.dataset, job.config.flip) == ("given", False)
+            assert job.dataset.horizontal_flip is False
+            assert job.config.epochs == own.epochs
+
+
 def test_given_images_may_have_validation_images(small, tmp_path):
     held = data.hold_out(small, 50)
     with train.Job.open(config(tmp_path / "own"), held) as job:

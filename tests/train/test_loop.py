@@ -391,6 +391,32 @@ def test_losses_that_a_network_adds_are_trained_on_and_not_reported(small):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
 
 
+def with_rows_and_unused(shape, num_classes, method):
+    """An embedding, whose gradient is of rows, and a kernel that no loss reaches."""
+    inputs = keras.Input(shape)
+    rows = keras.layers.Embedding(4, num_classes)(keras.ops.arange(3))
+    unused = keras.layers.Dense(3)
+    unused.build((None, 2))
+    flat = keras.layers.Flatten()(inputs)
+    logits = SupermaskDense(num_classes, method=method)(flat)
+    model = keras.Model(inputs, logits + keras.ops.sum(rows, 0))
+    model.unused = unused
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [32, 15])
+def test_gradients_of_rows_and_of_nothing(small, batch_size):
+    """In two parts of a batch, or in one if it is odd."""
+    options = {"build": with_rows_and_unused, "batch_size": batch_size}
+    loop, other = make_loop(small, **options), make_loop(small, **options)
+    batches = make_batches(small, batch_size)
+    assert loop.num_parts == (2 if batch_size == 32 else 1)
+    train(loop, batches)
+    plain_keras_steps(other, batches)
+    for mine, theirs in zip(state(loop), state(other), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
 def nested(shape, num_classes, method):
     model = normalised(shape, num_classes, method)
     return keras.Sequential([keras.Input(shape), model], name="normalised")

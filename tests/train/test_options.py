@@ -111,6 +111,44 @@ def test_networks_without_names_and_seeds_repeat_go_on_and_load(tmp_path, monkey
     assert SupermaskDense(2).name not in [layer.name for layer in loaded[0].layers]
 
 
+def twice(*, input_shape, num_classes, sparsity, method, seed):
+    """A network with the same block twice: its variables' paths agree."""
+    mask = {"sparsity": sparsity, "method": method}
+
+    def block():
+        inputs = keras.Input((6,))
+        return keras.Model(inputs, SupermaskDense(6, name="same", **mask)(inputs))
+
+    inputs = keras.Input(input_shape)
+    x = SupermaskDense(6, **mask)(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, SupermaskDense(num_classes, **mask)(block()(block()(x))))
+
+
+def test_variables_of_equal_paths_are_all_kept(tmp_path, monkeypatch):
+    monkeypatch.setitem(models.registry._BUILDERS, "twice", twice)
+    fields = {**DRAWN, "model": "twice", "allocation": "global"}
+    config = runs.Config(workdir=str(tmp_path / "run"), **fields)
+    with train.Job.open(config, images_for("twice")) as job:
+        job.train()
+        trained = [variable.numpy() for variable in job.model.variables]
+        counts = [weight.num_kept for weight in masked_weights(job.model)]
+    assert len({variable.path for variable in job.model.variables}) < len(trained)
+    loaded = train.load_run(tmp_path / "run").model
+    for one, other in zip(trained, loaded.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [weight.num_kept for weight in masked_weights(loaded)] == counts
+    for stop in (1, None):
+        run(tmp_path / "parts", fields, finish=False, stop_after_epoch=stop)
+    assert_same_result(tmp_path / "run", tmp_path / "parts")
+    copy = tmp_path / "copy"
+    fixed = {"mask_from": str(tmp_path / "run"), "method": "fixed", "init": "patches"}
+    fixed |= {"allocation": "uniform", "stop_after_epoch": 0}
+    run(copy, {**fields, **fixed}, finish=False)
+    masks = (masked_weights(each) for each in (train.load_run(copy).model, loaded))
+    for one, other in zip(*masks, strict=True):
+        np.testing.assert_array_equal(one.mask, other.mask)
+
+
 def test_weights_that_are_all_kept_are_drawn_without_correction(tmp_path):
     fields = {**WHOLE, "fan_correction": True, "prune": 0.75, "stop_after_epoch": 0}
     run(tmp_path, fields, finish=False)

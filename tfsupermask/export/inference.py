@@ -86,7 +86,9 @@ def input_structure(network: keras.Model):
 def compute_in_float32(network: keras.Model) -> None:
     """Changes layers in half precision, which runtimes have no operators for."""
     for layer in network._flatten_layers():
-        layer.dtype_policy = "float32"
+        # Quantized layers need their policy to read their weights.
+        if getattr(layer, "quantization_mode", None) is None:
+            layer.dtype_policy = "float32"
 
 
 def classify(network, images, preprocessing: Preprocessing) -> dict:

@@ -106,7 +106,8 @@ def _as_it_is(network):
     structure = input_structure(network)
 
     def serve(*inputs):
-        outputs = network(keras.tree.pack_sequence_as(structure, list(inputs)))
+        inputs = keras.tree.pack_sequence_as(structure, list(inputs))
+        outputs = network(inputs, training=False)
         if isinstance(outputs, dict) and all(map(tf.is_tensor, outputs.values())):
             return outputs
         flat = keras.tree.flatten(outputs)

@@ -160,6 +160,9 @@ def resolve(
         if config.double_from is not None:
             offered //= 2
         defaults["num_patches"] = min(defaults["num_patches"], offered)
+        if "num_clusters" in defaults:
+            most = config.num_patches or defaults["num_patches"]
+            defaults["num_clusters"] = min(defaults["num_clusters"], most)
     if "warmup_epochs" in defaults:
         epochs = config.epochs or defaults["epochs"]
         defaults["warmup_epochs"] = min(defaults["warmup_epochs"], epochs // 20)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 import keras
 
-from tfsupermask._validation import check_choice, check_fraction, fail
+from tfsupermask._validation import check_choice, check_fraction
 from tfsupermask.sparsity.allocation import allocate
 from tfsupermask.sparsity.choosing import Sparsity
-from tfsupermask.sparsity.measures import MaskWatch, built_weights, realised_sparsity
+from tfsupermask.sparsity.measures import MaskWatch, realised_sparsity
 from tfsupermask.sparsity.names import ALLOCATIONS
 
 PERIODS = ("epoch", "batch")
@@ -83,16 +83,8 @@ class SparsitySchedule(keras.callbacks.Callback):
         self._steps = self._batches
 
     def on_train_begin(self, logs=None):
-        """Raises if a method decides how many weights are kept."""
+        """Forgets the steps of another training."""
         self._steps = self._batches = math.inf
-        for weight in built_weights(self.model):
-            if weight.method.decides_num_kept:
-                raise fail(
-                    "A schedule cannot set how many weights are kept by a method that "
-                    "decides it.",
-                    layer=weight.layer.name,
-                    method=weight.method.name,
-                )
 
     def _allocate(self, epoch):
         sparsity = self.sparsity(epoch) if callable(self.sparsity) else self.sparsity

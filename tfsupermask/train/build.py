@@ -156,9 +156,9 @@ def restore(
     check_fits(saved, model, optimizer)
     for name, variable in named_variables(model, optimizer).items():
         variable.assign(saved.values[name])
-    for weight in masked_weights(model):
+    for name, weight in _named_masks(model).items():
         # Old checkpoints without this number come from runs with one sparsity.
-        count = int(saved.values.get(_count_name(weight), weight.num_kept))
+        count = int(saved.values.get(name, weight.num_kept))
         if count != weight.num_kept:
             weight.variables.num_kept.assign(count)
     if config.init != GIVEN:
@@ -173,13 +173,12 @@ def check_fits(
     """Raises unless a checkpoint holds what `restore` needs, in the right shapes."""
     for name, variable in named_variables(model, optimizer).items():
         _check_value(name, saved.values.get(name), tuple(variable.shape), "biufV")
-    for weight in masked_weights(model):
-        name, size = _count_name(weight), weight.num_weights
+    for name, weight in _named_masks(model).items():
         if name in saved.values:
             _check_value(name, saved.values[name], (), "iu")
-            if not 1 <= saved.values[name] <= size:
+            if not 1 <= saved.values[name] <= weight.num_weights:
                 raise fail(
-                    f"The checkpoint's {name!r} must be in [1, {size}].",
+                    f"The checkpoint's {name!r} must be in [1, {weight.num_weights}].",
                     num_kept=int(saved.values[name]),
                 )
 
@@ -199,12 +198,15 @@ def values_of(
     """Returns what `restore` puts back, by name."""
     variables = named_variables(model, optimizer)
     values = {name: variable.numpy() for name, variable in variables.items()}
-    counts = {_count_name(w): np.array(w.num_kept) for w in masked_weights(model)}
-    return values | counts
+    masks = _named_masks(model).items()
+    return values | {name: np.array(weight.num_kept) for name, weight in masks}
 
 
-def _count_name(weight):
-    return f"num_kept/{weight.kernel.path}"
+def _named_masks(model):
+    """Returns `masked_weights` by the names of their numbers kept in checkpoints."""
+    return _by_name(
+        (f"num_kept/{weight.kernel.path}", weight) for weight in masked_weights(model)
+    )
 
 
 def named_variables(
@@ -212,15 +214,24 @@ def named_variables(
 ) -> dict[str, keras.Variable]:
     """Returns all variables by their names in checkpoints."""
     masks = mask_variables(model)
-    named = {
-        f"model/{variable.path}": variable
+    pairs = [
+        (f"model/{variable.path}", variable)
         for variable in model.variables
         if id(variable) not in masks
-    }
+    ]
     for weight in masked_weights(model):
         if weight.method.has_scores:
             prefix = weight.kernel.path.removesuffix("kernel")
-            named[f"model/{prefix}score"] = weight.score
+            pairs.append((f"model/{prefix}score", weight.score))
     if optimizer is not None:
-        named |= {f"optimizer/{i}": v for i, v in enumerate(optimizer.variables)}
+        pairs += [(f"optimizer/{i}", v) for i, v in enumerate(optimizer.variables)]
+    return _by_name(pairs)
+
+
+def _by_name(pairs):
+    """Returns a dict; the second with a name has "#2" behind it, and so on."""
+    named, times = {}, collections.Counter()
+    for name, value in pairs:
+        times[name] += 1
+        named[name if times[name] == 1 else f"{name}#{times[name]}"] = value
     return named

@@ -96,17 +96,16 @@ def run(
     Reference:
         - Thesis §5.2.
     """
-    if dataset is not None:
-        dataset = _given(dataset, config)
-        config = dataclasses.replace(config, dataset=_name(dataset, config))
     with Job.open(config, dataset, command=command) as job:
         job.train()
         return job.finish()
 
 
 def _given(dataset, config):
-    """Returns the `Dataset` that a caller of `run` means."""
+    """Returns the `Dataset` that a caller means."""
     if isinstance(dataset, Dataset):
+        if dataset.horizontal_flip and config.flip is False:
+            return dataclasses.replace(dataset, horizontal_flip=False)
         return dataset
     if not isinstance(dataset, (tuple, list)) or len(dataset) not in (2, 3):
         raise fail(
@@ -169,7 +168,7 @@ class Job:
     def open(
         cls,
         config: Config,
-        dataset: Dataset | None = None,
+        dataset: Any = None,
         build: Callable[..., keras.Model] = build_model,
         command: str | None = None,
     ) -> Iterator[Job]:
@@ -179,8 +178,7 @@ class Job:
 
         Args:
             config: What to run. Fields that are `None` come from the dataset's recipe.
-            dataset: The images; `validation_images` and `limit_images` of the config
-                apply to them. Defaults to those that the config names.
+            dataset: See `run`.
             build: Function from a resolved config, the images' shape and the number of
                 classes to the network. Defaults to the network that the config names.
             command: See `run`.
@@ -188,6 +186,9 @@ class Job:
         Raises:
             InputError, ConnectionError: See `run`.
         """
+        if dataset is not None:
+            dataset = _given(dataset, config)
+            config = dataclasses.replace(config, dataset=_name(dataset, config))
         config.validate()
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -503,7 +504,7 @@ class Job:
         labels, accuracy = getattr(self.dataset, split).labels, row[f"{split}_top1"]
         chance = np.bincount(labels).max() / len(labels)
         error = np.sqrt(chance * (1 - chance) / len(labels))
-        if accuracy <= chance + 3 * error:
+        if accuracy <= min(chance + 3 * error, (chance + 1) / 2):
             self.say(
                 f"WARNING: still at chance after epoch {row['epoch']}: "
                 f"{split} accuracy {accuracy:.4f}, most frequent class {chance:.4f}; "

@@ -90,11 +90,15 @@ def load_images(
     """
     options = config.load_options
     where = data_dir or config.data_dir
+    skips = config.bad_images == "skip"
     if options.get("limit_images") is not None and (
-        config.pattern_images == ALL_IMAGES
+        skips
+        or config.pattern_images == ALL_IMAGES
         or (config.validation_images is not None and not has_validation(where))
     ):
         del options["limit_images"]  # it is of those that are left afterwards
+    if skips:
+        options.pop("limit_test_images", None)
     dataset = (load or data.load)(config.dataset, where, config.image_size, **options)
     if dataset.validation is None and config.validation_images is not None:
         dataset = data.hold_out(dataset, config.validation_images)
@@ -110,9 +114,6 @@ def load_images(
     for split, name in (("train", "limit_images"), ("test", "limit_test_images")):
         limit = getattr(config, name)
         if limit is not None:
-            if name in options:
-                # Bad ones among them may have been skipped.
-                limit = min(limit, len(getattr(dataset, split)))
             dataset = data.limit(dataset, limit, split)
     return dataset
 

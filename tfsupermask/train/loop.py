@@ -293,4 +293,11 @@ class Loop:
 
 def _add(parts):
     """Adds nested tuples and lists of tensors, element by element."""
-    return tf.nest.map_structure(lambda *values: sum(values[1:], values[0]), *parts)
+    return tf.nest.map_structure(_total, *parts)
+
+
+def _total(first, *others):
+    """Adds tensors; a gradient may also be of some rows alone, or `None` in all."""
+    if first is None:
+        return None
+    return sum(map(tf.convert_to_tensor, others), tf.convert_to_tensor(first))
