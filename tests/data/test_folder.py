@@ -302,13 +302,14 @@ def test_only_the_images_asked_for_are_read(tmp_path):
         np.testing.assert_array_equal(part.test.images, whole.test.images)
     with pytest.raises(InputError, match="at most the 12 training images"):
         data.load("folder", tmp_path, 8, limit_images=13)
-    write_classes(tmp_path / "split" / "train", {"a": 2, "b": 2})
-    write_classes(tmp_path / "split" / "test", {"a": 2, "b": 2})
-    (tmp_path / "split" / "test" / "a" / "0.png").write_bytes(b"")
-    options = {"limit_images": 1, "bad_images": "skip"}
-    with pytest.warns(UserWarning, match="skipped: 1 of 5 "):
+    for split in ("train", "test"):  # of those that can be read, classes get as many
+        write_classes(tmp_path / "split" / split, {"a": 3, "b": 3})
+        (tmp_path / "split" / split / "a" / "0.png").write_bytes(b"")
+    options = {"limit_images": 4, "limit_test_images": 2, "bad_images": "skip"}
+    with pytest.warns(UserWarning, match="skipped: 2 of 12 "):
         dataset = data.load("folder", tmp_path / "split", 8, **options)
-    assert (len(dataset.train), len(dataset.test)) == (1, 3)
+    assert np.bincount(dataset.train.labels).tolist() == [2, 2]
+    assert np.bincount(dataset.test.labels).tolist() == [1, 1]
 
 
 def classes(**folders):

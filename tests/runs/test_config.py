@@ -247,6 +247,7 @@ ADAMS = {"learning_rate": 2e-4, "momentum": None, "weight_decay": 0}
         # A small folder offers fewer patches, half as many if they are doubled.
         (40, FOLDER, {"num_patches": 2000, "image_size": 64}),
         (5, FOLDER, {"num_patches": 250, "num_clusters": 250}),
+        (50_000, CIFAR | {"num_patches": 100}, {"num_clusters": 100}),
         (40, {"model": "resnet18"}, {"num_patches": 640, "num_clusters": 640}),
         (40, DOUBLED, {"num_patches": 1000}),
         (40, FOLDER | {"image_size": 8}, {"num_patches": 1440}),  # of 6×6 positions

@@ -270,11 +270,18 @@ def test_trained_weights_are_removed_more_and_more(
             assert np.all(np.abs(weight.kernel.numpy())[mask == 0] <= threshold)
 
 
+@pytest.mark.parametrize("sparsity", [0.0, SparsityRamp(final=0.5, end_epoch=2)])
 @pytest.mark.parametrize("method", ["dense", "fixed", "stochastic"])
-def test_refuses_a_method_that_decides_how_many_are_kept(images_and_labels, method):
+def test_refuses_a_method_that_decides_how_many_are_kept(
+    images_and_labels, method, sparsity
+):
     model = with_method(method)
-    with pytest.raises(InputError, match=f"up to the method '{method}'.*=0.6"):
-        fit(model, images_and_labels, [SparsitySchedule(0.6)])
+    before = model.get_weights()
+    message = rf"that decides it.*layer='supermask_dense.*method='{method}'"
+    with pytest.raises(InputError, match=message):
+        fit(model, images_and_labels, [SparsitySchedule(sparsity)])
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_layers_that_a_schedule_leaves_alone_may_have_any_method(images_and_labels):

@@ -1,5 +1,6 @@
 """A run step by step, by `train.Job`."""
 
+import dataclasses
 import json
 import signal
 
@@ -69,10 +70,10 @@ def test_images_of_ones_own_are_described_as_given(small, tmp_path):
     splits = [(split.images, split.labels % 2) for split in (small.train, small.test)]
     for number, images in enumerate((tuple(splits), data.from_examples(*splits))):
         own = config(tmp_path / str(number), flip=False)
-        with train.Job.open(own, images) as job:
+        with train.Job.open(dataclasses.replace(own, batch_size=None), images) as job:
+            assert job.config.batch_size == 128  # of the recipe of given images
             assert (job.config.dataset, job.config.flip) == ("given", False)
             assert job.dataset.horizontal_flip is False
-            assert job.config.epochs == own.epochs
 
 
 def test_given_images_may_have_validation_images(small, tmp_path):

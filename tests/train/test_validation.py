@@ -124,8 +124,9 @@ def test_the_warning_does_too(small, validation_images, name, tmp_path, capsys):
     assert message in said
 
 
-def test_few_test_images_are_not_always_at_chance(small, tmp_path, capsys):
-    test = data.Split(small.test.images[:8], small.test.labels[:8] % 2)
+@pytest.mark.parametrize("classes", [2, 1])
+def test_few_test_images_are_not_always_at_chance(small, classes, tmp_path, capsys):
+    test = data.Split(small.test.images[:8], small.test.labels[:8] % classes)
     few = dataclasses.replace(small, test=test)
     with train.Job.open(runs.Config(**FIELDS, workdir=str(tmp_path)), few) as job:
         job.loop.evaluate = lambda split: train.Totals(1.0, 8.0, 8.0, 8.0)

@@ -54,9 +54,10 @@ def load(
     check_choice("bad_images", bad_images, BAD_IMAGES)
     root = _check_folder(data_dir)
     class_names, files, notes = list_files(root, test_fraction)
-    for split, limit in (("train", limit_images), ("test", limit_test_images)):
-        if limit is not None:
-            files[split] = limit_split(files[split], limit, "folder", split)
+    limits = {"train": limit_images, "test": limit_test_images}
+    skips = bad_images == "skip"  # reading says which images there are to limit
+    if not skips:
+        files = _limited(files, limits)
     read = _read(files, root, image_size, bad_images, storage, notes)
     splits = {
         name: Split(images, files[name].labels[good])
@@ -69,9 +70,21 @@ def load(
             classes=[class_names[label] for label in gone],
         )
     _warn(root, notes)
+    if skips:
+        splits = _limited(splits, limits)
     return Dataset(
         name="folder", **splits, class_names=class_names, horizontal_flip=flip
     )
+
+
+def _limited(images, limits):
+    """Returns the splits' images, or files, no more than their limits."""
+    limited = {
+        split: limit_split(images[split], limit, "folder", split)
+        for split, limit in limits.items()
+        if limit is not None
+    }
+    return {**images, **limited}
 
 
 def has_validation(data_dir: str | os.PathLike | None) -> bool:

@@ -86,9 +86,9 @@ def input_structure(network: keras.Model):
 def compute_in_float32(network: keras.Model) -> None:
     """Changes layers in half precision, which runtimes have no operators for."""
     for layer in network._flatten_layers():
-        # Quantized layers need their policy to read their weights.
-        if getattr(layer, "quantization_mode", None) is None:
-            layer.dtype_policy = "float32"
+        # Quantized layers need their mode to read their weights.
+        mode, quantized, _ = layer.dtype_policy.name.partition("_from_")
+        layer.dtype_policy = f"{mode}_from_float32" if quantized else "float32"
 
 
 def classify(network, images, preprocessing: Preprocessing) -> dict:

@@ -26,10 +26,10 @@ def write_onnx(path: Path, model: keras.Model, preprocessing: Preprocessing | No
     network = inference_model(model, preprocessing)
     compute_in_float32(network)
     _hold_arrays(network)
-    input_structure(network)
+    structure = input_structure(network)
     # Keras exports what a call without `training` computes, and requires one before.
-    network = keras.Model(network.input, network(network.input, training=False))
-    network(input_structure(network))
+    network = keras.Model(structure, network(structure, training=False))
+    network(structure)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

@@ -117,9 +117,10 @@ def resolve(
 
     Args:
         config: A valid config.
-        num_images: Number of training images, at least 1. It limits the default of
-            `num_patches`, which grows with the network's width, like `num_clusters`,
-            and that of `batch_size`, which is even, so that two replicas can share it.
+        num_images: Number of training images, at least 1. It limits the
+            defaults of `num_patches` and `num_clusters`, which grow with the network's
+            width, and that of `batch_size`, which is even, so that two replicas can
+            share it.
         num_pattern_images: Number of images that patterns come from. Defaults to
             `num_images`.
         side: Side of the images in pixels, which limits `num_patches` as well. Defaults

@@ -71,10 +71,10 @@ def run(
             none.
         dataset: The images, a `Dataset` or the arguments of `data.from_examples` as a
             tuple: train, test, and perhaps validation. `validation_images`,
-            `limit_images`, `limit_test_images` and `images_in` of the config apply to
-            them, and its `dataset` becomes their name, or "given" if their name does
-            not say all of them, as that of a folder. Defaults to the images that the
-            config names.
+            `limit_images`, `limit_test_images`, `images_in` and `flip` (for a `Dataset`
+            only `False`) of the config apply to them, and its `dataset` becomes their
+            name, or "given" if their name does not say all of them, as that of a
+            folder. Defaults to the images that the config names.
 
     Returns:
         The content of the run folder's `summary.json`.
@@ -504,7 +504,7 @@ class Job:
         labels, accuracy = getattr(self.dataset, split).labels, row[f"{split}_top1"]
         chance = np.bincount(labels).max() / len(labels)
         error = np.sqrt(chance * (1 - chance) / len(labels))
-        if accuracy <= min(chance + 3 * error, (chance + 1) / 2):
+        if accuracy < 1 and accuracy <= min(chance + 3 * error, (chance + 1) / 2):
             self.say(
                 f"WARNING: still at chance after epoch {row['epoch']}: "
                 f"{split} accuracy {accuracy:.4f}, most frequent class {chance:.4f}; "

@@ -90,15 +90,11 @@ def load_images(
     """
     options = config.load_options
     where = data_dir or config.data_dir
-    skips = config.bad_images == "skip"
     if options.get("limit_images") is not None and (
-        skips
-        or config.pattern_images == ALL_IMAGES
+        config.pattern_images == ALL_IMAGES
         or (config.validation_images is not None and not has_validation(where))
     ):
         del options["limit_images"]  # it is of those that are left afterwards
-    if skips:
-        options.pop("limit_test_images", None)
     dataset = (load or data.load)(config.dataset, where, config.image_size, **options)
     if dataset.validation is None and config.validation_images is not None:
         dataset = data.hold_out(dataset, config.validation_images)
