@@ -33,7 +33,8 @@ class SparsitySchedule(keras.callbacks.Callback):
 
     Raises:
         InputError: A value is out of range. In `fit`: the model has no supermask
-            layers, or the function returns a wrong value.
+            layers, the function returns a wrong value, or the method of a layer that
+            gets one decides how many weights are kept.
 
     Example:
         >>> model = models.build("conv2", (8, 8, 3), sparsity=0.0)
