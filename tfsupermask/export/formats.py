@@ -96,9 +96,8 @@ def export_model(
     if recipe is not None and suffix != ".ticket":
         raise fail("Only a `.ticket` can hold a `recipe`.", path=str(path))
     images = {"mean": mean, "std": std, "class_names": class_names}
-    # Tickets may hold each alone, and check it themselves.
-    alone = suffix == ".ticket" and (mean is None or std is None)
-    preprocessing = None if alone else check_preprocessing(model, **images)
+    names_alone = suffix == ".ticket" and mean is None and std is None
+    preprocessing = None if names_alone else check_preprocessing(model, **images)
     classifier = preprocessing is not None
     check_images(model, precision, representative_images, raw=classifier)
     if suffix == "":
