@@ -60,9 +60,16 @@ def allocate(
           by one ranking of the weights' magnitudes over all layers.
     """
     check_choice("allocation", allocation, ALLOCATIONS)
+    share_out(*chosen(model, sparsity), allocation)
+
+
+def chosen(
+    model: keras.Model, sparsity: Sparsity
+) -> tuple[list[MaskedWeight], list[float | None]]:
+    """Returns the masked weights, and of each the fraction to remove or `None`."""
     weights = built_weights(model)
     named = [(weight.layer, weight, names) for weight, names in named_weights(model)]
-    share_out(weights, choose(sparsity, named), allocation)
+    return weights, choose(sparsity, named)
 
 
 def share_out(

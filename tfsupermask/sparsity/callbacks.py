@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 import keras
 
 from tfsupermask._validation import check_choice, check_fraction, fail
-from tfsupermask.layers.walking import named_weights
-from tfsupermask.sparsity.allocation import allocate
-from tfsupermask.sparsity.choosing import Sparsity, choose
+from tfsupermask.sparsity.allocation import chosen, share_out
+from tfsupermask.sparsity.choosing import Sparsity
 from tfsupermask.sparsity.measures import MaskWatch, realised_sparsity
 from tfsupermask.sparsity.names import ALLOCATIONS
 
@@ -90,18 +89,16 @@ class SparsitySchedule(keras.callbacks.Callback):
 
     def _allocate(self, epoch):
         sparsity = self.sparsity(epoch) if callable(self.sparsity) else self.sparsity
-        named = [(w.layer, w, names) for w, names in named_weights(self.model)]
-        for (layer, weight, _), to_set in zip(
-            named, choose(sparsity, named), strict=True
-        ):
-            if to_set is not None and weight.method.decides_num_kept:
+        weights, sparsities = chosen(self.model, sparsity)
+        for weight, each in zip(weights, sparsities, strict=True):
+            if each is not None and weight.method.decides_num_kept:
                 raise fail(
                     "A schedule cannot set how many weights are kept by a method that "
                     "decides it.",
-                    layer=layer.name,
+                    layer=weight.layer.name,
                     method=weight.method.name,
                 )
-        allocate(self.model, sparsity, self.allocation)
+        share_out(weights, sparsities, self.allocation)
 
 
 class SupermaskMetrics(keras.callbacks.Callback):
