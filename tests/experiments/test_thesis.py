@@ -32,8 +32,9 @@ def test_all_of_the_thesis_is_there():
     assert " ".join(names["figure"]) == "4.2 5.2 5.3 5.4 5.5 5.6 8.1 8.2"
     ours = "inits choice beyond stochastic depth clusters high_sparsity many_images"
     compared = "methods field field_conv2 field_conv4 field_conv6 field_conv8 rounds"
-    few = "few_images few_images_cifar100 few_images_tiny_imagenet few_images_parts"
-    assert " ".join(names["study"]) == f"deep {ours} {few} {compared}"
+    few = "few_images few_images_cifar100 few_images_tiny_imagenet"
+    parts = "few_images_parts few_images_deeper"
+    assert " ".join(names["study"]) == f"deep {ours} {few} {parts} {compared}"
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.slug)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from tfsupermask.experiments.catalogue.experiment import Cell, Experiment, study
 from tfsupermask.experiments.catalogue.thesis import PATCHES, TITLES
@@ -32,6 +32,9 @@ _ROWS = {
     TRAINED: {"method": "dense", "init": "glorot_normal"},
     f"{TRAINED}, from whitened": {"method": "dense", **_WHITENED},
 }
+_ROWS_DEEPER = {
+    row: _ROWS[row] for row in (CONTROL, WHITENED, PATCHES, "Kaiming normal", TRAINED)
+} | {f"{WHITENED}, first layer alone": _WHITENED | _SHAPE | {"patch_layers": 1}}
 _RAW, _CENTRED = (
     _CONTROL | {"init": "patches", "rest": "signed_constant", **space}
     for space in ({}, {"cluster_space": "centred", "filter_space": "centred"})
@@ -69,49 +72,65 @@ def sized(config: Config, images: int) -> Config:
     )
 
 
+def _columns(dataset: str, num_classes: int, *numbers: int) -> dict[str, Config]:
+    """Returns a config for each number of images a class, by the column's name."""
+    # Nothing is chosen by them: few images held out show that it trains.
+    base = Config(dataset=dataset, validation_images=500)
+    return {
+        f"{number:,} a class": sized(base, number * num_classes) for number in numbers
+    }
+
+
 def _study(
     name: str,
     title: str,
-    dataset: str,
-    num_classes: int,
-    images_a_class: Iterable[int],
+    columns: Mapping[str, Config],
     rows: Mapping[str, Mapping],
     form: str = "images",
 ) -> Experiment:
-    # Nothing is chosen by them: few images held out show that it trains.
-    base = Config(dataset=dataset, validation_images=500)
-    cells = (
-        Cell(
-            row,
-            f"{number:,} a class",
-            sized(dataclasses.replace(base, **fields), number * num_classes),
-        )
-        for number in images_a_class
+    cells = [
+        Cell(row, column, dataclasses.replace(config, **fields))
+        for column, config in columns.items()
         for row, fields in rows.items()
-    )
-    title = f"Conv2 on {TITLES[dataset]}, top-1 test accuracy: {title}"
+    ]
+    title = f"{TITLES[cells[0].config.dataset]}, top-1 test accuracy: {title}"
     return study(name, title, cells, form=form, note=_NOTE)
 
 
-_NUMBER = "against the number of training images"
+_NUMBER = "Conv2 against the number of training images"
+_THOUSAND = _columns("cifar10", 10, 100)
+_DEEPER = {
+    TITLES[model]: dataclasses.replace(*_THOUSAND.values(), model=model)
+    for model in ("conv4", "conv6", "resnet18")
+}
 FEW = (
-    _study("few_images", _NUMBER, "cifar10", 10, (10, 25, 100, 250, 1000, 4000), _ROWS),
-    _study("few_images_cifar100", _NUMBER, "cifar100", 100, (10, 25, 80), _ROWS),
+    _study(
+        "few_images",
+        _NUMBER,
+        _columns("cifar10", 10, 10, 25, 100, 250, 1000, 4000),
+        _ROWS,
+    ),
+    _study(
+        "few_images_cifar100", _NUMBER, _columns("cifar100", 100, 10, 25, 80), _ROWS
+    ),
     _study(
         "few_images_tiny_imagenet",
         _NUMBER,
-        "tiny_imagenet",
-        200,
-        (10, 25, 50),
+        _columns("tiny_imagenet", 200, 10, 25, 50),
         _ROWS,
     ),
     _study(
         "few_images_parts",
-        "which part does it, with 1,000 training images",
-        "cifar10",
-        10,
-        (100,),
+        "which part does it in Conv2, with 1,000 training images",
+        _THOUSAND,
         _PARTS,
+        form="table",
+    ),
+    _study(
+        "few_images_deeper",
+        "deeper networks, with 1,000 training images",
+        _DEEPER,
+        _ROWS_DEEPER,
         form="table",
     ),
 )
