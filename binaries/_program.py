@@ -94,7 +94,7 @@ def _parse(argv):
         sys.exit()
     try:
         for argument in argv:
-            if argument.startswith("-") and not argument.isprintable():
+            if argument.startswith("-") and argument != printable(argument):
                 raise flags.Error(
                     f"Flags must be text that can be printed. Received: {argument}"
                 )

@@ -84,7 +84,11 @@ def _images(path):
     name, data_dir = _DATASET.value, _DATA_DIR.value
     given = {f.name: f.value for f in _AS_IN_TRAINING if f.value is not None}
     run = None if export.is_export(path) else train.load_run(path)
-    if run and data_dir is None and name in (None, run.config.dataset):
+    if (
+        run
+        and data_dir in (None, run.config.data_dir)
+        and name in (None, run.config.dataset)
+    ):
         return _own_images(run.config, path, given)
     recipe = dataclasses.asdict(run.config) if run else _recipe(path)
     name = name or recipe.get("dataset")

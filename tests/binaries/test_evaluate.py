@@ -64,7 +64,9 @@ def test_they_are_the_runs_test_images_whatever_it_was_trained_on(evaluate):
     assert "dataset=5" in line
 
     write_images(evaluate.folder / "images", 20, 30)
-    grown, given = map(evaluate, ("--path=run", "--path=run --test_fraction=0.5"))
+    more = "", " --test_fraction=0.5", f" --data_dir={evaluate.folder / 'images'}"
+    grown, given, there = (evaluate(f"--path=run{flags}") for flags in more)
+    assert grown == there
     assert grown[0] == given[0]
     assert grown[0].startswith("folder, 100 test images: top-1 ")
     assert "trained on some of the test images" in grown[1]

@@ -89,6 +89,8 @@ WORKER = f"{sys.executable} -m binaries.tf_config --hosts=a --index=0"
         (HELP.replace("help", "version"), 0, "tfsupermask "),
         (HELP.replace("help", "noresume=true"), 1, "error: --noresume=true"),
         (HELP.replace("help", r"workdir=$'\xff'"), 1, r"workdir=\udcff"),
+        (f"{HELP} --workdir=写真　二〇", 0, "Finds a supermask"),
+        (f"{PREDICT} --path=写真　می\u200cخواهم a.png", 1, "می\u200cخواهم"),
     ],
 )
 def test_starts_on_any_terminal(tmp_path, line, code, said):

@@ -108,7 +108,7 @@ def test_grey_images_and_other_sizes_become_square_rgb():
         ((IMAGES, LABELS + 10**12), r"integers from 0 to 99,999.*label=10{12}"),
         ((IMAGES, np.full(9, 2**64 - 1, np.uint64)), r"integers from 0 to 99,999"),
         (as_generator([IMAGES[0, :0]], [0]), r"uint8 images.*shape=\(0, 8, 3\)"),
-        ((IMAGES[:, :4], LABELS), r"`image_size` must be given.*\(4, 8, 3\)"),
+        ((IMAGES[:, :4], LABELS), r"needs `image_size`, as the first.*\(4, 8, 3\)"),
         ((IMAGES[:0], LABELS[:0]), r"`train` must hold images"),
         ((IMAGES, np.eye(3, dtype=int)[LABELS]), r"one label an image.*\(9, 3\)"),
         (tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).repeat(), "must end"),

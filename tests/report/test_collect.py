@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import shutil
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from tfsupermask import data
 from tfsupermask._validation import InputError
-from tfsupermask.report import collect_run
+from tfsupermask.report import collect_run, render
 from tfsupermask.report.collect import PICTURES
 from tfsupermask.runs.metrics import understood
 from tfsupermask.train import load_run
@@ -164,3 +165,18 @@ def test_damaged_files_are_refused_in_one_sentence(
         collect_run(folder, load=load)
     assert "\n" not in str(error.value)
     assert repr(str(folder))[1:-1] in str(error.value)
+
+
+def test_a_loss_that_is_infinite_is_no_reason_to_refuse_a_report(folder, load):
+    table = (folder / "metrics.csv").read_text().splitlines()
+    where = table[0].split(",").index("test_loss")
+    row = table[1].split(",")
+    row[where] = "inf"
+    (folder / "metrics.csv").write_text(
+        "\n".join([table[0], ",".join(row), *table[2:]])
+    )
+    run = collect_run(folder, load=load)
+    assert run.rows[0]["test_loss"] == math.inf
+    page = render([run])
+    assert "Cross-entropy" in page
+    assert "inf" not in page[page.index("Cross-entropy") :].split("</svg>")[0]

@@ -46,7 +46,7 @@ def test_bad_arguments_are_refused(tmp_path):
 
 def test_a_name_that_is_not_unicode(folder, small_digits, tmp_path):
     path = folder.rename(folder.with_name("run \udcff"))
-    text = write_report([path], tmp_path / "r.html").read_text("utf-8")
+    text = write_report(path, tmp_path / "r.html").read_text("utf-8")
     assert "run ?</title>" in text
 
 

@@ -47,6 +47,24 @@ def test_interrupted_in_an_epoch_it_goes_on_in_the_same_object(
     assert_same_result(whole[0], tmp_path)
 
 
+def test_interrupted_while_it_is_evaluated_it_goes_on_from_there(whole, tmp_path):
+    with train.Job.open(config(tmp_path)) as job:
+        evaluate = job.loop.evaluate
+
+        def signalled(*args):
+            job.loop.evaluate = evaluate
+            signal.raise_signal(signal.SIGTERM)
+            return evaluate(*args)
+
+        job.loop.evaluate = signalled
+        with pytest.raises(train.Interrupted):
+            job.train()
+        steps = job.batches.steps_per_epoch
+        assert (job.saved.epoch, job.saved.step) == (0, steps)
+    train.run(config(tmp_path))
+    assert_same_result(whole[0], tmp_path)
+
+
 def test_step_by_step_is_the_same_run(whole, tmp_path):
     with train.Job.open(config(tmp_path)) as job:
         rows = [job.train_epoch() for _ in range(2)]
@@ -74,6 +92,13 @@ def test_images_of_ones_own_are_described_as_given(small, tmp_path):
             assert job.config.batch_size == 128  # of the recipe of given images
             assert (job.config.dataset, job.config.flip) == ("given", False)
             assert job.dataset.horizontal_flip is False
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_digits_that_are_mirrored_are_others(small, tmp_path, flip):
+    images = dataclasses.replace(small, name="digits", horizontal_flip=flip)
+    with train.Job.open(config(tmp_path), images) as job:
+        assert job.config.dataset == ("given" if flip else "digits")
 
 
 def test_given_images_may_have_validation_images(small, tmp_path):

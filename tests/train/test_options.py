@@ -177,3 +177,16 @@ def test_all_layers_may_be_whole(tmp_path):
     assert summary["sparsity"] == 0
     weights = masked_weights(train.load_run(tmp_path).model)
     assert all(weight.num_kept == weight.num_weights for weight in weights)
+
+
+def test_the_ends_alone_are_whole_where_other_layers_have_their_names():
+    def block(name):
+        layers = [SupermaskDense(4, name=each) for each in "ab"]
+        return keras.Sequential([keras.Input((4,)), *layers], name=name)
+
+    last = SupermaskDense(3, name="b")
+    model = keras.Sequential([keras.Input((4,)), block("one"), block("two"), last])
+    config = runs.Config(whole_layers="first, last", prune=0.75)
+    train.build.set_sparsity(config, model, 0)
+    kept = [weight.num_kept for weight in masked_weights(model)]
+    assert kept == [16, 4, 4, 4, 12]

@@ -117,7 +117,7 @@ def test_the_warning_does_too(small, validation_images, name, tmp_path, capsys):
         **FIELDS, validation_images=validation_images, workdir=str(tmp_path)
     )
     with train.Job.open(config, small) as job:
-        job.loop.evaluate = lambda split: train.Totals(1.0, 1.0, 5.0, 8.0)
+        job.loop.evaluate = lambda *_: train.Totals(1.0, 1.0, 5.0, 8.0)
         job.train_epoch()
     said = " ".join(capsys.readouterr().out.split())
     message = f"still at chance after epoch 1: {name} accuracy 0.1250, most frequent"
@@ -129,7 +129,7 @@ def test_few_test_images_are_not_always_at_chance(small, classes, tmp_path, caps
     test = data.Split(small.test.images[:8], small.test.labels[:8] % classes)
     few = dataclasses.replace(small, test=test)
     with train.Job.open(runs.Config(**FIELDS, workdir=str(tmp_path)), few) as job:
-        job.loop.evaluate = lambda split: train.Totals(1.0, 8.0, 8.0, 8.0)
+        job.loop.evaluate = lambda *_: train.Totals(1.0, 8.0, 8.0, 8.0)
         job.train_epoch()
     assert "at chance" not in capsys.readouterr().out
 

@@ -110,7 +110,7 @@ def _side(train):
     height, width = image.shape[:2]
     if height != width:
         raise fail(
-            "`image_size` must be given, as the first training image is no square.",
+            "`data.from_examples` needs `image_size`, as the first image is no square.",
             shape=image.shape,
         )
     return height

@@ -185,8 +185,6 @@ def _rows(folder, epoch, epoch_split):
     if not folder.metrics.is_file():
         return []
     rows = read_csv(folder.metrics, epoch_split)
-    if not all(math.isfinite(value) for row in rows for value in row.values()):
-        raise ValueError("metrics.csv holds a number that is not finite")
     return [row for row in rows if row["epoch"] <= epoch]
 
 

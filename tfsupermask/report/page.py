@@ -41,7 +41,7 @@ def render(runs: Sequence[Run]) -> str:
 
 
 def write_report(
-    paths: Sequence[str | os.PathLike],
+    paths: str | os.PathLike | Sequence[str | os.PathLike],
     output: str | os.PathLike,
     data_dir: str | None = None,
 ) -> Path:
@@ -53,7 +53,7 @@ def write_report(
     unfinished. Without the images a warning says so, and the page has no predictions.
 
     Args:
-        paths: The folders of one or more runs.
+        paths: The folder of a run, or the folders of several.
         output: The file. An older one is replaced when the new one is complete. Missing
             folders are made.
         data_dir: Folder of the images. Defaults to each run's.
@@ -69,6 +69,7 @@ def write_report(
         PosixPath('report.html')
     """
     output = Path(check_local("output", output))
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     if not paths:
         raise fail("`paths` must name at least one run folder.", paths=list(paths))
     if output.is_dir():

@@ -479,8 +479,8 @@ class Config:
     )
     deterministic: bool = _field(
         False,
-        "Let TensorFlow use only operations that give the same bits every time. On "
-        "CPUs they do so anyway; on GPUs it costs time.",
+        "Let TensorFlow use only operations that give the same bits every time, to the "
+        "end of the process. On CPUs they do so anyway; on GPUs it costs time.",
         identifies=False,
     )
     workdir: str | None = _field(
@@ -500,8 +500,9 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             # As JSON holds them: the texts of paths, Python's own numbers.
-            if isinstance(value, os.PathLike):
-                object.__setattr__(self, field.name, os.fspath(value))
+            if isinstance(value, (str, os.PathLike)):
+                value = os.path.expanduser(value)
+                object.__setattr__(self, field.name, value)
             elif isinstance(value, np.generic):
                 object.__setattr__(self, field.name, value.item())
 

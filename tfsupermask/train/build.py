@@ -16,13 +16,15 @@ from keras.src.backend.common import global_state
 from tfsupermask import init, models
 from tfsupermask._validation import fail
 from tfsupermask.init.baselines import remember_draws
-from tfsupermask.layers import get_method, masked_weights, supermask_layers
-from tfsupermask.layers.names import check_patterns
+from tfsupermask.layers import get_method, masked_weights
+from tfsupermask.layers.names import check_patterns, matches
 from tfsupermask.layers.walking import mask_variables, named_weights
 from tfsupermask.patches.reduction import NUM_COMPONENTS
 from tfsupermask.runs import GIVEN, PATCH_INITS, RANDOM_INITS, Config
 from tfsupermask.runs.checkpoint import Checkpoint
-from tfsupermask.sparsity import SparsityRamp, allocate
+from tfsupermask.sparsity import SparsityRamp
+from tfsupermask.sparsity.allocation import share_out
+from tfsupermask.sparsity.measures import built_weights
 
 _COUNTERS = "object_name_uids"
 
@@ -125,22 +127,26 @@ def set_sparsity(config: Config, model: keras.Model, epoch: int) -> None:
     sparsity = config.prune
     if config.ramp_epochs:
         sparsity = SparsityRamp(final=config.prune, end_epoch=config.ramp_epochs)(epoch)
-    fractions = whole_layers(config, model)
-    fractions.setdefault("*", sparsity)
-    allocate(model, fractions, config.allocation)
+    keep_whole(config, model, sparsity)
 
 
-def whole_layers(config: Config, model: keras.Model) -> dict[str, float]:
-    """Returns a sparsity of 0 for each name or pattern of layers to keep whole."""
-    if config.whole_layers is None:
-        return {}
-    layers = supermask_layers(model)
-    words = {"first": layers[0].name, "last": layers[-1].name}
-    patterns = [pattern.strip() for pattern in config.whole_layers.split(",")]
-    patterns = [words.get(pattern, pattern) for pattern in patterns]
-    names = [name for _, names in named_weights(model) for name in names]
-    check_patterns("whole_layers", patterns, names)
-    return dict.fromkeys(patterns, 0.0)
+def keep_whole(
+    config: Config, model: keras.Model, sparsity_of_others: float | None = None
+) -> None:
+    """Gives layers to keep whole a sparsity of 0; the others share one, or stay."""
+    weights, named = built_weights(model), named_weights(model)
+    ends = {"first": weights[0].layer, "last": weights[-1].layer}
+    asked = {word.strip() for word in (config.whole_layers or "").split(",") if word}
+    patterns = sorted(asked - set(ends))
+    check_patterns(
+        "whole_layers", patterns, [name for _, names in named for name in names]
+    )
+    whole = [ends[word] for word in asked & set(ends)]
+    sparsities = [
+        0.0 if weight.layer in whole or matches(names, patterns) else sparsity_of_others
+        for weight, names in named
+    ]
+    share_out(weights, sparsities, config.allocation)
 
 
 def restore(

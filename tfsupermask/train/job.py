@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -36,16 +37,16 @@ from tfsupermask.runs import (
 from tfsupermask.runs import checkpoint as checkpoints
 from tfsupermask.runs.checkpoint import Checkpoint
 from tfsupermask.runs.folder import claimed
-from tfsupermask.sparsity import MaskWatch, allocate, realised_sparsity
+from tfsupermask.sparsity import MaskWatch, realised_sparsity
 from tfsupermask.train import tf_config
 from tfsupermask.train.build import (
     build_model,
+    keep_whole,
     patches_init,
     random_init,
     restore,
     set_sparsity,
     values_of,
-    whole_layers,
 )
 from tfsupermask.train.events import write_events
 from tfsupermask.train.given import load_given, take_mask
@@ -123,9 +124,11 @@ def _given(dataset, config):
 def _name(dataset, config):
     """Returns the name by which the images can be loaded again, else "given"."""
     name = dataset.name
-    whole = data.is_name(name) and not data.options_of(name)
-    known = (whole or name == config.dataset) and dataset.unlabelled is None
-    return name if known else data.given.NAME
+    if data.is_name(name) and not data.options_of(name):
+        known = dataset.horizontal_flip == (name != "digits")  # as it is loaded
+    else:
+        known = name == config.dataset  # whose options the config has
+    return name if known and dataset.unlabelled is None else data.given.NAME
 
 
 class Job:
@@ -268,6 +271,7 @@ class Job:
         self.saved = dataclasses.replace(saved, state={**saved.state, "rows": rows})
         self.watch = MaskWatch(self.model)
         if self.chief:
+            shutil.rmtree(self.folder.init_progress, ignore_errors=True)
             self._write_metrics(rows)
             with writing(self.folder.events):
                 self.events = tf.summary.create_file_writer(str(self.folder.events))
@@ -362,13 +366,12 @@ class Job:
         self.say(f"initialised by {config.init} in {seconds:.1f} s")
         set_sparsity(config, self.model, 0)
         self.save(Checkpoint(0, {}, {"init_seconds": seconds, "rows": []}))
-        shutil.rmtree(self.folder.init_progress, ignore_errors=True)
 
     def _draw_weights(self):
         """Draws the kernels; returns the seconds that an earlier call spent on them."""
         config = self.config
         # Before the kernels are drawn, as `fan_correction` depends on it.
-        allocate(self.model, whole_layers(config, self.model))
+        keep_whole(config, self.model)
         init.initialize(
             self.model,
             random_init(config),
@@ -452,19 +455,22 @@ class Job:
             self.watch.bits = [saved.values[name] for name in _bit_names(self.watch)]
         else:
             set_sparsity(self.config, self.model, saved.epoch)
+        bits = dict(zip(_bit_names(self.watch), self.watch.bits, strict=True))
+
+        def stop_if_asked(step, seconds):
+            begun = {"totals": dataclasses.asdict(total), "seconds": seconds}
+            state = {**saved.state, "begun": begun}
+            self._stop_if_asked(Checkpoint(saved.epoch, bits, state, step), save=True)
+
         chunks = self.loop.train_epoch(self.batches, saved.epoch, saved.step)
         for step, new in chunks:
             total += new
             bar.update(int(new.images))
             bar.set_postfix(loss=f"{new.loss / new.images:.3f}")
-            seconds = time.perf_counter() - start
-            begun = {"totals": dataclasses.asdict(total), "seconds": seconds}
-            state = {**saved.state, "begun": begun}
-            bits = dict(zip(_bit_names(self.watch), self.watch.bits, strict=True))
-            self._stop_if_asked(Checkpoint(saved.epoch, bits, state, step), save=True)
-        seconds = time.perf_counter() - start
-        split = self.config.epoch_split
-        evaluated = self.loop.evaluate(getattr(self.dataset, split))
+            stop_if_asked(step, time.perf_counter() - start)
+        seconds, split = time.perf_counter() - start, self.config.epoch_split
+        at_end = functools.partial(stop_if_asked, self.batches.steps_per_epoch, seconds)
+        evaluated = self.loop.evaluate(getattr(self.dataset, split), at_end)
         return {
             "epoch": saved.epoch + 1,
             **total.means("train_"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -184,10 +184,17 @@ class Loop:
             learning_rate=float(self.optimizer.learning_rate),
         )
 
-    def evaluate(self, split: Split) -> Totals:
-        """Returns the totals over a split; every image counts exactly once."""
+    def evaluate(
+        self, split: Split, between: Callable[[], None] = lambda: None
+    ) -> Totals:
+        """Returns the totals over a split; every image counts exactly once.
+
+        It calls `between` every few batches.
+        """
         sums = []
-        for start in range(0, len(split), self.batch_size):
+        for number, start in enumerate(range(0, len(split), self.batch_size)):
+            if number % STEPS_PER_CALL == 0:
+                between()
             shares = self._shares(
                 lambda position, start=start: eval_rows(
                     split, start + position, self._share
