@@ -171,6 +171,28 @@ def test_initialize_refuses_and_changes_nothing(arguments, named):
         baselines.initialize(model, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (keras.Sequential([keras.layers.Dense(3)]), "`model` must be built"),
+        ("resnet", "must be a Keras model.*model='resnet'"),
+    ],
+)
+def test_initialize_refuses_what_has_no_weights_yet(model, message):
+    with pytest.raises(InputError, match=message):
+        baselines.initialize(model, "kaiming_normal")
+
+
+def test_initialize_refuses_weights_of_another_model():
+    model, other = build_small(), build_small()
+    kernels = [model.get_layer("conv1").kernel, other.get_layer("conv1").kernel]
+    with (
+        unchanged(model),
+        pytest.raises(InputError, match=r"weights of the model.*conv1"),
+    ):
+        baselines.initialize(model, "kaiming_normal", 1, kernels=kernels)
+
+
 def make_model_of_every_layout():
     """A nested separable convolution, and the layouts that Keras takes for regular."""
     inner = keras.Sequential(

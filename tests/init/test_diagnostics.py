@@ -179,8 +179,11 @@ def test_prints_a_table_of_a_line_a_layer():
 
 def test_refuses_no_images_and_outputs_that_are_not_finite():
     model = models.build("conv2", (8, 8, 3), 3)
-    with pytest.raises(InputError, match="at least one image"):
-        diagnose(model, IMAGES[:0])
+    for none in (IMAGES[:0], []):
+        with pytest.raises(InputError, match="at least one image"):
+            diagnose(model, none)
+    with pytest.raises(InputError, match="`model` must be built"):
+        diagnose(keras.Sequential([keras.layers.Dense(3)]), IMAGES)
     with pytest.raises(
         InputError, match=r"layer 'conv1' must be finite.*not_finite=\d+"
     ):

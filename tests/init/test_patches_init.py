@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -417,6 +418,11 @@ def refuse(model, init, message, *arguments):
             init.apply(model, *arguments)
 
 
+def in_hdf5(images):
+    file = h5py.File("images", "w", driver="core", backing_store=False)
+    return file.create_dataset("images", data=images)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -430,6 +436,7 @@ def refuse(model, init, message, *arguments):
             "NumPy array of numbers .*dtype=dtype..bool",
         ),
         ({"images": list}, "NumPy array.*'list'"),
+        ({"images": in_hdf5}, "in any order.*into memory.*'Dataset'"),
         ({"images": lambda x: x[:, :-1]}, r"\(200, 31, 32, 3\).*\(None, 32, 32, 3\)"),
         ({"images": lambda x: x[0]}, r"images=\(32, 32, 3\)"),
         (

@@ -2,6 +2,7 @@
 
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -98,6 +99,15 @@ def test_layers_done_with_other_settings_do_not_count(
     PatchesInit(300, 20, **options).apply(second, *small, preprocess, tmp_path)
     for a, b in zip(convolutions(first), convolutions(second), strict=True):
         assert (a.kernel.numpy() != b.kernel.numpy()).any()
+
+
+def test_layers_of_half_precision_are_kept_too(small, clustered, tmp_path):
+    model = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Conv2D(6, 3, dtype="bfloat16")]
+    )
+    for _ in range(2):
+        PatchesInit(300, 20).apply(model, *small, preprocess, tmp_path)
+        assert clustered.layers == 1
 
 
 def test_torn_files_do_not_count(small, clustered, tmp_path, finished):

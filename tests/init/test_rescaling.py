@@ -122,6 +122,25 @@ def test_bias_and_activation_do_not_count_and_stay():
     assert float(power) == pytest.approx(1, rel=1e-4)
 
 
+class WithFlag(keras.layers.Layer):
+    """A dense layer of one's own, whose `bias` says whether it has an offset."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 4), name="kernel")
+        self.bias, self.activation = True, keras.activations.relu
+
+    def call(self, x):
+        return self.activation(x @ self.kernel)
+
+
+def test_a_bias_may_be_a_flag():
+    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), WithFlag(name="own")]
+    model = convert(keras.Sequential(layers), sparsity=0.5)
+    unit_power(model, IMAGES, LABELS, preprocess)
+    again = unit_power(model, IMAGES, LABELS, preprocess)
+    assert again == {"own": pytest.approx(1, abs=1e-3)}
+
+
 def kinds_net():
     keras.utils.set_random_seed(0)
     inner = keras.Sequential(
@@ -375,11 +394,18 @@ def unmasked():
     return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(3, 3)])
 
 
+def unbuilt():
+    return keras.Sequential([keras.layers.Flatten(), SupermaskDense(3)])
+
+
 @pytest.mark.parametrize(
     ("model", "images", "labels", "seed", "message"),
     [
         (net, IMAGES, LABELS[:-1], 0, "each of the 60 images"),
         (net, IMAGES[:0], LABELS[:0], 0, "at least one image"),
+        (net, IMAGES.tolist(), LABELS, 0, "NumPy array.*'list'"),
+        (net, tf.constant(IMAGES), LABELS, 0, "NumPy array.*'EagerTensor'"),
+        (unbuilt, IMAGES, LABELS, 0, "`model` must be built"),
         (net, IMAGES, LABELS / 2, 0, "dtype='float64'"),
         (net, IMAGES, LABELS, -1, "seed=-1"),
         (unmasked, IMAGES, LABELS, 0, "must have a supermask layer"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from tfsupermask._validation import check_choice, check_integer
+from tfsupermask._validation import check_choice, check_integer, fail
 from tfsupermask.init.names import NAMES, SCALES
 from tfsupermask.layers import (
     Kernel,
@@ -17,7 +17,7 @@ from tfsupermask.layers import (
     masked_weights,
 )
 from tfsupermask.layers.kernels import draw_like
-from tfsupermask.layers.walking import leaves
+from tfsupermask.layers.walking import check_built, leaves
 from tfsupermask.ops import compute_fans, derive_seed
 
 _SAMPLED = 1 << 20  # numbers that tell the scale
@@ -68,7 +68,7 @@ def initialize(
             Defaults to all kernels.
 
     Raises:
-        InputError: `name` or `seed` is not as above.
+        InputError: An argument is not as above.
 
     Example:
         >>> initialize(model, "kaiming_normal", seed=1)
@@ -81,11 +81,17 @@ def initialize(
     """
     check_choice("init", name, NAMES)
     check_integer("seed", seed)
-    wanted = None if kernels is None else {id(variable) for variable in kernels}
+    check_built(model)
+    wanted = None if kernels is None else {id(each): each.path for each in kernels}
+    found = list(_seeded_kernels(model, seed, wanted or ()))
+    unknown = (wanted or {}).keys() - {id(kernel.variable) for kernel, _ in found}
+    if unknown:
+        paths = sorted(wanted[each] for each in unknown)
+        raise fail("`kernels` must be weights of the model.", unknown=paths)
     sparsities = {}
     if fan_correction:
         sparsities = {id(each.kernel): each.sparsity for each in masked_weights(model)}
-    for kernel, draw_seed in _seeded_kernels(model, seed, wanted or ()):
+    for kernel, draw_seed in found:
         if wanted is None or id(kernel.variable) in wanted:
             sparsity = sparsities.get(id(kernel.variable), 0.0)
             kernel.draw_by(kernel_initializer(name, draw_seed, sparsity, kernel))

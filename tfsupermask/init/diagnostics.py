@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from tfsupermask._text import aligned
-from tfsupermask.init.observing import check_some, watched
+from tfsupermask.init.observing import check_array, watched
 from tfsupermask.layers import kernels_of
-from tfsupermask.layers.walking import named_layers
+from tfsupermask.layers.walking import check_built, named_layers
 from tfsupermask.patches.ranges import mean_square
 
 
@@ -83,7 +83,8 @@ def diagnose(
         The diagnoses, in forward order.
 
     Raises:
-        InputError: There are no images, or a layer's output is not finite.
+        InputError: The model is not built, there are no images, or a layer's output is
+            not finite.
 
     Example:
         >>> [(layer.layer, layer.num_filters) for layer in diagnose(model, images)][:2]
@@ -92,7 +93,9 @@ def diagnose(
     Reference:
         - Roy and Vetterli, 2007, "The effective rank".
     """
-    check_some(images)
+    check_built(model)
+    images = np.array(images)
+    check_array(images)
     preprocess = preprocess or np.float32
     found = {}
 
@@ -101,7 +104,7 @@ def diagnose(
             found[layer] = _of_output(layer, product())
 
     with watched(model, measure):
-        model(preprocess(np.array(images)), training=False)
+        model(preprocess(images), training=False)
     names = named_layers(model, found.__contains__)
     # Not in the forward pass, where masks may be applied to the kernels.
     return Diagnosis(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -24,16 +24,7 @@ def check_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the labels as int64, and a preprocessed image that fits the model."""
     check_built(model)
-    # Images in a file are no array, but read like one.
-    kind = getattr(getattr(images, "dtype", None), "kind", "none")
-    if kind not in "uif" or images.ndim not in (3, 4, 5):
-        raise fail(
-            "`images` must be a NumPy array of numbers (n, height, width, channels).",
-            type=type(images).__name__,
-            dtype=getattr(images, "dtype", None),
-            shape=getattr(images, "shape", None),
-        )
-    check_some(images)
+    check_array(images, (3, 4, 5))
     first = preprocess(np.array(images[:1]))  # a copy: some work in place
     # A subclassed model does not say what it takes.
     inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [first])]
@@ -50,10 +41,9 @@ def check_images(
 
 
 def check_labels(images: ImageArray, labels: np.ndarray) -> np.ndarray:
-    """Returns the labels as int64 (n,); there must be images, and a class for each."""
+    """Returns the labels as int64 (n,); there must be a class for each image."""
     labels = np.asarray(labels)
     integer = np.issubdtype(labels.dtype, np.integer)
-    check_some(images)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2:
@@ -72,10 +62,25 @@ def check_labels(images: ImageArray, labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def check_some(images: ImageArray) -> None:
-    """Raises unless there are images."""
+def check_array(images: ImageArray, ranks: Container[int] = range(1, 33)) -> None:
+    """Raises unless they are images in an array, or in a file that reads like one."""
+    kind = getattr(getattr(images, "dtype", None), "kind", "none")
+    if kind not in "uif" or images.ndim not in ranks:
+        raise fail(
+            "`images` must be a NumPy array of numbers (n, height, width, channels).",
+            type=type(images).__name__,
+            dtype=getattr(images, "dtype", None),
+            shape=getattr(images, "shape", None),
+        )
     if not len(images):
         raise fail("`images` must hold at least one image.", shape=images.shape)
+    try:
+        images[np.array([len(images) - 1, 0])]
+    except (TypeError, ValueError) as error:  # HDF5
+        raise fail(
+            "`images` must take indices in any order: read them into memory first.",
+            type=type(images).__name__,
+        ) from error
 
 
 @contextlib.contextmanager
@@ -193,11 +198,12 @@ def _is_linear(layer):
 def _kernels_alone(layer):
     """Takes bias and activation from a layer for a while."""
     activation, bias = layer.activation, getattr(layer, "bias", None)
+    biases = [bias] if isinstance(bias, keras.Variable) else []
     layer.activation = keras.activations.linear
     try:
-        with restored([] if bias is None else [bias]):
-            if bias is not None:
-                bias.assign(keras.ops.zeros_like(bias))
+        with restored(biases):
+            for each in biases:
+                each.assign(keras.ops.zeros_like(each))
             yield
     finally:
         layer.activation = activation

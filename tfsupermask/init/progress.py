@@ -56,7 +56,7 @@ class Progress:
         make_folder(self._folder)
         state = {"settings": self._settings, "report": done.as_dict()}
         arrays = {
-            "kernel": kernel.numpy(),
+            "kernel": kernel.numpy().astype(np.float32),
             "state": np.frombuffer(json.dumps(state).encode(), np.uint8),
         }
         write_atomically(self._path(number), lambda file: write_arrays(file, arrays))

@@ -10,10 +10,10 @@ from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from tfsupermask._images import ImageArray
 from tfsupermask._validation import check_integer, fail
-from tfsupermask.init.observing import check_labels, restored, watched
+from tfsupermask.init.observing import check_array, check_labels, restored, watched
 from tfsupermask.layers import SignedConstant, drawn, kernels_of, masked_weights
 from tfsupermask.layers.kernels import draw_like
-from tfsupermask.layers.walking import named_layers
+from tfsupermask.layers.walking import check_built, named_layers
 from tfsupermask.ops import derive_seed
 from tfsupermask.patches import class_balanced_order
 from tfsupermask.patches.ranges import mean_square
@@ -78,6 +78,8 @@ def unit_power(
           neural networks".
     """
     check_integer("seed", seed)
+    check_built(model)
+    check_array(images)
     labels = check_labels(images, labels)
     weights = masked_weights(model)
     if not weights:

@@ -31,7 +31,8 @@ class Slot:
 def share_machine(processes: int | None = None) -> list[Slot]:
     """Returns a slot for each process; by default one for each GPU, or one in all."""
     gpus, cores = _gpus(), sorted(os.sched_getaffinity(0))
-    number = max(1, len(gpus)) if processes is None else processes
+    at_most = min(len(gpus), len(cores))
+    number = max(1, at_most) if processes is None else processes
     if check_integer("processes", number, minimum=1) > len(cores):
         raise fail(
             f"`processes` must be at most {len(cores)}, the number of cores.",

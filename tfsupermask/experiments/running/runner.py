@@ -144,7 +144,9 @@ class _Progress:
         time_left = ""
         if left := sum(self._left.values()):
             elapsed = time.monotonic() - self._start
-            time_left = f", {duration(elapsed * left / (self._total - left))} left"
+            time_left = (
+                f", {duration(elapsed * left / max(1, self._total - left))} left"
+            )
         tqdm.write(
             f"[{self._ended}] {job.name}: {reached} ({duration(seconds)}{time_left})"
         )
