@@ -488,6 +488,13 @@ def test_images_of_another_size_offer_fewer_patches():
     assert resolve(config, 60_000, side=28).num_patches == 60_000
 
 
+def test_whole_numbers_name_the_same_run_as_fractions():
+    whole = Config(prune=0, learning_rate=1, weight_decay=0, width=2)
+    same = Config(prune=0.0, learning_rate=1.0, weight_decay=0.0, width=2.0)
+    assert whole.run_name("") == same.run_name("")
+    assert type(whole.prune) is float
+
+
 def test_paths_and_numbers_of_numpy_are_those_of_json():
     values = {"workdir": Path("a/b"), "seed": np.int64(3), "flip": np.bool_(True)}
     config = Config(**values, width=np.float64(0.5)).validate()

@@ -86,10 +86,14 @@ def test_init_report_matches_the_kernels_provenance(finished, small):
 
 
 @pytest.mark.parametrize("stop_after_epoch", [None, 0])
-def test_a_finished_run_started_again_changes_no_number(finished, stop_after_epoch):
+def test_a_finished_run_started_again_changes_nothing_that_it_tells(
+    finished, stop_after_epoch
+):
     workdir, summary = finished
     before = (workdir / "metrics.csv").read_bytes()
-    assert run(workdir, stop_after_epoch=stop_after_epoch) == summary
+    fields = {**common.PATTERNS, "stop_after_epoch": stop_after_epoch}
+    config = runs.Config(workdir=str(workdir), **fields)
+    assert train.run(config, command="again") == summary  # also what made it
     assert (workdir / "metrics.csv").read_bytes() == before
 
 

@@ -499,12 +499,14 @@ class Config:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            # As JSON holds them: the texts of paths, Python's own numbers.
+            # As JSON and the flags hold them: paths as texts, Python's own numbers.
             if isinstance(value, (str, os.PathLike)):
                 value = os.path.expanduser(value)
                 object.__setattr__(self, field.name, value)
             elif isinstance(value, np.generic):
                 object.__setattr__(self, field.name, value.item())
+            elif type(value) is int and field.type.startswith("float"):
+                object.__setattr__(self, field.name, float(value))
 
     def validate(self) -> Config:
         """Returns the config; raises InputError if values are wrong or contradict."""

@@ -225,7 +225,7 @@ class Job:
     ):
         self.config, self.dataset, self.folder = config, dataset, folder
         # Now, as the checkout may be another one when the run ends.
-        self._provenance = provenance(config, command)
+        self._made_by = provenance(config, command)
         self.chief, self._workers = workers.chief, workers
         self._interruption = interruption
         self.batches = TrainBatches(
@@ -332,7 +332,7 @@ class Job:
         images = self.batches.steps_per_epoch * self.config.batch_size
         summary = {
             **summarise(self.config, self.model, self.saved, self.dataset, images),
-            **self._provenance,
+            **self.saved.state.get("made_by", self._made_by),
         }
         if self.saved.epoch == self.config.epochs and "test_loss" not in summary:
             summary |= self.loop.evaluate(self.dataset.test).means("test_")
@@ -409,7 +409,7 @@ class Job:
     def save(self, at: Checkpoint) -> Checkpoint:
         """Writes a checkpoint with its own values and the model's current ones."""
         values = {**at.values, **values_of(self.model, self.optimizer)}
-        state = {**at.state, "cores": num_cores()}
+        state = {**at.state, "cores": num_cores(), "made_by": self._made_by}
         saved = dataclasses.replace(at, values=values, state=state)
         if self.chief:
             checkpoints.save(self.folder.checkpoints, saved)
