@@ -9,6 +9,7 @@ python -m binaries.evaluate --path=zoo:conv2_signed_constant_s0
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
 
 from absl import flags
@@ -33,8 +34,8 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder of the images (default: the run's; of a ticket that of TensorFlow "
-    "Datasets).",
+    "Folder of the images, all of which are tested on (default: the run's, with its "
+    "--limit_test_images; of a ticket that of TensorFlow Datasets).",
 )
 _AS_IN_TRAINING = (  # by default the run's
     flags.DEFINE_float(
@@ -86,8 +87,8 @@ def _images(path):
     run = None if export.is_export(path) else train.load_run(path)
     if (
         run
-        and data_dir in (None, run.config.data_dir)
         and name in (None, run.config.dataset)
+        and _same_images(run.config, data_dir)
     ):
         return _own_images(run.config, path, given)
     recipe = dataclasses.asdict(run.config) if run else _recipe(path)
@@ -102,6 +103,14 @@ def _images(path):
         fields["image_size"] = (run or export.Classifier(path)).image_shape[0]
     config = Config(dataset=name, data_dir=data_dir, **fields).validate()
     return train.load_images(config)
+
+
+def _same_images(config, data_dir):
+    """Returns whether a folder holds a run's test images, and the run tests on all."""
+    if data_dir is None or config.data_dir is None:
+        return data_dir is None
+    same = os.path.abspath(data_dir) == os.path.abspath(config.data_dir)
+    return same and config.limit_test_images is None
 
 
 def _own_images(config, path, given):

@@ -292,6 +292,20 @@ def test_kernels_not_asked_for_keep_values_and_initializer():
         np.testing.assert_array_equal(drawn[place], expected[place])
 
 
+def test_all_weights_of_a_masked_layer_stand_for_its_kernel():
+    model, whole = make_plain_model(), make_plain_model()
+    masked = model.layers[4]
+    baselines.initialize(model, "kaiming_normal", kernels=masked.weights)
+    baselines.initialize(whole, "kaiming_normal")
+    np.testing.assert_array_equal(masked.kernel, whole.layers[4].kernel)
+
+
+@pytest.mark.parametrize("foreign", ["kernel", np.zeros(3), keras.Variable([1.0])])
+def test_weights_of_others_are_refused(foreign):
+    with pytest.raises(InputError, match="must be weights of the model"):
+        baselines.initialize(make_plain_model(), "kaiming_normal", kernels=[foreign])
+
+
 def test_a_layer_of_an_outer_and_an_inner_model_has_one_place():
     shared, second, last = (keras.layers.Dense(units) for units in (4, 4, 2))
     inner = keras.Sequential([keras.Input((4,)), shared, second])

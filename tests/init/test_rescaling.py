@@ -133,9 +133,38 @@ class WithFlag(keras.layers.Layer):
         return self.activation(x @ self.kernel)
 
 
+class WithForeign(WithFlag):
+    """The same with an offset that Keras does not know."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.bias = tf.Variable(tf.ones(4))
+
+
+def make_own(layer):
+    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), layer]
+    return convert(keras.Sequential(layers), sparsity=0.5)
+
+
+def test_a_bias_that_cannot_be_taken_out_is_refused():
+    model = make_own(WithForeign(name="own"))
+    before = [weight.numpy() for weight in model.weights]
+    with pytest.raises(InputError, match="bias of layer 'own' must be a Keras"):
+        unit_power(model, IMAGES, LABELS, preprocess)
+    for weight, values in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, values)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "bfloat16", "float64"])
+def test_images_are_arrays_of_any_numbers(dtype):
+    images = (IMAGES > 100).astype(dtype)
+    whole, again = kinds_net(), kinds_net()
+    expected = unit_power(whole, np.float32(images), LABELS)
+    assert unit_power(again, images, LABELS) == expected
+
+
 def test_a_bias_may_be_a_flag():
-    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), WithFlag(name="own")]
-    model = convert(keras.Sequential(layers), sparsity=0.5)
+    model = make_own(WithFlag(name="own"))
     unit_power(model, IMAGES, LABELS, preprocess)
     again = unit_power(model, IMAGES, LABELS, preprocess)
     assert again == {"own": pytest.approx(1, abs=1e-3)}

@@ -167,16 +167,34 @@ def test_damaged_files_are_refused_in_one_sentence(
     assert repr(str(folder))[1:-1] in str(error.value)
 
 
-def test_a_loss_that_is_infinite_is_no_reason_to_refuse_a_report(folder, load):
+def write_metric(folder, row, name, value):
     table = (folder / "metrics.csv").read_text().splitlines()
-    where = table[0].split(",").index("test_loss")
-    row = table[1].split(",")
-    row[where] = "inf"
-    (folder / "metrics.csv").write_text(
-        "\n".join([table[0], ",".join(row), *table[2:]])
-    )
+    cells = table[row].split(",")
+    cells[table[0].split(",").index(name)] = value
+    table[row] = ",".join(cells)
+    (folder / "metrics.csv").write_text("\n".join(table))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seconds", "inf"), ("epoch", "nan"), ("learning_rate", "nan")],
+)
+def test_other_numbers_of_epochs_are_finite(folder, load, name, value):
+    write_metric(folder, 1, name, value)
+    with pytest.raises(InputError, match=_DAMAGED):
+        collect_run(folder, load=load)
+
+
+@pytest.mark.parametrize("row", [1, -1])
+def test_a_loss_that_is_infinite_is_no_reason_to_refuse_a_report(folder, load, row):
+    write_metric(folder, row, "test_loss", "inf")
+    if row == -1:  # as a run that ends with it leaves it
+        summary = json.loads((folder / "summary.json").read_text())
+        (folder / "summary.json").write_text(
+            json.dumps({**summary, "test_loss": math.inf})
+        )
     run = collect_run(folder, load=load)
-    assert run.rows[0]["test_loss"] == math.inf
+    assert run.rows[min(row, 0)]["test_loss"] == math.inf
     page = render([run])
     assert "Cross-entropy" in page
     assert "inf" not in page[page.index("Cross-entropy") :].split("</svg>")[0]

@@ -501,10 +501,3 @@ def test_paths_and_numbers_of_numpy_are_those_of_json():
     assert config == Config(workdir="a/b", seed=3, flip=True, width=0.5)
     saved = json.loads(json.dumps(dataclasses.asdict(config)))
     assert Config.from_saved(saved) == config
-
-
-def test_paths_may_begin_with_the_home(monkeypatch):
-    monkeypatch.setenv("HOME", "/my/home")
-    config = Config(workdir="~/a", mask_from=Path("~/b"), weights_from="zoo:~")
-    found = config.workdir, config.mask_from, config.weights_from
-    assert found == ("/my/home/a", "/my/home/b", "zoo:~")

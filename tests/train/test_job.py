@@ -94,11 +94,22 @@ def test_images_of_ones_own_are_described_as_given(small, tmp_path):
             assert job.dataset.horizontal_flip is False
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_digits_that_are_mirrored_are_others(small, tmp_path, flip):
-    images = dataclasses.replace(small, name="digits", horizontal_flip=flip)
-    with train.Job.open(config(tmp_path), images) as job:
-        assert job.config.dataset == ("given" if flip else "digits")
+@pytest.mark.parametrize(
+    ("name", "flip", "known"),
+    [
+        ("digits", False, True),
+        ("digits", True, False),
+        ("tfds:mine", True, True),
+        ("tfds:mine", False, False),
+        ("tfds:mnist", False, True),
+    ],
+)
+def test_images_mirrored_otherwise_than_by_their_name_are_others(
+    small, tmp_path, name, flip, known
+):
+    images = dataclasses.replace(small, name=name, horizontal_flip=flip)
+    with train.Job.open(config(tmp_path, dataset=name), images) as job:
+        assert job.config.dataset == (name if known else "given")
 
 
 def test_given_images_may_have_validation_images(small, tmp_path):

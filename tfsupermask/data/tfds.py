@@ -55,7 +55,7 @@ def load(
     download leaves `data_dir` as it was.
     docs/images.md says what the options default to.
     """
-    short = re.split("[/:]", name)[0]
+    short = _short(name)
     if short in _CIFAR:
         check_fixed_size(short, image_size, _CIFAR[short])
     elif image_size is not None:
@@ -77,8 +77,17 @@ def load(
             for kind, split in splits.items()
         },
         class_names=tuple(feature.names or map(str, range(feature.num_classes))),
-        horizontal_flip=flip and short not in _NOT_MIRRORED,
+        horizontal_flip=is_mirrored(name, flip),
     )
+
+
+def is_mirrored(name: str, flip: bool) -> bool:
+    """Returns whether training mirrors the images of a dataset of TFDS."""
+    return flip and _short(name) not in _NOT_MIRRORED
+
+
+def _short(name):
+    return re.split("[/:]", name.removeprefix(PREFIX))[0]
 
 
 def prepared(

@@ -82,16 +82,14 @@ def initialize(
     check_choice("init", name, NAMES)
     check_integer("seed", seed)
     check_built(model)
-    wanted = None if kernels is None else {id(each): each.path for each in kernels}
-    found = list(_seeded_kernels(model, seed, wanted or ()))
-    unknown = (wanted or {}).keys() - {id(kernel.variable) for kernel, _ in found}
-    if unknown:
-        paths = sorted(wanted[each] for each in unknown)
-        raise fail("`kernels` must be weights of the model.", unknown=paths)
+    wanted = None if kernels is None else {id(each): each for each in kernels}
+    for foreign in (wanted or {}).keys() - {id(each) for each in model.variables}:
+        unknown = getattr(wanted[foreign], "path", wanted[foreign])
+        raise fail("`kernels` must be weights of the model.", unknown=unknown)
     sparsities = {}
     if fan_correction:
         sparsities = {id(each.kernel): each.sparsity for each in masked_weights(model)}
-    for kernel, draw_seed in found:
+    for kernel, draw_seed in _seeded_kernels(model, seed, wanted or ()):
         if wanted is None or id(kernel.variable) in wanted:
             sparsity = sparsities.get(id(kernel.variable), 0.0)
             kernel.draw_by(kernel_initializer(name, draw_seed, sparsity, kernel))

@@ -24,7 +24,7 @@ def check_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the labels as int64, and a preprocessed image that fits the model."""
     check_built(model)
-    check_array(images, (3, 4, 5))
+    check_array(images, (3, 4, 5), "uif")
     first = preprocess(np.array(images[:1]))  # a copy: some work in place
     # A subclassed model does not say what it takes.
     inputs = [tuple(tensor.shape) for tensor in getattr(model, "inputs", [first])]
@@ -62,14 +62,18 @@ def check_labels(images: ImageArray, labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def check_array(images: ImageArray, ranks: Container[int] = range(1, 33)) -> None:
+def check_array(
+    images: ImageArray, ranks: Container[int] = range(1, 33), kinds: str = "uifb"
+) -> None:
     """Raises unless they are images in an array, or in a file that reads like one."""
-    kind = getattr(getattr(images, "dtype", None), "kind", "none")
-    if kind not in "uif" or images.ndim not in ranks:
+    dtype = getattr(images, "dtype", None)
+    bfloat16 = getattr(dtype, "name", None) == "bfloat16"
+    kind = "f" if bfloat16 else getattr(dtype, "kind", "none")
+    if kind not in kinds or images.ndim not in ranks:
         raise fail(
             "`images` must be a NumPy array of numbers (n, height, width, channels).",
             type=type(images).__name__,
-            dtype=getattr(images, "dtype", None),
+            dtype=dtype,
             shape=getattr(images, "shape", None),
         )
     if not len(images):
@@ -198,6 +202,8 @@ def _is_linear(layer):
 def _kernels_alone(layer):
     """Takes bias and activation from a layer for a while."""
     activation, bias = layer.activation, getattr(layer, "bias", None)
+    if isinstance(bias, tf.Variable):
+        raise fail(f"The bias of layer '{layer.name}' must be a Keras variable.")
     biases = [bias] if isinstance(bias, keras.Variable) else []
     layer.activation = keras.activations.linear
     try:

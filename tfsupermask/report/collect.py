@@ -185,6 +185,8 @@ def _rows(folder, epoch, epoch_split):
     if not folder.metrics.is_file():
         return []
     rows = read_csv(folder.metrics, epoch_split)
+    for row in rows:
+        _check_numbers(row, "metrics.csv")
     return [row for row in rows if row["epoch"] <= epoch]
 
 
@@ -192,9 +194,16 @@ def _summary(folder, epoch):
     if not folder.summary.is_file():
         return {}
     summary = read_json(folder.summary)
-    if not all(math.isfinite(summary.get(name, 0)) for name in _NUMBERS):
-        raise ValueError("summary.json holds a number that is not finite")
+    numbers = {name: summary[name] for name in _NUMBERS if name in summary}
+    _check_numbers(numbers, "summary.json")
     return summary if summary["epoch"] == epoch else {}
+
+
+def _check_numbers(values, file):
+    """Raises unless all are finite; the loss of images not trained on may be inf."""
+    for name, value in values.items():
+        if not math.isfinite(value) and not name.endswith("_loss"):
+            raise ValueError(f"{file} holds a number that is not finite")
 
 
 def _time(path):

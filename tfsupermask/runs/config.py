@@ -500,9 +500,8 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             # As JSON and the flags hold them: paths as texts, Python's own numbers.
-            if isinstance(value, (str, os.PathLike)):
-                value = os.path.expanduser(value)
-                object.__setattr__(self, field.name, value)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, field.name, os.fspath(value))
             elif isinstance(value, np.generic):
                 object.__setattr__(self, field.name, value.item())
             elif type(value) is int and field.type.startswith("float"):

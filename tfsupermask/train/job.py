@@ -123,11 +123,13 @@ def _given(dataset, config):
 
 def _name(dataset, config):
     """Returns the name by which the images can be loaded again, else "given"."""
-    name = dataset.name
+    name, mirrored = dataset.name, dataset.horizontal_flip
     if data.is_name(name) and not data.options_of(name):
-        known = dataset.horizontal_flip == (name != "digits")  # as it is loaded
+        known = mirrored == (name != "digits")  # as it is loaded
+    elif name == config.dataset:  # whose options the config has
+        known = name == "folder" or mirrored == data.tfds.is_mirrored(name, config.flip)
     else:
-        known = name == config.dataset  # whose options the config has
+        known = False
     return name if known and dataset.unlabelled is None else data.given.NAME
 
 

@@ -142,11 +142,10 @@ class _Progress:
     def _say(self, job, reached, seconds):
         del self._left[job]
         time_left = ""
-        if left := sum(self._left.values()):
+        left = sum(self._left.values())
+        if left and (done := self._total - left) >= 1:
             elapsed = time.monotonic() - self._start
-            time_left = (
-                f", {duration(elapsed * left / max(1, self._total - left))} left"
-            )
+            time_left = f", {duration(elapsed * left / done)} left"
         tqdm.write(
             f"[{self._ended}] {job.name}: {reached} ({duration(seconds)}{time_left})"
         )
