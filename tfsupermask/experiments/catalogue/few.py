@@ -27,6 +27,8 @@ _ROWS = {
         _WHITENED | _SHAPE | {"pattern_images": ALL_IMAGES}
     ),
     f"{WHITENED}, any clusters": _WHITENED | _SHAPE | {"select": "random"},
+    f"{WHITENED}, the largest clusters": _WHITENED | _SHAPE | {"select": "size"},
+    f"{WHITENED}, low entropy": _WHITENED | _SHAPE | {"discriminative_from": 1},
     PATCHES: {"init": "patches"},
     "Kaiming normal": {"init": "kaiming_normal"},
     TRAINED: {"method": "dense", "init": "glorot_normal"},
