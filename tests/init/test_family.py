@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.init.common import preprocess, two_masked_layers, unchanged
+from tests.patches.test_linear import features_of, greedy
 from tfsupermask import patches as patches_package
 from tfsupermask._validation import InputError
 from tfsupermask.init import PatchesInit, Variant
@@ -16,13 +17,14 @@ from tfsupermask.patches import cluster_entropy
 @pytest.fixture
 def watched(monkeypatch):
     """Lists with the values of each layer's patches, what was grouped, and how."""
-    seen = {"values": [], "labels": [], "points": [], "clusters": []}
+    seen = {"values": [], "labels": [], "image": [], "points": [], "clusters": []}
     sample, cluster = patches_package.sample_patches, patches_package.cluster
 
     def sampling(*args, **kwargs):
         patches = sample(*args, **kwargs)
         seen["values"].append(np.concatenate(list(patches.blocks())))
         seen["labels"].append(patches.labels)
+        seen["image"].append(patches.image)
         return patches
 
     def clustering(points, *args):
@@ -163,6 +165,21 @@ def test_random_clusters_give_other_filters_of_the_same_clusters(small, watched)
     assert apply(again, small, select="random").layers[0].image.tolist() == (
         report.layers[0].image.tolist()
     )
+
+
+@pytest.mark.parametrize("space", ["raw", "whitened"])
+def test_a_linear_classifier_selects_in_every_layer(small, watched, space):
+    options = {"cluster_space": space, "select": "linear"}
+    report = apply(two_masked_layers(), small, **options)
+    names = "points", "clusters", "image", "labels"
+    for done, *seen in zip(report.layers, *map(watched.get, names), strict=True):
+        sizes, entropies = seen[1].sizes, cluster_entropy(seen[1], seen[3])
+        eligible = sizes >= 5
+        count = min(len(done.sizes), int(eligible.sum()))
+        expected = greedy(*features_of(*seen), eligible, count)
+        assert list(done.sizes[:count]) == sizes[expected].tolist()
+        np.testing.assert_allclose(done.entropies[:count], entropies[expected])
+        assert not done.discriminative
 
 
 def test_images_without_variety_leave_the_model_unchanged(small):

@@ -334,6 +334,11 @@ def test_enough_clusters_give_no_warning(digits):
             {"discriminative_from": 1, "variant": Variant(select="size")},
             "needs a variant.*select='size'",
         ),
+        (
+            PatchesInit,
+            {"discriminative_from": 1, "variant": Variant(select="linear")},
+            "needs a variant.*select='linear'",
+        ),
         (PatchesInit, {"num_components": 0}, "num_components=0"),
         (PatchesInit, {"num_components": None}, "num_components=None"),
         (PatchesInit, {"double_from": 0}, "double_from=0"),
@@ -344,7 +349,7 @@ def test_enough_clusters_give_no_warning(digits):
         (SimpleInit, {"num_patches": 0}, "num_patches=0"),
         (Variant, {"cluster_space": "zca"}, "'raw', 'centred', 'whitened'.*'zca'"),
         (Variant, {"filter_space": None}, "filter_space=None"),
-        (Variant, {"select": "best"}, "'entropy', 'size', 'random'.*'best'"),
+        (Variant, {"select": "best"}, "'entropy', 'linear', 'size', 'random'.*'best'"),
         (Variant, {"signs_only": "no"}, "False, True.*signs_only='no'"),
     ],
 )

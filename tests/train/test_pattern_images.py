@@ -89,7 +89,11 @@ def test_bad_files_of_a_folder_may_be_skipped_whatever_the_dataset(tmp_path):
 
 
 def test_refuses_what_needs_labels_and_folders_without_images(tmp_path):
-    for fields in ({"select": "entropy"}, {"discriminative_from": 2}):
+    for fields in (
+        {"select": "entropy"},
+        {"select": "linear"},
+        {"discriminative_from": 2},
+    ):
         with pytest.raises(InputError, match="needs labels"):
             runs.Config(pattern_images="all", **fields).validate()
         with pytest.raises(InputError, match="needs labels"):

@@ -64,13 +64,15 @@ def algorithm_1(
         entropy = p.cluster_entropy(clusters, patches.labels)  # 12
         sizes = clusters.sizes
         nearest = p.nearest_patches(clusters, usable)
+        usable_sizes = np.where(nearest >= 0, sizes, 0)
         selected = p.select_clusters(  # 13
             entropy,
-            np.where(nearest >= 0, sizes, 0),
+            usable_sizes,
             layer.num_patterns,
             discriminative=layer.discriminative,
             select=variant.select,
             seed=layer.seed("select"),
+            ranking=_linear(variant, points, clusters, patches, usable_sizes, layer),
         )
         selected = _repeated(selected, sizes, layer)
         chosen = _filled_up(nearest[selected], sizes[selected], usable, layer)
@@ -307,6 +309,15 @@ def _counted(patches, survey, layer):
         stacklevel=4,
     )
     return patches.only(counted), survey.only(counted), usable[counted]
+
+
+def _linear(variant, points, clusters, patches, sizes, layer):
+    """Returns the ranking of a variant that selects by a linear classifier."""
+    if variant.select != "linear":
+        return None
+    large = sizes >= p.MIN_CLUSTER_SIZE
+    source = patches.image, patches.labels
+    return p.linear_ranking(points, clusters, *source, large, layer.num_patterns)
 
 
 def _repeated(selected, sizes, layer):

@@ -19,8 +19,10 @@ class Variant:
             `"centred"` or `"whitened"`, see `tfsupermask.patches.coordinates`.
         filter_space: In which space patterns become filters: `"raw"` (default),
             `"centred"` or `"whitened"`, see `tfsupermask.patches.to_space`.
-        select: Which clusters become filters: those chosen by `"entropy"` (default),
-            the largest (`"size"`), or any (`"random"`).
+        select: Which clusters become filters: those chosen by `"entropy"` (default), by
+            what they add to a linear classifier of the images (`"linear"`, see
+            `tfsupermask.patches.linear_ranking`), the largest (`"size"`), or any
+            (`"random"`).
         signs_only: Whether filters keep their signs alone, all weights of the same
             magnitude. Defaults to `False`.
 

@@ -1,4 +1,5 @@
 from .clustering import Clusters as Clusters, cluster as cluster
+from .linear import linear_ranking as linear_ranking
 from .patterns import (
     MIN_CLUSTER_SIZE as MIN_CLUSTER_SIZE,
     SELECTIONS as SELECTIONS,

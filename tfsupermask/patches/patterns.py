@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfsupermask._validation import check_choice
+from tfsupermask._validation import check_choice, fail
 from tfsupermask.patches.clustering import Clusters
 
 MIN_CLUSTER_SIZE = 5  # thesis §5.2
 _MANY_CLASSES = 100_000
-SELECTIONS = ("entropy", "size", "random")
+SELECTIONS = ("entropy", "linear", "size", "random")
 
 
 def cluster_entropy(clusters: Clusters, labels: np.ndarray) -> np.ndarray:
@@ -53,6 +53,7 @@ def select_clusters(
     discriminative: bool,
     select: str = "entropy",
     seed: int = 0,
+    ranking: np.ndarray | None = None,
 ) -> np.ndarray:
     """Ranks clusters and returns the best.
 
@@ -66,16 +67,18 @@ def select_clusters(
         sizes: int array (C,); clusters of size 0 are not eligible.
         num_selected: Number of clusters wanted, at least 1.
         discriminative: Whether low entropy is better.
-        select: `"entropy"` (default), as above; `"size"`: larger clusters first;
-            `"random"`: in an order drawn by the seed.
+        select: `"entropy"` (default), as above; `"linear"`: by `ranking`; `"size"`:
+            larger clusters first; `"random"`: in an order drawn by the seed.
         seed: Non-negative integer below 2⁶⁴. Defaults to 0.
+        ranking: float array (C,), small for the best, as `linear_ranking` returns it.
+            Defaults to `None`, which `"linear"` does not take.
 
     Returns:
         int64 array of cluster indices, best first: `num_selected` of them or as many as
         are eligible.
 
     Raises:
-        InputError: `select` is not as above.
+        InputError: `select` is not as above, or lacks its ranking.
 
     Example:
         >>> entropy, sizes = np.array([1.0, 3.0, 2.0]), np.array([9, 4, 9])
@@ -90,6 +93,10 @@ def select_clusters(
         preference = generator.permutation(len(sizes))
     elif select == "size":
         preference = -sizes
+    elif select == "linear":
+        if ranking is None:
+            raise fail("`select` 'linear' needs a `ranking`.", ranking=ranking)
+        preference = ranking
     else:
         preference = entropy if discriminative else -entropy
     order = np.lexsort((-sizes, preference, sizes < MIN_CLUSTER_SIZE))

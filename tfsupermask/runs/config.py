@@ -387,7 +387,8 @@ class Config:
     select: str | None = _field(
         None,
         "Which clusters become filters: chosen by their entropy (entropy, the "
-        "default), the largest (size), or any (random).",
+        "default), by what they add to a linear classifier of the images (linear), the "
+        "largest (size), or any (random).",
         _one_of(patches.SELECTIONS),
         applies=_WITH_PATTERNS,
     )
@@ -547,7 +548,7 @@ class Config:
             ("dataset", "bad_images", "pattern_images"),
         )
         by_labels = {"discriminative_from": self.discriminative_from}
-        if self.select == "entropy":
+        if self.select not in _WITHOUT_LABELS:
             by_labels["select"] = self.select
         for name, value in by_labels.items():
             yield (
@@ -557,7 +558,8 @@ class Config:
                 ("pattern_images",),
             )
         yield (
-            self.discriminative_from is not None and self.select in _WITHOUT_LABELS,
+            self.discriminative_from is not None
+            and self.select not in (None, "entropy"),
             "`discriminative_from` applies to `select` entropy only.",
             ("select", "discriminative_from"),
         )

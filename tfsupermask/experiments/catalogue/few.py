@@ -27,6 +27,7 @@ _ROWS = {
         _WHITENED | _SHAPE | {"pattern_images": ALL_IMAGES}
     ),
     f"{WHITENED}, any clusters": _WHITENED | _SHAPE | {"select": "random"},
+    f"{WHITENED}, by a linear classifier": _WHITENED | _SHAPE | {"select": "linear"},
     f"{WHITENED}, the largest clusters": _WHITENED | _SHAPE | {"select": "size"},
     f"{WHITENED}, low entropy": _WHITENED | _SHAPE | {"discriminative_from": 1},
     PATCHES: {"init": "patches"},
