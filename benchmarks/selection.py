@@ -23,9 +23,13 @@ from tfsupermask.init import PatchesInit, Variant
 from tfsupermask.init.diagnostics import effective_rank
 from tfsupermask.patches import SAMPLES_PER_IMAGE
 
-_DATASET = flags.DEFINE_enum("dataset", "cifar10", data.NAMES, "Images.")
+_DATASET = flags.DEFINE_enum(
+    "dataset", "cifar10", ("digits", "cifar10", "cifar100"), "Images."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where they are.")
-_NUMBERS = flags.DEFINE_list("numbers", ["10", "25", "100"], "Images a class.")
+_NUMBERS = flags.DEFINE_multi_integer(
+    "number", [10, 25, 100], "Images a class; may be given several times.", 1
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 _QUICK = flags.DEFINE_boolean("quick", False, "Ten digits a class.")
 
@@ -34,6 +38,7 @@ MOST_PATCHES, MOST_CLUSTERS = 50_000, 500
 RULES = {
     "high entropy": ({"select": "entropy"}, None),
     "low entropy": ({"select": "entropy"}, 1),
+    "linear": ({"select": "linear"}, None),
     "largest": ({"select": "size"}, None),
     "any": ({"select": "random"}, None),
 }
@@ -69,7 +74,7 @@ def main():
     """Prints the table."""
     quick = _QUICK.value
     dataset = data.load("digits" if quick else _DATASET.value, _DATA_DIR.value)
-    numbers = [10] if quick else [int(number) for number in _NUMBERS.value]
+    numbers = [10] if quick else _NUMBERS.value
     rows = []
     for rule, options in RULES.items():
         cells = []

@@ -34,8 +34,8 @@ _DATASET = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder of the images, all of which are tested on (default: the run's, with its "
-    "--limit_test_images; of a ticket that of TensorFlow Datasets).",
+    "Folder of the images, whose test images are all used (default: the run's, with "
+    "its --limit_test_images; of a ticket that of TensorFlow Datasets).",
 )
 _AS_IN_TRAINING = (  # by default the run's
     flags.DEFINE_float(
@@ -85,12 +85,10 @@ def _images(path):
     name, data_dir = _DATASET.value, _DATA_DIR.value
     given = {f.name: f.value for f in _AS_IN_TRAINING if f.value is not None}
     run = None if export.is_export(path) else train.load_run(path)
-    if (
-        run
-        and name in (None, run.config.dataset)
-        and _same_images(run.config, data_dir)
-    ):
-        return _own_images(run.config, path, given)
+    if run and name in (None, run.config.dataset) and _is_own(data_dir, run.config):
+        own = _own_images(run.config, path, given)
+        if data_dir is None or run.config.limit_test_images is None:
+            return own
     recipe = dataclasses.asdict(run.config) if run else _recipe(path)
     name = name or recipe.get("dataset")
     _program.require(name, "`--dataset` must be given with this exported model.")
@@ -105,12 +103,11 @@ def _images(path):
     return train.load_images(config)
 
 
-def _same_images(config, data_dir):
-    """Returns whether a folder holds a run's test images, and the run tests on all."""
+def _is_own(data_dir, config):
+    """Returns whether a folder is that of a run's images."""
     if data_dir is None or config.data_dir is None:
         return data_dir is None
-    same = os.path.abspath(data_dir) == os.path.abspath(config.data_dir)
-    return same and config.limit_test_images is None
+    return os.path.abspath(data_dir) == os.path.abspath(config.data_dir)
 
 
 def _own_images(config, path, given):

@@ -20,7 +20,7 @@ def measure(*flags):
 
 def test_grey_images_give_filters_without_colour():
     found = measure("--quick")
-    assert list(found) == ["high entropy", "low entropy", "largest", "any"]
+    assert list(found) == ["high entropy", "low entropy", "linear", "largest", "any"]
     for colour, rank in found.values():
         assert colour == 0
         assert 1 < rank <= 9
@@ -28,5 +28,5 @@ def test_grey_images_give_filters_without_colour():
 
 @pytest.mark.skipif(not DATA_DIR, reason="needs TFSUPERMASK_DATA_DIR")
 def test_clusters_of_all_classes_have_little_colour():
-    found = measure("--numbers=25", f"--data_dir={DATA_DIR}")
+    found = measure("--number=25", f"--data_dir={DATA_DIR}")
     assert found["high entropy"][0] < 0.2 < found["any"][0] < found["low entropy"][0]

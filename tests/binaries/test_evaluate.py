@@ -1,6 +1,7 @@
 """Which images a run, and a ticket of it, are evaluated on."""
 
 import dataclasses
+import json
 
 import cv2
 import pytest
@@ -72,3 +73,9 @@ def test_they_are_the_runs_test_images_whatever_it_was_trained_on(evaluate):
     assert grown[0].startswith("folder, 100 test images: top-1 ")
     assert "trained on some of the test images" in grown[1]
     assert "trained on some of the test images" in given[1]
+
+    description = json.loads((evaluate.folder / "run" / "config.json").read_text())
+    description["config"]["limit_test_images"] = 10
+    (evaluate.folder / "run" / "config.json").write_text(json.dumps(description))
+    assert evaluate("--path=run")[0].startswith("folder, 10 test images: ")
+    assert evaluate("--path=run --data_dir=images") == grown

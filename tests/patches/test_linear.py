@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from tfsupermask._validation import InputError
 from tfsupermask.patches import Clusters, linear_ranking, select_clusters
@@ -69,23 +68,40 @@ def test_each_next_cluster_lowers_the_error_of_a_linear_classifier_most(seed, co
     assert (np.delete(ranking, expected) == 8).all()
 
 
-def test_it_is_the_same_with_any_number_of_threads():
-    arguments = make(0, num_images=2000, num_clusters=200)
-    eligible = np.ones(200, bool)
-    one, many = [], []
-    for threads, found in ((1, one), (4, many)):
-        with threadpool_limits(threads):
-            found.append(linear_ranking(*arguments, eligible, 64))
-    np.testing.assert_array_equal(one, many)
+@pytest.mark.parametrize("exponent", [-120, -80, 62, 120])
+def test_it_is_the_same_at_any_scale(exponent):
+    points, clusters, image, labels = make(0)
+    scaled = np.ldexp(points, exponent)
+    centroids = np.ldexp(clusters.centroids.astype(np.float32), exponent)
+    large = Clusters(clusters.assignment, clusters.distance, centroids)
+    every = np.ones(8, bool)
+    np.testing.assert_array_equal(
+        linear_ranking(scaled, large, image, labels, every, 5),
+        linear_ranking(points, clusters, image, labels, every, 5),
+    )
 
 
-def test_images_of_one_class_and_empty_clusters_are_ranked_all_the_same():
+def test_rounding_errors_rank_nothing():
+    """Once all classes are told, or no image is left to tell from the others."""
+    points, clusters, image, labels = make(2, num_images=12, num_clusters=40)
+    noise = 1 + 1e-7 * np.random.default_rng(0).normal(size=points.shape)
+    one, other = (
+        linear_ranking(values, clusters, image, labels, np.ones(40, bool), 40)
+        for values in (np.float64(points), points * noise)
+    )
+    np.testing.assert_array_equal(one, other)
+    assert sorted(one)[:12] == [*range(11), 40]
+
+
+def test_what_tells_nothing_is_not_ranked():
     points, clusters, image, labels = make(1)
     clusters.centroids[2:4] = 0
-    ranking = linear_ranking(
-        points, clusters, image, np.zeros_like(labels), np.ones(8, bool), 8
-    )
-    assert sorted(ranking) == list(range(8))
+    every = np.ones(8, bool)
+    ranking = linear_ranking(points, clusters, image, labels, every, 8)
+    assert sorted(ranking) == [*range(6), 8, 8]
+    assert (ranking[2:4] == 8).all()
+    of_one_class = linear_ranking(points, clusters, image, 0 * labels, every, 8)
+    assert (of_one_class == 8).all()
 
 
 def test_the_ranking_selects():

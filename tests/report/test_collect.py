@@ -177,7 +177,13 @@ def write_metric(folder, row, name, value):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seconds", "inf"), ("epoch", "nan"), ("learning_rate", "nan")],
+    [
+        ("seconds", "inf"),
+        ("epoch", "nan"),
+        ("learning_rate", "nan"),
+        ("train_loss", "inf"),
+        ("test_loss", "nan"),
+    ],
 )
 def test_other_numbers_of_epochs_are_finite(folder, load, name, value):
     write_metric(folder, 1, name, value)

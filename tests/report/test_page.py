@@ -105,6 +105,7 @@ def test_confusions_are_on_the_page(runs):
     [
         ({}, ["high entropy", "low entropy"], True),
         ({"select": "size"}, ["large", "large"], True),
+        ({"select": "linear"}, ["a linear classifier"] * 2, True),
         ({"select": "random", "pattern_images": "all"}, ["none", "none"], False),
     ],
 )

@@ -97,6 +97,19 @@ def test_a_finished_run_started_again_changes_nothing_that_it_tells(
     assert (workdir / "metrics.csv").read_bytes() == before
 
 
+def test_a_run_of_before_keeps_who_made_it(finished, tmp_path):
+    """Its checkpoint does not say, its summary does."""
+    workdir, summary = tmp_path / "run", finished[1]
+    shutil.copytree(finished[0], workdir)
+    saved = checkpoints.restore_latest(workdir / "checkpoints")
+    del saved.state["made_by"]
+    checkpoints.save(workdir / "checkpoints", saved)
+    made_by = {"commit": "0" * 40, "command": "before"}
+    (workdir / "summary.json").write_text(json.dumps(summary | made_by))
+    config = runs.Config(workdir=str(workdir), **common.PATTERNS)
+    assert train.run(config, command="again") == summary | made_by
+
+
 @pytest.fixture(scope="module")
 def initialised(tmp_path_factory, small):
     """A run that was told to initialise only, and its summary."""

@@ -64,8 +64,9 @@ def initialize(
         fan_correction: Whether supermask layers divide the standard deviation by
             √(1 - their sparsity), as if the removed weights did not count as inputs.
             Defaults to `False`.
-        kernels: The weights to draw, also ones that `is_kernel` does not accept.
-            Defaults to all kernels.
+        kernels: The weights to draw, also ones that `is_kernel` does not accept; what
+            no layer draws by an initializer, as scores, is passed over. Defaults to all
+            kernels.
 
     Raises:
         InputError: An argument is not as above.

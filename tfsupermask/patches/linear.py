@@ -7,7 +7,8 @@ from threadpoolctl import threadpool_limits
 
 from tfsupermask.patches.clustering import Clusters
 
-_RIDGE = 0.01  # of a filter's own power: what is left of it beside the others must tell
+_RIDGE = 0.01  # of a feature's power, so that what is left beside the others must tell
+_ROUNDING = 1e-10  # of what there was at first: the rest is rounding errors
 
 
 def linear_ranking(
@@ -23,7 +24,7 @@ def linear_ranking(
     An image's feature of a cluster is the mean over its patches of what a filter that
     points to the centroid answers, if positive. One after another, the feature is added
     that most lowers the squared error of the best linear classifier of the images on
-    all features so far.
+    all features so far, while there is an error to lower.
 
     Args:
         points: float array (P, components), what was clustered, grouped by image.
@@ -54,22 +55,25 @@ def linear_ranking(
         features, classes = _features(points, clusters.centroids, image, labels)
         error = classes - classes.mean(axis=0)
         left = features - features.mean(axis=0)
-        power = (left**2).sum(axis=0)
-        ridge = _RIDGE * power + np.finfo(np.float64).tiny
-        for place in range(min(num_ranked, int(eligible.sum()))):
-            power = (left**2).sum(axis=0)
-            gain = ((left.T @ error) ** 2).sum(axis=1) / (power + ridge)
-            best = int(np.where(eligible, gain, -1).argmax())
+        whole, unexplained = np.square(left).sum(axis=0), np.square(error).sum()
+        for place in range(num_ranked):
+            power = np.square(left).sum(axis=0)
+            able = eligible & (power > _ROUNDING * whole)
+            if not able.any() or np.square(error).sum() <= _ROUNDING * unexplained:
+                break
+            gain = np.square(left.T @ error).sum(axis=1)
+            gain = np.where(able, gain / np.where(able, power + _RIDGE * whole, 1), -1)
+            best = int(gain.argmax())
             ranking[best], eligible[best] = place, False
-            if power[best] > 0:
-                direction = left[:, best] / np.sqrt(power[best])
-                error -= np.outer(direction, direction @ error)
-                left -= np.outer(direction, direction @ left)
+            direction = left[:, best] / np.sqrt(power[best])
+            error -= np.outer(direction, direction @ error)
+            left -= np.outer(direction, direction @ left)
     return ranking
 
 
 def _features(points, centroids, image, labels):
     """Returns each image's features (images, C), and its class, one-hot."""
+    centroids = centroids.astype(np.float64)  # of any scale
     lengths = np.linalg.norm(centroids, axis=1, keepdims=True)
     unit = np.divide(
         centroids, lengths, out=np.zeros(centroids.shape), where=lengths > 0

@@ -506,6 +506,8 @@ class Config:
             elif isinstance(value, np.generic):
                 object.__setattr__(self, field.name, value.item())
             elif type(value) is int and field.type.startswith("float"):
+                if abs(value) > 2**53:  # out of every range
+                    continue
                 object.__setattr__(self, field.name, float(value))
 
     def validate(self) -> Config:

@@ -334,7 +334,7 @@ class Job:
         images = self.batches.steps_per_epoch * self.config.batch_size
         summary = {
             **summarise(self.config, self.model, self.saved, self.dataset, images),
-            **self.saved.state.get("made_by", self._made_by),
+            **self._who_made_it(),
         }
         if self.saved.epoch == self.config.epochs and "test_loss" not in summary:
             summary |= self.loop.evaluate(self.dataset.test).means("test_")
@@ -342,6 +342,15 @@ class Job:
             self._write_results(summary)
         self.say(_outcome(summary, self.folder))
         return summary
+
+    def _who_made_it(self):
+        """Returns what made the last checkpoint, also one that does not say it."""
+        found = self.saved.state.get("made_by")
+        if found is None and self.chief and self.folder.summary.is_file():
+            before = read_json(self.folder.summary)
+            if before.get("epoch") == self.saved.epoch:
+                found = {name: before[name] for name in self._made_by if name in before}
+        return self._made_by | (found or {})
 
     def say(self, text: str) -> None:
         """Prints a line above the progress bar, in one process only."""
