@@ -33,7 +33,8 @@ def test_all_of_the_thesis_is_there():
     ours = "inits choice beyond stochastic depth clusters high_sparsity many_images"
     compared = "methods field field_conv2 field_conv4 field_conv6 field_conv8 rounds"
     few = "few_images few_images_cifar100 few_images_tiny_imagenet"
-    parts = "few_images_parts few_images_deeper"
+    clusters = "few_images_clusters few_images_clusters_cifar100"
+    parts = f"few_images_parts {clusters} few_images_deeper"
     assert " ".join(names["study"]) == f"deep {ours} {few} {parts} {compared}"
 
 

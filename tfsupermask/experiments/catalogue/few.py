@@ -27,13 +27,17 @@ _ROWS = {
         _WHITENED | _SHAPE | {"pattern_images": ALL_IMAGES}
     ),
     f"{WHITENED}, any clusters": _WHITENED | _SHAPE | {"select": "random"},
-    f"{WHITENED}, by a linear classifier": _WHITENED | _SHAPE | {"select": "linear"},
-    f"{WHITENED}, the largest clusters": _WHITENED | _SHAPE | {"select": "size"},
-    f"{WHITENED}, low entropy": _WHITENED | _SHAPE | {"discriminative_from": 1},
     PATCHES: {"init": "patches"},
     "Kaiming normal": {"init": "kaiming_normal"},
     TRAINED: {"method": "dense", "init": "glorot_normal"},
     f"{TRAINED}, from whitened": {"method": "dense", **_WHITENED},
+}
+_ROWS_CLUSTERS = {
+    row: _ROWS[row] for row in (CONTROL, WHITENED, f"{WHITENED}, any clusters")
+} | {
+    f"{WHITENED}, by a linear classifier": _WHITENED | _SHAPE | {"select": "linear"},
+    f"{WHITENED}, the largest clusters": _WHITENED | _SHAPE | {"select": "size"},
+    f"{WHITENED}, low entropy": _WHITENED | _SHAPE | {"discriminative_from": 1},
 }
 _ROWS_DEEPER = {
     row: _ROWS[row] for row in (CONTROL, WHITENED, PATCHES, "Kaiming normal", TRAINED)
@@ -100,6 +104,7 @@ def _study(
     return study(name, title, cells, form=form, note=_NOTE)
 
 
+_CLUSTERS = "which clusters become filters of Conv2"
 _NUMBER = "Conv2 against the number of training images"
 _THOUSAND = _columns("cifar10", 10, 100)
 _DEEPER = {
@@ -127,6 +132,20 @@ FEW = (
         "which part does it in Conv2, with 1,000 training images",
         _THOUSAND,
         _PARTS,
+        form="table",
+    ),
+    _study(
+        "few_images_clusters",
+        _CLUSTERS,
+        _columns("cifar10", 10, 10, 25, 100),
+        _ROWS_CLUSTERS,
+        form="table",
+    ),
+    _study(
+        "few_images_clusters_cifar100",
+        _CLUSTERS,
+        _columns("cifar100", 100, 10, 25),
+        _ROWS_CLUSTERS,
         form="table",
     ),
     _study(
